@@ -1,0 +1,254 @@
+#include "regroup/checkpoint/config.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "config_rope.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/strict_json.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+// Far above every real model, and small enough that no product of two of them times the number of
+// layers leaves 64 bits.
+constexpr int64_t kMostLayers = 10'000;
+constexpr int64_t kMostWidth = 1 << 20;
+constexpr int64_t kMostRows = 1 << 24;
+constexpr int64_t kMostPositions = int64_t{1} << 40;
+
+[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
+                         const std::string& hint = {}) {
+  throw CheckpointError(
+      {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+[[noreturn]] void unsupported(const char* code, const std::string& path, const std::string& message,
+                              const std::string& hint = {}) {
+  throw UnsupportedError(
+      {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+int64_t required(const JsonFields& fields, const char* key, int64_t most) {
+  const auto value = fields.integer(key, 1, most);
+  if (!value) refuse("CFG_MISSING_KEY", fields.path(), fmt::format("must hold \"{}\"", key));
+  return *value;
+}
+
+const ModelFamily* read_family(const JsonFields& fields) {
+  const auto model_type = fields.string("model_type");
+  if (!model_type) refuse("CFG_MISSING_KEY", fields.path(), "must hold \"model_type\"");
+  const ModelFamily* family = find_family(*model_type);
+  if (family == nullptr) {
+    std::vector<std::string> known;
+    for (const ModelFamily* f : model_families()) known.emplace_back(f->model_type);
+    unsupported("CFG_UNSUPPORTED", fields.path(),
+                fmt::format("model_type \"{}\" is not supported; supported: {}",
+                            printable(*model_type), join(known, ", ")));
+  }
+  return family;
+}
+
+/// Things that change what the weights mean and that regroup does not compute.
+void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
+  const std::string& path = fields.path();
+  if (const Json* quantization = fields.find("quantization_config")) {
+    const auto method =
+        quantization->is_object() ? quantization->value("quant_method", Json()) : Json();
+    unsupported("CFG_QUANTIZED", path,
+                fmt::format("quantized weights (quantization_config, method {}) are not supported",
+                            printable(method.dump())),
+                "convert the unquantized model, then quantize the result");
+  }
+  const std::string act = fields.string("hidden_act").value_or("silu");
+  if (act != "silu" && act != "swish") {
+    unsupported("CFG_UNSUPPORTED", path,
+                fmt::format("hidden_act must be \"silu\" for {}, found \"{}\"", family.architecture,
+                            printable(act)));
+  }
+  if (const Json* names = fields.find("architectures")) {
+    const bool fits = names->is_array() && names->size() == 1 && (*names)[0].is_string() &&
+                      (*names)[0].get<std::string>() == family.architecture;
+    if (!fits) {
+      unsupported("CFG_UNSUPPORTED", path,
+                  fmt::format("architectures must be [\"{}\"] for model_type \"{}\", found {}",
+                              family.architecture, family.model_type, printable(names->dump())));
+    }
+  }
+}
+
+void read_heads(const JsonFields& fields, ModelConfig& config) {
+  config.n_heads = required(fields, "num_attention_heads", kMostWidth);
+  const int64_t default_kv =
+      config.family->default_kv_heads == 0 ? config.n_heads : config.family->default_kv_heads;
+  config.n_kv_heads = fields.integer("num_key_value_heads", 1, kMostWidth).value_or(default_kv);
+  if (config.n_heads % config.n_kv_heads != 0) {
+    refuse("CFG_INCONSISTENT", fields.path(),
+           fmt::format(
+               "num_attention_heads must be a multiple of num_key_value_heads, found {} and {}",
+               config.n_heads, config.n_kv_heads));
+  }
+  if (const auto head_dim = fields.integer("head_dim", 1, kMostWidth)) {
+    config.head_dim = *head_dim;
+  } else if (config.hidden_size % config.n_heads != 0) {
+    refuse("CFG_INCONSISTENT", fields.path(),
+           fmt::format("without \"head_dim\", hidden_size must be a multiple of "
+                       "num_attention_heads, found {} and {}",
+                       config.hidden_size, config.n_heads));
+  } else {
+    config.head_dim = config.hidden_size / config.n_heads;
+  }
+  if (config.query_size() > kMostWidth) {
+    refuse("CFG_OVERFLOW", fields.path(),
+           fmt::format("num_attention_heads * head_dim must be at most {}, found {} * {}",
+                       kMostWidth, config.n_heads, config.head_dim));
+  }
+  if (config.head_dim % 2 != 0) {
+    refuse("CFG_INCONSISTENT", fields.path(),
+           fmt::format("head_dim must be even for rotary embeddings, found {}", config.head_dim));
+  }
+}
+
+/// Which layers see only the last `sliding_window` tokens.
+void read_window(const JsonFields& fields, ModelConfig& config) {
+  config.sliding_layers.assign(static_cast<size_t>(config.n_layers), false);
+  if (!config.family->has_sliding_window) return;
+  config.sliding_window = fields.integer("sliding_window", 1, kMostPositions);
+  if (!config.sliding_window) return;
+  config.sliding_layers.assign(static_cast<size_t>(config.n_layers), true);
+  const Json* types = fields.find("layer_types");
+  if (types == nullptr) return;
+  if (!types->is_array() || static_cast<int64_t>(types->size()) != config.n_layers) {
+    refuse(
+        "CFG_INCONSISTENT", fields.path(),
+        fmt::format("layer_types must be a list of num_hidden_layers={} names, found {}",
+                    config.n_layers,
+                    types->is_array() ? std::to_string(types->size()) : printable(types->dump())));
+  }
+  for (size_t layer = 0; layer < types->size(); ++layer) {
+    const Json& type = (*types)[layer];
+    if (type != "sliding_attention" && type != "full_attention") {
+      unsupported(
+          "CFG_UNSUPPORTED", fields.path(),
+          fmt::format("layer_types[{}] must be \"full_attention\" or \"sliding_attention\", "
+                      "found {}",
+                      layer, printable(type.dump())));
+    }
+    config.sliding_layers[layer] = type == "sliding_attention";
+  }
+}
+
+void read_token_ids(const JsonFields& fields, ModelConfig& config) {
+  const auto check = [&](const char* key, const Json& value) {
+    const bool fits = value.is_number_unsigned() &&
+                      value.get<uint64_t>() < static_cast<uint64_t>(config.vocab_size);
+    if (!fits) {
+      refuse("CFG_TOKEN_ID", fields.path(),
+             fmt::format("\"{}\" must be a token id below vocab_size={}, found {}", key,
+                         config.vocab_size, printable(value.dump())));
+    }
+    return value.get<int64_t>();
+  };
+  if (const Json* bos = fields.find("bos_token_id"))
+    config.bos_token_id = check("bos_token_id", *bos);
+  const Json* eos = fields.find("eos_token_id");
+  if (eos == nullptr) return;
+  if (!eos->is_array()) {
+    config.eos_token_ids = {check("eos_token_id", *eos)};
+    return;
+  }
+  for (const Json& id : *eos) config.eos_token_ids.push_back(check("eos_token_id", id));
+}
+
+}  // namespace
+
+ModelConfig parse_model_config(const std::string& text, const std::string& path) {
+  const Json root = parse_strict_json(text, path, kConfigJson);
+  if (!root.is_object()) {
+    refuse("CFG_NOT_OBJECT", path,
+           fmt::format("must be a JSON object, found {}", root.type_name()));
+  }
+  const JsonFields fields(root, path);
+  ModelConfig config;
+  config.family = read_family(fields);
+  config.architecture = config.family->architecture;
+  refuse_unsupported(fields, *config.family);
+  config.n_layers = required(fields, "num_hidden_layers", kMostLayers);
+  config.hidden_size = required(fields, "hidden_size", kMostWidth);
+  config.intermediate_size = required(fields, "intermediate_size", kMostRows);
+  config.vocab_size = required(fields, "vocab_size", kMostRows);
+  config.max_positions =
+      fields.integer("max_position_embeddings", 1, kMostPositions).value_or(2048);
+  config.rms_norm_eps = fields.positive("rms_norm_eps").value_or(1e-6);
+  config.initializer_range = fields.positive("initializer_range").value_or(0.02);
+  read_heads(fields, config);
+  config.rope = read_rope(fields, config.max_positions);
+  config.tie_word_embeddings = fields.boolean("tie_word_embeddings").value_or(false);
+  config.attention_bias =
+      config.family->has_attention_bias && fields.boolean("attention_bias").value_or(false);
+  config.mlp_bias = config.family->has_mlp_bias && fields.boolean("mlp_bias").value_or(false);
+  read_window(fields, config);
+  read_token_ids(fields, config);
+  // transformers lets `dtype` win over the older spelling.
+  config.dtype =
+      fields.string("dtype").value_or(fields.string("torch_dtype").value_or(std::string()));
+  return config;
+}
+
+ModelConfig read_model_config(const std::string& path) {
+  if (!path_exists(path)) {
+    refuse("CFG_MISSING", path, "must exist",
+           "pass a Hugging Face folder with a config.json and safetensors files");
+  }
+  const InputFile file(path);
+  if (file.size() > kConfigJson.bytes) {
+    refuse("LIMIT_FILE_SIZE", path,
+           fmt::format("must have at most {} bytes, found {}", kConfigJson.bytes, file.size()));
+  }
+  return parse_model_config(file.read_all(), path);
+}
+
+std::string rewrite_config(const std::string& config_text, int64_t n_kv_heads,
+                           const std::string& dtype, const std::string& path) {
+  const Json before = parse_strict_json(config_text, path, kConfigJson);
+  Json after = Json::object();
+  for (const auto& [key, value] : before.items()) {
+    after[key] = value;
+    const bool absent = !before.contains("num_key_value_heads");
+    if (key == "num_attention_heads" && absent) after["num_key_value_heads"] = n_kv_heads;
+  }
+  after["num_key_value_heads"] = n_kv_heads;
+  if (!dtype.empty()) {
+    const bool has_dtype = before.contains("dtype");
+    if (has_dtype || !before.contains("torch_dtype")) after["dtype"] = dtype;
+    if (before.contains("torch_dtype") || !has_dtype) after["torch_dtype"] = dtype;
+  }
+  return after == before ? config_text : after.dump(2) + "\n";
+}
+
+std::vector<int64_t> kv_head_choices(const ModelConfig& config) {
+  std::vector<int64_t> choices;
+  for (int64_t g = 1; g <= config.n_kv_heads; ++g) {
+    if (config.n_kv_heads % g == 0) choices.push_back(g);
+  }
+  return choices;
+}
+
+void require_kv_heads(const ModelConfig& config, int64_t n_kv_heads) {
+  if (n_kv_heads >= 1 && config.n_kv_heads % n_kv_heads == 0) return;
+  const std::string choices = fmt::format("{}", fmt::join(kv_head_choices(config), ", "));
+  const bool larger = n_kv_heads > config.n_kv_heads;
+  throw ConfigError(
+      {.code = "KV_HEADS",
+       .message = fmt::format("--kv-heads must {} the model's {} key/value heads, found {}",
+                              larger ? "not exceed" : "divide", config.n_kv_heads, n_kv_heads),
+       .path = {},
+       .tensor = {},
+       .hint = fmt::format("choose one of {}", choices)});
+}
+
+}  // namespace regroup

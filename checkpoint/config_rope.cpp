@@ -1,0 +1,159 @@
+#include "config_rope.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+constexpr int64_t kMostPositions = int64_t{1} << 40;
+
+RopeKind parse_kind(const std::string& name, const std::string& path) {
+  if (name == "default") return RopeKind::kDefault;
+  if (name == "linear") return RopeKind::kLinear;
+  if (name == "dynamic") return RopeKind::kDynamic;
+  if (name == "llama3") return RopeKind::kLlama3;
+  if (name == "yarn") return RopeKind::kYarn;
+  throw UnsupportedError(
+      {.code = "CFG_UNSUPPORTED",
+       .message = fmt::format("rope type \"{}\" is not supported; supported: default, linear, "
+                              "dynamic, llama3, yarn",
+                              printable(name)),
+       .path = path});
+}
+
+double required(const JsonFields& rope, const char* key) {
+  const auto value = rope.positive(key);
+  if (value) return *value;
+  throw CheckpointError({.code = "CFG_RANGE",
+                         .message = fmt::format("the rope settings must hold \"{}\"", key),
+                         .path = rope.path()});
+}
+
+/// 0.1 c ln(s) + 1: how much yarn sharpens attention at stretch s.
+double yarn_gain(double factor, double c) {
+  return factor <= 1 ? 1.0 : 0.1 * c * std::log(factor) + 1.0;
+}
+
+double yarn_attention_factor(const JsonFields& rope, double factor) {
+  if (const auto given = rope.positive("attention_factor")) return *given;
+  const auto mscale = rope.number("mscale");
+  const auto mscale_all = rope.number("mscale_all_dim");
+  if (mscale && mscale_all && *mscale != 0 && *mscale_all != 0) {
+    return yarn_gain(factor, *mscale) / yarn_gain(factor, *mscale_all);
+  }
+  return yarn_gain(factor, 1.0);
+}
+
+/// Fills `config` from one dict in either spelling.
+RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, int64_t max_positions) {
+  RopeConfig config;
+  const auto type = rope.string("rope_type");
+  const auto legacy_type = rope.string("type");
+  config.kind = parse_kind(type.value_or(legacy_type.value_or("default")), rope.path());
+  config.theta = rope.positive("rope_theta").value_or(top.positive("rope_theta").value_or(10000.0));
+  if (config.kind == RopeKind::kDefault) return config;
+  const auto top_original = top.integer("original_max_position_embeddings", 1, kMostPositions);
+  const auto own_original = rope.integer("original_max_position_embeddings", 1, kMostPositions);
+  config.original_max_positions = top_original.value_or(own_original.value_or(max_positions));
+  if (config.kind == RopeKind::kYarn && rope.find("factor") == nullptr) {
+    config.factor =
+        static_cast<double>(max_positions) / static_cast<double>(config.original_max_positions);
+  } else {
+    config.factor = required(rope, "factor");
+  }
+  if (config.kind == RopeKind::kLlama3) {
+    config.low_freq_factor = required(rope, "low_freq_factor");
+    config.high_freq_factor = required(rope, "high_freq_factor");
+    if (config.high_freq_factor <= config.low_freq_factor) {
+      throw CheckpointError(
+          {.code = "CFG_RANGE",
+           .message = fmt::format("high_freq_factor must exceed low_freq_factor, "
+                                  "found {} and {}",
+                                  config.high_freq_factor, config.low_freq_factor),
+           .path = rope.path()});
+    }
+  }
+  if (config.kind == RopeKind::kYarn) {
+    config.beta_fast = rope.positive("beta_fast").value_or(32.0);
+    config.beta_slow = rope.positive("beta_slow").value_or(1.0);
+    config.truncate = rope.boolean("truncate").value_or(true);
+    config.attention_factor = yarn_attention_factor(rope, config.factor);
+  }
+  return config;
+}
+
+bool agree(const RopeConfig& a, const RopeConfig& b) {
+  return a.kind == b.kind && a.theta == b.theta && a.factor == b.factor &&
+         a.original_max_positions == b.original_max_positions &&
+         a.low_freq_factor == b.low_freq_factor && a.high_freq_factor == b.high_freq_factor &&
+         a.attention_factor == b.attention_factor;
+}
+
+const Json* find_dict(const JsonFields& fields, const char* key) {
+  const Json* dict = fields.find(key);
+  if (dict == nullptr) return nullptr;
+  if (!dict->is_object()) {
+    throw CheckpointError(
+        {.code = "CFG_TYPE",
+         .message = fmt::format("\"{}\" must be an object, found {}", key, printable(dict->dump())),
+         .path = fields.path()});
+  }
+  return dict->empty() ? nullptr : dict;
+}
+
+}  // namespace
+
+RopeConfig read_rope(const JsonFields& fields, int64_t max_positions) {
+  const std::string& path = fields.path();
+  const auto partial = fields.number("partial_rotary_factor");
+  const Json* legacy = find_dict(fields, "rope_scaling");
+  const Json* current = find_dict(fields, "rope_parameters");
+  for (const Json* dict : {legacy, current}) {
+    if (dict == nullptr) continue;
+    const auto own_partial = JsonFields(*dict, path).number("partial_rotary_factor");
+    if (partial.value_or(1.0) != 1.0 || own_partial.value_or(1.0) != 1.0) {
+      throw UnsupportedError({.code = "CFG_UNSUPPORTED",
+                              .message = "partial_rotary_factor must be 1 for this family",
+                              .path = path});
+    }
+    if (dict->contains("full_attention") || dict->contains("sliding_attention")) {
+      throw UnsupportedError({.code = "CFG_UNSUPPORTED",
+                              .message = "rope settings per layer type are not supported",
+                              .path = path});
+    }
+  }
+  static const Json kNothing = Json::object();
+  const auto read = [&](const Json* dict) {
+    return read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, path), max_positions);
+  };
+  const RopeConfig config = read(legacy != nullptr ? legacy : current);
+  const bool both =
+      current != nullptr && (legacy != nullptr || fields.find("rope_theta") != nullptr);
+  if (both) {
+    RopeConfig other = read(legacy != nullptr ? current : nullptr);
+    if (legacy ==
+        nullptr) {  // the old spelling gives theta alone: the scaling has nothing to contradict
+      const double theta = other.theta;
+      other = config;
+      other.theta = theta;
+    }
+    if (!agree(config, other)) {
+      throw CheckpointError(
+          {.code = "CFG_INCONSISTENT",
+           .message = "rope_parameters and rope_theta/rope_scaling must say the same",
+           .path = path,
+           .tensor = {},
+           .hint =
+               "transformers 4.x and 5.x would compute different models; remove the wrong one"});
+    }
+  }
+  return config;
+}
+
+}  // namespace regroup

@@ -1,0 +1,119 @@
+#include "regroup/checkpoint/documents.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/strict_json.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+constexpr JsonLimits kLine{.bytes = 16 << 20};
+
+[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
+                         const std::string& hint = {}) {
+  throw CheckpointError(
+      {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
+}
+
+/// Reads .txt and .jsonl whole: tokenizing needs a document in one piece, and one document may be
+/// the whole file.
+std::string read_text(const std::string& path) {
+  std::string text = InputFile(path).read_all();
+  if (text.find('\0') != std::string::npos) {
+    refuse("TEXT_BINARY", path,
+           fmt::format("must be text, found a NUL byte at byte {}", text.find('\0')),
+           "is this a token file? Token files end in .bin");
+  }
+  if (!is_utf8(text)) {
+    refuse("TEXT_UTF8", path, "must be UTF-8 text", "convert it with iconv, or fetch it again");
+  }
+  if (is_blank(text)) refuse("TEXT_EMPTY", path, "must hold some text, found none");
+  return text;
+}
+
+int64_t split_text(std::string_view text, const std::string& separator,
+                   const std::function<void(std::string_view)>& visit) {
+  int64_t documents = 0;
+  for (size_t start = 0; start <= text.size();) {
+    size_t stop = separator.empty() ? std::string_view::npos : text.find(separator, start);
+    const bool last = stop == std::string_view::npos;
+    if (last) stop = text.size();
+    const std::string_view document = text.substr(start, stop - start);
+    if (!is_blank(document)) {
+      visit(document);
+      ++documents;
+    }
+    if (last) break;
+    start = stop + separator.size();
+  }
+  return documents;
+}
+
+int64_t split_jsonl(std::string_view text, const std::string& path, const std::string& field,
+                    const std::function<void(std::string_view)>& visit) {
+  int64_t documents = 0;
+  int64_t line_number = 0;
+  for (size_t start = 0; start < text.size();) {
+    const size_t stop = std::min(text.find('\n', start), text.size());
+    const std::string_view line = text.substr(start, stop - start);
+    start = stop + 1;
+    ++line_number;
+    if (is_blank(line)) continue;
+    const std::string where = fmt::format("{} line {}", path, line_number);
+    if (static_cast<int64_t>(line.size()) > kLine.bytes) {
+      refuse("JSONL_LINE_LIMIT", where,
+             fmt::format("must have at most {} bytes, found {}", kLine.bytes, line.size()));
+    }
+    const Json object = parse_strict_json(line, where, kLine);
+    if (!object.is_object() || !object.contains(field) || !object[field].is_string()) {
+      refuse("TEXT_FIELD", where, fmt::format("must be an object with a string \"{}\"", field),
+             "name the key that holds the text with --field");
+    }
+    const auto& document = object[field].get_ref<const std::string&>();
+    if (is_blank(document)) continue;
+    visit(document);
+    ++documents;
+  }
+  return documents;
+}
+
+}  // namespace
+
+bool is_text_file(const std::string& path) {
+  return path.ends_with(".txt") || path.ends_with(".jsonl");
+}
+
+int64_t read_documents(const std::string& path, const DocumentOptions& options,
+                       const std::function<void(std::string_view)>& visit) {
+  if (!is_text_file(path)) {
+    throw UnsupportedError(
+        {.code = "TEXT_KIND", .message = "text files must end in .txt or .jsonl", .path = path});
+  }
+  const std::string text = read_text(path);
+  const int64_t documents = path.ends_with(".txt") ? split_text(text, options.separator, visit)
+                                                   : split_jsonl(text, path, options.field, visit);
+  if (documents == 0) refuse("TEXT_EMPTY", path, "must hold at least one document, found none");
+  return documents;
+}
+
+int64_t count_words(std::string_view text) {
+  int64_t words = 0;
+  bool inside = false;
+  for (const char c : text) {
+    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
+    words += !space && !inside;
+    inside = !space;
+  }
+  return words;
+}
+
+}  // namespace regroup

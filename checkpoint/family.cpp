@@ -1,0 +1,112 @@
+#include "regroup/checkpoint/family.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "families/families.h"
+
+namespace regroup {
+namespace {
+
+constexpr std::array<const ModelFamily*, 2> kFamilies = {&kLlama, &kMistral};
+
+bool is_present(Presence presence, const ModelConfig& config) {
+  switch (presence) {
+    case Presence::kAlways:
+      return true;
+    case Presence::kAttentionBias:
+      return config.attention_bias;
+    case Presence::kMlpBias:
+      return config.mlp_bias;
+    case Presence::kUntied:
+      return !config.tie_word_embeddings;
+  }
+  return false;
+}
+
+bool is_per_layer(const TensorRule& rule) { return rule.name.find("{}") != std::string_view::npos; }
+
+ExpectedTensor instance(const TensorRule& rule, const ModelConfig& config, int64_t layer) {
+  ExpectedTensor tensor{.name = is_per_layer(rule) ? fmt::format(fmt::runtime(rule.name), layer)
+                                                   : std::string(rule.name),
+                        .shape = {},
+                        .rule = &rule,
+                        .layer = is_per_layer(rule) ? layer : -1};
+  for (const Dim dim : rule.shape) {
+    if (dim != Dim::kNone) tensor.shape.push_back(value_of(dim, config));
+  }
+  return tensor;
+}
+
+}  // namespace
+
+std::span<const ModelFamily* const> model_families() { return kFamilies; }
+
+const ModelFamily* find_family(std::string_view model_type) {
+  const auto it = std::find_if(kFamilies.begin(), kFamilies.end(),
+                               [&](const ModelFamily* f) { return f->model_type == model_type; });
+  return it == kFamilies.end() ? nullptr : *it;
+}
+
+int64_t value_of(Dim dim, const ModelConfig& config) {
+  switch (dim) {
+    case Dim::kNone:
+      return 1;
+    case Dim::kVocab:
+      return config.vocab_size;
+    case Dim::kHidden:
+      return config.hidden_size;
+    case Dim::kQuery:
+      return config.query_size();
+    case Dim::kKv:
+      return config.kv_size();
+    case Dim::kIntermediate:
+      return config.intermediate_size;
+  }
+  return 1;
+}
+
+std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
+  std::vector<ExpectedTensor> tensors;
+  const auto rules = config.family->tensors;
+  const auto first_layer_rule = std::find_if(rules.begin(), rules.end(), is_per_layer);
+  const auto after_layers = std::find_if_not(first_layer_rule, rules.end(), is_per_layer);
+  const auto add = [&](auto begin, auto end, int64_t layer) {
+    for (auto rule = begin; rule != end; ++rule) {
+      if (is_present(rule->presence, config)) tensors.push_back(instance(*rule, config, layer));
+    }
+  };
+  add(rules.begin(), first_layer_rule, -1);
+  for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+    add(first_layer_rule, after_layers, layer);
+  }
+  add(after_layers, rules.end(), -1);
+  return tensors;
+}
+
+std::string tensor_name(const ModelConfig& config, Role role, int64_t layer) {
+  for (const TensorRule& rule : config.family->tensors) {
+    if (rule.role == role && is_present(rule.presence, config)) {
+      return instance(rule, config, layer).name;
+    }
+  }
+  return {};
+}
+
+bool is_ignored(const ModelFamily& family, std::string_view tensor_name) {
+  return std::any_of(family.ignored.begin(), family.ignored.end(),
+                     [&](std::string_view suffix) { return tensor_name.ends_with(suffix); });
+}
+
+int64_t count_parameters(const ModelConfig& config) {
+  int64_t total = 0;
+  for (const ExpectedTensor& tensor : expected_tensors(config)) {
+    int64_t elements = 1;
+    for (const int64_t dimension : tensor.shape) elements *= dimension;
+    total += elements;
+  }
+  return total;
+}
+
+}  // namespace regroup

@@ -1,0 +1,146 @@
+#include "regroup/checkpoint/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "regroup/checkpoint/error.h"
+
+namespace regroup {
+namespace {
+
+// Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
+constexpr int kReadFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+[[noreturn]] void throw_read_error(int error_number, const std::string& path) {
+  throw CheckpointError({.code = error_number == ELOOP ? "IO_ELOOP" : "IO_READ_ERROR",
+                         .message = fmt::format("cannot be read: {}", std::strerror(error_number)),
+                         .path = path});
+}
+
+bool same_file(const struct stat& a, const struct stat& b) {
+  return a.st_size == b.st_size && a.st_dev == b.st_dev && a.st_ino == b.st_ino &&
+         a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
+}
+
+}  // namespace
+
+FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
+  if (this != &other) {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = other.release();
+  }
+  return *this;
+}
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+int FileDescriptor::release() { return std::exchange(fd_, -1); }
+
+InputFile::InputFile(std::string path)
+    : path_(std::move(path)), fd_(::open(path_.c_str(), kReadFlags)) {
+  check_opened();
+}
+
+InputFile::InputFile(int dir_fd, const std::string& name, std::string path)
+    : path_(std::move(path)), fd_(::openat(dir_fd, name.c_str(), kReadFlags)) {
+  check_opened();
+}
+
+void InputFile::check_opened() {
+  if (fd_.get() < 0 || ::fstat(fd_.get(), &stat_) != 0) throw_read_error(errno, path_);
+  if (!S_ISREG(stat_.st_mode)) {
+    throw CheckpointError(
+        {.code = "SRC_NOT_REGULAR",
+         .message = S_ISDIR(stat_.st_mode)
+                        ? "must be a file, found a folder"
+                        : "must be a regular file, found a device, pipe or socket",
+         .path = path_});
+  }
+}
+
+void InputFile::read(int64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t got = ::pread(fd_.get(), out.data(), out.size(), offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw_read_error(errno, path_);
+    if (got == 0) {
+      throw CheckpointError(
+          {.code = "SRC_CHANGED",
+           .message = fmt::format("must not change while it is read, ended at byte {} of {}",
+                                  offset, stat_.st_size),
+           .path = path_,
+           .tensor = {},
+           .hint = "run the command again when nothing writes to the folder any more"});
+    }
+    offset += got;
+    out = out.subspan(static_cast<size_t>(got));
+  }
+}
+
+std::string InputFile::read_all() const {
+  std::string text(static_cast<size_t>(size()), '\0');
+  read(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void InputFile::will_need(int64_t offset, int64_t bytes) const {
+  ::posix_fadvise(fd_.get(), offset, bytes, POSIX_FADV_WILLNEED);
+}
+
+void InputFile::require_unchanged() const {
+  struct stat now = {};
+  if (::fstat(fd_.get(), &now) != 0) throw_read_error(errno, path_);
+  struct stat named = {};
+  const bool replaced = ::stat(path_.c_str(), &named) != 0 || !same_file(named, stat_);
+  if (!same_file(now, stat_) || replaced) {
+    throw CheckpointError(
+        {.code = "SRC_CHANGED",
+         .message = "must not change while it is read, but its size, time or identity did",
+         .path = path_,
+         .tensor = {},
+         .hint = "run the command again when nothing writes to the folder any more"});
+  }
+}
+
+OutputFile::OutputFile(std::string path, int64_t expected_bytes)
+    : path_(std::move(path)),
+      fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
+  if (fd_.get() < 0) throw_output_error(errno, "create", path_);
+  if (expected_bytes > 0) {
+    const int error_number = ::posix_fallocate(fd_.get(), 0, expected_bytes);
+    const bool not_offered = error_number == EOPNOTSUPP || error_number == EINVAL;
+    if (error_number != 0 && !not_offered)
+      throw_output_error(error_number, "reserve space for", path_);
+  }
+}
+
+void OutputFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(fd_.get(), bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw_output_error(errno, "write", path_);
+    size_ += put;
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+  // Let the disk work while we compute, so that the fsync at the end finds little left to do.
+  constexpr int64_t kWriteback = 32 << 20;
+  if (size_ - writeback_from_ >= kWriteback) {
+    ::sync_file_range(fd_.get(), writeback_from_, size_ - writeback_from_, SYNC_FILE_RANGE_WRITE);
+    writeback_from_ = size_;
+  }
+}
+
+void OutputFile::sync_and_close() {
+  if (::ftruncate(fd_.get(), size_) != 0) throw_output_error(errno, "finish", path_);
+  if (::fsync(fd_.get()) != 0) throw_output_error(errno, "fsync", path_);
+  if (::close(fd_.release()) != 0) throw_output_error(errno, "close", path_);
+}
+
+}  // namespace regroup

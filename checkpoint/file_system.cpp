@@ -1,0 +1,161 @@
+// The operations on names: publish, sync, remove, compare, measure. All writing of regroup's outputs
+// goes through here and OutputFile.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace fs = std::filesystem;
+
+void throw_output_error(int error_number, const std::string& action, const std::string& path) {
+  std::string code = "IO_WRITE_ERROR";
+  std::string hint;
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      code = "IO_NO_SPACE";
+      hint = "free some space on that disk and run the same command again";
+      break;
+    case EFBIG:
+      code = "IO_FILE_TOO_BIG";
+      hint = "raise the file size limit (ulimit -f), or use a smaller --max-shard-size";
+      break;
+    case EROFS:
+    case EACCES:
+    case EPERM:
+      code = "IO_READ_ONLY";
+      hint = "choose a folder that this user may write to";
+      break;
+    default:
+      break;
+  }
+  throw OutputError(
+      {.code = code,
+       .message = fmt::format("could not {} it: {}", action, std::strerror(error_number)),
+       .path = path,
+       .tensor = {},
+       .hint = hint});
+}
+
+void sync_folder(const std::string& path) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0) throw_output_error(errno, "open", path);
+  // Some network file systems cannot sync a folder and say EINVAL.
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) throw_output_error(errno, "fsync", path);
+}
+
+void rename_path(const std::string& from, const std::string& to, bool replace) {
+  const unsigned flags = replace ? 0u : static_cast<unsigned>(RENAME_NOREPLACE);
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) == 0) return;
+  if (errno == EINVAL && !replace && !path_exists(to)) {  // a file system without RENAME_NOREPLACE
+    if (::rename(from.c_str(), to.c_str()) == 0) return;
+  }
+  if (errno == EEXIST) {
+    throw ConfigError({.code = "OUTPUT_EXISTS",
+                       .message = "must not exist",
+                       .path = to,
+                       .tensor = {},
+                       .hint = "choose another name, or give --overwrite"});
+  }
+  throw_output_error(errno, fmt::format("rename {} to", printable(from)), to);
+}
+
+void write_file_atomically(const std::string& path, std::string_view text) {
+  const std::string temporary = fmt::format("{}.tmp{}", path, ::getpid());
+  try {
+    OutputFile file(temporary);
+    file.write(text);
+    file.sync_and_close();
+    rename_path(temporary, path, /*replace=*/true);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_folder(parent_folder(path));
+}
+
+void make_folder(const std::string& path) {
+  if (::mkdir(path.c_str(), 0777) == 0 || (errno == EEXIST && is_folder(path))) return;
+  const int error_number = errno;
+  if (error_number == ENOENT) {
+    throw ConfigError(
+        {.code = "OUTPUT_PARENT",
+         .message = fmt::format("its parent folder {} must exist", printable(parent_folder(path))),
+         .path = path,
+         .tensor = {},
+         .hint = "create the parent folder first"});
+  }
+  throw_output_error(error_number, "create", path);
+}
+
+void remove_tree(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) throw_output_error(error.value(), "remove", path);
+}
+
+bool path_exists(const std::string& path) {
+  struct stat status = {};
+  return ::lstat(path.c_str(), &status) == 0;
+}
+
+bool is_folder(const std::string& path) {
+  struct stat status = {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool is_inside(const std::string& inner, const std::string& outer) {
+  std::error_code error;
+  const fs::path in = fs::weakly_canonical(inner, error);
+  const fs::path out = fs::weakly_canonical(outer, error);
+  for (fs::path at = in; !at.empty(); at = at.parent_path()) {
+    if (at == out) return true;
+    if (at == at.parent_path()) break;
+  }
+  return false;
+}
+
+std::string parent_folder(const std::string& path) {
+  const fs::path parent = fs::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+
+int64_t free_bytes(const std::string& path) {
+  std::error_code error;
+  fs::path at = fs::absolute(path, error);
+  while (!fs::exists(at, error) && at != at.parent_path()) at = at.parent_path();
+  struct statvfs status = {};
+  if (::statvfs(at.c_str(), &status) != 0) return INT64_MAX;  // unknown: let the write itself tell
+  return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
+}
+
+void require_free_space(const std::string& path, int64_t bytes) {
+  const int64_t needed = bytes + bytes / 100 + (int64_t{64} << 20);
+  const int64_t available = free_bytes(path);
+  if (available >= needed) return;
+  throw OutputError({.code = "IO_NO_SPACE",
+                     .message = fmt::format("needs {} of free disk space, found {}",
+                                            human_bytes(needed), human_bytes(available)),
+                     .path = path,
+                     .tensor = {},
+                     .hint = "free some space on that disk, or write to another one"});
+}
+
+int64_t peak_rss_bytes() {
+  struct rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+}  // namespace regroup

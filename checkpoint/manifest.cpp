@@ -1,0 +1,147 @@
+#include "regroup/checkpoint/manifest.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+std::string tensor_digest(const SafetensorsFile& shard, const TensorInfo& info) {
+  Xxh3 hash;
+  std::vector<std::byte> buffer(1 << 20);
+  for (int64_t at = 0; at < info.bytes();) {
+    const auto n = std::min<int64_t>(info.bytes() - at, static_cast<int64_t>(buffer.size()));
+    const auto chunk = std::span(buffer).first(static_cast<size_t>(n));
+    shard.read(info, at, chunk);
+    hash.update(chunk);
+    at += n;
+  }
+  return hash.hex();
+}
+
+std::string tensor_digest(const ModelFolder& folder, const std::string& name) {
+  const TensorLocation location = folder.locate(name);
+  return tensor_digest(*folder.shards()[location.shard], *location.info);
+}
+
+void check_files(const std::string& path, const Json& files, VerifyResult& result) {
+  for (const Json& file : files) {
+    const auto name = file.at("path").get<std::string>();
+    const std::string file_path = path + "/" + name;
+    if (name.find('/') != std::string::npos || !path_exists(file_path)) {
+      result.problems.push_back(
+          fmt::format("{}: listed in {} but missing", printable(name), kManifestName));
+      continue;
+    }
+    ++result.files;
+    const InputFile input(file_path);
+    if (input.size() != file.at("size").get<int64_t>()) {
+      result.problems.push_back(fmt::format("{}: must have {} bytes, found {}", printable(name),
+                                            file.at("size").get<int64_t>(), input.size()));
+      continue;
+    }
+    result.bytes += input.size();
+    const std::string digest = sha256_of_file(file_path);
+    if (digest != file.at("sha256").get<std::string>()) {
+      result.problems.push_back(fmt::format("{}: SHA-256 must be {}, found {}", printable(name),
+                                            file.at("sha256").get<std::string>(), digest));
+    }
+  }
+}
+
+/// Digests alone say which file is wrong; this says which tensor.
+void check_tensors(const ModelFolder& folder, const Json& tensors, VerifyResult& result) {
+  for (const Json& tensor : tensors) {
+    const auto name = tensor.at("name").get<std::string>();
+    if (!folder.contains(name)) {
+      result.problems.push_back(
+          fmt::format("tensor {}: listed in {} but missing", printable(name), kManifestName));
+      continue;
+    }
+    const std::string digest = tensor_digest(folder, name);
+    if (digest != tensor.at("xxh3_128").get<std::string>()) {
+      result.problems.push_back(fmt::format("tensor {}: XXH3-128 must be {}, found {}",
+                                            printable(name),
+                                            tensor.at("xxh3_128").get<std::string>(), digest));
+    }
+  }
+}
+
+void check_manifest(const std::string& path, const ModelFolder& folder, VerifyResult& result) {
+  const std::string manifest_path = path + "/" + kManifestName;
+  const Json manifest = read_strict_json(manifest_path, kManifestJson);
+  try {
+    const auto format = manifest.at("format").get<std::string>();
+    if (format != "regroup-manifest/1") {
+      result.problems.push_back(
+          fmt::format("{}: format must be regroup-manifest/1, found {}", kManifestName, format));
+      return;
+    }
+    check_files(path, manifest.at("output").at("files"), result);
+    check_tensors(folder, manifest.at("output").at("tensors"), result);
+  } catch (const nlohmann::json::exception& error) {
+    result.problems.push_back(
+        fmt::format("{}: is no manifest: {}", kManifestName, printable(error.what())));
+  }
+}
+
+/// Which roles a conversion may change, by what its manifest says of its method.
+std::set<Role> changeable_roles(const std::string& path) {
+  std::set<Role> roles = {Role::kKey, Role::kValue, Role::kKeyBias, Role::kValueBias};
+  const std::string manifest_path = path + "/" + kManifestName;
+  if (!path_exists(manifest_path)) return roles;
+  const Json manifest = read_strict_json(manifest_path, kManifestJson);
+  const bool folds = manifest.contains("method") && manifest["method"].is_object() &&
+                     manifest["method"].value("changes_queries", false);
+  if (folds) roles.insert({Role::kQuery, Role::kQueryBias, Role::kOutput, Role::kOutputBias});
+  return roles;
+}
+
+void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult& result) {
+  const std::set<Role> may_change = changeable_roles(folder.path());
+  for (const ExpectedTensor& tensor : folder.tensors()) {
+    if (!parent.contains(tensor.name)) {
+      result.problems.push_back(fmt::format("tensor {}: is not in the parent", tensor.name));
+      continue;
+    }
+    const bool same_dtype =
+        folder.locate(tensor.name).info->dtype == parent.locate(tensor.name).info->dtype;
+    if (tensor_digest(folder, tensor.name) == tensor_digest(parent, tensor.name)) {
+      ++result.equal;
+      continue;
+    }
+    result.changed.push_back(tensor.name);
+    if (same_dtype && !may_change.contains(tensor.rule->role)) {
+      result.problems.push_back(
+          fmt::format("tensor {}: must equal the parent's, but differs", tensor.name));
+    }
+  }
+}
+
+}  // namespace
+
+VerifyResult verify_folder(const std::string& path, const std::string& parent) {
+  const ModelFolder folder = ModelFolder::open(path);
+  VerifyResult result;
+  result.notices = folder.notices();
+  result.tensors = static_cast<int64_t>(folder.tensors().size());
+  result.has_manifest = path_exists(path + "/" + kManifestName);
+  if (result.has_manifest) {
+    check_manifest(path, folder, result);
+  } else {
+    result.files = static_cast<int64_t>(folder.shards().size()) + 1;
+    result.bytes = folder.weight_bytes();
+  }
+  if (!parent.empty()) compare(folder, ModelFolder::open(parent), result);
+  return result;
+}
+
+}  // namespace regroup

@@ -1,0 +1,163 @@
+#include "regroup/checkpoint/output_folder.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+constexpr const char* kLock = ".lock";
+constexpr const char* kJob = "JOB.json";
+constexpr const char* kProgress = "PROGRESS.json";
+constexpr const char* kStagingSuffix = ".tmp";
+
+std::string differing_fields(const Json& before, const Json& now) {
+  std::vector<std::string> fields;
+  for (const auto& [key, value] : now.items()) {
+    if (!before.contains(key) || before[key] != value) {
+      const std::string old = before.contains(key) ? before[key].dump() : "nothing";
+      fields.push_back(
+          fmt::format("{} (was {}, now {})", key, printable(old, 80), printable(value.dump(), 80)));
+    }
+  }
+  return join(fields, ", ");
+}
+
+[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
+                         const std::string& hint) {
+  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+}  // namespace
+
+ResumeMode parse_resume_mode(const std::string& text) {
+  if (text == "auto") return ResumeMode::kAuto;
+  if (text == "required") return ResumeMode::kRequired;
+  if (text == "never") return ResumeMode::kNever;
+  refuse("FLAG_VALUE", {}, fmt::format("--resume must be auto, required or never, found {}", text),
+         "leave it out to resume whenever that is possible");
+}
+
+void check_output_path(const std::string& out, const std::string& input, bool overwrite) {
+  if (out.empty()) refuse("OUTPUT_EMPTY", {}, "OUT must not be empty", "name the folder to create");
+  if (!input.empty() && (is_inside(out, input) || is_inside(input, out))) {
+    refuse("OUTPUT_IS_INPUT", out, fmt::format("must lie outside the input {}", printable(input)),
+           "choose a folder beside the model, not in it");
+  }
+  if (path_exists(out) && !overwrite) {
+    refuse("OUTPUT_EXISTS", out, "must not exist", "choose another name, or give --overwrite");
+  }
+  if (!is_folder(parent_folder(out))) {
+    refuse("OUTPUT_PARENT", out,
+           fmt::format("its parent folder {} must exist", printable(parent_folder(out))),
+           "create the parent folder first");
+  }
+}
+
+OutputFolder::OutputFolder(std::string out, const Json& job, OutputOptions options)
+    : out_(std::move(out)), options_(options), progress_(std::make_unique<Json>(Json::object())) {
+  while (out_.size() > 1 && out_.ends_with('/')) out_.pop_back();
+  partial_ = out_ + ".partial";
+  make_folder(partial_);
+  lock();
+  start_or_resume(job);
+}
+
+OutputFolder::~OutputFolder() = default;
+
+void OutputFolder::lock() {
+  const std::string path = partial_ + "/" + kLock;
+  lock_ = FileDescriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (lock_.get() < 0) throw_output_error(errno, "create", path);
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    refuse("LOCKED", partial_, "is being written by another process",
+           "wait for the other process, or choose another OUT");
+  }
+}
+
+void OutputFolder::start_or_resume(const Json& job) {
+  const std::string job_path = partial_ + "/" + kJob;
+  const bool present = path_exists(job_path);
+  if (options_.resume == ResumeMode::kRequired && !present) {
+    refuse("PARTIAL_MISSING", partial_, "must hold an interrupted run, as --resume required asks",
+           "leave out --resume to start anew");
+  }
+  if (present && options_.resume != ResumeMode::kNever) {
+    const Json before = read_strict_json(job_path, kManifestJson);
+    if (before == job) {
+      const std::string progress_path = partial_ + "/" + kProgress;
+      if (path_exists(progress_path)) {
+        *progress_ = read_strict_json(progress_path, kManifestJson);
+      }
+      resumed_ = true;
+      return;
+    }
+    if (!options_.overwrite) {
+      refuse("CKPT_MISMATCH", partial_,
+             fmt::format("holds an interrupted run with other settings: {}",
+                         differing_fields(before, job)),
+             "repeat the earlier command to finish it, or give --overwrite or --resume never to "
+             "drop it");
+    }
+  }
+  // Whatever is left is a stale attempt: only its own files are removed.
+  for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
+    if (entry.path().filename() != kLock) remove_tree(entry.path().string());
+  }
+  write_file_atomically(job_path, job.dump(2) + "\n");
+}
+
+std::optional<Json> OutputFolder::finished(const std::string& name) {
+  const auto it = progress_->find(name);
+  if (it == progress_->end()) return std::nullopt;
+  const std::string path = partial_ + "/" + name;
+  const bool intact = path_exists(path) && sha256_of_file(path) == it->value("sha256", "");
+  if (intact) return *it;
+  progress_->erase(name);
+  return std::nullopt;
+}
+
+std::string OutputFolder::staging_path(const std::string& name) const {
+  return partial_ + "/" + name + kStagingSuffix;
+}
+
+void OutputFolder::commit(const std::string& name, const Json& record) {
+  rename_path(staging_path(name), partial_ + "/" + name, /*replace=*/true);
+  sync_folder(partial_);
+  (*progress_)[name] = record;
+  write_file_atomically(partial_ + "/" + kProgress, progress_->dump() + "\n");
+}
+
+void OutputFolder::publish() {
+  // Anything that is not a committed file does not belong to the result.
+  for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
+    if (!progress_->contains(entry.path().filename().string())) remove_tree(entry.path().string());
+  }
+  sync_folder(partial_);
+  if (options_.overwrite && path_exists(out_)) {
+    const std::string old = fmt::format("{}.old{}", out_, ::getpid());
+    if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, out_.c_str(), RENAME_EXCHANGE) == 0) {
+      rename_path(partial_, old, /*replace=*/false);
+    } else {
+      rename_path(out_, old, /*replace=*/false);
+      rename_path(partial_, out_, /*replace=*/false);
+    }
+    sync_folder(parent_folder(out_));
+    remove_tree(old);
+  } else {
+    rename_path(partial_, out_, /*replace=*/false);
+  }
+  sync_folder(parent_folder(out_));
+}
+
+}  // namespace regroup

@@ -1,0 +1,75 @@
+#include "regroup/checkpoint/quantity.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+/// The power that a unit's first letter stands for; 0: no unit, -1: unknown.
+int power_of(char letter) {
+  switch (letter) {
+    case 'k':
+    case 'K':
+      return 1;
+    case 'm':
+    case 'M':
+      return 2;
+    case 'g':
+    case 'G':
+      return 3;
+    case 't':
+    case 'T':
+      return 4;
+    default:
+      return -1;
+  }
+}
+
+[[noreturn]] void refuse(const std::string& text, const std::string& flag, const char* rule) {
+  throw ConfigError(
+      {.code = "FLAG_VALUE",
+       .message = fmt::format("{} must be {}, found \"{}\"", flag, rule, printable(text, 60))});
+}
+
+int64_t parse(const std::string& text, const std::string& flag, double base, bool bytes,
+              const char* rule) {
+  double value = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc()) refuse(text, flag, rule);
+  std::string unit(rest, text.data() + text.size());
+  if (unit.starts_with(' ')) unit.erase(0, 1);
+  if (bytes && (unit.ends_with('B') || unit.ends_with('b'))) unit.pop_back();
+  if (bytes && unit.size() == 2 && unit[1] == 'i') {
+    base = 1024;
+    unit.pop_back();
+  }
+  const int power = unit.empty() ? 0 : unit.size() == 1 ? power_of(unit[0]) : -1;
+  if (power < 0) refuse(text, flag, rule);
+  value *= std::pow(base, power);
+  if (!(value >= 1) || value > 9e18) refuse(text, flag, rule);
+  if (!bytes && value != std::floor(value)) refuse(text, flag, rule);
+  return static_cast<int64_t>(value);
+}
+
+}  // namespace
+
+int64_t parse_size(const std::string& text, const std::string& flag) {
+  return parse(text, flag, 1000, true, "a positive size such as 80GiB, 1.5GB or 512M");
+}
+
+int64_t parse_count(const std::string& text, const std::string& flag) {
+  return parse(text, flag, 1000, false, "a positive whole number such as 1000, 5M or 20e6");
+}
+
+int64_t parse_context(const std::string& text, const std::string& flag) {
+  return parse(text, flag, 1024, false,
+               "a positive number of tokens such as 4096 or 64k (= 65,536)");
+}
+
+}  // namespace regroup

@@ -1,0 +1,133 @@
+#include "regroup/checkpoint/safetensors.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors data is little endian");
+
+/// What a file that is no safetensors file seems to be, by its first bytes.
+struct Lookalike {
+  std::string_view start;
+  const char* what;
+  const char* hint;
+};
+constexpr auto kLookalikes = std::to_array<Lookalike>({
+    {"version https://git-lfs", "this is a Git LFS pointer",
+     "run `git lfs pull` in the model's repository"},
+    {"<!DOCTYPE", "this is an HTML page", "the download failed; fetch the file again"},
+    {"<html", "this is an HTML page", "the download failed; fetch the file again"},
+    {"PK\x03\x04", "this is a ZIP archive, perhaps a renamed PyTorch .bin or .pt file",
+     "convert it to safetensors first"},
+    {"\x80\x02", "this is a Python pickle", "convert it to safetensors first"},
+    {"\x80\x04", "this is a Python pickle", "convert it to safetensors first"},
+    {"GGUF", "this is a GGUF file", "use the Hugging Face folder it was made from"},
+    {"\x1f\x8b", "this is gzip data", "unpack it first"},
+    {"{\"", "this is a JSON text file", "pass the folder that holds the safetensors files"},
+});
+
+void refuse_lookalike(std::string_view start, const std::string& path) {
+  for (const Lookalike& kind : kLookalikes) {
+    if (!start.starts_with(kind.start)) continue;
+    throw CheckpointError({.code = "ST_NOT_SAFETENSORS",
+                           .message = fmt::format("must be a safetensors file, but {}", kind.what),
+                           .path = path,
+                           .tensor = {},
+                           .hint = kind.hint});
+  }
+}
+
+SafetensorsHeader read_header(const InputFile& file) {
+  const std::string& path = file.path();
+  std::array<char, 32> start{};
+  const auto known = static_cast<size_t>(std::min<int64_t>(file.size(), start.size()));
+  file.read(0, std::as_writable_bytes(std::span(start).first(known)));
+  const std::string_view first_bytes(start.data(), known);
+  if (file.size() < 8) {
+    refuse_lookalike(first_bytes, path);
+    throw CheckpointError(
+        {.code = "ST_TOO_SHORT",
+         .message = fmt::format("a safetensors file needs at least 8 bytes, found {}", file.size()),
+         .path = path,
+         .tensor = {},
+         .hint = "the download may be incomplete; fetch the file again"});
+  }
+  uint64_t length = 0;
+  std::memcpy(&length, start.data(), sizeof(length));
+  const auto following = static_cast<uint64_t>(file.size() - 8);
+  if (length > kMostHeaderBytes || length > following) {
+    refuse_lookalike(first_bytes, path);
+    const bool too_large = length > kMostHeaderBytes;
+    throw CheckpointError(
+        {.code = too_large ? "ST_HEADER_TOO_LARGE" : "ST_HEADER_PAST_EOF",
+         .message = too_large ? fmt::format("declared header length {} must be at most {}", length,
+                                            kMostHeaderBytes)
+                              : fmt::format("declared header length {} but only {} bytes follow",
+                                            length, following),
+         .path = path,
+         .tensor = {},
+         .hint = "the download may be incomplete or the file may be damaged; fetch it again"});
+  }
+  std::string text(length, '\0');
+  file.read(8, std::as_writable_bytes(std::span(text)));
+  SafetensorsHeader header =
+      parse_safetensors_header(text, static_cast<int64_t>(following - length), path);
+  header.data_begin = static_cast<int64_t>(8 + length);
+  return header;
+}
+
+}  // namespace
+
+SafetensorsFile::SafetensorsFile(InputFile file)
+    : file_(std::move(file)), header_(read_header(file_)) {
+  for (const TensorInfo& tensor : header_.tensors) by_name_[tensor.name] = &tensor;
+}
+
+const TensorInfo* SafetensorsFile::find(std::string_view name) const {
+  const auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+void SafetensorsFile::read(const TensorInfo& tensor, int64_t offset,
+                           std::span<std::byte> out) const {
+  file_.read(header_.data_begin + tensor.begin + offset, out);
+}
+
+int64_t tensor_bytes(Dtype dtype, const std::vector<int64_t>& shape) {
+  int64_t bits = dtype_bits(dtype);
+  for (const int64_t dimension : shape) bits *= dimension;
+  return bits / 8;
+}
+
+std::string make_safetensors_prefix(const std::vector<TensorSpec>& tensors,
+                                    const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json root = nlohmann::ordered_json::object();
+  if (!metadata.empty()) root["__metadata__"] = metadata;
+  auto& members = root.get_ref<nlohmann::ordered_json::object_t&>();
+  int64_t offset = 0;
+  for (const TensorSpec& tensor : tensors) {
+    const int64_t bytes = tensor_bytes(tensor.dtype, tensor.shape);
+    members.emplace_back(tensor.name,
+                         nlohmann::ordered_json{{"dtype", dtype_name(tensor.dtype)},
+                                                {"shape", tensor.shape},
+                                                {"data_offsets", {offset, offset + bytes}}});
+    offset += bytes;
+  }
+  std::string header = root.dump();
+  header.append((8 - header.size() % 8) % 8, ' ');
+  const uint64_t length = header.size();
+  std::string prefix(sizeof(length), '\0');
+  std::memcpy(prefix.data(), &length, sizeof(length));
+  return prefix + header;
+}
+
+}  // namespace regroup

@@ -1,0 +1,95 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/strict_json.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+constexpr size_t kMostShards = 10'000;
+
+[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message) {
+  throw CheckpointError({.code = code, .message = message, .path = path});
+}
+
+}  // namespace
+
+void check_shard_name(const std::string& name, const std::string& index_path) {
+  const auto bad = [&](const char* code, const char* rule) {
+    refuse(code, index_path,
+           fmt::format("a shard must be a file inside the folder whose name {}, found \"{}\"", rule,
+                       printable(name)));
+  };
+  if (name.size() > 255) bad("PATH_TOO_LONG", "has at most 255 bytes");
+  for (const char c : name) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F || c == '\\' || c == ':') {
+      bad("PATH_BAD_CHAR", "holds no control character, backslash or colon");
+    }
+  }
+  if (name.starts_with('/')) bad("PATH_ABSOLUTE", "does not begin with /");
+  // Components are judged as text, before anything is opened: links inside the folder are normal in
+  // the Hugging Face cache, so resolving them would refuse good folders.
+  for (size_t start = 0; start <= name.size();) {
+    const size_t slash = std::min(name.find('/', start), name.size());
+    const std::string component = name.substr(start, slash - start);
+    const bool whole = start == 0 && slash == name.size();
+    if (component == ".." && !whole) bad("PATH_TRAVERSAL", "does not leave the folder");
+    if (component.empty() || component == "." || component == "..") {
+      bad("PATH_BAD", "has no empty, . or .. part");
+    }
+    start = slash + 1;
+  }
+  if (!name.ends_with(".safetensors")) bad("PATH_BAD", "ends in .safetensors");
+}
+
+ShardIndex read_shard_index(const std::string& path) {
+  const Json root = read_strict_json(path, kIndexJson);
+  if (!root.is_object()) {
+    refuse("IDX_NOT_OBJECT", path,
+           fmt::format("must be a JSON object, found {}", root.type_name()));
+  }
+  const auto map = root.find("weight_map");
+  if (map == root.end()) refuse("IDX_NO_WEIGHT_MAP", path, "must hold \"weight_map\"");
+  if (!map->is_object()) {
+    refuse("IDX_BAD_WEIGHT_MAP", path,
+           fmt::format("\"weight_map\" must be an object, found {}", map->type_name()));
+  }
+  if (map->empty()) refuse("IDX_EMPTY", path, "\"weight_map\" must name at least one tensor");
+
+  ShardIndex index;
+  std::set<std::string> files;
+  for (const auto& [tensor, file] : map->items()) {
+    if (!file.is_string()) {
+      refuse("IDX_BAD_ENTRY", path,
+             fmt::format("weight_map[\"{}\"] must be a file name, found {}", printable(tensor),
+                         printable(file.dump())));
+    }
+    const auto name = file.get<std::string>();
+    if (files.insert(name).second) check_shard_name(name, path);
+    index.weight_map[tensor] = name;
+  }
+  if (files.size() > kMostShards) {
+    refuse("LIMIT_SHARDS", path,
+           fmt::format("must name at most {} files, found {}", kMostShards, files.size()));
+  }
+  index.files.assign(files.begin(), files.end());
+  const auto metadata = root.find("metadata");
+  if (metadata != root.end() && metadata->is_object() && metadata->contains("total_size")) {
+    const Json& size = (*metadata)["total_size"];
+    const bool fits = size.is_number_unsigned() && size.get<uint64_t>() < (uint64_t{1} << 62);
+    if (fits) {
+      index.total_size = size.get<int64_t>();
+    } else {
+      index.notices.push_back(
+          fmt::format("{}: metadata.total_size is no size: {}", path, printable(size.dump(), 60)));
+    }
+  }
+  return index;
+}
+
+}  // namespace regroup

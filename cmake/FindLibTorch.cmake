@@ -1,0 +1,36 @@
+# LibTorch as imported targets, from a wheel's torch folder or an unzipped libtorch.
+# find_package(Torch) of a CUDA wheel demands the CUDA toolkit; libtorch_cpu and libc10 alone do not.
+#   REGROUP_TORCH_DIR   the folder that holds include/ and lib/
+# gives torch::cpu.
+set(REGROUP_TORCH_DIR "" CACHE PATH "A wheel's torch folder or an unzipped libtorch")
+set(torch_dir "${REGROUP_TORCH_DIR}")
+if(NOT torch_dir)
+  set(deps "$ENV{REGROUP_DEPS_DIR}")
+  if(NOT deps)
+    set(deps "${CMAKE_SOURCE_DIR}/.deps")
+  endif()
+  set(torch_dir "${deps}/torch")
+endif()
+file(REAL_PATH "${torch_dir}" torch_dir)
+if(NOT EXISTS "${torch_dir}/lib/libtorch_cpu.so")
+  message(FATAL_ERROR "LibTorch must be in ${torch_dir} (lib/libtorch_cpu.so is not there): run scripts/setup, "
+                      "or pass -DREGROUP_TORCH_DIR= a wheel's torch folder or an unzipped libtorch")
+endif()
+file(STRINGS "${torch_dir}/include/torch/headeronly/version.h" torch_version_lines REGEX "define TORCH_VERSION_(MAJOR|MINOR) ")
+string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*" "\\1.\\2" torch_version "${torch_version_lines}")
+if(torch_version VERSION_LESS 2.11)
+  message(FATAL_ERROR "LibTorch must be 2.11 or newer, found ${torch_version} in ${torch_dir}")
+endif()
+message(STATUS "LibTorch ${torch_version}: ${torch_dir}")
+
+find_package(Threads REQUIRED)
+add_library(torch::c10 SHARED IMPORTED)
+set_target_properties(torch::c10 PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/libc10.so")
+add_library(torch::cpu SHARED IMPORTED)
+set_target_properties(torch::cpu PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/libtorch_cpu.so"
+  # -idirafter: system headers, but behind the system's own: the wheel carries a copy of fmt that must
+  # not meet Debian's libfmt.
+  INTERFACE_COMPILE_OPTIONS "SHELL:-idirafter ${torch_dir}/include;SHELL:-idirafter ${torch_dir}/include/torch/csrc/api/include"
+  INTERFACE_LINK_LIBRARIES "torch::c10;Threads::Threads"
+  # libtorch_cpu finds its CUDA runtime by its own rpath; the linker need not.
+  INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined;-Wl,-rpath,${torch_dir}/lib")

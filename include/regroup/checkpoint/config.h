@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/rope.h"
+
+namespace regroup {
+
+struct ModelFamily;
+
+/// What regroup needs to know of a config.json. Everything else in the file is kept as it is.
+struct ModelConfig {
+  const ModelFamily* family = nullptr;
+  std::string architecture;  ///< "LlamaForCausalLM"
+  int64_t n_layers = 0;
+  int64_t n_heads = 0;
+  int64_t n_kv_heads = 0;  ///< equal to n_heads for MHA
+  int64_t head_dim = 0;
+  int64_t hidden_size = 0;
+  int64_t intermediate_size = 0;
+  int64_t vocab_size = 0;
+  int64_t max_positions = 0;
+  double rms_norm_eps = 1e-6;
+  double initializer_range = 0.02;
+  RopeConfig rope;
+  bool tie_word_embeddings = false;
+  bool attention_bias = false;  ///< on q, k, v and o
+  bool mlp_bias = false;
+  std::optional<int64_t> sliding_window;  ///< key j is visible to query i iff i - window < j <= i
+  std::vector<bool> sliding_layers;       ///< [n_layers]: which layers use the window
+  std::optional<int64_t> bos_token_id;
+  std::vector<int64_t> eos_token_ids;
+  std::string dtype;  ///< "bfloat16", or "" when the file does not say
+
+  int64_t group_size() const { return n_heads / n_kv_heads; }
+  int64_t query_size() const { return n_heads * head_dim; }
+  int64_t kv_size() const { return n_kv_heads * head_dim; }
+};
+
+/// Reads `path` (a config.json).
+/// @throws CheckpointError   CFG_*, JSON_*: missing, malformed or contradictory
+/// @throws UnsupportedError  CFG_UNSUPPORTED, CFG_QUANTIZED: a model regroup cannot treat exactly
+ModelConfig read_model_config(const std::string& path);
+/// The same for a text; `path` names it in errors.
+ModelConfig parse_model_config(const std::string& text, const std::string& path);
+
+/// The text of `config_text` with "num_key_value_heads" set (added after "num_attention_heads" when
+/// absent) and, if `dtype` is not empty, the dtype key set. Every other key keeps value and place.
+std::string rewrite_config(const std::string& config_text, int64_t n_kv_heads,
+                           const std::string& dtype, const std::string& path);
+
+/// The values that n_kv_heads may take below `config.n_kv_heads`: "1, 2, 4, 8".
+std::vector<int64_t> kv_head_choices(const ModelConfig& config);
+/// @throws ConfigError KV_HEADS when `n_kv_heads` cannot be reached; names the values that can
+void require_kv_heads(const ModelConfig& config, int64_t n_kv_heads);
+
+}  // namespace regroup

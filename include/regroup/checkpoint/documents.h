@@ -1,0 +1,29 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace regroup {
+
+/// How text files are cut into documents.
+struct DocumentOptions {
+  std::string field = "text";  ///< .jsonl: the key that holds a document
+  std::string separator;       ///< .txt: stands between documents and is removed; "": one document
+};
+
+/// Calls `visit` with every document of a .txt or .jsonl file, in order.
+/// Documents must be UTF-8 without NUL; empty documents (and blank lines of a .jsonl) are skipped.
+/// @return how many documents there were
+/// @throws CheckpointError  TEXT_EMPTY, TEXT_UTF8, TEXT_BINARY, JSONL_LINE_LIMIT, JSON_SYNTAX (with
+///                          the line), TEXT_FIELD; UnsupportedError for another extension
+int64_t read_documents(const std::string& path, const DocumentOptions& options,
+                       const std::function<void(std::string_view)>& visit);
+
+/// True if `path` ends in .txt or .jsonl.
+bool is_text_file(const std::string& path);
+
+/// Pieces of a split on white space.
+int64_t count_words(std::string_view text);
+
+}  // namespace regroup

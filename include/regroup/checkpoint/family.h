@@ -1,0 +1,83 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "regroup/checkpoint/config.h"
+
+namespace regroup {
+
+/// A symbolic dimension of a tensor; `value_of` gives its size at a config.
+enum class Dim : uint8_t { kNone, kVocab, kHidden, kQuery, kKv, kIntermediate };
+
+/// What a tensor is for. The decoder finds its weights by role, never by name.
+enum class Role : uint8_t {
+  kEmbedding,
+  kInputNorm,
+  kQuery,
+  kKey,
+  kValue,
+  kOutput,
+  kQueryBias,
+  kKeyBias,
+  kValueBias,
+  kOutputBias,
+  kMlpNorm,
+  kGate,
+  kUp,
+  kDown,
+  kGateBias,
+  kUpBias,
+  kDownBias,
+  kFinalNorm,
+  kLmHead,
+};
+
+/// When a tensor is part of the model.
+enum class Presence : uint8_t { kAlways, kAttentionBias, kMlpBias, kUntied };
+
+struct TensorRule {
+  std::string_view name;  ///< "{}" stands for the layer's number
+  std::array<Dim, 2> shape;
+  Role role;
+  Presence presence = Presence::kAlways;
+};
+
+/// A model family: one table that converter, loader, planner and saver share. A tensor whose shape
+/// holds Dim::kKv changes in a conversion, every other tensor is copied byte for byte.
+struct ModelFamily {
+  std::string_view model_type;    ///< config.json's "model_type"
+  std::string_view architecture;  ///< the class that transformers, vLLM and llama.cpp know
+  int64_t default_kv_heads;       ///< when the config does not say; 0: as many as query heads
+  bool has_sliding_window;
+  bool has_attention_bias;  ///< the config's attention_bias means something
+  bool has_mlp_bias;
+  std::span<const TensorRule> tensors;
+  std::span<const std::string_view> ignored;  ///< suffixes of buffers that old folders carry
+};
+
+/// One tensor of a model at a config.
+struct ExpectedTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  const TensorRule* rule;
+  int64_t layer;  ///< -1 outside the layers
+  bool is_kv() const { return rule->shape[0] == Dim::kKv || rule->shape[1] == Dim::kKv; }
+};
+
+std::span<const ModelFamily* const> model_families();
+const ModelFamily* find_family(std::string_view model_type);
+
+int64_t value_of(Dim dim, const ModelConfig& config);
+/// All tensors of the model, in the order of the table.
+std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
+/// The name of the tensor with `role` in `layer` (ignored outside layers); "" when absent.
+std::string tensor_name(const ModelConfig& config, Role role, int64_t layer = -1);
+bool is_ignored(const ModelFamily& family, std::string_view tensor_name);
+int64_t count_parameters(const ModelConfig& config);
+
+}  // namespace regroup

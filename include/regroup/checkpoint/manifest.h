@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/strict_json.h"
+
+namespace regroup {
+
+inline constexpr const char* kManifestName = "regroup.json";
+
+/// What verify() found. Empty `problems` means that everything agrees.
+struct VerifyResult {
+  std::vector<std::string> problems;
+  std::vector<std::string> notices;
+  int64_t files = 0;
+  int64_t tensors = 0;
+  int64_t bytes = 0;
+  bool has_manifest = false;
+  /// With a parent: tensors equal to and different from the parent's, and those only one side has.
+  std::vector<std::string> changed;
+  int64_t equal = 0;
+};
+
+/// Checks a model folder: structure, config, index and tensors; with a manifest also the SHA-256 of
+/// every file and the XXH3-128 of every tensor.
+/// @param parent  "" or a folder to compare with: tensors outside the KV heads must not differ
+///                when the manifest says that the method leaves them alone
+/// @throws CheckpointError when the folder cannot be opened as a model at all
+VerifyResult verify_folder(const std::string& path, const std::string& parent);
+
+}  // namespace regroup

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/safetensors.h"
+
+namespace regroup {
+
+/// Where a tensor of the model lies.
+struct TensorLocation {
+  size_t shard;  ///< index into ModelFolder::shards()
+  const TensorInfo* info;
+};
+
+/// A Hugging Face folder, opened and checked: config.json, one model.safetensors or an index with its
+/// shards. Every name, shape and dtype agrees with the family's table; every header has been read.
+class ModelFolder {
+ public:
+  /// @throws CheckpointError with every problem of the folder listed; UnsupportedError
+  static ModelFolder open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const ModelConfig& config() const { return config_; }
+  const std::string& config_text() const { return config_text_; }
+  /// The model's tensors in the order of the family's table.
+  const std::vector<ExpectedTensor>& tensors() const { return tensors_; }
+  const std::vector<std::unique_ptr<SafetensorsFile>>& shards() const { return shards_; }
+  /// Names of the shards as the folder has them.
+  const std::vector<std::string>& shard_names() const { return shard_names_; }
+  bool has_index() const { return has_index_; }
+  TensorLocation locate(const std::string& name) const { return locations_.at(name); }
+  bool contains(const std::string& name) const { return locations_.contains(name); }
+  /// Reads `bytes` of a tensor from byte `offset`.
+  void read(const std::string& name, int64_t offset, std::span<std::byte> out) const;
+  /// Bytes of all tensors that belong to the model.
+  int64_t weight_bytes() const;
+  /// Things worth telling the user: ignored buffers, a wrong total_size, custom code.
+  const std::vector<std::string>& notices() const { return notices_; }
+  /// @throws CheckpointError SRC_CHANGED if any shard changed since it was opened
+  void require_unchanged() const;
+
+ private:
+  ModelFolder() = default;
+  void open_shards();
+  void check_tensors();
+
+  std::string path_;
+  ModelConfig config_;
+  std::string config_text_;
+  std::vector<ExpectedTensor> tensors_;
+  std::vector<std::string> shard_names_;
+  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  bool has_index_ = false;
+  std::map<std::string, std::string> weight_map_;
+  std::map<std::string, TensorLocation> locations_;
+  std::vector<std::string> notices_;
+};
+
+/// A shard index: which file holds which tensor.
+struct ShardIndex {
+  std::map<std::string, std::string> weight_map;  ///< tensor -> file name
+  std::vector<std::string> files;                 ///< sorted, each once
+  std::optional<int64_t> total_size;              ///< as declared; never trusted
+  std::vector<std::string> notices;
+};
+
+/// Parses model.safetensors.index.json. File names are checked as text only: one component, no path.
+/// @throws CheckpointError IDX_*, PATH_*, JSON_*
+ShardIndex read_shard_index(const std::string& path);
+
+/// @throws CheckpointError PATH_* unless `name` is a plain file name ending in .safetensors
+void check_shard_name(const std::string& name, const std::string& index_path);
+
+}  // namespace regroup
