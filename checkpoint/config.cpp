@@ -19,7 +19,7 @@ namespace {
 constexpr int64_t kMostLayers = 10'000;
 constexpr int64_t kMostWidth = 1 << 20;
 constexpr int64_t kMostRows = 1 << 24;
-constexpr int64_t kMostPositions = int64_t{1} << 40;
+constexpr int64_t kMostPositions = 1 << 30;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint = {}) {

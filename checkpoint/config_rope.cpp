@@ -11,7 +11,7 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kMostPositions = int64_t{1} << 40;
+constexpr int64_t kMostPositions = 1 << 30;
 
 RopeKind parse_kind(const std::string& name, const std::string& path) {
   if (name == "default") return RopeKind::kDefault;
@@ -92,6 +92,7 @@ bool agree(const RopeConfig& a, const RopeConfig& b) {
   return a.kind == b.kind && a.theta == b.theta && a.factor == b.factor &&
          a.original_max_positions == b.original_max_positions &&
          a.low_freq_factor == b.low_freq_factor && a.high_freq_factor == b.high_freq_factor &&
+         a.beta_fast == b.beta_fast && a.beta_slow == b.beta_slow && a.truncate == b.truncate &&
          a.attention_factor == b.attention_factor;
 }
 
@@ -107,21 +108,25 @@ const Json* find_dict(const JsonFields& fields, const char* key) {
   return dict->empty() ? nullptr : dict;
 }
 
+void require_whole_rotation(const JsonFields& fields) {
+  const double rotated = fields.number("partial_rotary_factor").value_or(1.0);
+  if (rotated == 1.0) return;
+  throw UnsupportedError(
+      {.code = "CFG_UNSUPPORTED",
+       .message = fmt::format("partial_rotary_factor must be 1 for this family, found {}", rotated),
+       .path = fields.path()});
+}
+
 }  // namespace
 
 RopeConfig read_rope(const JsonFields& fields, int64_t max_positions) {
   const std::string& path = fields.path();
-  const auto partial = fields.number("partial_rotary_factor");
   const Json* legacy = find_dict(fields, "rope_scaling");
   const Json* current = find_dict(fields, "rope_parameters");
+  require_whole_rotation(fields);
   for (const Json* dict : {legacy, current}) {
     if (dict == nullptr) continue;
-    const auto own_partial = JsonFields(*dict, path).number("partial_rotary_factor");
-    if (partial.value_or(1.0) != 1.0 || own_partial.value_or(1.0) != 1.0) {
-      throw UnsupportedError({.code = "CFG_UNSUPPORTED",
-                              .message = "partial_rotary_factor must be 1 for this family",
-                              .path = path});
-    }
+    require_whole_rotation(JsonFields(*dict, path));
     if (dict->contains("full_attention") || dict->contains("sliding_attention")) {
       throw UnsupportedError({.code = "CFG_UNSUPPORTED",
                               .message = "rope settings per layer type are not supported",

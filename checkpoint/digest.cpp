@@ -47,6 +47,7 @@ struct Xxh3::State {
 Xxh3::Xxh3() : state_(std::make_unique<State>()) {}
 Xxh3::~Xxh3() = default;
 Xxh3::Xxh3(Xxh3&&) noexcept = default;
+Xxh3& Xxh3::operator=(Xxh3&&) noexcept = default;
 
 void Xxh3::update(std::span<const std::byte> bytes) {
   XXH3_128bits_update(state_->state, bytes.data(), bytes.size());

@@ -34,11 +34,17 @@ int64_t storage_bits(const std::string& name) {
 }
 
 int64_t kv_bytes(const ModelConfig& config, int64_t n_kv_heads, int64_t tokens, int64_t bits) {
-  int64_t kept = 0;  // tokens, summed over layers
+  const int64_t per_token = layer_bits(config, n_kv_heads, bits);
+  int64_t total_bits = 0;
   for (const bool sliding : config.sliding_layers) {
-    kept += sliding ? std::min(tokens, *config.sliding_window) : tokens;
+    const int64_t kept = sliding ? std::min(tokens, *config.sliding_window) : tokens;
+    int64_t layer = 0;
+    if (__builtin_mul_overflow(kept, per_token, &layer) ||
+        __builtin_add_overflow(total_bits, layer, &total_bits)) {
+      return INT64_MAX;
+    }
   }
-  return kept * layer_bits(config, n_kv_heads, bits) / 8;
+  return total_bits / 8;
 }
 
 int64_t kv_bytes_per_token(const ModelConfig& config, int64_t n_kv_heads, int64_t bits) {

@@ -99,8 +99,8 @@ std::set<Role> changeable_roles(const std::string& path) {
   const std::string manifest_path = path + "/" + kManifestName;
   if (!path_exists(manifest_path)) return roles;
   const Json manifest = read_strict_json(manifest_path, kManifestJson);
-  const bool folds = manifest.contains("method") && manifest["method"].is_object() &&
-                     manifest["method"].value("changes_queries", false);
+  const auto pointer = Json::json_pointer("/method/changes_queries");
+  const bool folds = manifest.contains(pointer) && manifest[pointer] == true;
   if (folds) roles.insert({Role::kQuery, Role::kQueryBias, Role::kOutput, Role::kOutputBias});
   return roles;
 }
@@ -123,6 +123,10 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
       result.problems.push_back(
           fmt::format("tensor {}: must equal the parent's, but differs", tensor.name));
     }
+  }
+  for (const ExpectedTensor& tensor : parent.tensors()) {
+    if (folder.contains(tensor.name)) continue;
+    result.problems.push_back(fmt::format("tensor {}: is in the parent alone", tensor.name));
   }
 }
 

@@ -24,7 +24,9 @@ std::vector<std::string> safetensors_names(const std::string& folder) {
   if (dir == nullptr) return names;
   while (const dirent* entry = ::readdir(dir)) {
     const std::string name = entry->d_name;
-    if (name.starts_with("model") && name.ends_with(".safetensors")) names.push_back(name);
+    // Also "Model-...", which another file system would take for the same file.
+    const bool model = ::strncasecmp(name.c_str(), "model", 5) == 0;
+    if (model && name.ends_with(".safetensors")) names.push_back(name);
   }
   ::closedir(dir);
   std::sort(names.begin(), names.end());
@@ -55,12 +57,13 @@ void require_folder(const std::string& path) {
 [[noreturn]] void no_weights(const std::string& path) {
   for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
     if (!path_exists(path + "/" + pickle)) continue;
-    throw CheckpointError({.code = "PICKLE_REFUSED",
-                           .message = fmt::format("must hold safetensors files, found {}", pickle),
-                           .path = path,
-                           .tensor = {},
-                           .hint = "pickled weights can run code; convert them to safetensors on a "
-                                   "machine you can afford to lose"});
+    throw UnsupportedError(
+        {.code = "PICKLE_REFUSED",
+         .message = fmt::format("must hold safetensors files, found {}", pickle),
+         .path = path,
+         .tensor = {},
+         .hint = "pickled weights can run code; convert them to safetensors on a "
+                 "machine you can afford to lose"});
   }
   const auto stray = safetensors_names(path);
   if (stray.empty()) {
@@ -105,13 +108,20 @@ void ModelFolder::open_shards() {
   const bool single = path_exists(path_ + "/" + kSingle);
   has_index_ = path_exists(path_ + "/" + kIndex);
   std::vector<ErrorInfo> problems;
-  if (single && has_index_) {
-    throw CheckpointError(
-        {.code = "AMBIGUOUS_INPUT",
-         .message = fmt::format("must not hold both {} and {}", kSingle, kIndex),
-         .path = path_,
-         .tensor = {},
-         .hint = "readers disagree about which one counts; remove the stale one"});
+  const auto present = safetensors_names(path_);
+  if (single) {
+    const auto shard = std::find_if(present.begin(), present.end(), [](const std::string& name) {
+      return name.starts_with("model-");
+    });
+    if (has_index_ || shard != present.end()) {
+      throw CheckpointError(
+          {.code = "AMBIGUOUS_INPUT",
+           .message = fmt::format("must not hold both {} and {}", kSingle,
+                                  has_index_ ? kIndex : printable(*shard)),
+           .path = path_,
+           .tensor = {},
+           .hint = "readers disagree about which one counts; remove the stale one"});
+    }
   }
   if (!single && !has_index_) no_weights(path_);
   if (has_index_) {
@@ -120,7 +130,6 @@ void ModelFolder::open_shards() {
     shard_names_ = std::move(index.files);
     notices_ = std::move(index.notices);
     std::vector<std::string> unlisted;
-    const auto present = safetensors_names(path_);
     std::set_difference(present.begin(), present.end(), shard_names_.begin(), shard_names_.end(),
                         std::back_inserter(unlisted));
     if (!unlisted.empty()) {

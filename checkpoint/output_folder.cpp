@@ -23,19 +23,41 @@ constexpr const char* kStagingSuffix = ".tmp";
 
 std::string differing_fields(const Json& before, const Json& now) {
   std::vector<std::string> fields;
+  const auto text = [](const Json& object, const std::string& key) {
+    return object.contains(key) ? printable(object[key].dump(), 80) : "nothing";
+  };
+  const auto add = [&](const std::string& key) {
+    fields.push_back(fmt::format("{} (was {}, now {})", printable(key, 80), text(before, key),
+                                 text(now, key)));
+  };
   for (const auto& [key, value] : now.items()) {
-    if (!before.contains(key) || before[key] != value) {
-      const std::string old = before.contains(key) ? before[key].dump() : "nothing";
-      fields.push_back(
-          fmt::format("{} (was {}, now {})", key, printable(old, 80), printable(value.dump(), 80)));
-    }
+    if (!before.contains(key) || before[key] != value) add(key);
+  }
+  for (const auto& [key, value] : before.items()) {
+    if (!now.contains(key)) add(key);
   }
   return join(fields, ", ");
+}
+
+/// What PROGRESS.json says, or nothing when the file is damaged: then the files are made again.
+Json read_progress(const std::string& path) {
+  try {
+    Json progress = read_strict_json(path, kManifestJson);
+    if (progress.is_object()) return progress;
+  } catch (const CheckpointError&) {
+  }
+  return Json::object();
 }
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint) {
   throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+/// "out/" is the folder "out"; its parent and its neighbour OUT.partial follow from that name.
+std::string without_last_slash(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
 }
 
 }  // namespace
@@ -48,7 +70,8 @@ ResumeMode parse_resume_mode(const std::string& text) {
          "leave it out to resume whenever that is possible");
 }
 
-void check_output_path(const std::string& out, const std::string& input, bool overwrite) {
+void check_output_path(const std::string& given, const std::string& input, bool overwrite) {
+  const std::string out = without_last_slash(given);
   if (out.empty()) refuse("OUTPUT_EMPTY", {}, "OUT must not be empty", "name the folder to create");
   if (!input.empty() && (is_inside(out, input) || is_inside(input, out))) {
     refuse("OUTPUT_IS_INPUT", out, fmt::format("must lie outside the input {}", printable(input)),
@@ -65,8 +88,7 @@ void check_output_path(const std::string& out, const std::string& input, bool ov
 }
 
 OutputFolder::OutputFolder(std::string out, const Json& job, OutputOptions options)
-    : out_(std::move(out)), options_(options), progress_(std::make_unique<Json>(Json::object())) {
-  while (out_.size() > 1 && out_.ends_with('/')) out_.pop_back();
+    : out_(without_last_slash(std::move(out))), options_(options), progress_(std::make_unique<Json>(Json::object())) {
   partial_ = out_ + ".partial";
   make_folder(partial_);
   lock();
@@ -97,7 +119,7 @@ void OutputFolder::start_or_resume(const Json& job) {
     if (before == job) {
       const std::string progress_path = partial_ + "/" + kProgress;
       if (path_exists(progress_path)) {
-        *progress_ = read_strict_json(progress_path, kManifestJson);
+        *progress_ = read_progress(progress_path);
       }
       resumed_ = true;
       return;
@@ -121,7 +143,8 @@ std::optional<Json> OutputFolder::finished(const std::string& name) {
   const auto it = progress_->find(name);
   if (it == progress_->end()) return std::nullopt;
   const std::string path = partial_ + "/" + name;
-  const bool intact = path_exists(path) && sha256_of_file(path) == it->value("sha256", "");
+  const bool intact = it->is_object() && it->contains("sha256") && path_exists(path) &&
+                      sha256_of_file(path) == (*it)["sha256"];
   if (intact) return *it;
   progress_->erase(name);
   return std::nullopt;

@@ -20,10 +20,10 @@ constexpr size_t kMostMetadataKey = 1 << 20;
 
 struct RawEntry {
   std::string name;
-  std::string dtype;
   std::vector<uint64_t> shape;
   std::array<uint64_t, 2> offsets{};
-  size_t n_offsets = 0;
+  uint32_t n_offsets = 0;
+  Dtype dtype = Dtype::kF32;
 };
 
 class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
@@ -61,7 +61,9 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
       return true;
     }
     if (where_ == Where::kEntry && key_ == "dtype") {
-      entry_.dtype = std::move(v);
+      const std::optional<Dtype> dtype = parse_dtype(v);
+      if (!dtype) fail("ST_BAD_DTYPE", fmt::format("unknown dtype \"{}\"", printable(v, 60)));
+      entry_.dtype = *dtype;
       return true;
     }
     return scalar(fmt::format("\"{}\"", printable(v, 60)));
@@ -236,7 +238,7 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
 }
 
 /// Bytes that shape and dtype need, every product checked in 64 bits.
-uint64_t needed_bytes(const RawEntry& entry, Dtype dtype, const std::string& path) {
+uint64_t needed_bytes(const RawEntry& entry, const std::string& path) {
   uint64_t elements = 1;
   bool empty = false;
   for (const uint64_t dimension : entry.shape) {
@@ -251,29 +253,24 @@ uint64_t needed_bytes(const RawEntry& entry, Dtype dtype, const std::string& pat
     }
   }
   uint64_t bits = 0;
-  if (__builtin_mul_overflow(elements, static_cast<uint64_t>(dtype_bits(dtype)), &bits)) {
+  if (__builtin_mul_overflow(elements, static_cast<uint64_t>(dtype_bits(entry.dtype)), &bits)) {
     refuse("ST_SHAPE_OVERFLOW",
            fmt::format("shape [{}] of {} has more bits than 64 bits can count",
-                       fmt::join(entry.shape, ", "), dtype_name(dtype)),
+                       fmt::join(entry.shape, ", "), dtype_name(entry.dtype)),
            path, entry.name);
   }
   if (empty) return 0;
   if (bits % 8 != 0) {
     refuse("ST_SUBBYTE",
            fmt::format("shape [{}] of {} does not end on a byte boundary",
-                       fmt::join(entry.shape, ", "), dtype_name(dtype)),
+                       fmt::join(entry.shape, ", "), dtype_name(entry.dtype)),
            path, entry.name);
   }
   return bits / 8;
 }
 
 TensorInfo check_entry(RawEntry&& entry, const std::string& path) {
-  const std::optional<Dtype> dtype = parse_dtype(entry.dtype);
-  if (!dtype) {
-    refuse("ST_BAD_DTYPE", fmt::format("unknown dtype \"{}\"", printable(entry.dtype, 60)), path,
-           entry.name);
-  }
-  const uint64_t needed = needed_bytes(entry, *dtype, path);
+  const uint64_t needed = needed_bytes(entry, path);
   const auto [begin, end] = entry.offsets;
   if (end < begin) {
     refuse("ST_BAD_OFFSETS", fmt::format("ends before it begins, at bytes [{}, {})", begin, end),
@@ -282,12 +279,12 @@ TensorInfo check_entry(RawEntry&& entry, const std::string& path) {
   if (end - begin != needed) {
     refuse("ST_SIZE_MISMATCH",
            fmt::format("shape [{}] of {} needs {} bytes, data_offsets span {}",
-                       fmt::join(entry.shape, ", "), dtype_name(*dtype), needed, end - begin),
+                       fmt::join(entry.shape, ", "), dtype_name(entry.dtype), needed, end - begin),
            path, entry.name);
   }
   // Offsets above 2^63 turn negative here; check_tiling compares them as unsigned.
   return {.name = std::move(entry.name),
-          .dtype = *dtype,
+          .dtype = entry.dtype,
           .shape = {entry.shape.begin(), entry.shape.end()},
           .begin = static_cast<int64_t>(begin),
           .end = static_cast<int64_t>(end)};

@@ -28,6 +28,7 @@ class Xxh3 {
   Xxh3();
   ~Xxh3();
   Xxh3(Xxh3&&) noexcept;
+  Xxh3& operator=(Xxh3&&) noexcept;
   void update(std::span<const std::byte> bytes);
   std::string hex();  ///< as `xxhsum -H2` prints it
 

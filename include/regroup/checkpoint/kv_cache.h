@@ -12,7 +12,7 @@ namespace regroup {
 int64_t storage_bits(const std::string& name);
 
 /// Bytes the KV cache of one sequence of `tokens` needs, all layers. A layer with a sliding window
-/// keeps at most that many tokens.
+/// keeps at most that many tokens. INT64_MAX when 2^63 bits would not hold it.
 ///   bytes = sum over layers of 2 * min(tokens, window) * n_kv_heads * head_dim * bits / 8
 /// Llama-2-7B in bf16, one token: 2 * 32 * 32 * 128 * 2 = 524,288; with 8 KV heads 131,072.
 int64_t kv_bytes(const ModelConfig& config, int64_t n_kv_heads, int64_t tokens, int64_t bits);

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/strict_json.h"
+
+namespace regroup {
+
+/// Flags that every command has.
+struct Globals {
+  std::string recipe;
+  bool json = false;
+  bool quiet = false;
+  std::string device = "auto";
+  int threads = 0;  ///< 0: as many as the machine has
+  uint64_t seed = 0;
+  std::string log_level = "info";
+};
+
+/// What a command has to say: one object for machines, the same as text for people.
+struct CommandOutput {
+  Json json;
+  std::string text;
+  int exit_code = 0;
+};
+
+/// A parsed command line, ready to be carried out.
+struct Invocation {
+  std::shared_ptr<Globals> globals = std::make_shared<Globals>();
+  std::function<CommandOutput()> action;
+  std::string text;  ///< instead of an action: the help or the version
+};
+
+/// Parses a command line (without the program's name), with the recipe it may name.
+/// @throws ConfigError for anything a user got wrong
+Invocation parse_command_line(std::vector<std::string> arguments);
+
+/// Applies --threads and --log-level. Done once per process.
+void apply_globals(const Globals& globals);
+
+/// One function per command; each lives in the file of its name.
+void add_plan_command(CLI::App& root, Invocation& invocation);
+void add_convert_command(CLI::App& root, Invocation& invocation);
+void add_tokenize_command(CLI::App& root, Invocation& invocation);
+void add_uptrain_command(CLI::App& root, Invocation& invocation);
+void add_eval_command(CLI::App& root, Invocation& invocation);
+void add_generate_command(CLI::App& root, Invocation& invocation);
+void add_report_command(CLI::App& root, Invocation& invocation);
+void add_verify_command(CLI::App& root, Invocation& invocation);
+void add_run_command(CLI::App& root, Invocation& invocation);
+
+/// Adds `name` with its description and a callback that sets the invocation's action to `run`,
+/// called with the options struct that the flags fill.
+template <typename Options>
+std::pair<CLI::App*, std::shared_ptr<Options>> add_command(
+    CLI::App& root, Invocation& invocation, const std::string& name, const std::string& description,
+    CommandOutput (*run)(const Options&, const Globals&)) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = root.add_subcommand(name, description);
+  command->fallthrough();
+  command->callback([&invocation, options, run] {
+    invocation.action = [options, run, globals = invocation.globals] {
+      return run(*options, *globals);
+    };
+  });
+  return {command, options};
+}
+
+/// --model and --out as positional arguments that a recipe can set too.
+CLI::Option* add_model(CLI::App& command, std::string& model);
+CLI::Option* add_out(CLI::App& command, std::string& out, const std::string& what);
+
+}  // namespace regroup

@@ -1,0 +1,172 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <map>
+
+#include "command.h"
+#include "progress.h"
+#include "regroup/checkpoint/quantity.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/convert/plan.h"
+#include "table.h"
+
+namespace regroup {
+namespace {
+
+struct ConvertFlags {
+  std::string model;
+  std::string out;
+  int64_t kv_heads = 0;
+  std::string method;
+  std::string grouping = "contiguous";
+  std::string dtype = "keep";
+  std::string max_shard_size;
+  std::string resume = "auto";
+  bool overwrite = false;
+  bool dry_run = false;
+  bool allow_nonfinite = false;
+};
+
+ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
+  ConvertOptions options;
+  options.model = flags.model;
+  options.out = flags.out;
+  options.n_kv_heads = flags.kv_heads;
+  options.method = flags.method.empty() ? default_method() : parse_method(flags.method);
+  options.grouping = flags.grouping;
+  options.seed = globals.seed;
+  options.dtype = flags.dtype;
+  if (!flags.max_shard_size.empty()) {
+    options.max_shard_bytes = parse_size(flags.max_shard_size, "--max-shard-size");
+  }
+  options.allow_nonfinite = flags.allow_nonfinite;
+  options.output = {.overwrite = flags.overwrite, .resume = parse_resume_mode(flags.resume)};
+  return options;
+}
+
+/// One row for each thing that happens to some tensors: what, how many, bytes before and after.
+std::string plan_table(const ModelFolder& model, const ConversionPlan& plan) {
+  struct Row {
+    int64_t tensors = 0;
+    int64_t before = 0;
+    int64_t after = 0;
+  };
+  std::map<std::string, Row> rows;
+  for (const ShardPlan& shard : plan.shards) {
+    for (const TensorPlan& tensor : shard.tensors) {
+      // "model.layers.3.self_attn.k_proj.weight" -> "self_attn.k_proj.weight"
+      std::string kind = tensor.spec.name;
+      if (tensor.layer >= 0) {
+        const std::string number = fmt::format(".{}.", tensor.layer);
+        kind = kind.substr(kind.find(number) + number.size());
+      }
+      Row& row = rows[fmt::format("{}|{}", kind, action_name(tensor.action))];
+      ++row.tensors;
+      row.before += model.locate(tensor.spec.name).info->bytes();
+      row.after += tensor_bytes(tensor.spec.dtype, tensor.spec.shape);
+    }
+  }
+  std::vector<std::vector<std::string>> table = {{"tensors", "what", "n", "before", "after"}};
+  for (const auto& [key, row] : rows) {
+    const size_t bar = key.find('|');
+    table.push_back({key.substr(0, bar), key.substr(bar + 1), std::to_string(row.tensors),
+                     human_bytes(row.before), human_bytes(row.after)});
+  }
+  return format_table(table);
+}
+
+Json plan_json(const ConversionPlan& plan, const ConvertOptions& options) {
+  return {{"model", options.model},
+          {"out", options.out},
+          {"family", plan.before.family->model_type},
+          {"method", method_name(options.method)},
+          {"n_kv_heads", {{"before", plan.before.n_kv_heads}, {"after", plan.after.n_kv_heads}}},
+          {"tensors", {{"copied", plan.n_copied}, {"changed", plan.n_changed}}},
+          {"bytes", {{"read", plan.read_bytes}, {"written", plan.written_bytes}}}};
+}
+
+std::string headline(const ConversionPlan& plan, const ConvertOptions& options) {
+  return fmt::format("{}: {} layers, {} query heads, {} -> {} key/value heads, method {}\n",
+                     plan.before.architecture, plan.before.n_layers, plan.before.n_heads,
+                     plan.before.n_kv_heads, plan.after.n_kv_heads, method_name(options.method));
+}
+
+CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
+                      const ConvertOptions& options) {
+  CommandOutput output;
+  output.json = plan_json(plan, options);
+  output.json["dry_run"] = true;
+  output.json["peak_memory_bytes"] = plan.peak_memory_bytes;
+  output.json["files"] = Json::array();
+  for (const ShardPlan& shard : plan.shards) {
+    output.json["files"].push_back({{"path", shard.name}, {"bytes", shard.bytes}});
+  }
+  output.text =
+      headline(plan, options) + "\n" + plan_table(model, plan) +
+      fmt::format("\n{} shards, {} to write ({} now), about {} of memory; nothing written\n",
+                  plan.shards.size(), human_bytes(plan.written_bytes),
+                  human_bytes(model.weight_bytes()), human_bytes(plan.peak_memory_bytes));
+  return output;
+}
+
+CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
+  const Stopwatch watch;
+  const ConvertOptions options = to_options(flags, globals);
+  if (!flags.dry_run) check_output_path(options.out, options.model, options.output.overwrite);
+  const ModelFolder model = ModelFolder::open(options.model);
+  for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
+  const ConversionPlan plan = plan_conversion(model, options);
+  if (flags.dry_run) return dry_run(model, plan, options);
+
+  ProgressLine progress("convert", globals.quiet);
+  const ConvertResult result = execute_conversion(
+      model, plan, options, [&](int64_t done, int64_t total) { progress.bytes(done, total); });
+  const double seconds = watch.seconds();
+  CommandOutput output;
+  output.json = plan_json(plan, options);
+  output.json["bytes"] = {{"read", result.read_bytes}, {"written", result.written_bytes}};
+  output.json["seconds"] = seconds;
+  output.json["peak_rss_bytes"] = peak_rss_bytes();
+  output.json["digests"] = Json::object();
+  for (const auto& [file, digest] : result.digests) output.json["digests"][file] = digest;
+  if (result.resumed_files > 0) output.json["resumed_files"] = result.resumed_files;
+  output.text = headline(plan, options) +
+                fmt::format(
+                    "{} tensors copied, {} changed; {} written in {:.2f} s, peak memory {}\n"
+                    "{}\n",
+                    plan.n_copied, plan.n_changed, human_bytes(result.written_bytes), seconds,
+                    human_bytes(peak_rss_bytes()), options.out);
+  return output;
+}
+
+}  // namespace
+
+void add_convert_command(CLI::App& root, Invocation& invocation) {
+  auto [command, flags] = add_command<ConvertFlags>(
+      root, invocation, "convert", "Merge the key/value heads of a checkpoint", run_convert);
+  add_model(*command, flags->model)->required();
+  add_out(*command, flags->out, "Folder to create; must not exist")->required();
+  command
+      ->add_option("--kv-heads", flags->kv_heads,
+                   "Key/value heads to keep; must divide the model's")
+      ->required();
+  command->add_option("--method", flags->method,
+                      "How the heads of a group merge: " + join(method_names(), ", ") +
+                          "; left out: " + method_name(default_method()));
+  command->add_option("--grouping", flags->grouping, "Which heads form a group: contiguous")
+      ->capture_default_str();
+  command->add_option("--dtype", flags->dtype, "Dtype of the weights: keep, bf16, f16 or f32")
+      ->capture_default_str();
+  command->add_option("--max-shard-size", flags->max_shard_size,
+                      "Largest shard, such as 5GB; left out: shards as the model has them");
+  command
+      ->add_option("--resume", flags->resume,
+                   "An interrupted run of the same conversion: auto, required or never")
+      ->capture_default_str();
+  command->add_flag("--overwrite", flags->overwrite, "Replace OUT once the new folder is complete");
+  command->add_flag("--dry-run", flags->dry_run, "Print the plan and write nothing");
+  command->add_flag("--allow-nonfinite", flags->allow_nonfinite,
+                    "Convert weights that hold NaN or infinity");
+}
+
+}  // namespace regroup

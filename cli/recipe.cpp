@@ -1,0 +1,108 @@
+#include "recipe.h"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <sstream>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+constexpr int64_t kMostRecipeBytes = 1 << 20;
+
+std::string recipe_path(const CLI::App& root) {
+  const CLI::Option* option = root.get_option("--recipe");
+  return option->count() > 0 ? option->results().back() : "";
+}
+
+/// Every "section.key" that a recipe may hold.
+std::vector<std::string> known_keys(const CLI::App& root) {
+  std::vector<std::string> keys;
+  const auto collect = [&](const CLI::App& app, const std::string& section) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& name : option->get_lnames()) {
+        if (name != "help" && name != "version" && name != "recipe") keys.push_back(section + name);
+      }
+    }
+  };
+  collect(root, "");
+  for (const CLI::App* command : root.get_subcommands({})) {
+    collect(*command, command->get_name() + ".");
+  }
+  return keys;
+}
+
+[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
+                         const std::string& hint = {}) {
+  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+/// "convert.kv-hed" from "INI was not able to parse convert.kv-hed".
+std::string key_of(const std::string& what) {
+  const std::string marker = "able to parse ";
+  const size_t at = what.find(marker);
+  return at == std::string::npos ? "" : what.substr(at + marker.size());
+}
+
+}  // namespace
+
+void refuse_recipe(const CLI::App& root, const std::string& what) {
+  const std::string path = recipe_path(root);
+  std::string key = key_of(what);
+  if (key.empty()) refuse("RECIPE_SYNTAX", path, printable(what));
+  const bool section = key.ends_with(".++");
+  if (section) key.resize(key.size() - 3);
+  std::vector<std::string> known = known_keys(root);
+  if (section) {
+    std::set<std::string> sections;
+    for (const CLI::App* command : root.get_subcommands({})) sections.insert(command->get_name());
+    known.assign(sections.begin(), sections.end());
+  }
+  const std::string near = nearest(key, known);
+  refuse(section ? "RECIPE_UNKNOWN_SECTION" : "RECIPE_UNKNOWN_KEY", path,
+         section ? fmt::format("unknown section [{}]", printable(key))
+                 : fmt::format("unknown key {}", printable(key)),
+         near.empty() ? "see regroup COMMAND --help for the keys of its section"
+                      : fmt::format("did you mean {}?", near));
+}
+
+void refuse_missing_recipe(const CLI::App& root) {
+  refuse("RECIPE_MISSING", recipe_path(root), "must be a recipe (TOML), but cannot be read",
+         "check the spelling of --recipe");
+}
+
+std::vector<RecipeEntry> read_recipe(const std::string& path) {
+  if (!path_exists(path) || is_folder(path)) {
+    refuse("RECIPE_MISSING", path, "must be a recipe (TOML), but cannot be read",
+           "check the spelling of its path");
+  }
+  const InputFile file(path);
+  if (file.size() > kMostRecipeBytes) {
+    refuse("LIMIT_FILE_SIZE", path,
+           fmt::format("must have at most {} bytes, found {}", kMostRecipeBytes, file.size()));
+  }
+  std::istringstream text(file.read_all());
+  std::vector<CLI::ConfigItem> items;
+  try {
+    items = CLI::ConfigTOML().from_config(text);
+  } catch (const CLI::Error& error) {
+    refuse("RECIPE_SYNTAX", path, printable(error.what()));
+  }
+  std::vector<RecipeEntry> entries;
+  std::set<std::string> seen;
+  for (const CLI::ConfigItem& item : items) {
+    if (item.name == "++" || item.name == "--") continue;  // a section opens or closes
+    const std::string section = item.parents.empty() ? "" : item.parents.front();
+    if (!seen.insert(section + "." + item.name).second) {
+      refuse("RECIPE_DUPLICATE", path, fmt::format("key {} stands twice", item.fullname()));
+    }
+    entries.push_back({section, item.name, item.inputs});
+  }
+  return entries;
+}
+
+}  // namespace regroup

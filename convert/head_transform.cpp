@@ -1,0 +1,81 @@
+#include "regroup/convert/head_transform.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "regroup/checkpoint/error.h"
+
+namespace regroup {
+namespace {
+
+bool is_identity_permutation(const std::vector<int64_t>& permutation) {
+  for (size_t i = 0; i < permutation.size(); ++i) {
+    if (permutation[i] != static_cast<int64_t>(i)) return false;
+  }
+  return true;
+}
+
+bool all_identity(const std::vector<HeadMatrix>& matrices) {
+  return std::all_of(matrices.begin(), matrices.end(),
+                     [](const HeadMatrix& m) { return m.is_identity(); });
+}
+
+bool all_one(const std::vector<double>& gains) {
+  return std::all_of(gains.begin(), gains.end(), [](double gain) { return gain == 1.0; });
+}
+
+}  // namespace
+
+bool LayerTransform::changes_queries() const {
+  return !is_identity_permutation(permutation) || !all_identity(decode_key) || !all_one(logit_gain);
+}
+
+bool LayerTransform::changes_outputs() const {
+  return !is_identity_permutation(permutation) || !all_identity(decode_value) ||
+         !all_one(output_gain);
+}
+
+LayerTransform identity_transform(const ModelConfig& config) {
+  const auto kv_heads = static_cast<size_t>(config.n_kv_heads);
+  const auto heads = static_cast<size_t>(config.n_heads);
+  LayerTransform transform;
+  transform.permutation.resize(kv_heads);
+  std::iota(transform.permutation.begin(), transform.permutation.end(), int64_t{0});
+  transform.encode_key.resize(kv_heads);
+  transform.encode_value.resize(kv_heads);
+  transform.decode_key.resize(kv_heads);
+  transform.decode_value.resize(kv_heads);
+  transform.logit_gain.assign(heads, 1.0);
+  transform.output_gain.assign(heads, 1.0);
+  return transform;
+}
+
+void check_transform(const LayerTransform& transform, const ModelConfig& config) {
+  const auto kv_heads = static_cast<size_t>(config.n_kv_heads);
+  const auto heads = static_cast<size_t>(config.n_heads);
+  const auto require = [](bool holds, const std::string& rule) {
+    if (!holds) throw ConfigError({.code = "TRANSFORM", .message = rule});
+  };
+  std::vector<int64_t> sorted = transform.permutation;
+  std::sort(sorted.begin(), sorted.end());
+  require(sorted.size() == kv_heads && is_identity_permutation(sorted),
+          fmt::format("a permutation of {} heads must name each once", kv_heads));
+  require(transform.logit_gain.size() == heads && transform.output_gain.size() == heads,
+          fmt::format("gains must be given for {} query heads", heads));
+  require(transform.divisor != 0.0, "the divisor of a group must not be 0");
+  const auto square = static_cast<size_t>(config.head_dim * config.head_dim);
+  for (const auto* matrices : {&transform.encode_key, &transform.encode_value,
+                               &transform.decode_key, &transform.decode_value}) {
+    require(matrices->size() == kv_heads,
+            fmt::format("matrices must be given for {} heads", kv_heads));
+    for (const HeadMatrix& matrix : *matrices) {
+      require(matrix.dense.empty() || matrix.dense.size() == square,
+              fmt::format("a dense head matrix must have {} entries, found {}", square,
+                          matrix.dense.size()));
+    }
+  }
+}
+
+}  // namespace regroup

@@ -1,0 +1,194 @@
+#include "regroup/convert/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/companions.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+#include "stream.h"
+
+namespace regroup {
+namespace {
+
+// What the program itself takes with LibTorch loaded, before it does anything.
+constexpr int64_t kRuntimeBytes = 190 << 20;
+
+std::optional<Dtype> target_dtype(const std::string& name) {
+  if (name == "keep") return std::nullopt;
+  if (name == "bf16") return Dtype::kBF16;
+  if (name == "f16") return Dtype::kF16;
+  if (name == "f32") return Dtype::kF32;
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = fmt::format("--dtype must be keep, bf16, f16 or f32, found {}",
+                                            printable(name))});
+}
+
+std::string config_dtype(Dtype dtype) {
+  return dtype == Dtype::kBF16 ? "bfloat16" : dtype == Dtype::kF16 ? "float16" : "float32";
+}
+
+bool is_query(Role role) { return role == Role::kQuery || role == Role::kQueryBias; }
+
+Action choose_action(const ExpectedTensor& tensor, const ConversionPlan& plan, bool cast) {
+  const Action plain = cast ? Action::kCast : Action::kCopy;
+  if (tensor.layer < 0) return plain;
+  const LayerTransform& transform = plan.transforms[static_cast<size_t>(tensor.layer)];
+  const bool merges = plan.before.n_kv_heads != plan.after.n_kv_heads;
+  if (tensor.is_kv()) return merges || transform.changes_queries() ? Action::kMerge : plain;
+  if (is_query(tensor.rule->role)) return transform.changes_queries() ? Action::kFoldQuery : plain;
+  if (tensor.rule->role == Role::kOutput) {
+    return transform.changes_outputs() ? Action::kFoldOutput : plain;
+  }
+  return plain;
+}
+
+TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& before,
+                       const ConversionPlan& plan, std::optional<Dtype> dtype) {
+  const TensorInfo& info = *model.locate(before.name).info;
+  TensorPlan tensor;
+  tensor.spec = {.name = before.name, .dtype = dtype.value_or(info.dtype), .shape = {}};
+  for (const Dim dim : before.rule->shape) {
+    if (dim != Dim::kNone) tensor.spec.shape.push_back(value_of(dim, plan.after));
+  }
+  tensor.action = choose_action(before, plan, tensor.spec.dtype != info.dtype);
+  tensor.role = before.rule->role;
+  tensor.layer = before.layer;
+  return tensor;
+}
+
+/// Tensors in the order of their bytes in the parent: the sources are then read from front to back.
+std::vector<ShardPlan> parent_shards(const ModelFolder& model, const ConversionPlan& plan,
+                                     std::optional<Dtype> dtype) {
+  std::map<std::string, const ExpectedTensor*> by_name;
+  for (const ExpectedTensor& tensor : model.tensors()) by_name[tensor.name] = &tensor;
+  std::vector<ShardPlan> shards(model.shards().size());
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string& name = model.shard_names()[i];
+    shards[i].name = name.find('/') == std::string::npos
+                         ? name
+                         : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    for (const TensorInfo& info : model.shards()[i]->tensors()) {
+      const auto it = by_name.find(info.name);
+      if (it == by_name.end()) continue;  // a buffer that is not written
+      shards[i].tensors.push_back(plan_tensor(model, *it->second, plan, dtype));
+    }
+  }
+  std::erase_if(shards, [](const ShardPlan& shard) { return shard.tensors.empty(); });
+  return shards;
+}
+
+/// Filled greedily in the table's order; a tensor above the limit gets a shard of its own.
+std::vector<ShardPlan> greedy_shards(const ModelFolder& model, const ConversionPlan& plan,
+                                     std::optional<Dtype> dtype, int64_t max_bytes) {
+  std::vector<ShardPlan> shards;
+  int64_t filled = 0;
+  for (const ExpectedTensor& expected : model.tensors()) {
+    TensorPlan tensor = plan_tensor(model, expected, plan, dtype);
+    const int64_t bytes = tensor_bytes(tensor.spec.dtype, tensor.spec.shape);
+    if (shards.empty() || filled + bytes > max_bytes) {
+      shards.emplace_back();
+      filled = 0;
+    }
+    filled += bytes;
+    shards.back().tensors.push_back(std::move(tensor));
+  }
+  for (size_t i = 0; i < shards.size(); ++i) {
+    shards[i].name = shards.size() == 1
+                         ? "model.safetensors"
+                         : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+  }
+  return shards;
+}
+
+void lay_out(ShardPlan& shard, const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorSpec> specs;
+  for (const TensorPlan& tensor : shard.tensors) specs.push_back(tensor.spec);
+  shard.prefix = make_safetensors_prefix(specs, metadata);
+  shard.bytes = static_cast<int64_t>(shard.prefix.size());
+  for (const TensorSpec& spec : specs) shard.bytes += tensor_bytes(spec.dtype, spec.shape);
+}
+
+std::string make_index(const std::vector<ShardPlan>& shards) {
+  Json map = Json::object();
+  int64_t total = 0;
+  std::map<std::string, std::string> sorted;
+  for (const ShardPlan& shard : shards) {
+    for (const TensorPlan& tensor : shard.tensors) {
+      sorted[tensor.spec.name] = shard.name;
+      total += tensor_bytes(tensor.spec.dtype, tensor.spec.shape);
+    }
+  }
+  for (const auto& [tensor, file] : sorted) map[tensor] = file;
+  return Json{{"metadata", {{"total_size", total}}}, {"weight_map", map}}.dump(2) + "\n";
+}
+
+/// Two copies of one head in float64, a row block of the output projection, and the pipeline.
+int64_t estimate_memory(const ConversionPlan& plan) {
+  const ModelConfig& config = plan.before;
+  const int64_t head = config.head_dim * config.hidden_size;
+  return kRuntimeBytes + kPipelineBytes + head * (8 + 8 + 4) + kRowBlockBytes * 3;
+}
+
+}  // namespace
+
+const char* action_name(Action action) {
+  switch (action) {
+    case Action::kCopy:
+      return "copied";
+    case Action::kCast:
+      return "cast";
+    case Action::kMerge:
+      return "merged";
+    case Action::kFoldQuery:
+    case Action::kFoldOutput:
+      return "folded";
+  }
+  return "";
+}
+
+ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options) {
+  require_kv_heads(model.config(), options.n_kv_heads);
+  return plan_conversion(model, options,
+                         make_transforms(options.method, model.config(), options.n_kv_heads));
+}
+
+ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options,
+                               std::vector<LayerTransform> transforms) {
+  require_kv_heads(model.config(), options.n_kv_heads);
+  if (options.grouping != "contiguous") {
+    throw ConfigError({.code = "FLAG_VALUE",
+                       .message = fmt::format("--grouping must be contiguous, found {}",
+                                              printable(options.grouping))});
+  }
+  ConversionPlan plan;
+  plan.before = model.config();
+  plan.after = model.config();
+  plan.after.n_kv_heads = options.n_kv_heads;
+  plan.transforms = std::move(transforms);
+  for (const LayerTransform& transform : plan.transforms) check_transform(transform, plan.before);
+  const auto dtype = target_dtype(options.dtype);
+  plan.shards = options.max_shard_bytes == 0
+                    ? parent_shards(model, plan, dtype)
+                    : greedy_shards(model, plan, dtype, options.max_shard_bytes);
+  for (ShardPlan& shard : plan.shards) {
+    lay_out(shard, {{"format", "pt"}});  // some readers of transformers 4.x insist on it
+    plan.written_bytes += shard.bytes;
+    for (const TensorPlan& tensor : shard.tensors) {
+      ++(tensor.action == Action::kCopy ? plan.n_copied : plan.n_changed);
+      plan.read_bytes += model.locate(tensor.spec.name).info->bytes();
+    }
+  }
+  const bool needs_index = plan.shards.size() > 1 || plan.shards[0].name != "model.safetensors";
+  if (needs_index) plan.index_text = make_index(plan.shards);
+  plan.config_text =
+      rewrite_config(model.config_text(), options.n_kv_heads, dtype ? config_dtype(*dtype) : "",
+                     model.path() + "/config.json");
+  plan.copied_files = companion_files(model.path());
+  plan.peak_memory_bytes = estimate_memory(plan);
+  return plan;
+}
+
+}  // namespace regroup

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/output_folder.h"
+#include "regroup/convert/head_transform.h"
+#include "regroup/convert/method.h"
+
+namespace regroup {
+
+struct ConvertOptions {
+  std::string model;
+  std::string out;
+  int64_t n_kv_heads = 0;
+  Method method = Method::kMean;
+  std::string grouping = "contiguous";
+  uint64_t seed = 0;
+  std::string dtype = "keep";   ///< keep, bf16, f16 or f32
+  int64_t max_shard_bytes = 0;  ///< 0: shards as the parent has them
+  bool allow_nonfinite = false;
+  OutputOptions output;
+};
+
+/// What happens to one tensor.
+enum class Action { kCopy, kCast, kMerge, kFoldQuery, kFoldOutput };
+const char* action_name(Action action);
+
+struct TensorPlan {
+  TensorSpec spec;  ///< as it will be written
+  Action action = Action::kCopy;
+  Role role = Role::kEmbedding;
+  int64_t layer = -1;
+};
+
+struct ShardPlan {
+  std::string name;
+  std::vector<TensorPlan> tensors;
+  std::string prefix;  ///< length and header, ready to be written
+  int64_t bytes = 0;   ///< of the whole file
+};
+
+/// Everything a conversion will do, known before the first byte is read or written.
+struct ConversionPlan {
+  ModelConfig before;
+  ModelConfig after;
+  std::vector<LayerTransform> transforms;  ///< [n_layers]
+  std::vector<ShardPlan> shards;
+  std::vector<std::string> copied_files;  ///< tokenizer, chat template and generation files
+  std::string config_text;
+  std::string index_text;  ///< "" for a single shard
+  int64_t read_bytes = 0;
+  int64_t written_bytes = 0;
+  int64_t n_copied = 0;
+  int64_t n_changed = 0;
+  int64_t peak_memory_bytes = 0;  ///< estimate, the runtime's own share included
+};
+
+/// @throws ConfigError KV_HEADS and others
+ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options);
+/// The same for transforms that come from elsewhere (calibration, tests).
+ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options,
+                               std::vector<LayerTransform> transforms);
+
+struct ConvertResult {
+  std::vector<std::pair<std::string, std::string>> digests;  ///< file -> SHA-256
+  int64_t read_bytes = 0;
+  int64_t written_bytes = 0;
+  int64_t resumed_files = 0;  ///< files an earlier, interrupted run had finished
+};
+
+/// Called now and then with the bytes written so far and in all.
+using ProgressFunction = std::function<void(int64_t done, int64_t total)>;
+
+/// Carries out `plan`: one pass over the weights, tensor by tensor through a few buffers, every file
+/// hashed while its bytes pass.
+/// @throws CheckpointError VAL_NONFINITE, VAL_OVERFLOW, SRC_CHANGED; OutputError; StoppedError
+ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,
+                                 const ConvertOptions& options, const ProgressFunction& progress);
+
+}  // namespace regroup

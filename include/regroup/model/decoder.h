@@ -1,0 +1,112 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/model/ops.h"
+
+namespace regroup {
+
+/// Weights of one layer. Projections that read the same input are one tensor, one GEMM.
+struct LayerWeights {
+  at::Tensor input_norm;    ///< [hidden]
+  at::Tensor qkv;           ///< [(n_heads + 2 n_kv_heads) head_dim, hidden]: q, k, v
+  at::Tensor qkv_bias;      ///< [(n_heads + 2 n_kv_heads) head_dim] or undefined
+  at::Tensor output;        ///< [hidden, n_heads head_dim]
+  at::Tensor output_bias;   ///< [hidden] or undefined
+  at::Tensor mlp_norm;      ///< [hidden]
+  at::Tensor gate_up;       ///< [2 intermediate, hidden]: gate, up
+  at::Tensor gate_up_bias;  ///< [2 intermediate] or undefined
+  at::Tensor down;          ///< [hidden, intermediate]
+  at::Tensor down_bias;     ///< [hidden] or undefined
+};
+
+/// A weight under its name in the checkpoint: a view of the tensor that the decoder computes with.
+struct NamedWeight {
+  std::string name;
+  at::Tensor view;
+  Role role;
+  int64_t layer;  ///< -1 outside the layers
+};
+
+/// K and V of past tokens, one pair a layer: [batch, n_kv_heads, capacity, head_dim].
+class KvCache {
+ public:
+  KvCache(const ModelConfig& config, int64_t batch, int64_t capacity, at::ScalarType dtype,
+          at::Device device);
+  int64_t length() const { return length_; }
+  int64_t capacity() const { return capacity_; }
+  int64_t bytes() const;
+  /// Appends [batch, n_kv_heads, new, head_dim] to `layer` and returns all of K and V so far.
+  std::pair<at::Tensor, at::Tensor> append(int64_t layer, const at::Tensor& k, const at::Tensor& v);
+  void advance(int64_t tokens) { length_ += tokens; }
+
+ private:
+  std::vector<at::Tensor> keys_;
+  std::vector<at::Tensor> values_;
+  int64_t capacity_;
+  int64_t length_ = 0;
+};
+
+/// A decoder-only transformer of the family's table: RMSNorm, rotary embedding, grouped-query
+/// attention (K and V are never expanded to the query heads), SwiGLU.
+class Decoder {
+ public:
+  /// Uninitialised weights of `config`.
+  Decoder(ModelConfig config, at::ScalarType dtype, at::Device device);
+
+  const ModelConfig& config() const { return config_; }
+  at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+
+  /// @param ids    [batch, seq] int64
+  /// @param cache  past tokens, extended by these; nullptr: none
+  /// @return       final hidden states after the last norm, [batch, seq, hidden]
+  at::Tensor hidden(const at::Tensor& ids, KvCache* cache = nullptr) const;
+  /// hidden [..., hidden] -> [..., vocab]
+  at::Tensor logits(const at::Tensor& hidden) const;
+  /// [vocab, hidden]; the embedding itself when tied.
+  const at::Tensor& lm_head() const;
+
+  /// Every weight under its checkpoint name.
+  std::vector<NamedWeight> named_weights() const;
+  /// The tensors the decoder computes with (leaves for training), each once.
+  std::vector<at::Tensor> parameters() const;
+  LayerWeights& layer(int64_t index) { return layers_[static_cast<size_t>(index)]; }
+  at::Tensor& embedding() { return embedding_; }
+  at::Tensor& final_norm() { return final_norm_; }
+  at::Tensor& untied_lm_head() { return lm_head_; }  ///< undefined when tied
+
+  /// Recompute each layer's activations in the backward pass instead of keeping them.
+  void set_activation_checkpointing(bool on) { checkpointing_ = on; }
+
+ private:
+  struct Step;  // what every layer of one forward pass shares
+  at::Tensor attention(const LayerWeights& w, int64_t layer, const at::Tensor& y,
+                       const Step& step) const;
+  at::Tensor mlp(const LayerWeights& w, const at::Tensor& y) const;
+  /// One layer: residual stream x and its norm y before, the same after.
+  std::tuple<at::Tensor, at::Tensor> run_layer(int64_t layer, const at::Tensor& x,
+                                               const at::Tensor& y, const Step& step) const;
+  std::tuple<at::Tensor, at::Tensor> run_checkpointed(int64_t layer, const at::Tensor& x,
+                                                      const at::Tensor& y, const Step& step) const;
+  RopeTable rope_table(int64_t first, int64_t count) const;
+
+  ModelConfig config_;
+  at::ScalarType dtype_;
+  at::Device device_;
+  at::Tensor embedding_;  // [vocab, hidden]
+  std::vector<LayerWeights> layers_;
+  at::Tensor final_norm_;  // [hidden]
+  at::Tensor lm_head_;     // [vocab, hidden], undefined when tied
+  bool checkpointing_ = false;
+  mutable RopeTable rope_cache_;           // positions [0, n)
+  mutable int64_t rope_stretched_to_ = 0;  // dynamic scaling: the length it was made for
+};
+
+}  // namespace regroup

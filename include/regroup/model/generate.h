@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "regroup/model/decoder.h"
+
+namespace regroup {
+
+struct SamplingOptions {
+  int64_t max_new_tokens = 128;
+  double temperature = 0.0;  ///< 0: the most likely token, always
+  double top_p = 1.0;        ///< the smallest set of tokens with at least this probability
+  uint64_t seed = 0;
+};
+
+/// Continues `prompt` token by token with a KV cache.
+/// @param on_token  called with each new id; return false to stop
+/// @return the new ids, an end-of-sequence id excluded
+std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>& prompt,
+                              const SamplingOptions& options,
+                              const std::function<bool(int32_t)>& on_token = {});
+
+}  // namespace regroup

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <tuple>
+
+namespace regroup {
+
+/// Operations that LibTorch has no fused CPU form of. Differentiable; float32 and bfloat16 have
+/// vectorised CPU kernels that compute in float32 and round once, everything else (other devices and
+/// dtypes) runs as a composition of ATen operations with the same definition.
+
+/// y = weight * x / sqrt(mean(x^2) + eps), over the last dimension (arXiv:1910.07467, equation 4).
+/// @param x  [..., hidden]   @param weight  [hidden]   @return [..., hidden]
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+
+/// sum = x + delta and y = rms_norm(sum): the two things every residual step does next.
+/// @return {sum, y}, both shaped like x
+std::tuple<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
+                                                const at::Tensor& weight, double eps);
+
+/// silu(gate) * up (arXiv:2002.05202, section 2).
+/// @param gate_up  [..., 2 * intermediate]: gate first   @return [..., intermediate]
+at::Tensor swiglu(const at::Tensor& gate_up);
+
+/// Angles of a span of positions.
+struct RopeTable {
+  at::Tensor cos;  ///< [seq, head_dim / 2] float32, times the attention factor
+  at::Tensor sin;
+};
+
+/// Splits a fused projection and rotates queries and keys by their positions, half-split layout:
+/// component l pairs with l + head_dim / 2 (arXiv:2104.09864, section 3.4.2).
+/// @param qkv  [batch, seq, (n_heads + 2 * n_kv_heads) * head_dim]
+/// @return q [batch, n_heads, seq, head_dim], k and v [batch, n_kv_heads, seq, head_dim]; views whose
+///         last dimension is contiguous
+std::tuple<at::Tensor, at::Tensor, at::Tensor> split_rope(const at::Tensor& qkv,
+                                                          const RopeTable& table, int64_t n_heads,
+                                                          int64_t n_kv_heads, int64_t head_dim);
+
+}  // namespace regroup

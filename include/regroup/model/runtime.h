@@ -1,0 +1,35 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <exception>
+#include <optional>
+#include <string>
+
+#include "regroup/checkpoint/dtype.h"
+#include "regroup/checkpoint/error.h"
+
+namespace regroup {
+
+/// CPU threads of LibTorch; 0: one per core. Fixed threads give fixed bits.
+void set_threads(int threads);
+int get_threads();
+
+/// "auto", "cpu", "cuda", "cuda:1". For CUDA the GPU libraries are loaded here, once.
+/// @throws ConfigError DEVICE when the device is not there, saying what to install
+at::Device open_device(const std::string& name);
+
+/// "f32", "bf16", "f16"; "auto": f32 on a CPU, `stored` on a GPU. @throws ConfigError
+at::ScalarType parse_compute_dtype(const std::string& name, at::Device device, Dtype stored);
+const char* compute_dtype_name(at::ScalarType dtype);
+at::ScalarType to_scalar_type(Dtype dtype);
+
+/// An error of LibTorch that a user can do something about: no memory left on host or device.
+std::optional<Error> explain_runtime_error(const std::exception& error);
+
+/// What a device is called, for reports: "cpu", "NVIDIA H100".
+std::string device_description(at::Device device);
+int64_t peak_device_bytes(at::Device device);  ///< 0 on a CPU
+std::string libtorch_version();
+
+}  // namespace regroup

@@ -1,0 +1,67 @@
+#include "cuda_loader.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+struct Loaded {
+  const RegroupCudaModule* module = nullptr;
+  std::string reason;
+};
+
+std::string folder_of_binary() {
+  std::array<char, 4096> path{};
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
+  const std::string whole(path.data(), length > 0 ? static_cast<size_t>(length) : 0);
+  return whole.substr(0, whole.rfind('/') + 1);
+}
+
+/// Loading libtorch_cuda registers the CUDA kernels with the dispatcher of libtorch_cpu.
+Loaded load() {
+  if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+    return {nullptr, fmt::format("libtorch_cuda.so: {}", ::dlerror())};
+  }
+  const std::string beside = folder_of_binary() + "libregroup_cuda.so";
+  void* handle = ::dlopen(beside.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) return {nullptr, ::dlerror()};
+  const auto entry = reinterpret_cast<RegroupCudaModuleEntry>(::dlsym(handle, kCudaModuleEntry));
+  if (entry == nullptr) return {nullptr, beside + " is no GPU module of regroup"};
+  const RegroupCudaModule* module = entry();
+  if (module->version != kCudaModuleVersion) {
+    return {nullptr, fmt::format("{} has version {}, this regroup needs {}", beside,
+                                 module->version, kCudaModuleVersion)};
+  }
+  return {module, {}};
+}
+
+const Loaded& loaded() {
+  static const Loaded result = load();
+  return result;
+}
+
+}  // namespace
+
+const RegroupCudaModule* find_cuda_module() { return loaded().module; }
+
+const RegroupCudaModule& require_cuda_module() {
+  if (loaded().module != nullptr) return *loaded().module;
+  throw ConfigError({.code = "DEVICE",
+                     .message = fmt::format(
+                         "a CUDA device needs libregroup_cuda.so beside the binary and the CUDA "
+                         "libraries of LibTorch: {}",
+                         printable(loaded().reason, 400)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "install the full torch 2.11.0 wheel with pip, or use --device cpu"});
+}
+
+}  // namespace regroup

@@ -1,0 +1,218 @@
+#include "regroup/model/decoder.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/outer.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "checkpointing.h"
+
+namespace regroup {
+
+using at::Tensor;
+
+struct Decoder::Step {
+  RopeTable rope;
+  KvCache* cache;
+  Tensor mask;         // [seq, past + seq] bool for layers without a window, or undefined
+  Tensor window_mask;  // the same for layers with one
+  bool causal;         // instead of `mask`: no past, whole sequence
+  bool window_causal;  // instead of `window_mask`: the sequence fits in the window
+};
+
+namespace {
+
+/// What each query may see: no later token, and with a window no token `window` or more back.
+Tensor visibility(int64_t seq, int64_t past, int64_t window, at::Device device) {
+  const auto options = at::TensorOptions().dtype(at::kLong).device(device);
+  const Tensor query = at::arange(past, past + seq, options).unsqueeze(1);  // [seq, 1]
+  const Tensor key = at::arange(0, past + seq, options).unsqueeze(0);       // [1, past + seq]
+  Tensor visible = key.le(query);
+  if (window > 0) visible = visible.logical_and(key.gt(query.sub(window)));
+  return visible;
+}
+
+}  // namespace
+
+KvCache::KvCache(const ModelConfig& config, int64_t batch, int64_t capacity, at::ScalarType dtype,
+                 at::Device device)
+    : capacity_(capacity) {
+  const auto options = at::TensorOptions().dtype(dtype).device(device);
+  for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+    const std::vector<int64_t> shape = {batch, config.n_kv_heads, capacity, config.head_dim};
+    keys_.push_back(at::empty(shape, options));
+    values_.push_back(at::empty(shape, options));
+  }
+}
+
+int64_t KvCache::bytes() const {
+  int64_t total = 0;
+  for (const Tensor& keys : keys_) total += 2 * static_cast<int64_t>(keys.nbytes());
+  return total;
+}
+
+std::pair<Tensor, Tensor> KvCache::append(int64_t layer, const Tensor& k, const Tensor& v) {
+  const auto i = static_cast<size_t>(layer);
+  const int64_t added = k.size(2);
+  keys_[i].narrow(2, length_, added).copy_(k);
+  values_[i].narrow(2, length_, added).copy_(v);
+  return {keys_[i].narrow(2, 0, length_ + added), values_[i].narrow(2, 0, length_ + added)};
+}
+
+Decoder::Decoder(ModelConfig config, at::ScalarType dtype, at::Device device)
+    : config_(std::move(config)), dtype_(dtype), device_(device) {
+  const auto options = at::TensorOptions().dtype(dtype).device(device);
+  const auto make = [&](std::vector<int64_t> shape) { return at::empty(shape, options); };
+  const int64_t hidden = config_.hidden_size;
+  const int64_t fused = config_.query_size() + 2 * config_.kv_size();
+  const int64_t inner = config_.intermediate_size;
+  embedding_ = make({config_.vocab_size, hidden});
+  final_norm_ = make({hidden});
+  if (!config_.tie_word_embeddings) lm_head_ = make({config_.vocab_size, hidden});
+  for (int64_t i = 0; i < config_.n_layers; ++i) {
+    LayerWeights w;
+    w.input_norm = make({hidden});
+    w.qkv = make({fused, hidden});
+    w.output = make({hidden, config_.query_size()});
+    w.mlp_norm = make({hidden});
+    w.gate_up = make({2 * inner, hidden});
+    w.down = make({hidden, inner});
+    if (config_.attention_bias) {
+      w.qkv_bias = make({fused});
+      w.output_bias = make({hidden});
+    }
+    if (config_.mlp_bias) {
+      w.gate_up_bias = make({2 * inner});
+      w.down_bias = make({hidden});
+    }
+    layers_.push_back(std::move(w));
+  }
+}
+
+const Tensor& Decoder::lm_head() const { return lm_head_.defined() ? lm_head_ : embedding_; }
+
+Tensor Decoder::logits(const Tensor& hidden) const { return at::linear(hidden, lm_head()); }
+
+RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
+  const int64_t needed = first + count;
+  // Beyond the trained length dynamic scaling depends on the length itself; every other kind only
+  // needs more rows.
+  const bool stretches = config_.rope.kind == RopeKind::kDynamic && needed > config_.max_positions;
+  const int64_t stretched_to = stretches ? needed : 0;
+  const bool fits = rope_cache_.cos.defined() && rope_cache_.cos.size(0) >= needed &&
+                    rope_stretched_to_ == stretched_to;
+  if (!fits) {
+    const c10::InferenceMode outlives_inference(false);  // training may save these for backward
+    rope_stretched_to_ = stretched_to;
+    const auto frequencies =
+        rope_frequencies(config_.rope, config_.head_dim, needed, config_.max_positions);
+    // transformers multiplies in float32, and so the angles of large positions are rounded there.
+    const Tensor inverse = at::tensor(frequencies, at::kDouble).to(at::kFloat);  // [head_dim / 2]
+    const int64_t rows = std::max<int64_t>(needed, 256);
+    const Tensor angles = at::outer(at::arange(rows, at::kFloat), inverse);
+    const double gain = config_.rope.attention_factor;
+    rope_cache_.cos = angles.cos().mul(gain).to(device_);  // [rows, head_dim / 2]
+    rope_cache_.sin = angles.sin().mul(gain).to(device_);
+  }
+  return {rope_cache_.cos.narrow(0, first, count), rope_cache_.sin.narrow(0, first, count)};
+}
+
+Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
+                          const Step& step) const {
+  const Tensor fused = at::linear(y, w.qkv, w.qkv_bias);  // [batch, seq, (H + 2 G) d]
+  auto [q, k, v] = split_rope(fused, step.rope, config_.n_heads, config_.n_kv_heads,
+                              config_.head_dim);  // [batch, heads, seq, head_dim]
+  if (step.cache != nullptr) std::tie(k, v) = step.cache->append(layer, k, v);
+  const bool sliding = config_.sliding_layers[static_cast<size_t>(layer)];
+  const Tensor& mask = sliding ? step.window_mask : step.mask;
+  const bool causal = sliding ? step.window_causal : step.causal;
+  const Tensor mixed = at::scaled_dot_product_attention(
+      q, k, v, mask.defined() ? std::optional<Tensor>(mask) : std::nullopt, /*dropout_p=*/0.0,
+      causal,
+      /*scale=*/std::nullopt, /*enable_gqa=*/config_.n_heads != config_.n_kv_heads);
+  return at::linear(mixed.transpose(1, 2).flatten(2), w.output, w.output_bias);
+}
+
+Tensor Decoder::mlp(const LayerWeights& w, const Tensor& y) const {
+  return at::linear(swiglu(at::linear(y, w.gate_up, w.gate_up_bias)), w.down, w.down_bias);
+}
+
+std::tuple<Tensor, Tensor> Decoder::run_layer(int64_t layer, const Tensor& x, const Tensor& y,
+                                              const Step& step) const {
+  const LayerWeights& w = layers_[static_cast<size_t>(layer)];
+  const bool last = layer + 1 == config_.n_layers;
+  const Tensor& next_norm = last ? final_norm_ : layers_[static_cast<size_t>(layer + 1)].input_norm;
+  const double eps = config_.rms_norm_eps;
+  const auto [middle, y_mlp] = add_rms_norm(x, attention(w, layer, y, step), w.mlp_norm, eps);
+  return add_rms_norm(middle, mlp(w, y_mlp), next_norm, eps);
+}
+
+std::tuple<Tensor, Tensor> Decoder::run_checkpointed(int64_t layer, const Tensor& x,
+                                                     const Tensor& y, const Step& step) const {
+  const auto i = static_cast<size_t>(layer);
+  const bool last = layer + 1 == config_.n_layers;
+  const LayerWeights& w = layers_[i];
+  std::vector<Tensor> inputs = {
+      x,          y,         w.qkv,  w.output,
+      w.mlp_norm, w.gate_up, w.down, last ? final_norm_ : layers_[i + 1].input_norm};
+  const size_t n_fixed = inputs.size();
+  for (const Tensor& bias : {w.qkv_bias, w.output_bias, w.gate_up_bias, w.down_bias}) {
+    if (bias.defined()) inputs.push_back(bias);
+  }
+  // The segment computes with the tensors it is handed, so that their gradients come out of it.
+  const Segment segment = [this, layer, step, n_fixed, i](const std::vector<Tensor>& in) {
+    LayerWeights own = layers_[i];
+    own.qkv = in[2];
+    own.output = in[3];
+    own.mlp_norm = in[4];
+    own.gate_up = in[5];
+    own.down = in[6];
+    size_t next = n_fixed;
+    for (Tensor* bias : {&own.qkv_bias, &own.output_bias, &own.gate_up_bias, &own.down_bias}) {
+      if (bias->defined()) *bias = in[next++];
+    }
+    const double eps = config_.rms_norm_eps;
+    const auto [middle, y_mlp] =
+        add_rms_norm(in[0], attention(own, layer, in[1], step), own.mlp_norm, eps);
+    const auto [out, y_out] = add_rms_norm(middle, mlp(own, y_mlp), in[7], eps);
+    return std::vector<Tensor>{out, y_out};
+  };
+  const std::vector<Tensor> out = checkpointed(segment, inputs);
+  return {out[0], out[1]};
+}
+
+Tensor Decoder::hidden(const Tensor& ids, KvCache* cache) const {
+  const int64_t seq = ids.size(1);
+  const int64_t past = cache == nullptr ? 0 : cache->length();
+  const int64_t window = config_.sliding_window.value_or(0);
+  Step step{.rope = rope_table(past, seq),
+            .cache = cache,
+            .mask = {},
+            .window_mask = {},
+            .causal = past == 0,
+            .window_causal = past == 0 && seq <= window};
+  // A single new token sees all of the past: no mask at all, unless a window cuts it.
+  if (past > 0 && seq > 1) step.mask = visibility(seq, past, 0, device_);
+  if (window > 0 && past + seq > window)
+    step.window_mask = visibility(seq, past, window, device_);
+  else if (window > 0 && !step.window_causal)
+    step.window_mask = step.mask;
+
+  Tensor x = at::embedding(embedding_, ids);  // [batch, seq, hidden]
+  Tensor y = rms_norm(x, layers_.front().input_norm, config_.rms_norm_eps);
+  const bool recompute = checkpointing_ && c10::GradMode::is_enabled();
+  for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
+    std::tie(x, y) = recompute ? run_checkpointed(layer, x, y, step) : run_layer(layer, x, y, step);
+  }
+  if (cache != nullptr) cache->advance(seq);
+  return y;
+}
+
+}  // namespace regroup

@@ -1,0 +1,70 @@
+#include "regroup/model/generate.h"
+
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/uniform_stream.h"
+
+namespace regroup {
+namespace {
+
+/// Draws from softmax(logits / temperature) cut to the nucleus of probability top_p
+/// (arXiv:1904.09751, section 3.1).
+int64_t draw(const at::Tensor& logits, const SamplingOptions& options, UniformStream& random) {
+  const at::Tensor wide =
+      at::softmax(logits.to(at::kCPU, at::kDouble).div(options.temperature), 0).contiguous();
+  const double* p = wide.data_ptr<double>();
+  std::vector<int64_t> order(static_cast<size_t>(wide.numel()));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return p[a] > p[b]; });
+  size_t kept = 0;
+  double mass = 0;
+  while (kept < order.size() && (kept == 0 || mass < options.top_p)) mass += p[order[kept++]];
+  double left = random.next() * mass;
+  for (size_t i = 0; i < kept; ++i) {
+    left -= p[order[i]];
+    if (left <= 0) return order[i];
+  }
+  return order[kept - 1];
+}
+
+}  // namespace
+
+std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>& prompt,
+                              const SamplingOptions& options,
+                              const std::function<bool(int32_t)>& on_token) {
+  if (prompt.empty()) {
+    throw ConfigError(
+        {.code = "PROMPT_EMPTY", .message = "the prompt must hold at least one token"});
+  }
+  const c10::InferenceMode no_gradients;
+  const ModelConfig& config = decoder.config();
+  const auto capacity = static_cast<int64_t>(prompt.size()) + options.max_new_tokens;
+  KvCache cache(config, 1, capacity, decoder.dtype(), decoder.device());
+  UniformStream random(options.seed, "generate");
+  std::vector<int32_t> made;
+  at::Tensor ids = at::tensor(std::vector<int64_t>(prompt.begin(), prompt.end()), at::kLong)
+                       .unsqueeze(0)
+                       .to(decoder.device());  // [1, seq]
+  while (static_cast<int64_t>(made.size()) < options.max_new_tokens) {
+    const at::Tensor hidden = decoder.hidden(ids, &cache);                      // [1, seq, hidden]
+    const at::Tensor logits = decoder.logits(hidden.select(1, -1)).squeeze(0);  // [vocab]
+    const int64_t next = options.temperature == 0.0 ? at::argmax(logits).item<int64_t>()
+                                                    : draw(logits, options, random);
+    const auto& ends = config.eos_token_ids;
+    if (std::find(ends.begin(), ends.end(), next) != ends.end()) break;
+    made.push_back(static_cast<int32_t>(next));
+    if (on_token && !on_token(made.back())) break;
+    ids = at::full_like(ids.narrow(1, 0, 1), next);
+  }
+  return made;
+}
+
+}  // namespace regroup

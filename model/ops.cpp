@@ -1,0 +1,289 @@
+#include "regroup/model/ops.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mean.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+bool has_kernel(const Tensor& x) {
+  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+}
+
+/// Calls `body` with a null pointer of the element type the kernels use for `x`.
+template <typename Body>
+void with_type(const Tensor& x, const Body& body) {
+  if (x.scalar_type() == at::kFloat) {
+    body(static_cast<float*>(nullptr));
+  } else {
+    body(static_cast<uint16_t*>(nullptr));
+  }
+}
+
+template <typename T>
+T* data(const Tensor& x) {
+  return x.defined() ? static_cast<T*>(x.data_ptr()) : nullptr;
+}
+
+/// Rows per task such that a task touches about 64 KiB.
+int64_t grain(int64_t row_elements) {
+  return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, row_elements));
+}
+
+// ---- rms_norm ----
+
+struct NormOutputs {
+  Tensor sum;
+  Tensor y;
+  Tensor rstd;
+};
+
+NormOutputs norm_forward(const Tensor& x, const Tensor& delta, const Tensor& weight, double eps) {
+  const int64_t d = x.size(-1);
+  const int64_t rows = x.numel() / d;
+  NormOutputs out;
+  out.sum = delta.defined() ? at::empty_like(x) : Tensor();
+  out.y = at::empty_like(x);
+  out.rstd = at::empty({rows}, x.options().dtype(at::kFloat));
+  with_type(x, [&]<typename T>(T*) {
+    at::parallel_for(0, rows, grain(d), [&](int64_t begin, int64_t end) {
+      kernels::rms_norm_forward(data<T>(x), data<T>(delta), data<T>(weight), data<T>(out.sum),
+                                data<T>(out.y), out.rstd.data_ptr<float>(), begin, end, d,
+                                static_cast<float>(eps));
+    });
+  });
+  return out;
+}
+
+struct NormGradients {
+  Tensor dx;
+  Tensor dweight;
+};
+
+NormGradients norm_backward(const Tensor& x, const Tensor& weight, const Tensor& rstd,
+                            const Tensor& dy_in, const Tensor& dsum_in, bool needs_weight) {
+  const int64_t d = x.size(-1);
+  const int64_t rows = x.numel() / d;
+  const Tensor dy = dy_in.contiguous();
+  const Tensor dsum = dsum_in.defined() ? dsum_in.contiguous() : dsum_in;
+  NormGradients out;
+  out.dx = at::empty_like(x);
+  // A fixed number of row blocks, each with a sum of its own: the result does not depend on how many
+  // threads shared the work.
+  const int64_t block = std::max<int64_t>(64, (rows + 63) / 64);
+  const int64_t blocks = (rows + block - 1) / block;
+  Tensor partial;
+  if (needs_weight) partial = at::zeros({blocks, d}, x.options().dtype(at::kFloat));
+  with_type(x, [&]<typename T>(T*) {
+    at::parallel_for(0, blocks, 1, [&](int64_t first, int64_t last) {
+      for (int64_t b = first; b < last; ++b) {
+        float* dweight = needs_weight ? partial.data_ptr<float>() + b * d : nullptr;
+        kernels::rms_norm_backward(data<T>(x), data<T>(weight), rstd.data_ptr<float>(), data<T>(dy),
+                                   data<T>(dsum), data<T>(out.dx), dweight, b * block,
+                                   std::min(rows, (b + 1) * block), d);
+      }
+    });
+  });
+  if (needs_weight) out.dweight = at::sum(partial, 0).to(weight.scalar_type());
+  return out;
+}
+
+struct RmsNorm : torch::autograd::Function<RmsNorm> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight, double eps) {
+    NormOutputs out = norm_forward(x, {}, weight, eps);
+    ctx->save_for_backward({x, weight, out.rstd});
+    ctx->saved_data["weight"] = weight.requires_grad();
+    return out.y;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const auto saved = ctx->get_saved_variables();
+    const NormGradients g = norm_backward(saved[0], saved[1], saved[2], grads[0], {},
+                                          ctx->saved_data["weight"].toBool());
+    return {g.dx, g.dweight, {}};
+  }
+};
+
+struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
+  static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& delta,
+                               const Tensor& weight, double eps) {
+    NormOutputs out = norm_forward(x, delta, weight, eps);
+    ctx->save_for_backward({out.sum, weight, out.rstd});
+    ctx->saved_data["weight"] = weight.requires_grad();
+    return {out.sum, out.y};
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const auto saved = ctx->get_saved_variables();
+    if (!grads[1].defined()) return {grads[0], grads[0], {}, {}};
+    const NormGradients g = norm_backward(saved[0], saved[1], saved[2], grads[1], grads[0],
+                                          ctx->saved_data["weight"].toBool());
+    return {g.dx, g.dx, g.dweight, {}};
+  }
+};
+
+Tensor composite_rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  const Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
+  const Tensor rstd = at::rsqrt(wide.square().mean(-1, /*keepdim=*/true).add(eps));
+  return (wide.mul(rstd)).mul(weight.to(wide.scalar_type())).to(x.scalar_type());
+}
+
+// ---- swiglu ----
+
+struct SwiGlu : torch::autograd::Function<SwiGlu> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& gate_up) {
+    const int64_t f = gate_up.size(-1) / 2;
+    const int64_t rows = gate_up.numel() / (2 * f);
+    auto shape = gate_up.sizes().vec();
+    shape.back() = f;
+    const Tensor y = at::empty(shape, gate_up.options());
+    with_type(gate_up, [&]<typename T>(T*) {
+      at::parallel_for(0, rows, grain(f), [&](int64_t begin, int64_t end) {
+        kernels::swiglu_forward(data<T>(gate_up), data<T>(y), begin, end, f);
+      });
+    });
+    ctx->save_for_backward({gate_up});
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const Tensor gate_up = ctx->get_saved_variables()[0];
+    const Tensor dy = grads[0].contiguous();
+    const int64_t f = gate_up.size(-1) / 2;
+    const int64_t rows = gate_up.numel() / (2 * f);
+    const Tensor dgate_up = at::empty_like(gate_up);
+    with_type(gate_up, [&]<typename T>(T*) {
+      at::parallel_for(0, rows, grain(f), [&](int64_t begin, int64_t end) {
+        kernels::swiglu_backward(data<T>(gate_up), data<T>(dy), data<T>(dgate_up), begin, end, f);
+      });
+    });
+    return {dgate_up};
+  }
+};
+
+// ---- split_rope ----
+
+struct HeadCounts {
+  int64_t q;
+  int64_t kv;
+  int64_t dim;
+  int64_t row() const { return (q + 2 * kv) * dim; }
+};
+
+/// out = rotation(sign) of `in`, both [batch * seq, (q + 2 kv) * dim]; values are copied.
+template <typename T>
+void rotate_rows(const T* in, T* out, const RopeTable& table, const HeadCounts& n, int64_t rows,
+                 int64_t seq, float sign) {
+  const int64_t half = n.dim / 2;
+  const int64_t turned = (n.q + n.kv) * n.dim;
+  at::parallel_for(0, rows, grain(n.row()), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t position = row % seq;
+      kernels::rope_row(in + row * n.row(), out + row * n.row(),
+                        table.cos.data_ptr<float>() + position * half,
+                        table.sin.data_ptr<float>() + position * half, sign, n.q + n.kv, n.dim);
+      std::copy_n(in + row * n.row() + turned, n.kv * n.dim, out + row * n.row() + turned);
+    }
+  });
+}
+
+/// Views of the three parts of a fused [batch, seq, row] tensor as [batch, heads, seq, head_dim].
+variable_list head_views(const Tensor& fused, const HeadCounts& n) {
+  const auto part = [&](int64_t first, int64_t heads) {
+    return fused.narrow(-1, first * n.dim, heads * n.dim)
+        .unflatten(-1, {heads, n.dim})
+        .transpose(1, 2);
+  };
+  return {part(0, n.q), part(n.q, n.kv), part(n.q + n.kv, n.kv)};
+}
+
+struct SplitRope : torch::autograd::Function<SplitRope> {
+  static variable_list forward(AutogradContext* ctx, const Tensor& qkv, const Tensor& cos,
+                               const Tensor& sin, int64_t n_heads, int64_t n_kv_heads,
+                               int64_t head_dim) {
+    const HeadCounts n{n_heads, n_kv_heads, head_dim};
+    const Tensor out = at::empty_like(qkv);
+    with_type(qkv, [&]<typename T>(T*) {
+      rotate_rows(data<T>(qkv), data<T>(out), {cos, sin}, n, qkv.size(0) * qkv.size(1), qkv.size(1),
+                  1.0f);
+    });
+    ctx->save_for_backward({cos, sin});
+    ctx->saved_data["q"] = n_heads;
+    ctx->saved_data["kv"] = n_kv_heads;
+    ctx->saved_data["dim"] = head_dim;
+    return head_views(out, n);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const auto saved = ctx->get_saved_variables();
+    const HeadCounts n{ctx->saved_data["q"].toInt(), ctx->saved_data["kv"].toInt(),
+                       ctx->saved_data["dim"].toInt()};
+    const int64_t batch = grads[0].size(0);
+    const int64_t seq = grads[0].size(2);
+    const Tensor fused = at::empty({batch, seq, n.row()}, grads[0].options());
+    const variable_list parts = head_views(fused, n);
+    for (size_t i = 0; i < parts.size(); ++i) parts[i].copy_(grads[i]);
+    with_type(fused, [&]<typename T>(T*) {  // in place: a pair is read before it is written
+      rotate_rows(data<T>(fused), data<T>(fused), {saved[0], saved[1]}, n, batch * seq, seq, -1.0f);
+    });
+    return {fused, {}, {}, {}, {}, {}};
+  }
+};
+
+/// x [batch, heads, seq, dim] turned by its positions.
+Tensor composite_rotate(const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  const auto halves = x.chunk(2, -1);
+  return at::cat(
+      {halves[0].mul(cos).sub(halves[1].mul(sin)), halves[1].mul(cos).add(halves[0].mul(sin))}, -1);
+}
+
+}  // namespace
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  return has_kernel(x) ? RmsNorm::apply(x.contiguous(), weight, eps)
+                       : composite_rms_norm(x, weight, eps);
+}
+
+std::tuple<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
+                                        double eps) {
+  if (has_kernel(x)) {
+    const auto out = AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weight, eps);
+    return {out[0], out[1]};
+  }
+  const Tensor sum = x.add(delta);
+  return {sum, composite_rms_norm(sum, weight, eps)};
+}
+
+Tensor swiglu(const Tensor& gate_up) {
+  if (has_kernel(gate_up)) return SwiGlu::apply(gate_up.contiguous());
+  const auto parts = gate_up.chunk(2, -1);
+  return at::silu(parts[0]).mul(parts[1]);
+}
+
+std::tuple<Tensor, Tensor, Tensor> split_rope(const Tensor& qkv, const RopeTable& table,
+                                              int64_t n_heads, int64_t n_kv_heads,
+                                              int64_t head_dim) {
+  if (has_kernel(qkv)) {
+    const auto out =
+        SplitRope::apply(qkv.contiguous(), table.cos, table.sin, n_heads, n_kv_heads, head_dim);
+    return {out[0], out[1], out[2]};
+  }
+  const variable_list parts = head_views(qkv, {n_heads, n_kv_heads, head_dim});
+  const Tensor cos = table.cos.to(qkv.scalar_type());
+  const Tensor sin = table.sin.to(qkv.scalar_type());
+  return {composite_rotate(parts[0], cos, sin), composite_rotate(parts[1], cos, sin), parts[2]};
+}
+
+}  // namespace regroup

@@ -1,0 +1,113 @@
+#include "regroup/model/runtime.h"
+
+#include <ATen/Parallel.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+#include <torch/headeronly/version.h>
+
+#include <charconv>
+#include <thread>
+
+#include "cuda_loader.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+[[noreturn]] void refuse(const char* code, const std::string& message, const std::string& hint) {
+  throw ConfigError({.code = code, .message = message, .path = {}, .tensor = {}, .hint = hint});
+}
+
+/// The index of "cuda" or "cuda:N"; -1: no CUDA device name.
+int cuda_index(const std::string& name) {
+  if (name == "cuda") return 0;
+  int index = -1;
+  if (name.starts_with("cuda:")) {
+    const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), index);
+    if (error != std::errc() || end != name.data() + name.size()) index = -1;
+  }
+  return index;
+}
+
+}  // namespace
+
+void set_threads(int threads) {
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  at::set_num_threads(threads > 0 ? threads : cores);
+}
+
+int get_threads() { return at::get_num_threads(); }
+
+at::Device open_device(const std::string& name) {
+  if (name == "cpu") return at::kCPU;
+  if (name == "auto") {
+    const RegroupCudaModule* module = find_cuda_module();
+    return module != nullptr && module->device_count() > 0 ? at::Device(at::kCUDA, 0)
+                                                           : at::Device(at::kCPU);
+  }
+  const int index = cuda_index(name);
+  if (index < 0) {
+    refuse("DEVICE",
+           fmt::format("--device must be auto, cpu, cuda or cuda:N, found {}", printable(name)),
+           "leave it out to use a GPU when there is one");
+  }
+  const RegroupCudaModule& module = require_cuda_module();
+  if (index >= module.device_count()) {
+    refuse("DEVICE",
+           fmt::format("--device {} must be one of the {} CUDA devices found", name,
+                       module.device_count()),
+           "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu");
+  }
+  module.use_device(index);
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+}
+
+at::ScalarType to_scalar_type(Dtype dtype) {
+  return dtype == Dtype::kBF16 ? at::kBFloat16 : dtype == Dtype::kF16 ? at::kHalf : at::kFloat;
+}
+
+at::ScalarType parse_compute_dtype(const std::string& name, at::Device device, Dtype stored) {
+  if (name == "f32" || name == "fp32") return at::kFloat;
+  if (name == "bf16") return at::kBFloat16;
+  if (name == "f16") return at::kHalf;
+  if (name == "auto") return device.is_cpu() ? at::kFloat : to_scalar_type(stored);
+  refuse("FLAG_VALUE",
+         fmt::format("--dtype must be auto, f32, bf16 or f16, found {}", printable(name)),
+         "leave it out for f32 on a CPU and the model's own dtype on a GPU");
+}
+
+const char* compute_dtype_name(at::ScalarType dtype) {
+  return dtype == at::kBFloat16 ? "bf16" : dtype == at::kHalf ? "f16" : "f32";
+}
+
+std::optional<Error> explain_runtime_error(const std::exception& error) {
+  const std::string what = error.what();
+  const bool device = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
+  const bool host = what.find("DefaultCPUAllocator: can't allocate memory") != std::string::npos ||
+                    what.find("not enough memory: you tried to allocate") != std::string::npos;
+  if (!device && !host) return std::nullopt;
+  return ConfigError({.code = "NO_MEMORY",
+                      .message = fmt::format("ran out of {} memory: {}", device ? "GPU" : "host",
+                                             printable(what.substr(0, what.find('\n')), 300)),
+                      .path = {},
+                      .tensor = {},
+                      .hint = "use a smaller --micro-batch-size, --batch-size or --seq-len, or "
+                              "--activation-checkpointing"});
+}
+
+std::string device_description(at::Device device) {
+  if (device.is_cpu()) return fmt::format("cpu, {} threads", at::get_num_threads());
+  char name[128] = {};
+  int64_t total = 0;
+  require_cuda_module().describe(device.index(), name, sizeof(name), &total);
+  return fmt::format("{} ({})", name, human_bytes(total));
+}
+
+int64_t peak_device_bytes(at::Device device) {
+  return device.is_cpu() ? 0 : require_cuda_module().peak_bytes(device.index());
+}
+
+std::string libtorch_version() { return TORCH_VERSION; }
+
+}  // namespace regroup

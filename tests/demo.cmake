@@ -1,0 +1,1 @@
+regroup_test(demo grammar)

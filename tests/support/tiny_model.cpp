@@ -1,0 +1,177 @@
+#include "support/tiny_model.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <filesystem>
+#include <stdexcept>
+
+#include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/family.h"
+#include "support/temporary_folder.h"
+
+namespace regroup::testing {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dtype_word(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kBF16:
+      return "bfloat16";
+    case Dtype::kF16:
+      return "float16";
+    default:
+      return "float32";
+  }
+}
+
+/// FNV-1a, so that a tensor's values depend on its name and on nothing before it.
+uint64_t hash_name(const std::string& name, uint64_t seed) {
+  uint64_t hash = 0xCBF29CE484222325u ^ (seed * 0x9E3779B97F4A7C15u);
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
+  return hash;
+}
+
+bool is_kv(const std::string& name) {
+  return name.find(".k_proj.") != std::string::npos || name.find(".v_proj.") != std::string::npos;
+}
+
+/// Repeats the first of each run of heads over the run.
+void repeat_heads(std::vector<double>& values, int64_t n_heads, int64_t n_distinct) {
+  if (n_distinct < 1 || n_heads % n_distinct != 0) {
+    throw std::invalid_argument("distinct_kv_heads must divide n_kv_heads");
+  }
+  const int64_t run = n_heads / n_distinct;
+  const auto head_size = static_cast<int64_t>(values.size()) / n_heads;
+  for (int64_t head = 0; head < n_heads; ++head) {
+    const auto first = values.begin() + head / run * run * head_size;
+    std::copy(first, first + head_size, values.begin() + head * head_size);
+  }
+}
+
+}  // namespace
+
+uint64_t Random::next() {
+  uint64_t z = state_ += 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+double Random::normal() {
+  double sum = -6;
+  for (int i = 0; i < 12; ++i) sum += uniform();
+  return sum;
+}
+
+std::string tiny_config(const TinyModelSpec& spec) {
+  const bool mistral = spec.model_type == "mistral";
+  Json config = {
+      {"architectures", Json::array({mistral ? "MistralForCausalLM" : "LlamaForCausalLM"})},
+      {"bos_token_id", 1},
+      {"eos_token_id", 2},
+      {"head_dim", spec.head_dim},
+      {"hidden_act", "silu"},
+      {"hidden_size", spec.hidden_size},
+      {"initializer_range", 0.02},
+      {"intermediate_size", spec.intermediate_size},
+      {"max_position_embeddings", spec.max_positions},
+      {"model_type", spec.model_type},
+      {"num_attention_heads", spec.n_heads},
+      {"num_hidden_layers", spec.n_layers},
+      {"num_key_value_heads", spec.n_kv_heads},
+      {"rms_norm_eps", 1e-5},
+      {"rope_theta", 10000.0},
+      {"tie_word_embeddings", spec.tie_word_embeddings},
+      {"torch_dtype", dtype_word(spec.dtype)},
+      {"use_cache", true},
+      {"vocab_size", spec.vocab_size},
+  };
+  if (mistral) {
+    config["sliding_window"] = spec.sliding_window ? Json(*spec.sliding_window) : Json();
+  } else {
+    config["attention_bias"] = spec.attention_bias;
+    config["mlp_bias"] = spec.mlp_bias;
+  }
+  config.update(spec.extra_config);
+  return config.dump(2) + "\n";
+}
+
+std::vector<double> tiny_values(const TinyModelSpec& spec, const std::string& name,
+                                const std::vector<int64_t>& shape) {
+  int64_t n = 1;
+  for (const int64_t dimension : shape) n *= dimension;
+  std::vector<double> values(static_cast<size_t>(n));
+  const bool norm = name.ends_with("norm.weight");
+  double scale = 1 / std::sqrt(static_cast<double>(shape.back()));
+  if (norm || name.ends_with(".bias")) scale = 0.1;
+  if (name == "model.embed_tokens.weight") scale = 1;
+  Random random(hash_name(name, spec.seed));
+  for (double& value : values) value = scale * random.normal() + (norm ? 1 : 0);
+  if (spec.distinct_kv_heads > 0 && is_kv(name)) {
+    repeat_heads(values, spec.n_kv_heads, spec.distinct_kv_heads);
+  }
+  return values;
+}
+
+std::string encode_values(Dtype dtype, const std::vector<double>& values) {
+  std::string bytes(values.size() * static_cast<size_t>(dtype_bits(dtype)) / 8, '\0');
+  round_to(dtype, values, std::as_writable_bytes(std::span(bytes)));
+  return bytes;
+}
+
+std::vector<TensorData> tiny_tensors(const TinyModelSpec& spec) {
+  const ModelConfig config = parse_model_config(tiny_config(spec), "tiny config.json");
+  std::vector<TensorData> tensors;
+  for (const ExpectedTensor& tensor : expected_tensors(config)) {
+    tensors.push_back(
+        {.spec = {.name = tensor.name, .dtype = spec.dtype, .shape = tensor.shape},
+         .bytes = encode_values(spec.dtype, tiny_values(spec, tensor.name, tensor.shape))});
+  }
+  return tensors;
+}
+
+std::string safetensors_bytes(const std::vector<TensorData>& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorSpec> specs;
+  for (const TensorData& tensor : tensors) specs.push_back(tensor.spec);
+  std::string bytes = make_safetensors_prefix(specs, metadata);
+  for (const TensorData& tensor : tensors) bytes += tensor.bytes;
+  return bytes;
+}
+
+void write_tensors(const std::string& folder, const std::vector<TensorData>& tensors,
+                   int n_shards) {
+  const std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  if (n_shards <= 1) {
+    write_file(folder + "/model.safetensors", safetensors_bytes(tensors, metadata));
+    return;
+  }
+  const auto shards = static_cast<size_t>(n_shards);
+  Json weight_map = Json::object();
+  int64_t total = 0;
+  for (size_t shard = 0; shard < shards; ++shard) {
+    const auto begin = static_cast<long>(tensors.size() * shard / shards);
+    const auto end = static_cast<long>(tensors.size() * (shard + 1) / shards);
+    const std::vector<TensorData> part(tensors.begin() + begin, tensors.begin() + end);
+    const std::string name =
+        fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, n_shards);
+    write_file(folder + "/" + name, safetensors_bytes(part, metadata));
+    for (const TensorData& tensor : part) {
+      weight_map[tensor.spec.name] = name;
+      total += static_cast<int64_t>(tensor.bytes.size());
+    }
+  }
+  const Json index = {{"metadata", Json::object({{"total_size", total}})},
+                      {"weight_map", std::move(weight_map)}};
+  write_file(folder + "/model.safetensors.index.json", index.dump(2) + "\n");
+}
+
+void write_tiny_model(const std::string& folder, const TinyModelSpec& spec) {
+  std::filesystem::create_directories(folder);
+  write_file(folder + "/config.json", tiny_config(spec));
+  write_tensors(folder, tiny_tensors(spec), spec.n_shards);
+}
+
+}  // namespace regroup::testing
