@@ -3,9 +3,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <strings.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "regroup/checkpoint/error.h"
@@ -17,6 +20,8 @@ namespace {
 
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr std::array<const char*, 2> kPickles = {"pytorch_model.bin",
+                                                 "pytorch_model.bin.index.json"};
 
 std::vector<std::string> safetensors_names(const std::string& folder) {
   std::vector<std::string> names;
@@ -55,7 +60,7 @@ void require_folder(const std::string& path) {
 }
 
 [[noreturn]] void no_weights(const std::string& path) {
-  for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+  for (const char* pickle : kPickles) {
     if (!path_exists(path + "/" + pickle)) continue;
     throw UnsupportedError(
         {.code = "PICKLE_REFUSED",
@@ -89,6 +94,25 @@ std::string summarize(const std::vector<std::string>& names) {
   return text;
 }
 
+/// "bfloat16" -> BF16, as transformers spells them; nothing for another word.
+std::optional<Dtype> torch_dtype(const std::string& word) {
+  if (word == "bfloat16") return Dtype::kBF16;
+  if (word == "float16") return Dtype::kF16;
+  if (word == "float32") return Dtype::kF32;
+  return std::nullopt;
+}
+
+/// What a config.json asks for that is never done.
+void note_custom_code(const std::string& config_text, const std::string& path,
+                      std::vector<std::string>& notices) {
+  const Json root = parse_strict_json(config_text, path, kConfigJson);
+  for (const char* key : {"auto_map", "custom_pipelines"}) {
+    if (root.contains(key)) {
+      notices.push_back(fmt::format("{}: \"{}\" ignored; custom code is never run", path, key));
+    }
+  }
+}
+
 }  // namespace
 
 ModelFolder ModelFolder::open(const std::string& path) {
@@ -98,6 +122,7 @@ ModelFolder ModelFolder::open(const std::string& path) {
   const std::string config_path = path + "/config.json";
   folder.config_ = read_model_config(config_path);
   folder.config_text_ = InputFile(config_path).read_all();
+  note_custom_code(folder.config_text_, config_path, folder.notices_);
   folder.tensors_ = expected_tensors(folder.config_);
   folder.open_shards();
   folder.check_tensors();
@@ -124,11 +149,18 @@ void ModelFolder::open_shards() {
     }
   }
   if (!single && !has_index_) no_weights(path_);
+  for (const char* pickle : kPickles) {
+    if (path_exists(path_ + "/" + pickle)) {
+      notices_.push_back(fmt::format("{}: {} ignored, the safetensors files count", path_, pickle));
+    }
+  }
+  std::optional<int64_t> declared_bytes;
   if (has_index_) {
     ShardIndex index = read_shard_index(path_ + "/" + kIndex);
+    declared_bytes = index.total_size;
     weight_map_ = std::move(index.weight_map);
     shard_names_ = std::move(index.files);
-    notices_ = std::move(index.notices);
+    notices_.insert(notices_.end(), index.notices.begin(), index.notices.end());
     std::vector<std::string> unlisted;
     std::set_difference(present.begin(), present.end(), shard_names_.begin(), shard_names_.end(),
                         std::back_inserter(unlisted));
@@ -176,6 +208,14 @@ void ModelFolder::open_shards() {
                      .hint = "the download may be incomplete; fetch the folder again"});
   }
   throw_all(path_, problems);
+  int64_t bytes = 0;
+  for (const auto& shard : shards_) {
+    for (const TensorInfo& info : shard->tensors()) bytes += info.bytes();
+  }
+  if (declared_bytes.value_or(bytes) != bytes) {
+    notices_.push_back(fmt::format("{}/{}: metadata.total_size says {} bytes, the shards hold {}",
+                                   path_, kIndex, *declared_bytes, bytes));
+  }
 }
 
 void ModelFolder::check_tensors() {
@@ -219,11 +259,16 @@ void ModelFolder::check_tensors() {
     expected_names.insert(tensor.name);
     const auto it = found.find(tensor.name);
     if (it == found.end()) {
-      problems.push_back({.code = "CFG_TENSOR_MISSING",
-                          .message = fmt::format("must be there (shape [{}]), but is missing",
-                                                 fmt::join(tensor.shape, ", ")),
-                          .path = where,
-                          .tensor = tensor.name});
+      const bool head = tensor.rule->role == Role::kLmHead;
+      problems.push_back(
+          {.code = head ? "CFG_TIE" : "CFG_TENSOR_MISSING",
+           .message = fmt::format("must be there (shape [{}]), but is missing",
+                                  fmt::join(tensor.shape, ", ")),
+           .path = where,
+           .tensor = tensor.name,
+           .hint = head ? "set tie_word_embeddings to true in config.json if the embedding is its "
+                          "output layer too"
+                        : ""});
       continue;
     }
     const TensorInfo& info = *it->second.info;
@@ -244,6 +289,14 @@ void ModelFolder::check_tensors() {
            .path = shard_path,
            .tensor = tensor.name});
     }
+  }
+  const bool as_declared = std::any_of(found.begin(), found.end(), [&](const auto& tensor) {
+    return tensor.second.info->dtype == torch_dtype(config_.dtype);
+  });
+  if (!config_.dtype.empty() && !as_declared) {
+    notices_.push_back(fmt::format("{}/config.json: no tensor is {}, as its dtype says; the tensors' "
+                                   "own dtypes count",
+                                   path_, printable(config_.dtype)));
   }
   int64_t ignored = 0;
   for (const auto& [name, location] : found) {

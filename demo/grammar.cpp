@@ -6,7 +6,7 @@
 namespace regroup::demo {
 namespace {
 
-// In bytes, about 2.3 to a token of the demo's tokenizer: a document has 100 to 220 tokens, a few more.
+// In bytes, 2.3 to a token of the demo's tokenizer: most documents have 120 to 220 tokens.
 constexpr size_t kShortest = 260;
 constexpr size_t kLongest = 450;
 constexpr int kFewestEvents = 2;

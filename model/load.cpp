@@ -12,6 +12,7 @@
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/normal_stream.h"
+#include "regroup/checkpoint/strict_json.h"
 #include "regroup/model/runtime.h"
 
 namespace regroup {

@@ -1,0 +1,59 @@
+#include "regroup/checkpoint/token_stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "regroup/checkpoint/error.h"
+
+namespace regroup {
+
+TokenStream read_text_stream(const std::string& path, const Tokenizer& tokenizer,
+                             const DocumentOptions& options, int64_t max_tokens) {
+  TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = 0, .words = 0};
+  bool cut = false;
+  read_documents(path, options, [&](std::string_view document) {
+    if (cut) return;
+    const std::vector<int32_t> ids = tokenizer.encode(document);
+    size_t kept = ids.size();
+    if (max_tokens > 0) {
+      const auto room = static_cast<size_t>(max_tokens) - stream.ids.size();
+      kept = std::min(kept, room);
+    }
+    stream.ids.insert(stream.ids.end(), ids.begin(), ids.begin() + static_cast<long>(kept));
+    cut = kept < ids.size();
+    const auto bytes =
+        cut ? static_cast<size_t>(tokenizer.prefix_bytes(document, kept)) : document.size();
+    *stream.bytes += static_cast<int64_t>(bytes);
+    *stream.words += count_words(document.substr(0, bytes));
+    cut = cut || static_cast<int64_t>(stream.ids.size()) == max_tokens;
+  });
+  return stream;
+}
+
+TokenStream read_token_stream(const std::string& path, TokenFormat format, int64_t vocab_size,
+                              int64_t max_tokens) {
+  const TokenFile file(path, format);
+  const int64_t n = max_tokens > 0 ? std::min(max_tokens, file.size()) : file.size();
+  TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = {}, .words = {}};
+  stream.ids.resize(static_cast<size_t>(n));
+  file.read(0, stream.ids, vocab_size);
+  return stream;
+}
+
+void require_window(const TokenStream& stream) {
+  if (stream.ids.size() >= 2) return;
+  throw CheckpointError(
+      {.code = "TEXT_TOO_SHORT",
+       .message = fmt::format("a text must have at least 2 tokens, one to predict "
+                              "from one before it, found {}",
+                              stream.ids.size()),
+       .path = stream.name});
+}
+
+std::string stream_name(const std::string& path) {
+  return std::filesystem::path(path).stem().string();
+}
+
+}  // namespace regroup

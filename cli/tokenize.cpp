@@ -1,0 +1,87 @@
+#include <fmt/format.h>
+
+#include "command.h"
+#include "progress.h"
+#include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/documents.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/checkpoint/token_file.h"
+#include "regroup/checkpoint/tokenizer.h"
+
+namespace regroup {
+namespace {
+
+struct TokenizeFlags {
+  std::string model;
+  std::vector<std::string> files;
+  std::string out;
+  std::string field = "text";
+  std::string separator;
+  bool add_bos = false;
+  bool no_add_bos = false;
+  bool append_eos = false;
+};
+
+/// What stands beside the token file, so that training can tell whose ids these are.
+void write_sidecar(const std::string& out, const Json& facts) {
+  write_file_atomically(out + ".json", facts.dump(2) + "\n");
+}
+
+CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
+  const Stopwatch watch;
+  const ModelConfig config = read_model_config(flags.model + "/config.json");
+  const Tokenizer tokenizer = Tokenizer::open(flags.model);
+  require_vocabulary(tokenizer, config.vocab_size, flags.model);
+  const bool add_bos = flags.add_bos || (!flags.no_add_bos && tokenizer.adds_bos());
+  const bool add_eos = flags.append_eos || tokenizer.adds_eos();
+  ProgressLine progress("tokenize: ", globals.quiet);
+  TokenFileWriter writer(flags.out, config.vocab_size);
+  int64_t bytes = 0;
+  int64_t documents = 0;
+  for (const std::string& path : flags.files) {
+    documents += read_documents(
+        path, {.field = flags.field, .separator = flags.separator}, [&](std::string_view text) {
+          writer.add(tokenizer.encode(text, add_bos, add_eos));
+          bytes += static_cast<int64_t>(text.size());
+          progress.text(fmt::format("{} read, {} tokens", human_bytes(bytes),
+                                    human_count(static_cast<double>(writer.size()))));
+        });
+  }
+  writer.finish();
+  CommandOutput output;
+  output.json = {{"out", flags.out},
+                 {"tokens", writer.size()},
+                 {"documents", documents},
+                 {"bytes", bytes},
+                 {"seconds", watch.seconds()},
+                 {"vocab_size", config.vocab_size},
+                 {"tokenizer_sha256", tokenizer.digest()}};
+  write_sidecar(flags.out, {{"tokens", writer.size()},
+                            {"documents", documents},
+                            {"vocab_size", config.vocab_size},
+                            {"tokenizer_sha256", tokenizer.digest()}});
+  output.text = fmt::format("{} tokens of {} documents ({}) in {:.2f} s: {}\n", writer.size(),
+                            documents, human_bytes(bytes), watch.seconds(), flags.out);
+  return output;
+}
+
+}  // namespace
+
+void add_tokenize_command(CLI::App& root, Invocation& invocation) {
+  auto [command, flags] = add_command<TokenizeFlags>(
+      root, invocation, "tokenize", "Write text as a token file (llm.c format)", run_tokenize);
+  add_model(*command, flags->model)->required();
+  command->add_option("files,--files", flags->files, "Text files (.txt, .jsonl)")->required();
+  command->add_option("--out", flags->out, "Token file to write")->required();
+  command->add_option("--field", flags->field, "Key of a .jsonl line that holds the document")
+      ->capture_default_str();
+  command->add_option("--document-separator", flags->separator,
+                      "What stands between the documents of a .txt file");
+  auto* add = command->add_flag("--add-bos", flags->add_bos, "Begin every document with BOS");
+  command->add_flag("--no-add-bos", flags->no_add_bos, "Begin no document with BOS")->excludes(add);
+  command->add_flag("--append-eos", flags->append_eos, "End every document with EOS");
+}
+
+}  // namespace regroup

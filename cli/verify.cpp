@@ -1,0 +1,56 @@
+#include <fmt/format.h>
+
+#include "command.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/manifest.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+struct VerifyFlags {
+  std::string model;
+  std::string against;
+};
+
+CommandOutput run_verify(const VerifyFlags& flags, const Globals&) {
+  const VerifyResult result = verify_folder(flags.model, flags.against);
+  if (!result.problems.empty()) {
+    throw CheckpointError({.code = "VERIFY",
+                           .message = fmt::format("{} problems:\n  {}", result.problems.size(),
+                                                  join(result.problems, "\n  ")),
+                           .path = flags.model,
+                           .tensor = {},
+                           .hint = "make or fetch the folder again"});
+  }
+  CommandOutput output;
+  output.json = {{"model", flags.model},     {"ok", true},
+                 {"files", result.files},    {"tensors", result.tensors},
+                 {"bytes", result.bytes},    {"manifest", result.has_manifest},
+                 {"notices", result.notices}};
+  output.text = fmt::format("{}: ok; {} files, {} tensors, {}{}\n", flags.model, result.files,
+                            result.tensors, human_bytes(result.bytes),
+                            result.has_manifest ? ", digests agree with regroup.json"
+                                                : ", no regroup.json: structure only");
+  if (!flags.against.empty()) {
+    output.json["equal"] = result.equal;
+    output.json["changed"] = result.changed;
+    output.text += fmt::format("{} tensors equal those of {}, {} differ\n", result.equal,
+                               flags.against, result.changed.size());
+    for (const std::string& name : result.changed) output.text += "  " + name + "\n";
+  }
+  return output;
+}
+
+}  // namespace
+
+void add_verify_command(CLI::App& root, Invocation& invocation) {
+  auto [command, flags] = add_command<VerifyFlags>(
+      root, invocation, "verify", "Check a model folder against its manifest and a parent",
+      run_verify);
+  add_model(*command, flags->model)->required();
+  command->add_option("--against", flags->against,
+                      "Parent to compare with: what a conversion leaves alone must be equal");
+}
+
+}  // namespace regroup

@@ -1,0 +1,193 @@
+#include "regroup/eval/results.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numbers>
+
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/kv_cache.h"
+#include "regroup/checkpoint/manifest.h"
+#include "regroup/model/runtime.h"
+#include "regroup/version.h"
+
+namespace regroup {
+namespace {
+
+/// Numbers that are none are "N/A", as lm-eval writes them.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json("N/A"); }
+
+void put(Json& result, const std::string& metric, const Estimate& estimate) {
+  result[metric + ",none"] = number(estimate.value);
+  result[metric + "_stderr,none"] = number(estimate.stderr_);
+}
+
+template <typename Value>
+std::vector<double> by_window(const TextScore& score, const Value& value) {
+  std::vector<double> values;
+  for (const WindowScore& window : score.windows) {
+    values.push_back(static_cast<double>(value(window)));
+  }
+  return values;
+}
+
+Estimate loss_estimate(const TextScore& score) {
+  return ratio_estimate(by_window(score, [](const WindowScore& w) { return w.nll; }),
+                        by_window(score, [](const WindowScore& w) { return w.tokens; }));
+}
+
+/// exp(factor * loss), and its error to first order.
+Estimate exponential(const Estimate& loss, double factor) {
+  const double value = std::exp(loss.value * factor);
+  return {value, value * loss.stderr_ * factor};
+}
+
+void put_loss(Json& result, const TokenStream& stream, const TextScore& score) {
+  const Estimate loss = loss_estimate(score);
+  const auto tokens = static_cast<double>(stream.ids.size() - 1);
+  put(result, "loss", loss);
+  put(result, "perplexity", exponential(loss, 1.0));
+  if (stream.bytes && *stream.bytes > 0) {
+    const double per_byte = tokens / static_cast<double>(*stream.bytes);
+    put(result, "byte_perplexity", exponential(loss, per_byte));
+    put(result, "bits_per_byte",
+        {loss.value * per_byte / std::numbers::ln2, loss.stderr_ * per_byte / std::numbers::ln2});
+  }
+  if (stream.words && *stream.words > 0) {
+    put(result, "word_perplexity", exponential(loss, tokens / static_cast<double>(*stream.words)));
+  }
+  result["tokens"] = stream.ids.size() - 1;
+  if (stream.bytes) result["bytes"] = *stream.bytes;
+  if (stream.words) result["words"] = *stream.words;
+}
+
+void put_fidelity(Json& result, const TextScore& score, const TextScore& baseline) {
+  const auto tokens = by_window(score, [](const WindowScore& w) { return w.tokens; });
+  put(result, "kl",
+      ratio_estimate(by_window(score, [](const WindowScore& w) { return w.kl; }), tokens));
+  put(result, "top1_agreement",
+      ratio_estimate(by_window(score, [](const WindowScore& w) { return w.agreed; }), tokens));
+  std::vector<double> delta = by_window(score, [](const WindowScore& w) { return w.nll; });
+  for (size_t i = 0; i < delta.size(); ++i) delta[i] -= baseline.windows[i].nll;
+  put(result, "loss_delta", ratio_estimate(delta, tokens));
+}
+
+/// The converted model that an uptrained one started from: same number of KV heads.
+int64_t find_converted(const std::vector<EvaluatedModel>& models, size_t uptrained) {
+  if (models[uptrained].role != "uptrained") return -1;
+  for (size_t m = 0; m < models.size(); ++m) {
+    const bool same = models[m].config.n_kv_heads == models[uptrained].config.n_kv_heads;
+    if (models[m].role == "converted" && same) return static_cast<int64_t>(m);
+  }
+  return -1;
+}
+
+Json text_result(const std::vector<EvaluatedModel>& models, size_t m, int64_t baseline,
+                 const EvaluatedText& text) {
+  Json result = {{"alias", text.stream.name}};
+  put_loss(result, text.stream, text.scores[m]);
+  if (baseline < 0) return result;
+  const TextScore& reference = text.scores[static_cast<size_t>(baseline)];
+  put_fidelity(result, text.scores[m], reference);
+  const int64_t converted = find_converted(models, m);
+  if (converted >= 0) {
+    put(result, "recovery",
+        recovery_estimate(reference, text.scores[static_cast<size_t>(converted)], text.scores[m]));
+  }
+  return result;
+}
+
+Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t baseline,
+                   const std::vector<EvaluatedText>& texts) {
+  const EvaluatedModel& model = models[m];
+  Json json = {{"results", Json::object()},
+               {"configs", Json::object()},
+               {"versions", Json::object()},
+               {"n-shot", Json::object()},
+               {"n-samples", Json::object()}};
+  for (const EvaluatedText& text : texts) {
+    const std::string& name = text.stream.name;
+    json["results"][name] = text_result(models, m, baseline, text);
+    json["configs"][name] = {{"task", name},
+                             {"output_type", "text_loss"},
+                             {"seq_len", text.windows.seq_len},
+                             {"stream_tokens", text.stream.ids.size()}};
+    json["versions"][name] = 1;
+    json["n-shot"][name] = 0;
+    const size_t windows = text.scores[m].windows.size();
+    json["n-samples"][name] = {{"original", windows}, {"effective", windows}};
+  }
+  json["config"] = {{"model", "regroup"},
+                    {"model_args", fmt::format("pretrained={}", model.path)},
+                    {"model_num_parameters", count_parameters(model.config)},
+                    {"model_dtype", model.dtype},
+                    {"batch_size", texts.empty() ? 0 : texts[0].windows.batch_size}};
+  json["model_name"] = model.path;
+  json["regroup"] = {
+      {"version", kVersion},
+      {"libtorch", libtorch_version()},
+      {"role", model.role},
+      {"architecture", model.config.architecture},
+      {"n_layers", model.config.n_layers},
+      {"n_heads", model.config.n_heads},
+      {"n_kv_heads", model.config.n_kv_heads},
+      {"n_params", count_parameters(model.config)},
+      {"kv_bytes_per_token",
+       kv_bytes_per_token(model.config, model.config.n_kv_heads, model.stored_kv_bits)},
+      {"digest", model.digest}};
+  if (baseline >= 0) {
+    json["regroup"]["baseline"] = models[static_cast<size_t>(baseline)].path;
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string role_of(const std::string& path) {
+  const std::string manifest = path + "/" + kManifestName;
+  if (!path_exists(manifest)) return "model";
+  const Json root = read_strict_json(manifest, kManifestJson);
+  const auto method = root.is_object() ? root.find("method") : root.end();
+  if (method == root.end() || !method->is_object()) return "model";
+  return method->value("name", "") == "uptrain" ? "uptrained" : "converted";
+}
+
+std::string model_digest(const ModelFolder& folder) {
+  std::string all = sha256_of_text(folder.config_text());
+  for (const auto& shard : folder.shards()) all += sha256_of_file(shard->path());
+  return sha256_of_text(all);
+}
+
+Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
+                  int64_t baseline, const std::vector<EvaluatedText>& texts) {
+  Json all = Json::array();
+  for (size_t m = 0; m < models.size(); ++m) {
+    if (listed[m]) all.push_back(model_results(models, m, baseline, texts));
+  }
+  return all.size() == 1 ? all[0] : Json{{"models", all}};
+}
+
+void write_token_nll(const std::string& path, const EvaluatedText& text, const TextScore& score) {
+  const int64_t seq = text.windows.seq_len;
+  const auto n = static_cast<int64_t>(text.stream.ids.size());
+  const int64_t windows = count_windows(n, seq);
+  std::vector<int64_t> ids(static_cast<size_t>(windows * (seq + 1)), -1);
+  std::vector<float> nll(static_cast<size_t>(windows * seq),
+                         std::numeric_limits<float>::quiet_NaN());
+  for (int64_t w = 0; w < windows; ++w) {
+    for (int64_t i = 0; i <= seq && w * seq + i < n; ++i) {
+      ids[static_cast<size_t>(w * (seq + 1) + i)] =
+          text.stream.ids[static_cast<size_t>(w * seq + i)];
+    }
+  }
+  std::copy(score.token_nll.begin(), score.token_nll.end(), nll.begin());
+  std::string file = make_safetensors_prefix(
+      {{"ids", Dtype::kI64, {windows, seq + 1}}, {"nll", Dtype::kF32, {windows, seq}}}, {});
+  file.append(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int64_t));
+  file.append(reinterpret_cast<const char*>(nll.data()), nll.size() * sizeof(float));
+  write_file_atomically(path, file);
+}
+
+}  // namespace regroup

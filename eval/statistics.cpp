@@ -1,0 +1,53 @@
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "regroup/eval/text_eval.h"
+
+namespace regroup {
+namespace {
+
+double sum_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+}  // namespace
+
+Estimate ratio_estimate(const std::vector<double>& numerator,
+                        const std::vector<double>& denominator) {
+  const auto n = static_cast<double>(numerator.size());
+  const double total = sum_of(denominator);
+  const double ratio = sum_of(numerator) / total;
+  double squares = 0;
+  for (size_t i = 0; i < numerator.size(); ++i) {
+    const double residual = numerator[i] - ratio * denominator[i];
+    squares += residual * residual;
+  }
+  if (numerator.size() < 2) return {ratio, std::numeric_limits<double>::quiet_NaN()};
+  return {ratio, std::sqrt(squares * n / (n - 1)) / total};
+}
+
+Estimate recovery_estimate(const TextScore& baseline, const TextScore& converted,
+                           const TextScore& uptrained) {
+  const size_t n = baseline.windows.size();
+  double closed = 0;
+  double gap = 0;
+  std::vector<double> closed_by(n);
+  std::vector<double> gap_by(n);
+  for (size_t i = 0; i < n; ++i) {
+    closed_by[i] = converted.windows[i].nll - uptrained.windows[i].nll;
+    gap_by[i] = converted.windows[i].nll - baseline.windows[i].nll;
+    closed += closed_by[i];
+    gap += gap_by[i];
+  }
+  const double recovery = closed / gap;
+  double squares = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double without = (closed - closed_by[i]) / (gap - gap_by[i]);
+    squares += (without - recovery) * (without - recovery);
+  }
+  const auto count = static_cast<double>(n);
+  return {recovery, std::sqrt(squares * (count - 1) / count)};
+}
+
+}  // namespace regroup

@@ -1,0 +1,192 @@
+#include "regroup/eval/text_eval.h"
+
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/log_softmax.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "regroup/checkpoint/error.h"
+
+namespace regroup {
+namespace {
+
+constexpr int64_t kTokensAtOnce = 4096;
+constexpr int64_t kLogitsAtOnce = int64_t{64} << 20;  // elements of [tokens, vocab]
+
+/// Windows of equal length, ready for the model.
+struct Batch {
+  int64_t first_window;
+  at::Tensor inputs;   // [windows, length] int64
+  at::Tensor targets;  // [windows, length]
+};
+
+Batch make_batch(const TokenStream& stream, int64_t first, int64_t count, int64_t length,
+                 int64_t seq_len) {
+  const auto* data = const_cast<int64_t*>(stream.ids.data()) + first * seq_len;
+  const auto view = [&](int64_t shift) {
+    return at::from_blob(const_cast<int64_t*>(data + shift), {count, length}, {seq_len, 1},
+                         at::TensorOptions().dtype(at::kLong))
+        .clone();
+  };
+  return {first, view(0), view(1)};
+}
+
+std::vector<Batch> make_batches(const TokenStream& stream, const WindowOptions& options) {
+  const auto n = static_cast<int64_t>(stream.ids.size());
+  const int64_t seq = options.seq_len;
+  const int64_t full = (n - 1) / seq;
+  const int64_t rest = (n - 1) % seq;
+  const int64_t at_once =
+      options.batch_size > 0 ? options.batch_size : std::max<int64_t>(1, kTokensAtOnce / seq);
+  std::vector<Batch> batches;
+  for (int64_t first = 0; first < full; first += at_once) {
+    batches.push_back(make_batch(stream, first, std::min(at_once, full - first), seq, seq));
+  }
+  if (rest > 0) batches.push_back(make_batch(stream, full, 1, rest, seq));
+  return batches;
+}
+
+/// One model's view of a piece of a batch.
+struct Piece {
+  at::Tensor log_probs;  // [tokens, vocab] float32
+  at::Tensor best;       // [tokens]
+};
+
+Piece score_piece(const Decoder& model, const at::Tensor& hidden) {
+  Piece piece;
+  piece.log_probs = at::log_softmax(model.logits(hidden).to(at::kFloat), -1);
+  piece.best = at::argmax(piece.log_probs, -1);
+  return piece;
+}
+
+void add_tokens(const at::Tensor& values, int64_t first_token, int64_t length, int64_t first_window,
+                TextScore& score, double WindowScore::*sum) {
+  const at::Tensor host = values.to(at::kCPU, at::kDouble).contiguous();
+  const double* p = host.data_ptr<double>();
+  for (int64_t i = 0; i < host.numel(); ++i) {
+    score.windows[static_cast<size_t>(first_window + (first_token + i) / length)].*sum += p[i];
+  }
+}
+
+class Scorer {
+ public:
+  Scorer(const std::vector<const Decoder*>& models, int64_t baseline, bool keep_nll,
+         std::vector<TextScore>& scores)
+      : models_(models), baseline_(baseline), keep_nll_(keep_nll), scores_(scores) {}
+
+  void run(const Batch& batch) {
+    const int64_t length = batch.inputs.size(1);
+    std::vector<at::Tensor> hidden;
+    for (const Decoder* model : models_) {
+      hidden.push_back(model->hidden(batch.inputs.to(model->device())).flatten(0, 1));
+    }
+    const at::Tensor targets = batch.targets.flatten();  // [tokens]
+    const int64_t tokens = targets.size(0);
+    const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / models_[0]->config().vocab_size);
+    for (int64_t first = 0; first < tokens; first += piece) {
+      const int64_t n = std::min(piece, tokens - first);
+      Piece reference;
+      if (baseline_ >= 0) {
+        const auto b = static_cast<size_t>(baseline_);
+        reference = score_piece(*models_[b], hidden[b].narrow(0, first, n));
+      }
+      for (size_t m = 0; m < models_.size(); ++m) {
+        const bool is_reference = static_cast<int64_t>(m) == baseline_;
+        const Piece own =
+            is_reference ? reference : score_piece(*models_[m], hidden[m].narrow(0, first, n));
+        add(own, reference, targets.narrow(0, first, n).to(models_[m]->device()), first, length,
+            batch.first_window, scores_[m]);
+      }
+    }
+    for (TextScore& score : scores_) {
+      for (int64_t w = 0; w < batch.inputs.size(0); ++w) {
+        score.windows[static_cast<size_t>(batch.first_window + w)].tokens = length;
+      }
+    }
+  }
+
+ private:
+  void add(const Piece& own, const Piece& reference, const at::Tensor& targets, int64_t first,
+           int64_t length, int64_t first_window, TextScore& score) const {
+    const at::Tensor nll = own.log_probs.gather(1, targets.unsqueeze(1)).squeeze(1).neg();
+    add_tokens(nll, first, length, first_window, score, &WindowScore::nll);
+    if (keep_nll_) {
+      const at::Tensor host = nll.to(at::kCPU).contiguous();
+      score.token_nll.insert(score.token_nll.end(), host.data_ptr<float>(),
+                             host.data_ptr<float>() + host.numel());
+    }
+    if (baseline_ < 0) return;
+    const at::Tensor kl = reference.log_probs.exp()
+                              .mul(reference.log_probs.sub(own.log_probs))
+                              .sum(-1, false, at::kDouble);
+    add_tokens(kl, first, length, first_window, score, &WindowScore::kl);
+    const at::Tensor agreed = own.best.eq(reference.best).to(at::kCPU).contiguous();
+    const bool* p = agreed.data_ptr<bool>();
+    for (int64_t i = 0; i < agreed.numel(); ++i) {
+      score.windows[static_cast<size_t>(first_window + (first + i) / length)].agreed += p[i];
+    }
+  }
+
+  const std::vector<const Decoder*>& models_;
+  int64_t baseline_;
+  bool keep_nll_;
+  std::vector<TextScore>& scores_;
+};
+
+void require_finite(const std::vector<TextScore>& scores) {
+  for (size_t m = 0; m < scores.size(); ++m) {
+    for (size_t w = 0; w < scores[m].windows.size(); ++w) {
+      if (std::isfinite(scores[m].windows[w].nll)) continue;
+      throw CheckpointError(
+          {.code = "VAL_NONFINITE",
+           .message = fmt::format("model {} of {} gives no finite loss on window {}", m + 1,
+                                  scores.size(), w),
+           .path = {},
+           .tensor = {},
+           .hint = "compute in --dtype f32; if that fails too, the weights are damaged"});
+    }
+  }
+}
+
+}  // namespace
+
+int64_t count_windows(int64_t n_tokens, int64_t seq_len) {
+  return (n_tokens - 1 + seq_len - 1) / seq_len;
+}
+
+std::vector<TextScore> score_text(const std::vector<const Decoder*>& models, int64_t baseline,
+                                  const TokenStream& stream, const WindowOptions& options,
+                                  bool keep_nll,
+                                  const std::function<void(int64_t, int64_t)>& progress) {
+  require_window(stream);
+  const c10::InferenceMode no_gradients;
+  const int64_t n_windows = count_windows(static_cast<int64_t>(stream.ids.size()), options.seq_len);
+  std::vector<TextScore> scores(models.size());
+  for (TextScore& score : scores) score.windows.resize(static_cast<size_t>(n_windows));
+  Scorer scorer(models, baseline, keep_nll, scores);
+  int64_t done = 0;
+  for (const Batch& batch : make_batches(stream, options)) {
+    scorer.run(batch);
+    done += batch.inputs.size(0);
+    if (progress) progress(done, n_windows);
+  }
+  require_finite(scores);
+  return scores;
+}
+
+double mean_loss(const Decoder& decoder, const TokenStream& stream, const WindowOptions& options) {
+  const auto scores = score_text({&decoder}, -1, stream, options, false);
+  double nll = 0;
+  int64_t tokens = 0;
+  for (const WindowScore& window : scores[0].windows) {
+    nll += window.nll;
+    tokens += window.tokens;
+  }
+  return nll / static_cast<double>(tokens);
+}
+
+}  // namespace regroup

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/strict_json.h"
+#include "regroup/eval/text_eval.h"
+
+namespace regroup {
+
+/// One model of an evaluation and what is worth knowing of it.
+struct EvaluatedModel {
+  std::string path;
+  std::string role;  ///< baseline, converted, uptrained or model
+  ModelConfig config;
+  std::string dtype;   ///< computed in
+  std::string digest;  ///< SHA-256 over the digests of config.json and the shards
+  int64_t stored_kv_bits = 16;
+};
+
+/// A stream with the scores of every model, in the models' order.
+struct EvaluatedText {
+  TokenStream stream;
+  WindowOptions windows;
+  std::vector<TextScore> scores;
+};
+
+/// What the folder's manifest says it is: converted, uptrained, or just a model.
+std::string role_of(const std::string& path);
+std::string model_digest(const ModelFolder& folder);
+
+/// Results in lm-evaluation-harness's layout (CLI.md, eval): one object for one model, else
+/// {"models": [...]}.
+/// @param baseline  index into `models`, or -1
+/// @param listed    which models to list (a baseline may only be a reference)
+Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
+                  int64_t baseline, const std::vector<EvaluatedText>& texts);
+
+/// Writes ids int64 [n_windows, seq_len + 1] (padded with -1) and nll float32 [n_windows, seq_len]
+/// (padded with NaN) as safetensors.
+void write_token_nll(const std::string& path, const EvaluatedText& text, const TextScore& score);
+
+}  // namespace regroup

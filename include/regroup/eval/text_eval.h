@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/token_stream.h"
+#include "regroup/model/decoder.h"
+
+namespace regroup {
+
+/// How a stream is cut: windows of seq_len + 1 tokens at stride seq_len, each predicting its last
+/// seq_len tokens with an empty cache; the last one may be shorter.
+struct WindowOptions {
+  int64_t seq_len = 256;
+  int64_t batch_size = 0;  ///< windows at once; 0: about 4,096 tokens
+};
+
+/// Sums over the predicted tokens of one window, in float64.
+struct WindowScore {
+  int64_t tokens = 0;
+  double nll = 0;      ///< nats
+  double kl = 0;       ///< KL(baseline || model), nats
+  int64_t agreed = 0;  ///< tokens where both models' most likely token is the same
+};
+
+/// What one model did on one stream.
+struct TextScore {
+  std::vector<WindowScore> windows;
+  std::vector<float> token_nll;  ///< one a predicted token, in order; filled when asked for
+};
+
+/// Scores several models on the same batches.
+/// @param baseline   index into `models` of the model that KL and agreement refer to, or -1
+/// @param keep_nll   fill TextScore::token_nll
+/// @param progress   called with windows done and in all
+/// @return one score a model
+/// @throws CheckpointError VAL_NONFINITE when a model gives no number
+std::vector<TextScore> score_text(const std::vector<const Decoder*>& models, int64_t baseline,
+                                  const TokenStream& stream, const WindowOptions& options,
+                                  bool keep_nll,
+                                  const std::function<void(int64_t, int64_t)>& progress = {});
+
+int64_t count_windows(int64_t n_tokens, int64_t seq_len);
+
+/// Mean nats a token of `decoder` on `stream`: what training reports as validation loss.
+double mean_loss(const Decoder& decoder, const TokenStream& stream, const WindowOptions& options);
+
+/// A mean with its standard error. Tokens of one window depend on each other, so windows, not tokens,
+/// are the independent draws (the cluster-robust variance of a ratio).
+struct Estimate {
+  double value = 0;
+  double stderr_ = 0;
+};
+/// sum(numerator) / sum(denominator) over windows.
+Estimate ratio_estimate(const std::vector<double>& numerator,
+                        const std::vector<double>& denominator);
+
+/// (C - U) / (C - B) of the sums over windows: how much of the gap that the conversion opened the
+/// uptraining closed; standard error by the jackknife over windows. Not finite without a gap.
+Estimate recovery_estimate(const TextScore& baseline, const TextScore& converted,
+                           const TextScore& uptrained);
+
+}  // namespace regroup
