@@ -2,6 +2,7 @@
 // goes through here and OutputFile.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -99,6 +100,20 @@ void make_folder(const std::string& path) {
   throw_output_error(error_number, "create", path);
 }
 
+FileDescriptor lock_folder(const std::string& folder) {
+  const std::string path = folder + "/.lock";
+  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (lock.get() < 0) throw_output_error(errno, "create", path);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    throw ConfigError({.code = "LOCKED",
+                       .message = "is being written by another process",
+                       .path = folder,
+                       .tensor = {},
+                       .hint = "wait for the other process, or choose another OUT"});
+  }
+  return lock;
+}
+
 void remove_tree(const std::string& path) {
   std::error_code error;
   fs::remove_all(path, error);
@@ -116,9 +131,13 @@ bool is_folder(const std::string& path) {
 }
 
 bool is_inside(const std::string& inner, const std::string& outer) {
-  std::error_code error;
-  const fs::path in = fs::weakly_canonical(inner, error);
-  const fs::path out = fs::weakly_canonical(outer, error);
+  const auto resolve = [](const std::string& path) {
+    std::error_code error;
+    const fs::path resolved = fs::weakly_canonical(path, error);
+    return resolved.has_filename() ? resolved : resolved.parent_path();  // "a/" is "a"
+  };
+  const fs::path in = resolve(inner);
+  const fs::path out = resolve(outer);
   for (fs::path at = in; !at.empty(); at = at.parent_path()) {
     if (at == out) return true;
     if (at == at.parent_path()) break;

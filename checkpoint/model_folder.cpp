@@ -62,13 +62,13 @@ void require_folder(const std::string& path) {
 [[noreturn]] void no_weights(const std::string& path) {
   for (const char* pickle : kPickles) {
     if (!path_exists(path + "/" + pickle)) continue;
-    throw UnsupportedError(
-        {.code = "PICKLE_REFUSED",
-         .message = fmt::format("must hold safetensors files, found {}", pickle),
-         .path = path,
-         .tensor = {},
-         .hint = "pickled weights can run code; convert them to safetensors on a "
-                 "machine you can afford to lose"});
+    throw UnsupportedError({.code = "PICKLE_REFUSED",
+                            .message = fmt::format("must hold safetensors files, found {}", pickle),
+                            .path = path,
+                            .tensor = {},
+                            .hint =
+                                "pickled weights can run code; convert them to safetensors on a "
+                                "machine you can afford to lose"});
   }
   const auto stray = safetensors_names(path);
   if (stray.empty()) {
@@ -294,9 +294,10 @@ void ModelFolder::check_tensors() {
     return tensor.second.info->dtype == torch_dtype(config_.dtype);
   });
   if (!config_.dtype.empty() && !as_declared) {
-    notices_.push_back(fmt::format("{}/config.json: no tensor is {}, as its dtype says; the tensors' "
-                                   "own dtypes count",
-                                   path_, printable(config_.dtype)));
+    notices_.push_back(
+        fmt::format("{}/config.json: no tensor is {}, as its dtype says; the tensors' "
+                    "own dtypes count",
+                    path_, printable(config_.dtype)));
   }
   int64_t ignored = 0;
   for (const auto& [name, location] : found) {

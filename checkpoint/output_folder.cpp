@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,8 +26,8 @@ std::string differing_fields(const Json& before, const Json& now) {
     return object.contains(key) ? printable(object[key].dump(), 80) : "nothing";
   };
   const auto add = [&](const std::string& key) {
-    fields.push_back(fmt::format("{} (was {}, now {})", printable(key, 80), text(before, key),
-                                 text(now, key)));
+    fields.push_back(
+        fmt::format("{} (was {}, now {})", printable(key, 80), text(before, key), text(now, key)));
   };
   for (const auto& [key, value] : now.items()) {
     if (!before.contains(key) || before[key] != value) add(key);
@@ -88,24 +87,16 @@ void check_output_path(const std::string& given, const std::string& input, bool 
 }
 
 OutputFolder::OutputFolder(std::string out, const Json& job, OutputOptions options)
-    : out_(without_last_slash(std::move(out))), options_(options), progress_(std::make_unique<Json>(Json::object())) {
+    : out_(without_last_slash(std::move(out))),
+      options_(options),
+      progress_(std::make_unique<Json>(Json::object())) {
   partial_ = out_ + ".partial";
   make_folder(partial_);
-  lock();
+  lock_ = lock_folder(partial_);
   start_or_resume(job);
 }
 
 OutputFolder::~OutputFolder() = default;
-
-void OutputFolder::lock() {
-  const std::string path = partial_ + "/" + kLock;
-  lock_ = FileDescriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (lock_.get() < 0) throw_output_error(errno, "create", path);
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    refuse("LOCKED", partial_, "is being written by another process",
-           "wait for the other process, or choose another OUT");
-  }
-}
 
 void OutputFolder::start_or_resume(const Json& job) {
   const std::string job_path = partial_ + "/" + kJob;

@@ -111,9 +111,12 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
   add_plan_command(root, invocation);
   add_convert_command(root, invocation);
   add_tokenize_command(root, invocation);
+  add_uptrain_command(root, invocation);
   add_eval_command(root, invocation);
   add_generate_command(root, invocation);
+  add_report_command(root, invocation);
   add_verify_command(root, invocation);
+  add_run_command(root, invocation);
   for (CLI::App* command : root.get_subcommands({})) command->get_formatter()->column_width(36);
   root.get_formatter()->column_width(36);
 

@@ -47,9 +47,12 @@ void apply_globals(const Globals& globals);
 void add_plan_command(CLI::App& root, Invocation& invocation);
 void add_convert_command(CLI::App& root, Invocation& invocation);
 void add_tokenize_command(CLI::App& root, Invocation& invocation);
+void add_uptrain_command(CLI::App& root, Invocation& invocation);
 void add_eval_command(CLI::App& root, Invocation& invocation);
 void add_generate_command(CLI::App& root, Invocation& invocation);
+void add_report_command(CLI::App& root, Invocation& invocation);
 void add_verify_command(CLI::App& root, Invocation& invocation);
+void add_run_command(CLI::App& root, Invocation& invocation);
 
 /// Adds `name` with its description and a callback that sets the invocation's action to `run`,
 /// called with the options struct that the flags fill.

@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "progress.h"
+#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/convert/plan.h"
@@ -16,7 +17,7 @@ namespace {
 struct ConvertFlags {
   std::string model;
   std::string out;
-  int64_t kv_heads = 0;
+  std::vector<int64_t> kv_heads;  // one; a recipe of `run` may list several
   std::string method;
   std::string grouping = "contiguous";
   std::string dtype = "keep";
@@ -31,7 +32,15 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
   ConvertOptions options;
   options.model = flags.model;
   options.out = flags.out;
-  options.n_kv_heads = flags.kv_heads;
+  if (flags.kv_heads.size() != 1) {
+    throw ConfigError({.code = "KV_HEADS",
+                       .message = fmt::format("--kv-heads must be one number, found {}",
+                                              fmt::join(flags.kv_heads, ", ")),
+                       .path = {},
+                       .tensor = {},
+                       .hint = "`regroup run` takes several"});
+  }
+  options.n_kv_heads = flags.kv_heads.front();
   options.method = flags.method.empty() ? default_method() : parse_method(flags.method);
   options.grouping = flags.grouping;
   options.seed = globals.seed;
@@ -149,6 +158,7 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
   command
       ->add_option("--kv-heads", flags->kv_heads,
                    "Key/value heads to keep; must divide the model's")
+      ->delimiter(',')
       ->required();
   command->add_option("--method", flags->method,
                       "How the heads of a group merge: " + join(method_names(), ", ") +

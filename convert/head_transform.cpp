@@ -37,6 +37,11 @@ bool LayerTransform::changes_outputs() const {
          !all_one(output_gain);
 }
 
+bool LayerTransform::changes_keys_or_values() const {
+  return !is_identity_permutation(permutation) || !all_identity(encode_key) ||
+         !all_identity(encode_value) || divisor != 1.0 || redraw;
+}
+
 LayerTransform identity_transform(const ModelConfig& config) {
   const auto kv_heads = static_cast<size_t>(config.n_kv_heads);
   const auto heads = static_cast<size_t>(config.n_heads);

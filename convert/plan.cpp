@@ -37,7 +37,7 @@ Action choose_action(const ExpectedTensor& tensor, const ConversionPlan& plan, b
   if (tensor.layer < 0) return plain;
   const LayerTransform& transform = plan.transforms[static_cast<size_t>(tensor.layer)];
   const bool merges = plan.before.n_kv_heads != plan.after.n_kv_heads;
-  if (tensor.is_kv()) return merges || transform.changes_queries() ? Action::kMerge : plain;
+  if (tensor.is_kv()) return merges || transform.changes_keys_or_values() ? Action::kMerge : plain;
   if (is_query(tensor.rule->role)) return transform.changes_queries() ? Action::kFoldQuery : plain;
   if (tensor.rule->role == Role::kOutput) {
     return transform.changes_outputs() ? Action::kFoldOutput : plain;
@@ -168,6 +168,11 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
   plan.after = model.config();
   plan.after.n_kv_heads = options.n_kv_heads;
   plan.transforms = std::move(transforms);
+  if (plan.transforms.size() != static_cast<size_t>(plan.before.n_layers)) {
+    throw ConfigError({.code = "TRANSFORM",
+                       .message = fmt::format("transforms must be given for {} layers, found {}",
+                                              plan.before.n_layers, plan.transforms.size())});
+  }
   for (const LayerTransform& transform : plan.transforms) check_transform(transform, plan.before);
   const auto dtype = target_dtype(options.dtype);
   plan.shards = options.max_shard_bytes == 0

@@ -178,15 +178,4 @@ std::vector<TextScore> score_text(const std::vector<const Decoder*>& models, int
   return scores;
 }
 
-double mean_loss(const Decoder& decoder, const TokenStream& stream, const WindowOptions& options) {
-  const auto scores = score_text({&decoder}, -1, stream, options, false);
-  double nll = 0;
-  int64_t tokens = 0;
-  for (const WindowScore& window : scores[0].windows) {
-    nll += window.nll;
-    tokens += window.tokens;
-  }
-  return nll / static_cast<double>(tokens);
-}
-
 }  // namespace regroup

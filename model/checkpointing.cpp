@@ -4,7 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <memory>
+#include <utility>
 
 namespace regroup {
 namespace {
@@ -12,16 +12,22 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+/// Lives as long as the graph: a dropped graph frees it, a retained one may run it again.
+struct Holder : torch::CustomClassHolder {
+  explicit Holder(Segment s) : segment(std::move(s)) {}
+  Segment segment;
+};
+
 struct Checkpointed : torch::autograd::Function<Checkpointed> {
-  static variable_list forward(AutogradContext* ctx, const std::shared_ptr<Segment>& segment,
+  static variable_list forward(AutogradContext* ctx, const c10::intrusive_ptr<Holder>& holder,
                                at::TensorList inputs) {
     ctx->save_for_backward({inputs.begin(), inputs.end()});
-    ctx->saved_data["segment"] = reinterpret_cast<int64_t>(new std::shared_ptr<Segment>(segment));
-    return (*segment)({inputs.begin(), inputs.end()});
+    ctx->saved_data["segment"] = at::IValue::make_capsule(holder);
+    return holder->segment({inputs.begin(), inputs.end()});
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    auto* holder = reinterpret_cast<std::shared_ptr<Segment>*>(ctx->saved_data["segment"].toInt());
-    const std::unique_ptr<std::shared_ptr<Segment>> owned(holder);
+    const auto capsule = ctx->saved_data["segment"].toCapsule();
+    const Segment& segment = static_cast<const Holder&>(*capsule).segment;
     std::vector<at::Tensor> inputs;
     for (const at::Tensor& saved : ctx->get_saved_variables()) {
       inputs.push_back(saved.detach().set_requires_grad(saved.requires_grad()));
@@ -29,7 +35,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
     variable_list outputs;
     {
       const c10::AutoGradMode enabled(true);
-      outputs = (**owned)(inputs);
+      outputs = segment(inputs);
     }
     variable_list wanted;
     std::vector<size_t> slots;
@@ -50,7 +56,8 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
 }  // namespace
 
 std::vector<at::Tensor> checkpointed(Segment segment, const std::vector<at::Tensor>& inputs) {
-  return Checkpointed::apply(std::make_shared<Segment>(std::move(segment)), at::TensorList(inputs));
+  return Checkpointed::apply(c10::make_intrusive<Holder>(std::move(segment)),
+                             at::TensorList(inputs));
 }
 
 }  // namespace regroup

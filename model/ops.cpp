@@ -252,14 +252,14 @@ Tensor composite_rotate(const Tensor& x, const Tensor& cos, const Tensor& sin) {
 }  // namespace
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
-  return has_kernel(x) ? RmsNorm::apply(x.contiguous(), weight, eps)
+  return has_kernel(x) ? RmsNorm::apply(x.contiguous(), weight.contiguous(), eps)
                        : composite_rms_norm(x, weight, eps);
 }
 
 std::tuple<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
                                         double eps) {
   if (has_kernel(x)) {
-    const auto out = AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weight, eps);
+    const auto out = AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weight.contiguous(), eps);
     return {out[0], out[1]};
   }
   const Tensor sum = x.add(delta);

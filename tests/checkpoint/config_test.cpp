@@ -72,7 +72,7 @@ TEST(Config, ReadsMistral) {
   const std::string mistral =
       R"("model_type": "mistral", "architectures": ["MistralForCausalLM"], "num_hidden_layers": 3)";
   const ModelConfig plain = parse(with("{" + mistral + R"(, "attention_bias": true})"));
-  EXPECT_EQ(plain.n_kv_heads, 8);  // the family's default
+  EXPECT_EQ(plain.n_kv_heads, 8);      // the family's default
   EXPECT_FALSE(plain.attention_bias);  // the family has none, whatever the file says
   EXPECT_EQ(plain.sliding_layers, (std::vector<bool>{false, false, false}));
   const ModelConfig window = parse(with("{" + mistral + R"(, "sliding_window": 4096})"));
@@ -127,7 +127,8 @@ TEST(Config, RefusesWithTheCodeOfTheTable) {
        "config.json: without \"head_dim\", hidden_size must be a multiple of num_attention_heads, "
        "found 4095 and 32"},
       {"C07 remainder", "CFG_INCONSISTENT", with(R"({"num_key_value_heads": 5})"),
-       "config.json: num_attention_heads must be a multiple of num_key_value_heads, found 32 and 5"},
+       "config.json: num_attention_heads must be a multiple of num_key_value_heads, found 32 and "
+       "5"},
       {"C07 zero", "CFG_RANGE", with(R"({"num_key_value_heads": 0})")},
       {"C07 more", "CFG_INCONSISTENT", with(R"({"num_key_value_heads": 64})")},
       {"odd head", "CFG_INCONSISTENT", with(R"({"head_dim": 7})"),
@@ -176,13 +177,17 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
       {"C13 type", "CFG_UNSUPPORTED", with(R"({"model_type": "gpt_neox"})"),
        "config.json: model_type \"gpt_neox\" is not supported; supported: llama, mistral"},
       {"C21", "CFG_UNSUPPORTED", with("{\"model_type\": \"\\u001b[2J\xE2\x80\xAE\"}"),
-       "config.json: model_type \"\\u{1b}[2J\\u{202e}\" is not supported; supported: llama, mistral"},
+       "config.json: model_type \"\\u{1b}[2J\\u{202e}\" is not supported; supported: llama, "
+       "mistral"},
       {"C13 none", "CFG_UNSUPPORTED", with(R"({"architectures": []})"),
-       "config.json: architectures must be [\"LlamaForCausalLM\"] for model_type \"llama\", found []"},
-      {"C13 other", "CFG_UNSUPPORTED", with(R"({"architectures": ["LlamaForSequenceClassification"]})")},
+       "config.json: architectures must be [\"LlamaForCausalLM\"] for model_type \"llama\", found "
+       "[]"},
+      {"C13 other", "CFG_UNSUPPORTED",
+       with(R"({"architectures": ["LlamaForSequenceClassification"]})")},
       {"C16", "CFG_QUANTIZED", with(R"({"quantization_config": {"quant_method": "gptq"}})"),
        "config.json: quantized weights (quantization_config, method \"gptq\") are not supported"},
-      {"C11 type", "CFG_UNSUPPORTED", with(R"({"rope_scaling": {"type": "longrope", "factor": 2}})"),
+      {"C11 type", "CFG_UNSUPPORTED",
+       with(R"({"rope_scaling": {"type": "longrope", "factor": 2}})"),
        "config.json: rope type \"longrope\" is not supported; supported: default, linear, dynamic, "
        "llama3, yarn"},
       {"partial", "CFG_UNSUPPORTED", with(R"({"partial_rotary_factor": 0.5})"),
@@ -193,7 +198,8 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
        with(R"({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}})")},
       {"activation", "CFG_UNSUPPORTED", with(R"({"hidden_act": "gelu"})")},
       {"layer type", "CFG_UNSUPPORTED",
-       with(R"({"model_type": "mistral", "architectures": ["MistralForCausalLM"], "num_hidden_layers": 1,
+       with(
+           R"({"model_type": "mistral", "architectures": ["MistralForCausalLM"], "num_hidden_layers": 1,
                "sliding_window": 8, "layer_types": ["linear_attention"]})"),
        "config.json: layer_types[0] must be \"full_attention\" or \"sliding_attention\", found "
        "\"linear_attention\""},
@@ -230,7 +236,8 @@ TEST(RopeConfig, BothSpellingsMeanTheSame) {
     EXPECT_EQ(rope.theta, 500000.0);
     EXPECT_EQ(rope.factor, 4.0);
   }
-  const RopeConfig plain = parse(with(R"({"rope_parameters": {"rope_theta": 7.0, "rope_type": "default"}})")).rope;
+  const RopeConfig plain =
+      parse(with(R"({"rope_parameters": {"rope_theta": 7.0, "rope_type": "default"}})")).rope;
   EXPECT_EQ(plain.kind, RopeKind::kDefault);
   EXPECT_EQ(plain.theta, 7.0);
 }
@@ -258,13 +265,18 @@ TEST(RopeConfig, DisagreementIsRefused) {
 TEST(RopeConfig, ScalingsReadTheirNumbers) {
   const RopeConfig llama3 = parse(with(R"({"rope_theta": 500000.0, "rope_scaling": {
       "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-      "original_max_position_embeddings": 8192}})")).rope;
+      "original_max_position_embeddings": 8192}})"))
+                                .rope;
   EXPECT_EQ(llama3.kind, RopeKind::kLlama3);
   EXPECT_EQ(llama3.original_max_positions, 8192);
   // Without attention_factor: 0.1 ln(40) + 1. With both mscales: (0.1 ln(40) + 1) / (0.05 ln(40) + 1).
   const double ln40 = 3.6888794541139363;
   const auto yarn = [&](const std::string& more) {
-    return parse(with(R"({"rope_scaling": {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096)" + more + "}}")).rope;
+    return parse(
+               with(
+                   R"({"rope_scaling": {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096)" +
+                   more + "}}"))
+        .rope;
   };
   EXPECT_DOUBLE_EQ(yarn("").attention_factor, 0.1 * ln40 + 1);
   EXPECT_DOUBLE_EQ(yarn(R"(, "mscale": 1.0, "mscale_all_dim": 0.5)").attention_factor,
@@ -272,13 +284,16 @@ TEST(RopeConfig, ScalingsReadTheirNumbers) {
   EXPECT_EQ(yarn(R"(, "attention_factor": 2.5)").attention_factor, 2.5);
   // A null factor is max_position_embeddings / original = 4096 / 1024.
   EXPECT_EQ(parse(with(R"({"rope_scaling": {"type": "yarn", "factor": null,
-      "original_max_position_embeddings": 1024}})")).rope.factor, 4.0);
+      "original_max_position_embeddings": 1024}})"))
+                .rope.factor,
+            4.0);
 }
 
 TEST(KvHeads, ChoicesAreTheDivisors) {
   EXPECT_EQ(kv_head_choices(parse(with(R"({"num_attention_heads": 12, "hidden_size": 768})"))),
             (std::vector<int64_t>{1, 2, 3, 4, 6, 12}));
-  EXPECT_EQ(kv_head_choices(parse(with(R"({"num_key_value_heads": 8})"))), (std::vector<int64_t>{1, 2, 4, 8}));
+  EXPECT_EQ(kv_head_choices(parse(with(R"({"num_key_value_heads": 8})"))),
+            (std::vector<int64_t>{1, 2, 4, 8}));
 }
 
 TEST(KvHeads, ErrorsNameTheChoices) {
@@ -294,14 +309,16 @@ TEST(KvHeads, ErrorsNameTheChoices) {
       {16, "--kv-heads must not exceed the model's 8 key/value heads, found 16"},
   };
   for (const auto& c : cases) {
-    const ErrorInfo error = expect_error<ConfigError>("KV_HEADS", [&] { require_kv_heads(config, c.heads); });
+    const ErrorInfo error =
+        expect_error<ConfigError>("KV_HEADS", [&] { require_kv_heads(config, c.heads); });
     EXPECT_EQ(error.message, c.message);
     EXPECT_EQ(error.hint, "choose one of 1, 2, 4, 8");
   }
 }
 
 TEST(RewriteConfig, ChangesOneValueAndKeepsTheRest) {
-  const std::string before = R"({"zeta": 1e-05, "num_key_value_heads": 8, "a": "模\n", "n": null, "big": 18446744073709551615,
+  const std::string before =
+      R"({"zeta": 1e-05, "num_key_value_heads": 8, "a": "模\n", "n": null, "big": 18446744073709551615,
     "nested": {"y": [1.0, -2], "x": {}}, "num_attention_heads": 8})";
   const std::string after = R"({
   "zeta": 1e-05,
@@ -324,7 +341,8 @@ TEST(RewriteConfig, ChangesOneValueAndKeepsTheRest) {
 
 TEST(RewriteConfig, AddsTheKeyAfterTheQueryHeads) {
   EXPECT_EQ(rewrite_config(R"({"a":1,"num_attention_heads":8,"b":2})", 2, "", "config.json"),
-            "{\n  \"a\": 1,\n  \"num_attention_heads\": 8,\n  \"num_key_value_heads\": 2,\n  \"b\": 2\n}\n");
+            "{\n  \"a\": 1,\n  \"num_attention_heads\": 8,\n  \"num_key_value_heads\": 2,\n  "
+            "\"b\": 2\n}\n");
 }
 
 TEST(RewriteConfig, NothingToChangeIsTheSameText) {
@@ -334,7 +352,8 @@ TEST(RewriteConfig, NothingToChangeIsTheSameText) {
 
 TEST(RewriteConfig, SetsTheDtypeWhereItStands) {
   const auto rewritten = [](const std::string& keys) {
-    return Json::parse(rewrite_config("{" + keys + "\"num_key_value_heads\":2}", 2, "bfloat16", "x"))
+    return Json::parse(
+               rewrite_config("{" + keys + "\"num_key_value_heads\":2}", 2, "bfloat16", "x"))
         .dump();
   };
   EXPECT_EQ(rewritten(R"("dtype":"float32",)"), R"({"dtype":"bfloat16","num_key_value_heads":2})");

@@ -3,9 +3,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -89,12 +89,14 @@ const std::vector<FolderCase>& folder_cases() {
        [](const Model& m) { index_becomes(m, "\xEF\xBB\xBF" + read_file(m.index())); }},
       {"I09", "LIMIT_FILE_SIZE", [](const Model& m) { fs::resize_file(m.index(), 1'000'000'000); }},
       {"I04", "IDX_NOT_OBJECT", [](const Model& m) { index_becomes(m, "[]"); }},
-      {"I05_list", "IDX_BAD_WEIGHT_MAP", [](const Model& m) { index_becomes(m, R"({"weight_map":[]})"); }},
+      {"I05_list", "IDX_BAD_WEIGHT_MAP",
+       [](const Model& m) { index_becomes(m, R"({"weight_map":[]})"); }},
       {"I05_null", "IDX_BAD_WEIGHT_MAP",
        [](const Model& m) { index_becomes(m, R"({"weight_map":null})"); }},
       {"I05_string", "IDX_BAD_WEIGHT_MAP",
        [](const Model& m) { index_becomes(m, R"({"weight_map":"x"})"); }},
-      {"I06_number", "IDX_BAD_ENTRY", [](const Model& m) { index_becomes(m, R"({"weight_map":{"a":1}})"); }},
+      {"I06_number", "IDX_BAD_ENTRY",
+       [](const Model& m) { index_becomes(m, R"({"weight_map":{"a":1}})"); }},
       {"I06_null", "IDX_BAD_ENTRY",
        [](const Model& m) { index_becomes(m, R"({"weight_map":{"a":null}})"); }},
       {"I06_object", "IDX_BAD_ENTRY",
@@ -104,9 +106,11 @@ const std::vector<FolderCase>& folder_cases() {
          index_becomes(m, R"({"weight_map":{"a":"x.safetensors","a":"y.safetensors"}})");
        }},
       {"I10", "PATH_ABSOLUTE", [](const Model& m) { m.rename_shard_2("/etc/passwd"); }},
-      {"I11", "PATH_TRAVERSAL", [](const Model& m) { m.rename_shard_2("../other/model.safetensors"); }},
+      {"I11", "PATH_TRAVERSAL",
+       [](const Model& m) { m.rename_shard_2("../other/model.safetensors"); }},
       {"I12", "PATH_TRAVERSAL", [](const Model& m) { m.rename_shard_2("a/../../x.safetensors"); }},
-      {"I13_backslash", "PATH_BAD_CHAR", [](const Model& m) { m.rename_shard_2("..\\..\\x.safetensors"); }},
+      {"I13_backslash", "PATH_BAD_CHAR",
+       [](const Model& m) { m.rename_shard_2("..\\..\\x.safetensors"); }},
       {"I13_drive", "PATH_BAD_CHAR", [](const Model& m) { m.rename_shard_2("C:\\x.safetensors"); }},
       {"I14", "PATH_BAD_CHAR", [](const Model& m) { m.rename_shard_2("x\0.safetensors"s); }},
       {"I15_empty", "PATH_BAD", [](const Model& m) { m.rename_shard_2(""); }},
@@ -118,7 +122,8 @@ const std::vector<FolderCase>& folder_cases() {
       {"I15_ending", "PATH_BAD", [](const Model& m) { m.rename_shard_2("pytorch_model.bin"); }},
       {"I17_300", "PATH_TOO_LONG",
        [](const Model& m) { m.rename_shard_2(std::string(300, 'x') + ".safetensors"); }},
-      {"I17_5000", "PATH_TOO_LONG", [](const Model& m) { m.rename_shard_2(std::string(5000, 'x')); }},
+      {"I17_5000", "PATH_TOO_LONG",
+       [](const Model& m) { m.rename_shard_2(std::string(5000, 'x')); }},
       // Nothing decodes %2e: it is a name like any other.
       {"I16", "SHARD_MISSING", [](const Model& m) { m.rename_shard_2("%2e%2e%2fx.safetensors"); }},
       {"I19", "ST_HEADER_TOO_LARGE",
@@ -154,7 +159,8 @@ const std::vector<FolderCase>& folder_cases() {
       {"I23", "SHARD_MISSING", [](const Model& m) { fs::remove(m / kShard2); }},
       {"I24", "SHARD_UNLISTED",
        [](const Model& m) { fs::copy(m / kShard2, m / "model-00005-of-00005.safetensors"); }},
-      {"I33", "SHARD_UNLISTED", [](const Model& m) { fs::copy(m / kShard2, m / "Model-00002-of-00004.safetensors"); }},
+      {"I33", "SHARD_UNLISTED",
+       [](const Model& m) { fs::copy(m / kShard2, m / "Model-00002-of-00004.safetensors"); }},
       {"I25", "IDX_TENSOR_MISSING",
        [](const Model& m) {
          m.edit_index([](Json& root) { root["weight_map"]["extra.weight"] = kShard2; });
@@ -190,7 +196,9 @@ const std::vector<FolderCase>& folder_cases() {
          write_tensors(m.path(), tiny_tensors({}), 1);
        }},
       {"I32_pointer", "ST_NOT_SAFETENSORS",
-       [](const Model& m) { write_file(m.shard(3), "version https://git-lfs.github.com/spec/v1\n"); }},
+       [](const Model& m) {
+         write_file(m.shard(3), "version https://git-lfs.github.com/spec/v1\n");
+       }},
       {"I32_page", "ST_NOT_SAFETENSORS",
        [](const Model& m) { write_file(m.shard(3), "<!DOCTYPE html><html>403</html>"); }},
       {"I32_empty", "ST_TOO_SHORT", [](const Model& m) { write_file(m.shard(3), ""); }},
@@ -239,7 +247,8 @@ TEST(ModelFolder, ASocketIsNoShard) {
   fs::remove(model / kShard2);
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
   const std::string path = model / kShard2;
-  if (path.size() >= sizeof(address.sun_path)) GTEST_SKIP() << "the temporary folder's path is too long";
+  if (path.size() >= sizeof(address.sun_path))
+    GTEST_SKIP() << "the temporary folder's path is too long";
   std::memcpy(address.sun_path, path.c_str(), path.size());
   const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
   ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
@@ -270,17 +279,18 @@ TEST(ModelFolder, EveryProblemIsInOneError) {
   });
   const std::string file = model / "model.safetensors";
   const ErrorInfo error = expect_error("CFG_TENSOR_SHAPE", [&] { model.open(); });
-  EXPECT_EQ(error.message,
-            model.path() + ": 3 problems:" +
-                "\n  [CFG_TENSOR_SHAPE] " + file + ": tensor \"model.layers.0.mlp.up_proj.weight\": " +
-                "config.json asks for shape [48, 32], found [32, 48] (config.json and the weights "
-                "belong to different models, or one is wrong)" +
-                "\n  [CFG_TENSOR_MISSING] " + file +
-                ": tensor \"model.layers.1.self_attn.v_proj.weight\": must be there (shape [32, 32]), "
-                "but is missing" +
-                "\n  [CFG_TENSOR_UNEXPECTED] " + file +
-                ": tensor \"model.layers.0.self_attn.w_proj.weight\": is no tensor of "
-                "LlamaForCausalLM");
+  EXPECT_EQ(
+      error.message,
+      model.path() + ": 3 problems:" + "\n  [CFG_TENSOR_SHAPE] " + file +
+          ": tensor \"model.layers.0.mlp.up_proj.weight\": " +
+          "config.json asks for shape [48, 32], found [32, 48] (config.json and the weights "
+          "belong to different models, or one is wrong)" +
+          "\n  [CFG_TENSOR_MISSING] " + file +
+          ": tensor \"model.layers.1.self_attn.v_proj.weight\": must be there (shape [32, 32]), "
+          "but is missing" +
+          "\n  [CFG_TENSOR_UNEXPECTED] " + file +
+          ": tensor \"model.layers.0.self_attn.w_proj.weight\": is no tensor of "
+          "LlamaForCausalLM");
 }
 
 TEST(ModelFolder, PickledWeightsAreRefusedAsUnsupported) {
@@ -288,9 +298,10 @@ TEST(ModelFolder, PickledWeightsAreRefusedAsUnsupported) {
   folder.write("config.json", tiny_config({}));
   expect_error("MODEL_NO_WEIGHTS", [&] { ModelFolder::open(folder.path()); });
   folder.write("pytorch_model.bin", "\x80\x02");
-  const ErrorInfo error = expect_error<UnsupportedError>(
-      "PICKLE_REFUSED", [&] { ModelFolder::open(folder.path()); });
-  EXPECT_EQ(error.message, folder.path() + ": must hold safetensors files, found pytorch_model.bin");
+  const ErrorInfo error =
+      expect_error<UnsupportedError>("PICKLE_REFUSED", [&] { ModelFolder::open(folder.path()); });
+  EXPECT_EQ(error.message,
+            folder.path() + ": must hold safetensors files, found pytorch_model.bin");
 }
 
 TEST(ModelFolder, NeedsAFolder) {
@@ -316,13 +327,16 @@ TEST(GoodFolder, RotaryBuffersAreIgnoredAndNamed) {
   const Model model;
   model.rewrite_one_file([](std::vector<TensorData>& tensors) {
     for (const char* layer : {"0", "1"}) {
-      tensors.push_back({{"model.layers."s + layer + ".self_attn.rotary_emb.inv_freq", Dtype::kF32, {4}},
-                         std::string(16, '\0')});
+      tensors.push_back(
+          {{"model.layers."s + layer + ".self_attn.rotary_emb.inv_freq", Dtype::kF32, {4}},
+           std::string(16, '\0')});
     }
   });
   const ModelFolder folder = model.open();
-  EXPECT_EQ(folder.notices(), std::vector<std::string>{
-      model.path() + ": 2 rotary frequency buffers ignored; they follow from config.json"});
+  EXPECT_EQ(
+      folder.notices(),
+      std::vector<std::string>{
+          model.path() + ": 2 rotary frequency buffers ignored; they follow from config.json"});
   EXPECT_FALSE(folder.has_index());
 }
 
@@ -339,7 +353,8 @@ TEST(GoodFolder, AWrongTotalSizeIsANotice) {
   // norms, 4 * 32 * 32 for attention, 3 * 48 * 32 for the MLP: 4096 + 32 + 2 * 8768 = 21664 values.
   EXPECT_EQ(model.open().weight_bytes(), 21'664 * 4);
   EXPECT_TRUE(model.open().notices().empty());
-  for (const char* size : {"12", "\"86656\"", "-1", "1e30", "1.5", "null", "18446744073709551615"}) {
+  for (const char* size :
+       {"12", "\"86656\"", "-1", "1e30", "1.5", "null", "18446744073709551615"}) {
     SCOPED_TRACE(size);
     model.edit_index([&](Json& root) { root["metadata"]["total_size"] = Json::parse(size); });
     const std::vector<std::string> notices = model.open().notices();
@@ -358,7 +373,8 @@ TEST(GoodFolder, OtherThingsWorthTelling) {
   const std::vector<std::string> expected = {
       model.path() + "/config.json: \"auto_map\" ignored; custom code is never run",
       model.path() + ": pytorch_model.bin.index.json ignored, the safetensors files count",
-      model.path() + "/config.json: no tensor is bfloat16, as its dtype says; the tensors' own dtypes count",
+      model.path() +
+          "/config.json: no tensor is bfloat16, as its dtype says; the tensors' own dtypes count",
   };
   EXPECT_EQ(model.open().notices(), expected);
 }

@@ -77,7 +77,8 @@ TEST(SafetensorsMemory, HostileHeadersStayWithinTheirBound) {
   if (!kMeasured) GTEST_SKIP() << "memory is not measured under a sanitizer";
   const TemporaryFolder folder;
   for (const SafetensorsCase& c : safetensors_cases()) {
-    const bool large = std::set<std::string>{"N01", "N02", "J16", "J17", "S16", "K10", "L12"}.contains(c.id);
+    const bool large =
+        std::set<std::string>{"N01", "N02", "J16", "J17", "S16", "K10", "L12"}.contains(c.id);
     if (!large) continue;
     SCOPED_TRACE(c.id);
     const std::string path = folder.write("x.safetensors", c.make());

@@ -117,7 +117,8 @@ class Generator {
           "\"shape\":" + space() + "[" + shape + "]",
           "\"data_offsets\":[" + text_of(t.begin) + space() + "," + text_of(t.end) + "]",
       };
-      std::rotate(fields.begin(), fields.begin() + static_cast<long>(random_.below(3)), fields.end());
+      std::rotate(fields.begin(), fields.begin() + static_cast<long>(random_.below(3)),
+                  fields.end());
       const std::string name =
           random_.below(4) == 0 ? fmt::format("\\u{:04x}", t.name[0]) + t.name.substr(1) : t.name;
       members.push_back("\"" + name + "\":{" + fields[0] + "," + fields[1] + space() + "," +
@@ -135,11 +136,36 @@ class Generator {
   }
 
   Wide interesting() {
-    static const std::vector<Wide> kValues = {
-        0, 1, 2, 3, 7, 8, 15, 16, 17, 255, 256, 65535, 65536, 65537, (Wide{1} << 31) - 1,
-        Wide{1} << 31, (Wide{1} << 32) - 1, Wide{1} << 32, (Wide{1} << 32) + 4,
-        (Wide{1} << 53) + 1, (Wide{1} << 60) + 1, (Wide{1} << 61) - 1, Wide{1} << 61,
-        (Wide{1} << 63) - 1, Wide{1} << 63, kTwo64 - 16, kTwo64 - 1, kTwo64, -1, -16};
+    static const std::vector<Wide> kValues = {0,
+                                              1,
+                                              2,
+                                              3,
+                                              7,
+                                              8,
+                                              15,
+                                              16,
+                                              17,
+                                              255,
+                                              256,
+                                              65535,
+                                              65536,
+                                              65537,
+                                              (Wide{1} << 31) - 1,
+                                              Wide{1} << 31,
+                                              (Wide{1} << 32) - 1,
+                                              Wide{1} << 32,
+                                              (Wide{1} << 32) + 4,
+                                              (Wide{1} << 53) + 1,
+                                              (Wide{1} << 60) + 1,
+                                              (Wide{1} << 61) - 1,
+                                              Wide{1} << 61,
+                                              (Wide{1} << 63) - 1,
+                                              Wide{1} << 63,
+                                              kTwo64 - 16,
+                                              kTwo64 - 1,
+                                              kTwo64,
+                                              -1,
+                                              -16};
     return random_.pick(kValues);
   }
 
@@ -150,7 +176,9 @@ class Generator {
     const std::vector<Wide> dims = {0, 1, 2, 3, 4, 6};
     const uint64_t n = random_.below(5);
     for (uint64_t i = 0; i < n; ++i) {
-      Tensor t{.name = std::string(1, static_cast<char>('a' + i)), .dtype = random_.pick(dtypes), .shape = {}};
+      Tensor t{.name = std::string(1, static_cast<char>('a' + i)),
+               .dtype = random_.pick(dtypes),
+               .shape = {}};
       Wide bits = bits_of(t.dtype);
       for (uint64_t rank = random_.below(4); rank > 0; --rank) {
         t.shape.push_back(random_.pick(dims));
@@ -253,12 +281,14 @@ TEST(Differential, AgreesWithAnOracleOn40000Headers) {
       ASSERT_EQ(parsed.tensors.size(), file.tensors.size());
       ASSERT_EQ(parsed.metadata.size(), file.has_metadata ? 2U : 0U);
       for (const Tensor& t : file.tensors) {
-        const auto found = std::find_if(parsed.tensors.begin(), parsed.tensors.end(),
-                                        [&](const TensorInfo& info) { return info.name == t.name; });
+        const auto found =
+            std::find_if(parsed.tensors.begin(), parsed.tensors.end(),
+                         [&](const TensorInfo& info) { return info.name == t.name; });
         ASSERT_NE(found, parsed.tensors.end());
         EXPECT_TRUE(found->begin == t.begin && found->end == t.end);
         EXPECT_EQ(dtype_name(found->dtype), t.dtype);
-        EXPECT_TRUE(std::equal(found->shape.begin(), found->shape.end(), t.shape.begin(), t.shape.end()));
+        EXPECT_TRUE(
+            std::equal(found->shape.begin(), found->shape.end(), t.shape.begin(), t.shape.end()));
       }
     });
     if (wrong.empty() && i % 16 == 0) {  // the same through a file
@@ -287,8 +317,8 @@ TEST(Differential, AWrongHeaderLengthIsRefused) {
   const TemporaryFolder folder;
   Generator generator(7);
   Random random(8);
-  const std::vector<uint64_t> deltas = {uint64_t(-1), 1, 8, uint64_t(-8), uint64_t{1} << 32,
-                                        uint64_t{1} << 63, uint64_t(-9)};
+  const std::vector<uint64_t> deltas = {
+      uint64_t(-1), 1, 8, uint64_t(-8), uint64_t{1} << 32, uint64_t{1} << 63, uint64_t(-9)};
   for (int i = 0; i < 1000; ++i) {
     const Generated file = generator.next();
     std::string header = generator.print(file);

@@ -74,7 +74,8 @@ TEST(RoundTrip, EveryDtypeAndRank) {
     // 4 elements fill bytes even at 6 bits: 24 bits.
     for (const std::vector<int64_t>& shape :
          std::vector<std::vector<int64_t>>{{4}, {2, 2}, {1, 4, 1}, {0}, {3, 0, 2}}) {
-      TensorData tensor{{std::string(dtype_name(dtype)) + std::to_string(tensors.size()), dtype, shape}, ""};
+      TensorData tensor{
+          {std::string(dtype_name(dtype)) + std::to_string(tensors.size()), dtype, shape}, ""};
       tensor.bytes.resize(static_cast<size_t>(tensor_bytes(dtype, shape)));
       for (char& byte : tensor.bytes) byte = static_cast<char>(random.below(256));
       tensors.push_back(tensor);
@@ -137,7 +138,8 @@ TEST(Alignment, AMisalignedTensorReadsItsOwnBytes) {
 TEST(Order, TensorsAreSortedByTheirBytes) {
   const SafetensorsHeader header = parse_safetensors_header(
       "{\"z\":" + st_entry("U8", "[2]", "[0,2]") + ",\"b\":" + st_entry("U8", "[0]", "[2,2]") +
-          ",\"c\":" + st_entry("U8", "[3]", "[2,5]") + ",\"a\":" + st_entry("U8", "[0]", "[2,2]") + "}",
+          ",\"c\":" + st_entry("U8", "[3]", "[2,5]") + ",\"a\":" + st_entry("U8", "[0]", "[2,2]") +
+          "}",
       5, "x");
   std::string order;
   for (const TensorInfo& tensor : header.tensors) order += tensor.name;
@@ -145,8 +147,8 @@ TEST(Order, TensorsAreSortedByTheirBytes) {
 }
 
 TEST(Values, ReadAsTheyAre) {
-  const auto f32 = values_of_a(st_file("{\"a\":" + st_entry() + "}",
-                                       "\0\0\xC0\x7F\0\0\x80\x7F\0\0\x80\xFF\0\0\0\x80"s));
+  const auto f32 = values_of_a(
+      st_file("{\"a\":" + st_entry() + "}", "\0\0\xC0\x7F\0\0\x80\x7F\0\0\x80\xFF\0\0\0\x80"s));
   EXPECT_TRUE(std::isnan(f32[0]));
   EXPECT_EQ(f32[1], std::numeric_limits<double>::infinity());
   EXPECT_EQ(f32[2], -std::numeric_limits<double>::infinity());
@@ -155,9 +157,11 @@ TEST(Values, ReadAsTheyAre) {
   EXPECT_EQ(values_of_a(st_file("{\"a\":" + st_entry("BF16", "[2]", "[0,4]") + "}", "\1\0\x7F\0"s)),
             (std::vector<double>{0x1p-133, 127 * 0x1p-133}));
   // F16 0x0001 is 2^-24, 0x7BFF is 65504, the largest.
-  EXPECT_EQ(values_of_a(st_file("{\"a\":" + st_entry("F16", "[2]", "[0,4]") + "}", "\1\0\xFF\x7B"s)),
-            (std::vector<double>{0x1p-24, 65504}));
-  EXPECT_EQ(values_of_a(st_file("{\"a\":" + st_entry("F32", "[3]", "[0,12]") + "}", std::string(12, '\0'))),
+  EXPECT_EQ(
+      values_of_a(st_file("{\"a\":" + st_entry("F16", "[2]", "[0,4]") + "}", "\1\0\xFF\x7B"s)),
+      (std::vector<double>{0x1p-24, 65504}));
+  EXPECT_EQ(values_of_a(
+                st_file("{\"a\":" + st_entry("F32", "[3]", "[0,12]") + "}", std::string(12, '\0'))),
             (std::vector<double>{0, 0, 0}));
 }
 
@@ -181,7 +185,8 @@ TEST(Messages, SayWhatMustHoldAndWhatWasFound) {
   const Message cases[] = {
       {"short", "1234567", "a safetensors file needs at least 8 bytes, found 7"},
       {"past the end", framed(1000, "{}"), "declared header length 1000 but only 2 bytes follow"},
-      {"too large", framed(100'000'001, "{}"), "declared header length 100000001 must be at most 100000000"},
+      {"too large", framed(100'000'001, "{}"),
+       "declared header length 100000001 must be at most 100000000"},
       {"LFS", "version https://git-lfs.github.com/spec/v1\n",
        "must be a safetensors file, but this is a Git LFS pointer"},
       {"size", a(st_entry("F32", "[2,3]", "[0,16]")),
@@ -190,9 +195,11 @@ TEST(Messages, SayWhatMustHoldAndWhatWasFound) {
        "tensor \"a\": ends before it begins, at bytes [16, 0)"},
       {"hole", st_file("{\"a\":" + st_entry("U8", "[1]", "[3,4]") + "}", "1234"),
        "tensor \"a\": bytes 0..3 before it belong to no tensor"},
-      {"truncated", st_file("{\"a\":" + st_entry() + "}", "12345"), "tensors need 16 data bytes, the file has 5"},
+      {"truncated", st_file("{\"a\":" + st_entry() + "}", "12345"),
+       "tensors need 16 data bytes, the file has 5"},
       {"trailing", st_file("{}", "12345"), "5 bytes follow the last tensor"},
-      {"duplicate", st_file("{\"a\":" + st_entry() + ",\"a\":" + st_entry() + "}", z), "key \"a\" appears twice"},
+      {"duplicate", st_file("{\"a\":" + st_entry() + ",\"a\":" + st_entry() + "}", z),
+       "key \"a\" appears twice"},
       {"name", st_file("{\"\\u001b[2J\":" + st_entry() + "}", z),
        "control character in tensor name \"\\u{1b}[2J\""},
   };

@@ -44,10 +44,9 @@ string eight_huge() {
   constexpr uint64_t kEach = (uint64_t{1} << 61) - 1;
   string header = "{";
   for (uint64_t i = 0; i < 8; ++i) {
-    header += fmt::format(
-        "{}\"a{}\":{}", i == 0 ? "" : ",", i,
-        st_entry("U8", fmt::format("[{}]", kEach),
-                 fmt::format("[{},{}]", i * kEach, (i + 1) * kEach)));
+    header += fmt::format("{}\"a{}\":{}", i == 0 ? "" : ",", i,
+                          st_entry("U8", fmt::format("[{}]", kEach),
+                                   fmt::format("[{},{}]", i * kEach, (i + 1) * kEach)));
   }
   return st_file(header + "}");
 }
@@ -61,22 +60,21 @@ void add_good(std::vector<SafetensorsCase>& c) {
   const Codes ok;
   c.push_back({"V01", "one tensor", ok, [] { return one(t()); }});
   c.push_back({"V02", "no tensor", ok, [] { return st_file("{}"); }});
-  c.push_back(
-      {"V03", "metadata alone", ok, [] { return st_file(R"({"__metadata__":{"framework":"pt"}})"); }});
+  c.push_back({"V03", "metadata alone", ok,
+               [] { return st_file(R"({"__metadata__":{"framework":"pt"}})"); }});
   c.push_back({"V04", "rank 0", ok, [] { return one(st_entry("I32", "[]", "[0,4]"), zeros(4)); }});
-  c.push_back({"V05", "no elements", ok, [] { return one(st_entry("I32", "[2,0]", "[0,0]"), ""); }});
+  c.push_back(
+      {"V05", "no elements", ok, [] { return one(st_entry("I32", "[2,0]", "[0,0]"), ""); }});
   c.push_back({"V06", "padded header", ok, [] { return st_file("{}\r \t\n"); }});
-  c.push_back({"V07", "entries not in the order of the data", ok, [] {
-                 return st_file("{\"b\":" + t(16, 32) + ",\"a\":" + t() + "}", kZ + kZ);
-               }});
+  c.push_back({"V07", "entries not in the order of the data", ok,
+               [] { return st_file("{\"b\":" + t(16, 32) + ",\"a\":" + t() + "}", kZ + kZ); }});
   c.push_back({"V08", "two empty tensors at one place", ok, [] {
                  const string empty = st_entry("F32", "[0]", "[0,0]");
                  return st_file("{\"a\":" + empty + ",\"b\":" + empty + "}");
                }});
   c.push_back({"V09", "a name that is not ASCII", ok, [] { return named("模型.weight"); }});
-  c.push_back({"V10", "NaN, +Inf, -Inf, -0.0", ok, [] {
-                 return one(t(), "\0\0\xC0\x7F\0\0\x80\x7F\0\0\x80\xFF\0\0\0\x80"s);
-               }});
+  c.push_back({"V10", "NaN, +Inf, -Inf, -0.0", ok,
+               [] { return one(t(), "\0\0\xC0\x7F\0\0\x80\x7F\0\0\x80\xFF\0\0\0\x80"s); }});
   c.push_back({"V11", "misaligned data", ok, [] {
                  return st_file("{\"a\":" + st_entry("U8", "[1]", "[0,1]") +
                                     ",\"b\":" + st_entry("F32", "[1]", "[1,5]") + "}",
@@ -103,9 +101,8 @@ void add_framing(std::vector<SafetensorsCase>& c) {
   c.push_back({"L13", "one byte too long", past, [] { return framed(3, "{}"); }});
   c.push_back({"L14", "length reaches past the data", past,
                [] { return framed(1000, "{\"weight\":" + t() + "}" + kZ); }});
-  c.push_back({"L05", "length of the reference's own test", large, [] {
-                 return "\x3C\0\0\0\0\xFF\xFF\xFF"s + "{\"test\":" + t() + "}" + kZ;
-               }});
+  c.push_back({"L05", "length of the reference's own test", large,
+               [] { return "\x3C\0\0\0\0\xFF\xFF\xFF"s + "{\"test\":" + t() + "}" + kZ; }});
   const auto length = [&](const char* id, const char* why, uint64_t n) {
     c.push_back({id, why, large, [n] { return framed(n, "{}"); }});
   };
@@ -122,22 +119,24 @@ void add_framing(std::vector<SafetensorsCase>& c) {
                  const string header = "{\"a\":" + t() + "}";
                  return framed(header.size() - 1, header + kZ);
                }});
-  c.push_back({"F08", "4,096 zero bytes: reserved, never written", syntax,
-               [] { return zeros(4096); }});
+  c.push_back(
+      {"F08", "4,096 zero bytes: reserved, never written", syntax, [] { return zeros(4096); }});
   c.push_back({"F01", "Git LFS pointer", other, [] {
                  return "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"s;
                }});
   c.push_back({"F02", "HTML page", other, [] { return "<!DOCTYPE html><html>403</html>"s; }});
-  c.push_back({"F04", "pickle", other, [] {
-                 return "\x80\x02\x7D\x71\x00\x58\x01\x00\x00\x00\x61\x2E"s + zeros(10);
-               }});
+  c.push_back({"F04", "pickle", other,
+               [] { return "\x80\x02\x7D\x71\x00\x58\x01\x00\x00\x00\x61\x2E"s + zeros(10); }});
   c.push_back({"F05", "GGUF", other, [] { return "GGUF\x03\0\0\0"s + zeros(40); }});
-  c.push_back({"F07", "JSON text without the length", other,
-               [] { return "{\"a\": " + t() + "}"; }});
-  c.push_back({"F03", "ZIP archive", {"ST_NOT_SAFETENSORS", "ST_HEADER_PAST_EOF", "ST_HEADER_TOO_LARGE"},
+  c.push_back(
+      {"F07", "JSON text without the length", other, [] { return "{\"a\": " + t() + "}"; }});
+  c.push_back({"F03",
+               "ZIP archive",
+               {"ST_NOT_SAFETENSORS", "ST_HEADER_PAST_EOF", "ST_HEADER_TOO_LARGE"},
                [] { return "PK\x03\x04"s + zeros(60); }});
-  c.push_back({"F06", "gzip data", {"ST_NOT_SAFETENSORS", "ST_HEADER_PAST_EOF"},
-               [] { return "\x1F\x8B\x08\0\0\0\0\0\0\x03"s + zeros(20); }});
+  c.push_back({"F06", "gzip data", {"ST_NOT_SAFETENSORS", "ST_HEADER_PAST_EOF"}, [] {
+                 return "\x1F\x8B\x08\0\0\0\0\0\0\x03"s + zeros(20);
+               }});
 }
 
 void add_json(std::vector<SafetensorsCase>& c) {
@@ -176,7 +175,8 @@ void add_json(std::vector<SafetensorsCase>& c) {
   header("K13", "metadata number", metadata, R"({"__metadata__":{"k":1}})");
   header("K14", "metadata object in object", metadata, R"({"__metadata__":{"k":{"a":"b"}}})");
   header("K15", "metadata array", metadata, R"({"__metadata__":[]})");
-  header("K16", "metadata that looks like a tensor", metadata, "{\"__metadata__\":" + t() + "}", kZ);
+  header("K16", "metadata that looks like a tensor", metadata, "{\"__metadata__\":" + t() + "}",
+         kZ);
   header("V12", "metadata null", metadata, R"({"__metadata__":null})");
 }
 
@@ -192,16 +192,16 @@ void add_names_and_fields(std::vector<SafetensorsCase>& c) {
   header("K01", "the same name, the same bytes", twice, "{\"a\":" + t() + ",\"a\":" + t() + "}");
   header("K03", "equal after unescaping", twice, "{\"a\":" + t() + ",\"\\u0061\":" + t() + "}");
   header("K06", "metadata key", twice, R"({"__metadata__":{"k":"1","k":"2"}})", "");
-  header("K02", "the same name, other bytes", twice,
-         "{\"a\":" + t() + ",\"a\":" + t(16, 32) + "}", kZ + kZ);
+  header("K02", "the same name, other bytes", twice, "{\"a\":" + t() + ",\"a\":" + t(16, 32) + "}",
+         kZ + kZ);
   header("K04", "__metadata__", twice, R"({"__metadata__":{},"__metadata__":{}})", "");
   header("K05", "dtype", twice,
          R"({"a":{"dtype":"F32","dtype":"I32","shape":[2,2],"data_offsets":[0,16]}})");
   c.push_back({"K07", "empty name", bad_name, [] { return named(""); }});
   c.push_back({"K08", "NUL in a name", bad_name, [] { return named("a\\u0000b"); }});
   c.push_back({"K09", "terminal escape in a name", bad_name, [] { return named("\\u001b[2J"); }});
-  c.push_back({"K10", "a name of 1 MiB", {"ST_NAME_TOO_LONG"},
-               [] { return named(string(1 << 20, 'x')); }});
+  c.push_back(
+      {"K10", "a name of 1 MiB", {"ST_NAME_TOO_LONG"}, [] { return named(string(1 << 20, 'x')); }});
   header("D01", "no dtype", missing, R"({"a":{"shape":[2,2],"data_offsets":[0,16]}})");
   header("D02", "no shape", missing, R"({"a":{"dtype":"F32","data_offsets":[0,16]}})");
   header("D03", "no data_offsets", missing, R"({"a":{"dtype":"F32","shape":[2,2]}})");
@@ -241,7 +241,8 @@ void add_shapes(std::vector<SafetensorsCase>& c) {
   add("S12", "only the bits wrap", overflow, "U8", "[2305843009213693952]", "[0,16]", 16);
   add("S14", "2^63 * 4 * 0", overflow, "F32", "[9223372036854775808,4,0]", "[0,0]", 0);
   add("S13", "0 * (2^64-1): -1 as int64", overflow, "F32", "[0,18446744073709551615]", "[0,0]", 0);
-  add("S11a", "the int32 product is 131073", mismatch, "U8", "[65537,65537]", "[0,131073]", 131'073);
+  add("S11a", "the int32 product is 131073", mismatch, "U8", "[65537,65537]", "[0,131073]",
+      131'073);
   add("S11b", "the int32 dimension is 4", mismatch, "F32", "[4294967300]", "[0,16]", 16);
   add("O08", "too short", mismatch, "F32", "[2,2]", "[0,4]", 0);
   add("O09", "too long", mismatch, "F32", "[32,8]", "[0,65536]", 65'536);
@@ -271,24 +272,21 @@ void add_offsets(std::vector<SafetensorsCase>& c) {
     c.push_back({id, why, codes, std::move(make)});
   };
   file("O11", "nothing at the start", hole, [] { return one(t(16, 32), kZ + kZ); });
-  file("O12", "nothing between", hole, [] {
-    return st_file("{\"a\":" + t() + ",\"b\":" + t(24, 40) + "}", zeros(40));
-  });
+  file("O12", "nothing between", hole,
+       [] { return st_file("{\"a\":" + t() + ",\"b\":" + t(24, 40) + "}", zeros(40)); });
   file("O17", "empty tensor at 2^64-1", hole, [] {
     return one(st_entry("U8", "[0]", "[18446744073709551615,18446744073709551615]"), "");
   });
-  file("O13", "begins inside the one before", overlap, [] {
-    return st_file("{\"a\":" + t() + ",\"b\":" + t(8, 24) + "}", zeros(24));
-  });
+  file("O13", "begins inside the one before", overlap,
+       [] { return st_file("{\"a\":" + t() + ",\"b\":" + t(8, 24) + "}", zeros(24)); });
   file("O14", "ten names for the same bytes", overlap,
        [] { return st_file(entries("w", 10, t()), kZ); });
   file("N01", "100,000 names for the same bytes", overlap, [] {
     return st_file(entries("w", 100'000, st_entry("F32", "[200,200]", "[0,160000]")),
                    zeros(160'000));
   });
-  file("O15", "2^61-1 bytes declared", truncated, [] {
-    return one(st_entry("U8", "[2305843009213693951]", "[0,2305843009213693951]"), "");
-  });
+  file("O15", "2^61-1 bytes declared", truncated,
+       [] { return one(st_entry("U8", "[2305843009213693951]", "[0,2305843009213693951]"), ""); });
   file("O16", "2^64-8 bytes declared", truncated, [] { return eight_huge(); });
   file("T01", "two bytes short", truncated, [] { return one(t(), zeros(14)); });
   file("T04", "the header alone", truncated, [] { return one(t(), ""); });
@@ -298,9 +296,8 @@ void add_offsets(std::vector<SafetensorsCase>& c) {
   file("T05", "data and no tensor", trailing, [] { return st_file("{}", kZ); });
   file("B01", "12 bits", {"ST_SUBBYTE"},
        [] { return one(st_entry("F4", "[1,3]", "[0,1]"), zeros(1)); });
-  file("N02", "1,200,000 tensors", {"ST_TOO_MANY_TENSORS"}, [] {
-    return st_file(entries("w", 1'200'000, st_entry("F32", "[0]", "[0,0]")));
-  });
+  file("N02", "1,200,000 tensors", {"ST_TOO_MANY_TENSORS"},
+       [] { return st_file(entries("w", 1'200'000, st_entry("F32", "[0]", "[0,0]"))); });
 }
 
 }  // namespace

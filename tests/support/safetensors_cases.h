@@ -10,9 +10,9 @@ namespace regroup::testing {
 
 /// A safetensors file by hand: well-formed or broken in one way (reliability.md, section 5.1).
 struct SafetensorsCase {
-  std::string id;                    ///< "O05"
-  std::string why;                   ///< what is special about it
-  std::vector<std::string> codes;    ///< any of these error codes; none: the file is good
+  std::string id;                     ///< "O05"
+  std::string why;                    ///< what is special about it
+  std::vector<std::string> codes;     ///< any of these error codes; none: the file is good
   std::function<std::string()> make;  ///< its bytes; made when asked for, because some are large
 };
 

@@ -155,8 +155,7 @@ void write_tensors(const std::string& folder, const std::vector<TensorData>& ten
     const auto begin = static_cast<long>(tensors.size() * shard / shards);
     const auto end = static_cast<long>(tensors.size() * (shard + 1) / shards);
     const std::vector<TensorData> part(tensors.begin() + begin, tensors.begin() + end);
-    const std::string name =
-        fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, n_shards);
+    const std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, n_shards);
     write_file(folder + "/" + name, safetensors_bytes(part, metadata));
     for (const TensorData& tensor : part) {
       weight_map[tensor.spec.name] = name;

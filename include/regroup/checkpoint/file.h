@@ -83,6 +83,9 @@ void rename_path(const std::string& from, const std::string& to, bool replace);
 /// Writes a whole small file so that it is either complete or absent: temporary name, fsync, rename.
 void write_file_atomically(const std::string& path, std::string_view text);
 void make_folder(const std::string& path);
+/// Holds `folder` for this process until the descriptor is closed; the lock is the file `.lock` in it.
+/// @throws ConfigError LOCKED when another process holds it
+FileDescriptor lock_folder(const std::string& folder);
 /// Removes a file or a tree. @throws OutputError
 void remove_tree(const std::string& path);
 bool path_exists(const std::string& path);  ///< also true for a dangling link

@@ -50,7 +50,6 @@ class OutputFolder {
   bool resumed() const { return resumed_; }
 
  private:
-  void lock();
   void start_or_resume(const Json& job);
 
   std::string out_;

@@ -44,6 +44,8 @@ struct LayerTransform {
 
   bool changes_queries() const;
   bool changes_outputs() const;
+  /// Whether K or V change even with one member a group.
+  bool changes_keys_or_values() const;
 };
 
 /// Keeps every head where it is: E = D = I, gains 1, one member a group unless `n_kv_heads` is

@@ -45,9 +45,6 @@ std::vector<TextScore> score_text(const std::vector<const Decoder*>& models, int
 
 int64_t count_windows(int64_t n_tokens, int64_t seq_len);
 
-/// Mean nats a token of `decoder` on `stream`: what training reports as validation loss.
-double mean_loss(const Decoder& decoder, const TokenStream& stream, const WindowOptions& options);
-
 /// A mean with its standard error. Tokens of one window depend on each other, so windows, not tokens,
 /// are the independent draws (the cluster-robust variance of a ratio).
 struct Estimate {

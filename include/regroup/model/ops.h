@@ -38,4 +38,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> split_rope(const at::Tensor& qkv,
                                                           const RopeTable& table, int64_t n_heads,
                                                           int64_t n_kv_heads, int64_t head_dim);
 
+/// Cross-entropy and its gradient in one go: `logits` become scale * (softmax - onehot).
+/// @param logits   [rows, vocab] float32, overwritten
+/// @param targets  [rows] int64; a negative target counts nothing and gets a zero gradient
+/// @return the sum of -log softmax(logits)[target], not scaled, summed in float64
+double cross_entropy_gradient_(const at::Tensor& logits, const at::Tensor& targets, double scale);
+
 }  // namespace regroup

@@ -1,0 +1,64 @@
+#include "regroup/eval/report.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "command.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+struct ReportFlags {
+  std::vector<std::string> results;
+  std::string out;
+};
+
+void require_not_an_input(const ReportFlags& flags) {
+  for (const std::string& path : flags.results) {
+    std::error_code error;
+    if (!std::filesystem::equivalent(path, flags.out, error)) continue;
+    throw ConfigError({.code = "OUT_IS_INPUT",
+                       .message = "--out must not be one of the files that the report is made of",
+                       .path = flags.out,
+                       .tensor = {},
+                       .hint = "choose another name"});
+  }
+}
+
+CommandOutput run_report(const ReportFlags& flags, const Globals&) {
+  require_not_an_input(flags);
+  render_report({}, flags.out);  // an unknown extension is refused before anything is read
+  const ReportData data = gather_report(flags.results);
+  const std::string text = render_report(data, flags.out);
+  write_file_atomically(flags.out, text);
+  const std::vector<std::string> verdict = report_verdict(data);
+  CommandOutput output;
+  output.json = {{"out", flags.out},
+                 {"bytes", text.size()},
+                 {"models", data.models.size()},
+                 {"sources", data.sources.size()},
+                 {"verdict", verdict}};
+  for (const std::string& line : verdict) output.text += printable(line, 2000) + "\n";
+  output.text += fmt::format("wrote {} ({})\n", printable(flags.out),
+                             human_bytes(static_cast<int64_t>(text.size())));
+  return output;
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& root, Invocation& invocation) {
+  auto [command, flags] = add_command<ReportFlags>(
+      root, invocation, "report", "Before and after as one page, from the results of the others",
+      run_report);
+  command
+      ->add_option("results,--results", flags->results,
+                   "JSON of eval, plan, convert or run; metrics.jsonl of uptrain; samples")
+      ->required();
+  command->add_option("--out", flags->out, "File to write: .html, .md, .json or .csv")->required();
+}
+
+}  // namespace regroup

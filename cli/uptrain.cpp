@@ -1,0 +1,277 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "command.h"
+#include "progress.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/quantity.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/uptrain/trainer.h"
+#include "table.h"
+
+namespace regroup {
+namespace {
+
+struct UptrainFlags {
+  std::string model;
+  std::string out;
+  std::vector<std::string> data;
+  std::string valid;
+  std::string token_format = "auto";
+  std::string field = "text";
+  std::string separator;
+  std::string steps;
+  std::string tokens;
+  std::string pretraining_tokens;
+  double fraction = 0;
+  std::string seq_len;
+  int64_t batch_size = 32;
+  int64_t micro_batch_size = 0;
+  double lr = 1e-3;
+  double min_lr = 0;
+  int64_t warmup = 0;
+  std::string schedule = "cosine";
+  double weight_decay = 0.1;
+  double clip_grad_norm = 1.0;
+  std::string precision = "fp32";
+  bool activation_checkpointing = false;
+  std::string train = "all";
+  int64_t checkpoint_every = 250;
+  int64_t keep_checkpoints = 2;
+  int64_t eval_every = 0;
+  double max_minutes = 0;
+  bool init_from_scratch = false;
+  std::string resume = "auto";
+  bool overwrite = false;
+  std::string recipe_text;  // the flags above with their resolved values, as TOML
+};
+
+Budget to_budget(const UptrainFlags& flags) {
+  Budget budget;
+  if (!flags.steps.empty()) budget.steps = parse_count(flags.steps, "--steps");
+  if (!flags.tokens.empty()) budget.tokens = parse_count(flags.tokens, "--tokens");
+  if (flags.fraction > 0) budget.fraction = flags.fraction;
+  if (!flags.pretraining_tokens.empty()) {
+    budget.pretraining_tokens = parse_count(flags.pretraining_tokens, "--pretraining-tokens");
+  }
+  return budget;
+}
+
+UptrainOptions to_options(const UptrainFlags& flags, const Globals& globals) {
+  UptrainOptions o;
+  o.model = flags.model;
+  o.out = flags.out;
+  o.data = flags.data;
+  o.valid = flags.valid;
+  o.token_format = parse_token_format(flags.token_format);
+  o.field = flags.field;
+  o.document_separator = flags.separator;
+  o.budget = to_budget(flags);
+  if (!flags.seq_len.empty()) o.seq_len = parse_context(flags.seq_len, "--seq-len");
+  o.batch_size = flags.batch_size;
+  o.micro_batch_size = flags.micro_batch_size;
+  o.learning_rate = flags.lr;
+  o.min_learning_rate = flags.min_lr;
+  o.warmup_steps = flags.warmup;
+  o.schedule = parse_schedule(flags.schedule);
+  o.adamw.weight_decay = flags.weight_decay;
+  o.adamw.clip_grad_norm = flags.clip_grad_norm;
+  o.precision = flags.precision;
+  o.activation_checkpointing = flags.activation_checkpointing;
+  o.train = parse_train_scope(flags.train);
+  o.checkpoint_every = flags.checkpoint_every;
+  o.keep_checkpoints = flags.keep_checkpoints;
+  o.eval_every = flags.eval_every;
+  o.max_minutes = flags.max_minutes;
+  o.init_from_scratch = flags.init_from_scratch;
+  o.resume = parse_resume_mode(flags.resume);
+  o.overwrite = flags.overwrite;
+  o.seed = globals.seed;
+  o.device = globals.device;
+  o.recipe_text = flags.recipe_text;
+  return o;
+}
+
+std::string banner(const RunFacts& f) {
+  const auto count = [](auto n) { return human_count(static_cast<double>(n)); };
+  const double tokens = static_cast<double>(f.steps * f.tokens_per_step);
+  std::string text;
+  const auto row = [&](const char* name, const std::string& value) {
+    text += fmt::format("  {:<12} {}\n", name, value);
+  };
+  row("model", fmt::format("{} ({}, {} query heads, {} KV heads)", f.model, f.architecture,
+                           f.n_heads, f.n_kv_heads));
+  row("parameters", fmt::format("{}, {} trained", count(f.n_params), count(f.n_trainable)));
+  row("budget",
+      fmt::format("{} steps x {} tokens = {} tokens ({:.2f} epochs of {})", f.steps,
+                  f.tokens_per_step, human_count(tokens), f.epochs, count(f.data_tokens)));
+  row("compute",
+      fmt::format("{:.3g} FLOPs, {} on {}", f.flops_per_token * tokens, f.precision, f.device));
+  row("memory", fmt::format("about {}", human_bytes(f.memory_bytes)));
+  if (f.first_val_loss)
+    row("valid loss", fmt::format("{:.4f} before the first step", *f.first_val_loss));
+  if (f.resumed_from) row("resumed", fmt::format("from step {}", *f.resumed_from));
+  return text;
+}
+
+/// The line people watch: step, loss, norm, lr, speed, time left.
+class StepLine {
+ public:
+  explicit StepLine(bool quiet) : line_("", quiet) {}
+  void show(const StepMetrics& m, int64_t steps) {
+    const double left = static_cast<double>(steps - m.step) * average(m.step_s);
+    std::string text = fmt::format(
+        "step {}/{}  loss {:.4f}  norm {:.3f}  lr {:.2e}  {:.0f} tok/s  {} left", m.step, steps,
+        m.loss, m.grad_norm, m.learning_rate, m.tokens_per_s, human_seconds(left));
+    if (m.val_loss) text += fmt::format("  valid {:.4f}", *m.val_loss);
+    line_.text(text, m.step == steps || m.val_loss.has_value());
+  }
+
+ private:
+  double average(double step_s) {
+    smoothed_ = smoothed_ == 0 ? step_s : 0.9 * smoothed_ + 0.1 * step_s;
+    return smoothed_;
+  }
+  ProgressLine line_;
+  double smoothed_ = 0;
+};
+
+Json to_json(const UptrainFlags& flags, const TrainResult& r, double seconds) {
+  Json json = {{"out", flags.out},
+               {"steps", r.steps},
+               {"tokens", r.tokens},
+               {"loss", r.loss},
+               {"val_loss", r.val_loss ? Json(*r.val_loss) : Json()},
+               {"best_val_loss", r.best_val_loss ? Json(*r.best_val_loss) : Json()},
+               {"tokens_per_s", r.tokens_per_s},
+               {"flops", r.flops},
+               {"skipped", r.skipped},
+               {"seconds", seconds},
+               {"peak_rss_bytes", peak_rss_bytes()}};
+  if (r.resumed_from) json["resumed_from"] = *r.resumed_from;
+  if (r.peak_device_bytes > 0) json["peak_device_bytes"] = r.peak_device_bytes;
+  return json;
+}
+
+CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
+  const Stopwatch watch;
+  StepLine line(globals.quiet);
+  const TrainObserver observer = {
+      .started = [](const RunFacts& facts) { spdlog::info("uptrain\n{}", banner(facts)); },
+      .stepped = [&](const StepMetrics& m, int64_t steps) { line.show(m, steps); },
+      .noted = [](const std::string& text) { spdlog::debug("{}", text); },
+      .warned = [](const std::string& text) { spdlog::warn("{}", text); }};
+  const TrainResult result = uptrain(to_options(flags, globals), observer);
+  CommandOutput output;
+  output.json = to_json(flags, result, watch.seconds());
+  output.text = fmt::format(
+      "{} steps, {} tokens, {:.0f} tokens/s, {:.3g} FLOPs, {} skipped; peak memory {}\n",
+      result.steps, human_count(static_cast<double>(result.tokens)), result.tokens_per_s,
+      result.flops, result.skipped, human_bytes(peak_rss_bytes()));
+  output.text += fmt::format("training loss {:.4f}", result.loss);
+  if (result.val_loss) {
+    output.text += fmt::format(", validation loss {:.4f} (best {:.4f})", *result.val_loss,
+                               *result.best_val_loss);
+  }
+  output.text += fmt::format("\n{}/model\n", flags.out);
+  return output;
+}
+
+void add_data_flags(CLI::App& command, UptrainFlags& flags) {
+  command.add_option("--data", flags.data, "Training data: .txt, .jsonl or token files")
+      ->required();
+  command.add_option("--valid", flags.valid, "Held-out text or token file");
+  command.add_option("--token-format", flags.token_format, "Token files: auto, llmc or nanogpt")
+      ->capture_default_str();
+  command.add_option("--field", flags.field, "Key of a .jsonl line that holds the document")
+      ->capture_default_str();
+  command.add_option("--document-separator", flags.separator,
+                     "What stands between the documents of a .txt file");
+  command.add_option("--steps", flags.steps, "Budget in optimizer steps");
+  command.add_option("--tokens", flags.tokens, "Budget in tokens, such as 5M");
+  command.add_option("--fraction", flags.fraction, "Budget as a share of --pretraining-tokens")
+      ->check(CLI::Range(1e-9, 100.0));
+  command.add_option("--pretraining-tokens", flags.pretraining_tokens,
+                     "Tokens the parent was trained on");
+  command.add_option("--seq-len", flags.seq_len,
+                     "Tokens a window predicts; left out: the model's context, at most 2048");
+  command.add_option("--batch-size", flags.batch_size, "Sequences per optimizer step")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  command
+      .add_option("--micro-batch-size", flags.micro_batch_size,
+                  "Sequences at once; 0: the whole batch")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+}
+
+void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
+  const auto positive = CLI::Range(1e-12, 1e3);
+  command.add_option("--lr", flags.lr, "Peak learning rate")
+      ->capture_default_str()
+      ->check(positive);
+  command.add_option("--min-lr", flags.min_lr, "Learning rate at the end")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e3));
+  command.add_option("--warmup", flags.warmup, "Steps of linear warm-up")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  command.add_option("--schedule", flags.schedule, "constant, linear, cosine or wsd")
+      ->capture_default_str();
+  command
+      .add_option("--weight-decay", flags.weight_decay, "Of matrices; norms and biases never decay")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
+  command.add_option("--clip-grad-norm", flags.clip_grad_norm, "0: no clipping")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e9));
+  command.add_option("--precision", flags.precision, "fp32, or bf16 with float32 master weights")
+      ->capture_default_str();
+  command.add_flag("--activation-checkpointing", flags.activation_checkpointing,
+                   "Recompute activations in the backward pass: less memory, same bits");
+  command.add_option("--train", flags.train, "What is trained: all or attention")
+      ->capture_default_str();
+}
+
+void add_run_flags(CLI::App& command, UptrainFlags& flags) {
+  const auto count = CLI::Range(int64_t{0}, int64_t{1} << 40);
+  command.add_option("--checkpoint-every", flags.checkpoint_every, "Steps; 0: only when stopped")
+      ->capture_default_str()
+      ->check(count);
+  command
+      .add_option("--keep-checkpoints", flags.keep_checkpoints, "How many of the newest to keep")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  command
+      .add_option("--eval-every", flags.eval_every,
+                  "Steps between validations; 0: at the start and the end")
+      ->capture_default_str()
+      ->check(count);
+  command.add_option("--max-minutes", flags.max_minutes, "Stop safely (exit 75) after so long")
+      ->check(CLI::Range(0.0, 1e9));
+  command.add_flag("--init-from-scratch", flags.init_from_scratch,
+                   "Fresh weights: MODEL gives config and tokenizer only");
+  command
+      .add_option("--resume", flags.resume, "An interrupted run in OUT: auto, required or never")
+      ->capture_default_str();
+  command.add_flag("--overwrite", flags.overwrite, "Drop a finished run in OUT");
+}
+
+}  // namespace
+
+void add_uptrain_command(CLI::App& root, Invocation& invocation) {
+  auto [command, flags] = add_command<UptrainFlags>(
+      root, invocation, "uptrain", "Train a checkpoint a little further", run_uptrain);
+  add_model(*command, flags->model)->required();
+  add_out(*command, flags->out, "Folder of the run")->required();
+  add_data_flags(*command, *flags);
+  add_optimizer_flags(*command, *flags);
+  add_run_flags(*command, *flags);
+  CLI::App* self = command;
+  command->parse_complete_callback([self, options = flags] {
+    options->recipe_text = "[uptrain]\n" + self->config_to_str(/*default_also=*/true);
+  });
+}
+
+}  // namespace regroup

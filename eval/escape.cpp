@@ -1,0 +1,157 @@
+#include "escape.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+
+/// Bytes of the well-formed character at the front of `text` (not empty), 0 if it is none.
+size_t front_length(std::string_view text) {
+  const auto lead = static_cast<uint8_t>(text[0]);
+  const size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  return text.size() >= length && is_utf8(text.substr(0, length)) ? length : 0;
+}
+
+uint32_t code_point(std::string_view character) {
+  const auto lead = static_cast<uint8_t>(character[0]);
+  if (character.size() == 1) return lead;
+  uint32_t value = lead & (0xFFu >> (character.size() + 1));
+  for (const char c : character.substr(1)) value = value << 6 | (static_cast<uint8_t>(c) & 0x3Fu);
+  return value;
+}
+
+/// Characters that move the cursor, turn the line around or cannot be seen.
+bool hidden(uint32_t c) {
+  return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0xAD || c == 0x61C || c == 0x180E ||
+         (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
+         (c >= 0x2060 && c <= 0x2069) || c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFB) ||
+         (c >= 0xE0000 && c <= 0xE007F);
+}
+
+/// Walks over `text`, capped, and hands every character on: a visible one as itself, the others as
+/// the text that stands for them.
+template <typename Emit>
+void visit(std::string_view text, Lines lines, const Emit& emit) {
+  for (size_t i = 0; i < text.size();) {
+    if (i >= kCellBytes) return emit(fmt::format(" ... {} bytes cut", text.size() - i));
+    const size_t length = front_length(text.substr(i));
+    if (length == 0) {
+      emit(std::string(kReplacement));
+      ++i;
+      continue;
+    }
+    const std::string_view character = text.substr(i, length);
+    const uint32_t c = code_point(character);
+    const bool kept = lines == Lines::kKeep && (c == '\n' || c == '\t');
+    emit(hidden(c) && !kept ? fmt::format("\\u{{{:x}}}", c) : std::string(character));
+    i += length;
+  }
+}
+
+std::string html_character(const std::string& character) {
+  if (character == "&") return "&amp;";
+  if (character == "<") return "&lt;";
+  if (character == ">") return "&gt;";
+  if (character == "\"") return "&quot;";
+  if (character == "'") return "&#39;";
+  return character;
+}
+
+std::string markdown_character(const std::string& character) {
+  if (character == "<") return "&lt;";
+  if (character == ">") return "&gt;";
+  if (character == "&") return "&amp;";
+  if (character == "@") return "&#64;";
+  constexpr std::string_view kActive = "\\`*_[]|~#$!";
+  const bool active = character.size() == 1 && kActive.find(character[0]) != std::string_view::npos;
+  return active ? "\\" + character : character;
+}
+
+/// What would begin a list or a heading, if the text begins a line: "- ", "+ ", "===", "1. ".
+bool begins_block(std::string_view text) {
+  if (text.empty()) return false;
+  return text[0] == '-' || text[0] == '+' || text[0] == '=' || (text[0] >= '0' && text[0] <= '9');
+}
+
+void replace_all(std::string& text, std::string_view what, std::string_view with) {
+  for (size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += with.size()) {
+    text.replace(at, what.size(), with);
+  }
+}
+
+size_t longest_run(std::string_view text, char wanted) {
+  size_t longest = 0;
+  size_t run = 0;
+  for (const char c : text) {
+    run = c == wanted ? run + 1 : 0;
+    longest = std::max(longest, run);
+  }
+  return longest;
+}
+
+}  // namespace
+
+std::string escape_html(std::string_view text, Lines lines) {
+  std::string out;
+  visit(text, lines, [&](const std::string& character) { out += html_character(character); });
+  return out;
+}
+
+std::string escape_markdown(std::string_view text) {
+  std::string out;
+  visit(text, Lines::kShow, [&](const std::string& piece) {
+    if (piece.starts_with("\\u{")) {
+      out += "\\" + piece;  // shown as it is
+    } else {
+      out += markdown_character(piece);
+    }
+  });
+  // Character references: a backslash does not stop GitHub from linking a bare address.
+  replace_all(out, "://", "&#58;//");
+  replace_all(out, "www.", "www&#46;");
+  const size_t mark = begins_block(out) ? out.find_first_not_of("0123456789") : std::string::npos;
+  const bool ends_number = mark != 0 && mark != std::string::npos;
+  if (mark == 0 || (ends_number && (out[mark] == '.' || out[mark] == ')'))) out.insert(mark, "\\");
+  return out;
+}
+
+std::string markdown_code_block(std::string_view text) {
+  std::string out;
+  visit(text, Lines::kKeep, [&](const std::string& piece) { out += piece; });
+  const std::string fence(std::max<size_t>(3, longest_run(out, '`') + 1), '`');
+  return fence + "text\n" + out + (out.ends_with('\n') ? "" : "\n") + fence + "\n";
+}
+
+std::string escape_csv(std::string_view text) {
+  constexpr std::string_view kFormula = "=+-@\t\r";
+  std::string out;
+  if (!text.empty() && kFormula.find(text[0]) != std::string_view::npos) out = "'";
+  visit(text, Lines::kKeep, [&](const std::string& c) { out += c == "\"" ? "\"\"" : c; });
+  const bool plain = out.find_first_of(",\"\n\t ;'") == std::string::npos;
+  return plain ? out : "\"" + out + "\"";
+}
+
+std::string shorten(std::string_view text, size_t most) {
+  size_t seen = 0;
+  for (size_t i = 0; i < text.size(); ++seen) {
+    if (seen == most) return std::string(text.substr(0, i)) + "…";
+    i += std::max<size_t>(1, front_length(text.substr(i)));
+  }
+  return std::string(text);
+}
+
+size_t count_characters(std::string_view text) {
+  size_t seen = 0;
+  for (size_t i = 0; i < text.size(); ++seen) {
+    i += std::max<size_t>(1, front_length(text.substr(i)));
+  }
+  return seen;
+}
+
+}  // namespace regroup

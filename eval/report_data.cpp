@@ -1,0 +1,139 @@
+#include "report_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/manifest.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+/// A kind of result file: how to tell it, what to call it, who reads it.
+struct InputKind {
+  const char* name;
+  bool (*matches)(const Json&);
+  void (*add)(const Json&, const std::string&, ReportData&);
+};
+
+bool has(const Json& json, const char* key, Json::value_t type) {
+  const auto found = json.find(key);
+  return found != json.end() && found->type() == type;
+}
+
+bool is_model_result(const Json& json) {
+  return json.is_object() && has(json, "results", Json::value_t::object) &&
+         has(json, "regroup", Json::value_t::object);
+}
+
+bool is_eval(const Json& json) {
+  if (is_model_result(json)) return true;
+  return has(json, "models", Json::value_t::array) && !json["models"].empty() &&
+         std::all_of(json["models"].begin(), json["models"].end(), is_model_result);
+}
+
+constexpr auto kArray = Json::value_t::array;
+constexpr auto kObject = Json::value_t::object;
+
+constexpr std::array<InputKind, 6> kKinds = {{
+    {"eval", is_eval, add_eval_results},
+    {"plan", [](const Json& j) { return has(j, "options", kArray) && has(j, "model", kObject); },
+     add_plan},
+    {"samples", [](const Json& j) { return has(j, "samples", kArray); }, add_samples},
+    {"run", [](const Json& j) { return has(j, "stages", kArray); }, add_run},
+    {"conversion",
+     [](const Json& j) { return has(j, "digests", kObject) && has(j, "n_kv_heads", kObject); },
+     add_conversion},
+    {"manifest",
+     [](const Json& j) { return has(j, "method", kObject) && has(j, "output", kObject); },
+     add_manifest},
+}};
+
+[[noreturn]] void refuse(const std::string& path) {
+  throw ConfigError(
+      {.code = "REPORT_INPUT",
+       .message = "holds none of the results that a report is made of",
+       .path = path,
+       .tensor = {},
+       .hint = "give the JSON of eval, plan, convert or run, a regroup.json, a metrics.jsonl of "
+               "uptrain, or a samples file"});
+}
+
+std::string read_text(const std::string& path) {
+  const InputFile file(path);
+  if (file.size() > kManifestJson.bytes) {
+    throw CheckpointError({.code = "LIMIT_FILE_SIZE",
+                           .message = fmt::format("must have at most {} bytes, found {}",
+                                                  kManifestJson.bytes, file.size()),
+                           .path = path});
+  }
+  return file.read_all();
+}
+
+/// Adds the file to `data` and says what it was.
+const char* add_file(const std::string& path, const std::string& text, ReportData& data) {
+  if (is_metrics_log(text)) {
+    add_uptraining(text, path, data);
+    return "uptraining log";
+  }
+  const Json json = parse_strict_json(text, path, kManifestJson);
+  if (!json.is_object()) refuse(path);
+  for (const InputKind& kind : kKinds) {
+    if (!kind.matches(json)) continue;
+    kind.add(json, path, data);
+    return kind.name;
+  }
+  refuse(path);
+}
+
+int role_rank(const std::string& role) {
+  if (role == "baseline") return 0;
+  if (role == "converted") return 2;
+  return role == "uptrained" ? 3 : 1;
+}
+
+void sort_models(std::vector<ReportModel>& models) {
+  std::stable_sort(models.begin(), models.end(), [](const ReportModel& a, const ReportModel& b) {
+    const bool a_first = a.role == "baseline";
+    const bool b_first = b.role == "baseline";
+    if (a_first != b_first) return a_first;
+    if (a.n_kv_heads != b.n_kv_heads) return a.n_kv_heads > b.n_kv_heads;
+    return role_rank(a.role) < role_rank(b.role);
+  });
+}
+
+}  // namespace
+
+ReportData gather_report(const std::vector<std::string>& paths) {
+  ReportData data;
+  for (const std::string& given : paths) {
+    const std::string path = is_folder(given) ? given + "/" + kManifestName : given;
+    const std::string text = read_text(path);
+    const std::string digest = sha256_of_text(text);
+    const auto same = [&](const ReportSource& source) { return source.sha256 == digest; };
+    if (std::any_of(data.sources.begin(), data.sources.end(), same)) continue;  // given twice
+    const std::string kind = add_file(path, text, data);
+    data.sources.push_back({.path = path, .kind = kind, .sha256 = digest});
+  }
+  sort_models(data.models);
+  std::stable_sort(data.uptrainings.begin(), data.uptrainings.end(),
+                   [](const auto& a, const auto& b) { return a.n_kv_heads > b.n_kv_heads; });
+  return data;
+}
+
+std::string render_report(const ReportData& data, const std::string& out) {
+  if (out.ends_with(".html")) return report_html(data);
+  if (out.ends_with(".md")) return report_markdown(data);
+  if (out.ends_with(".json")) return report_json(data);
+  if (out.ends_with(".csv")) return report_csv(data);
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = fmt::format("--out must end in .html, .md, .json or .csv, found {}",
+                                            printable(out))});
+}
+
+}  // namespace regroup

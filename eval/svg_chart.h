@@ -1,0 +1,80 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace regroup {
+
+/// How the numbers of an axis are written.
+enum class AxisFormat { kNumber, kCount, kBytes };
+enum class Marker { kNone, kCircle, kSquare, kDiamond, kTriangle };
+
+/// Colours are the page's variables --c1 (blue), --c2 (orange), --c3 (green), --c4 (pink): the
+/// Okabe-Ito set, which every kind of colour vision tells apart. Markers and dashes differ as well.
+struct ChartPoint {
+  double x = 0;
+  double y = 0;
+  std::string title = {};  ///< shown when the pointer rests on its marker
+};
+struct ChartSeries {
+  std::string name;
+  int colour = 1;  ///< 1 to 4
+  Marker marker = Marker::kNone;
+  bool line = true;
+  bool thin = false;  ///< a noisy series that stays in the background
+  bool dashed = false;
+  std::vector<ChartPoint> points =
+      {};  ///< those that are not finite (or not positive on a log axis) are skipped
+};
+struct ReferenceLine {
+  double y = 0;
+  std::string label;
+  int colour = 1;
+};
+
+struct LineChart {
+  std::string title;  ///< read out by screen readers
+  std::string x_label;
+  std::string y_label;
+  AxisFormat x_format = AxisFormat::kNumber;
+  bool log_x = false;
+  bool log_y = false;
+  std::vector<double> x_ticks = {};  ///< empty: chosen
+  std::vector<ChartSeries> series = {};
+  std::vector<ReferenceLine> references = {};
+};
+
+/// Size of the viewBox; 12 units are the height of the text, so a narrow page needs a narrow chart.
+struct ChartSize {
+  double width = 720;
+  double height = 340;
+};
+
+/// One <svg> element: no script, no colours of its own, well-formed XML.
+std::string line_chart_svg(const LineChart& chart, const ChartSize& size);
+
+struct BarPart {
+  double value = 0;
+  int colour = 1;
+};
+struct Bar {
+  std::string label;
+  std::string value;           ///< written behind the bar
+  std::vector<BarPart> parts;  ///< stacked
+};
+struct BarChart {
+  std::string title;
+  std::vector<std::pair<std::string, int>> legend;  ///< name and colour of the parts
+  std::vector<Bar> bars;
+  double limit = 0;  ///< a line across the bars; 0: none
+  std::string limit_label;
+};
+/// Horizontal stacked bars from zero.
+std::string bar_chart_svg(const BarChart& chart, double width);
+
+/// Ticks at 1, 2 or 5 times a power of ten, inside [low, high], at most `most`.
+std::vector<double> linear_ticks(double low, double high, int most);
+std::vector<double> log_ticks(double low, double high, int most);
+std::string tick_text(double value, AxisFormat format);
+
+}  // namespace regroup

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+
+#include "regroup/checkpoint/token_stream.h"
+#include "regroup/model/decoder.h"
+
+namespace regroup {
+
+/// Mean nats a token over a whole stream, cut into windows of seq_len + 1 tokens at stride seq_len, an
+/// empty cache for each; the last window may be shorter. Sums in float64, so that the result depends
+/// on the batch size only through the model's own rounding.
+/// @throws CheckpointError TEXT_TOO_SHORT
+double text_loss(const Decoder& decoder, const TokenStream& stream, int64_t seq_len,
+                 int64_t windows_at_once);
+
+}  // namespace regroup

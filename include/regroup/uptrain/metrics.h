@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "regroup/checkpoint/strict_json.h"
+
+namespace regroup {
+
+/// What one step is reported as.
+struct StepMetrics {
+  int64_t step = 0;
+  int64_t tokens = 0;  ///< seen so far
+  double loss = 0;     ///< nats a token, of this step's batch
+  double learning_rate = 0;
+  double grad_norm = 0;
+  double tokens_per_s = 0;
+  double step_s = 0;
+  std::optional<double> val_loss;
+};
+
+/// metrics.jsonl: one object a line, flushed, numbers printed so that they read back exactly.
+class MetricsFile {
+ public:
+  /// Opens for appending after cutting a torn last line and every line beyond `last_step`: a resumed
+  /// run writes those again.
+  MetricsFile(const std::string& path, int64_t last_step);
+  ~MetricsFile();
+  MetricsFile(const MetricsFile&) = delete;
+  MetricsFile& operator=(const MetricsFile&) = delete;
+  void step(const StepMetrics& metrics);
+  /// {"event": name, "step": step, ...facts}
+  void event(const std::string& name, int64_t step, const Json& facts);
+
+ private:
+  void line(const Json& object);
+  std::string path_;
+  std::FILE* file_;
+};
+
+/// TensorBoard's event files: TFRecord framing around Event messages.
+class TensorBoardWriter {
+ public:
+  /// @param first_step  where this run begins; TensorBoard drops what older files say beyond it
+  TensorBoardWriter(const std::string& folder, int64_t first_step);
+  ~TensorBoardWriter();
+  TensorBoardWriter(const TensorBoardWriter&) = delete;
+  TensorBoardWriter& operator=(const TensorBoardWriter&) = delete;
+  void scalar(const std::string& tag, double value, int64_t step);
+  void flush();
+
+ private:
+  void record(const std::string& event);
+  std::FILE* file_;
+};
+
+}  // namespace regroup

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "regroup/model/decoder.h"
+
+namespace regroup {
+
+struct AdamWOptions {
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;    ///< of matrices; norms and biases never decay
+  double clip_grad_norm = 1.0;  ///< 0: no clipping
+};
+
+/// What one optimizer step saw and did.
+struct StepOutcome {
+  double grad_norm = 0;  ///< before clipping
+  bool applied = true;   ///< false: gradient not finite, nothing was changed
+};
+
+/// AdamW with decoupled weight decay (arXiv:1711.05101) on flat float32 buffers: one buffer of master
+/// weights, gradients and moments for the weights that decay and one for those that do not, so that a
+/// step is two fused operations. float32 parameters live in the master buffer itself; bfloat16 ones
+/// are refreshed from it. Gradients are summed in float32 over micro-batches.
+class AdamW {
+ public:
+  /// @param parameters  leaves that require a gradient; their storage is replaced
+  AdamW(std::vector<at::Tensor> parameters, const AdamWOptions& options);
+  AdamW(const AdamW&) = delete;
+  AdamW& operator=(const AdamW&) = delete;
+  ~AdamW();
+
+  void zero_gradients();
+  /// Clips, updates and refreshes the parameters; skips everything when the gradient is not finite.
+  StepOutcome step(double learning_rate);
+
+  int64_t n_elements() const;
+  int64_t state_bytes() const;
+  /// Buffers by name, for exact state on disk: "decay.master", "decay.exp_avg", ... and "updates", how
+  /// many steps were applied.
+  std::map<std::string, at::Tensor> state() const;
+  /// Copies the saved buffers back and refreshes the parameters.
+  /// @throws CheckpointError CKPT_STATE when names or sizes differ
+  void load_state(const std::map<std::string, at::Tensor>& saved);
+
+ private:
+  struct Bucket;
+  void refresh_parameters();
+
+  AdamWOptions options_;
+  std::vector<std::unique_ptr<Bucket>> buckets_;
+  at::Tensor updates_;  // float32 scalar, as the fused operation wants it
+};
+
+}  // namespace regroup

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/output_folder.h"
+#include "regroup/checkpoint/token_file.h"
+#include "regroup/uptrain/optimizer.h"
+#include "regroup/uptrain/schedule.h"
+
+namespace regroup {
+
+enum class TrainScope { kAll, kAttention };
+TrainScope parse_train_scope(const std::string& name);  ///< @throws ConfigError
+
+/// How long to train. Exactly one is given; steps() turns it into optimizer steps.
+struct Budget {
+  std::optional<int64_t> steps;
+  std::optional<int64_t> tokens;
+  std::optional<double> fraction;  ///< the paper's alpha, of `pretraining_tokens`
+  std::optional<int64_t> pretraining_tokens;
+
+  /// At least one step; a budget in tokens is rounded to the nearest whole step.
+  /// @throws ConfigError unless exactly one of steps, tokens and fraction is given
+  int64_t resolve(int64_t tokens_per_step) const;
+};
+
+struct UptrainOptions {
+  std::string model;
+  std::string out;
+  std::vector<std::string> data;
+  std::string valid;
+  TokenFormat token_format = TokenFormat::kAuto;
+  std::string field = "text";
+  std::string document_separator;
+  Budget budget;
+  int64_t seq_len = 0;  ///< 0: the model's own limit
+  int64_t batch_size = 32;
+  int64_t micro_batch_size = 0;  ///< 0: the whole batch at once
+  double learning_rate = 1e-3;
+  double min_learning_rate = 0;
+  int64_t warmup_steps = 0;
+  ScheduleKind schedule = ScheduleKind::kCosine;
+  AdamWOptions adamw;
+  std::string precision = "fp32";
+  bool activation_checkpointing = false;
+  TrainScope train = TrainScope::kAll;
+  int64_t checkpoint_every = 0;  ///< steps; 0: only when stopped
+  int64_t keep_checkpoints = 2;
+  int64_t eval_every = 0;  ///< steps; 0: at the start and at the end
+  double max_minutes = 0;  ///< 0: no limit
+  bool init_from_scratch = false;
+  ResumeMode resume = ResumeMode::kAuto;
+  bool overwrite = false;
+  uint64_t seed = 0;
+  std::string device = "auto";
+  std::string recipe_text;  ///< the resolved settings, kept as OUT/recipe.toml
+};
+
+}  // namespace regroup

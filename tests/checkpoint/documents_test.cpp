@@ -1,0 +1,118 @@
+// How text files become documents.
+#include "regroup/checkpoint/documents.h"
+
+#include <gtest/gtest.h>
+
+#include "support/expect_error.h"
+#include "support/temporary_folder.h"
+
+namespace regroup::testing {
+namespace {
+
+using namespace std::string_literals;
+using Documents = std::vector<std::string>;
+
+Documents read(const std::string& name, const std::string& text,
+               const DocumentOptions& options = {}) {
+  const TemporaryFolder folder;
+  Documents documents;
+  const int64_t n =
+      read_documents(folder.write(name, text), options,
+                     [&](std::string_view document) { documents.emplace_back(document); });
+  EXPECT_EQ(n, static_cast<int64_t>(documents.size()));
+  return documents;
+}
+
+TEST(TxtFile, IsOneDocument) {
+  EXPECT_EQ(read("a.txt", " one\n\ntwo \n"),
+            Documents{" one\n\ntwo \n"});  // not one byte is changed
+  EXPECT_EQ(read("a.txt", "<s>a</s>"), Documents{"<s>a</s>"});
+}
+
+TEST(TxtFile, IsCutAtTheSeparator) {
+  const DocumentOptions options{.separator = "<|end|>"};
+  EXPECT_EQ(read("a.txt", "one<|end|>two\n<|end|>three", options),
+            (Documents{"one", "two\n", "three"}));
+  // Empty documents are skipped, at the ends too.
+  EXPECT_EQ(read("a.txt", "<|end|><|end|>one<|end|> \n<|end|>", options), Documents{"one"});
+  EXPECT_EQ(read("a.txt", "one<|end|", options), Documents{"one<|end|"});
+  EXPECT_EQ(read("a.txt", "aXXXb", {.separator = "XX"}), (Documents{"a", "Xb"}));
+}
+
+TEST(JsonlFile, HoldsADocumentALine) {
+  EXPECT_EQ(read("a.jsonl", "{\"text\":\"one\"}\n{\"id\":1,\"text\":\"two\\n\"}\n"),
+            (Documents{"one", "two\n"}));
+  EXPECT_EQ(read("a.jsonl", "{\"text\":\"one\"}\r\n\r\n  \n{\"text\":\" \"}\n{\"text\":\"last\"}"),
+            (Documents{"one", "last"}));
+  EXPECT_EQ(read("a.jsonl", "{\"body\":\"one\"}\n", {.field = "body"}), Documents{"one"});
+  EXPECT_EQ(read("a.jsonl", "{\"text\":\"a\\u2028b\xE2\x80\xA8\"}\n"), Documents{"a\xE2\x80\xA8"
+                                                                                 "b\xE2\x80\xA8"});
+}
+
+struct BadText {
+  const char* why;
+  const char* name;
+  std::string text;
+  const char* code;
+  const char* message;
+};
+
+TEST(Documents, MalformedFilesAreRefused) {
+  const BadText cases[] = {
+      {"empty", "a.txt", "", "TEXT_EMPTY", ": must hold some text, found none"},
+      {"blank", "a.txt", " \n\t\r\n", "TEXT_EMPTY", ": must hold some text, found none"},
+      {"blank lines", "a.jsonl", "\n\n", "TEXT_EMPTY", ": must hold some text, found none"},
+      {"empty documents", "a.jsonl", "{\"text\":\"\"}\n", "TEXT_EMPTY",
+       ": must hold at least one document, found none"},
+      {"invalid UTF-8", "a.txt", "caf\xE9", "TEXT_UTF8", ": must be UTF-8 text"},
+      {"NUL", "a.txt", "ab\0c"s, "TEXT_BINARY", ": must be text, found a NUL byte at byte 2"},
+      {"gzip", "a.jsonl", "\x1F\x8B\x08\0\0"s, "TEXT_BINARY",
+       ": must be text, found a NUL byte at byte 3"},
+      {"no JSON", "a.jsonl", "{\"text\":\"a\"}\n\ntext\n", "JSON_SYNTAX",
+       " line 3: not valid JSON at line 1, column 2"},
+      {"cut line", "a.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b", "JSON_SYNTAX",
+       " line 2: not valid JSON at line 1"},
+      {"other field", "a.jsonl", "{\"body\":\"a\"}\n", "TEXT_FIELD",
+       " line 1: must be an object with a string \"text\""},
+      {"number", "a.jsonl", "{\"text\":1}\n", "TEXT_FIELD",
+       " line 1: must be an object with a string \"text\""},
+      {"list", "a.jsonl", "[\"a\"]\n", "TEXT_FIELD",
+       " line 1: must be an object with a string \"text\""},
+      {"twice", "a.jsonl", "{\"text\":\"a\",\"text\":\"b\"}\n", "JSON_DUPLICATE_KEY",
+       " line 1: key \"text\" appears twice"},
+      {"long line", "a.jsonl",
+       "{\"text\":\"a\"}\n{\"text\":\"" + std::string(16 << 20, 'x') + "\"}", "JSONL_LINE_LIMIT",
+       " line 2: must have at most 16777216 bytes, found 16777227"},
+  };
+  for (const BadText& c : cases) {
+    SCOPED_TRACE(c.why);
+    EXPECT_TRUE(contains(expect_error(c.code, [&] { read(c.name, c.text); }).message,
+                         c.name + std::string(c.message)));
+  }
+}
+
+TEST(Documents, OtherKindsAreUnsupported) {
+  EXPECT_TRUE(
+      contains(expect_error<UnsupportedError>("TEXT_KIND", [] { read("a.parquet", "x"); }).message,
+               "a.parquet: text files must end in .txt or .jsonl"));
+  EXPECT_TRUE(is_text_file("a/b.txt") && is_text_file("b.jsonl"));
+  EXPECT_FALSE(is_text_file("b.bin") || is_text_file("txt") || is_text_file("b.txt.gz"));
+}
+
+TEST(Documents, AMissingFileIsSaid) {
+  expect_error("IO_READ_ERROR",
+               [] { read_documents("/nonexistent/a.txt", {}, [](std::string_view) {}); });
+}
+
+TEST(Words, ArePiecesBetweenWhiteSpace) {
+  EXPECT_EQ(count_words(""), 0);
+  EXPECT_EQ(count_words("  \n"), 0);
+  EXPECT_EQ(count_words("one"), 1);
+  EXPECT_EQ(count_words(" one\ttwo\n\nthree\v\f\rfour, five "), 5);
+  EXPECT_EQ(count_words("a\xC2\xA0"
+                        "b"),
+            1);  // a no-break space is no ASCII white space
+}
+
+}  // namespace
+}  // namespace regroup::testing

@@ -1,0 +1,148 @@
+// The table of tensors against published sizes and names.
+#include "regroup/checkpoint/family.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "regroup/checkpoint/config.h"
+#include "support/tiny_model.h"
+
+namespace regroup::testing {
+namespace {
+
+ModelConfig llama2_7b(int64_t n_kv_heads) {
+  return parse_model_config(tiny_config({.n_layers = 32,
+                                         .n_heads = 32,
+                                         .n_kv_heads = n_kv_heads,
+                                         .head_dim = 128,
+                                         .hidden_size = 4096,
+                                         .intermediate_size = 11008,
+                                         .vocab_size = 32000}),
+                            "config.json");
+}
+
+ModelConfig config_of(const TinyModelSpec& spec) {
+  return parse_model_config(tiny_config(spec), "config.json");
+}
+
+std::vector<std::string> names_of(const ModelConfig& config) {
+  std::vector<std::string> names;
+  for (const ExpectedTensor& tensor : expected_tensors(config)) names.push_back(tensor.name);
+  return names;
+}
+
+// Embedding and head 2 * 32000 * 4096 = 262144000; a layer 4 * 4096 * 4096 + 3 * 4096 * 11008 + 2 *
+// 4096 = 202383360, times 32 = 6476267520; the last norm 4096. Sum: 6738415616, the published size.
+TEST(Parameters, TheTableAddsUpToLlama2) {
+  EXPECT_EQ(count_parameters(llama2_7b(32)), 6'738'415'616);
+}
+
+// With 8 of 32 KV heads K and V each lose 24 * 128 = 3072 rows of 4096 in 32 layers: 805306368 less.
+TEST(Parameters, EightKvHeadsDropThreeQuartersOfKAndV) {
+  EXPECT_EQ(count_parameters(llama2_7b(8)), 6'738'415'616 - 2 * 32 * 3072 * 4096LL);
+  EXPECT_EQ(count_parameters(llama2_7b(8)), 5'933'109'248);
+}
+
+// Per layer: biases q 32 + k 16 + v 16 + o 32 = 96, gate 48 + up 48 + down 32 = 128. Two layers: 448.
+TEST(Parameters, BiasesCount) {
+  const TinyModelSpec plain{.n_kv_heads = 2};
+  TinyModelSpec biased = plain;
+  biased.attention_bias = true;
+  biased.mlp_bias = true;
+  EXPECT_EQ(count_parameters(config_of(biased)) - count_parameters(config_of(plain)), 448);
+}
+
+TEST(Parameters, ATiedHeadCountsOnce) {
+  const int64_t untied = count_parameters(config_of({}));
+  EXPECT_EQ(untied - count_parameters(config_of({.tie_word_embeddings = true})), 64 * 32);
+}
+
+TEST(Names, AreThoseOfTransformers) {
+  const std::vector<std::string> expected = {
+      "model.embed_tokens.weight",
+      "model.layers.0.input_layernorm.weight",
+      "model.layers.0.self_attn.q_proj.weight",
+      "model.layers.0.self_attn.k_proj.weight",
+      "model.layers.0.self_attn.v_proj.weight",
+      "model.layers.0.self_attn.o_proj.weight",
+      "model.layers.0.post_attention_layernorm.weight",
+      "model.layers.0.mlp.gate_proj.weight",
+      "model.layers.0.mlp.up_proj.weight",
+      "model.layers.0.mlp.down_proj.weight",
+      "model.norm.weight",
+      "lm_head.weight",
+  };
+  EXPECT_EQ(names_of(config_of({.n_layers = 1})), expected);
+  const auto biased =
+      names_of(config_of({.n_layers = 1, .attention_bias = true, .mlp_bias = true}));
+  for (const char* name :
+       {"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias",
+        "self_attn.o_proj.bias", "mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias"}) {
+    EXPECT_EQ(std::count(biased.begin(), biased.end(), "model.layers.0." + std::string(name)), 1)
+        << name;
+  }
+  EXPECT_EQ(biased.size(), expected.size() + 7);
+}
+
+TEST(Names, AreFoundByRole) {
+  const ModelConfig config = config_of({.n_layers = 12});
+  EXPECT_EQ(tensor_name(config, Role::kKey, 11), "model.layers.11.self_attn.k_proj.weight");
+  EXPECT_EQ(tensor_name(config, Role::kFinalNorm), "model.norm.weight");
+  EXPECT_EQ(tensor_name(config, Role::kKeyBias, 0), "");
+  EXPECT_EQ(tensor_name(config_of({.attention_bias = true}), Role::kKeyBias, 1),
+            "model.layers.1.self_attn.k_proj.bias");
+  EXPECT_EQ(tensor_name(config_of({.tie_word_embeddings = true}), Role::kLmHead), "");
+}
+
+TEST(Shapes, FollowFromTheConfig) {
+  const ModelConfig config =
+      config_of({.n_layers = 1, .n_heads = 4, .n_kv_heads = 2, .head_dim = 16, .hidden_size = 24});
+  const auto shape_of = [&](Role role) {
+    for (const ExpectedTensor& tensor : expected_tensors(config)) {
+      if (tensor.rule->role == role) return tensor.shape;
+    }
+    return std::vector<int64_t>{};
+  };
+  using Shape = std::vector<int64_t>;
+  EXPECT_EQ(shape_of(Role::kQuery), (Shape{64, 24}));  // 4 heads of 16 rows
+  EXPECT_EQ(shape_of(Role::kKey), (Shape{32, 24}));    // 2 heads of 16 rows
+  EXPECT_EQ(shape_of(Role::kValue), (Shape{32, 24}));
+  EXPECT_EQ(shape_of(Role::kOutput), (Shape{24, 64}));
+  EXPECT_EQ(shape_of(Role::kInputNorm), (Shape{24}));
+  EXPECT_EQ(shape_of(Role::kGate), (Shape{48, 24}));
+  EXPECT_EQ(shape_of(Role::kDown), (Shape{24, 48}));
+  EXPECT_EQ(shape_of(Role::kEmbedding), (Shape{64, 24}));
+}
+
+TEST(Conversion, ChangesKAndVAndNothingElse) {
+  for (const char* family : {"llama", "mistral"}) {
+    SCOPED_TRACE(family);
+    const bool biases = std::string(family) == "llama";
+    for (const ExpectedTensor& tensor :
+         expected_tensors(config_of({.model_type = family, .attention_bias = biases}))) {
+      const bool kv = tensor.name.find(".k_proj.") != std::string::npos ||
+                      tensor.name.find(".v_proj.") != std::string::npos;
+      EXPECT_EQ(tensor.is_kv(), kv) << tensor.name;
+    }
+  }
+}
+
+TEST(Families, AreFoundByTheirModelType) {
+  ASSERT_NE(find_family("mistral"), nullptr);
+  EXPECT_EQ(find_family("mistral")->architecture, "MistralForCausalLM");
+  EXPECT_EQ(find_family("Llama"), nullptr);
+  EXPECT_EQ(find_family(""), nullptr);
+  for (const ModelFamily* family : model_families())
+    EXPECT_EQ(find_family(family->model_type), family);
+}
+
+TEST(Families, IgnoreRotaryBuffersOnly) {
+  const ModelFamily& llama = *find_family("llama");
+  EXPECT_TRUE(is_ignored(llama, "model.layers.0.self_attn.rotary_emb.inv_freq"));
+  EXPECT_FALSE(is_ignored(llama, "model.layers.0.self_attn.q_proj.weight"));
+  EXPECT_FALSE(is_ignored(llama, "inv_freq"));
+}
+
+}  // namespace
+}  // namespace regroup::testing

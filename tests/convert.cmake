@@ -1,0 +1,10 @@
+# MHA to GQA.
+regroup_test(convert head_transform)
+regroup_test(convert merge)
+regroup_test(convert conversion_identity)
+regroup_test(convert conversion_shards)
+regroup_test(convert conversion_general_form)
+regroup_test(convert conversion_errors)
+regroup_test(convert conversion_resume)
+regroup_test(convert conversion_memory)
+regroup_test(convert converted_in_transformers)

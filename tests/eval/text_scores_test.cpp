@@ -1,0 +1,203 @@
+// Losses, KL and agreement on windows of a stream.
+#include <ATen/ops/log_softmax.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model/decoder_tools.h"
+#include "regroup/eval/text_eval.h"
+#include "support/expect_error.h"
+
+namespace regroup::testing {
+namespace {
+
+TokenStream stream_of(std::vector<int64_t> ids) {
+  return {.name = "text", .ids = std::move(ids), .bytes = {}, .words = {}};
+}
+
+TokenStream random_stream(int64_t n, uint64_t seed = 1) {
+  const at::Tensor ids = random_ids(1, n, 64, seed);
+  return stream_of({ids.data_ptr<int64_t>(), ids.data_ptr<int64_t>() + n});
+}
+
+std::vector<TextScore> score(const std::vector<const Decoder*>& models, int64_t baseline,
+                             const TokenStream& stream, WindowOptions windows) {
+  return score_text(models, baseline, stream, windows, /*keep_nll=*/true);
+}
+
+TEST(Windows, Count) {
+  struct Case {
+    int64_t n_tokens, seq_len, windows;
+  };
+  // n tokens give n - 1 predictions, seq_len of them a window.
+  const Case cases[] = {{2, 1, 1}, {2, 8, 1}, {9, 8, 1}, {10, 8, 2}, {17, 8, 2}, {18, 8, 3}};
+  for (const Case& c : cases) {
+    EXPECT_EQ(count_windows(c.n_tokens, c.seq_len), c.windows) << c.n_tokens << " " << c.seq_len;
+  }
+}
+
+/// Each id's next token has a loss that names the pair: lm_head and embedding make a table.
+class TableModel {
+ public:
+  TableModel() {
+    write_tiny_model(temporary_ / "model", {.n_layers = 1});
+    decoder_.emplace(load_folder(temporary_ / "model"));
+  }
+  const Decoder& operator*() const { return *decoder_; }
+
+ private:
+  TemporaryFolder temporary_;
+  std::optional<Decoder> decoder_;
+};
+
+// Ten tokens at seq_len 4: windows of tokens 0-4, 4-8, and 8-9; each starts with an empty cache.
+TEST(Windows, EveryTokenIsPredictedOnce) {
+  const TableModel model;
+  const TokenStream stream = random_stream(10);
+  const auto scores = score({&*model}, -1, stream, {.seq_len = 4});
+  ASSERT_EQ(scores[0].windows.size(), 3u);
+  EXPECT_EQ(scores[0].windows[0].tokens, 4);
+  EXPECT_EQ(scores[0].windows[1].tokens, 4);
+  EXPECT_EQ(scores[0].windows[2].tokens, 1);
+  ASSERT_EQ(scores[0].token_nll.size(), 9u);
+  size_t token = 0;
+  for (int64_t w = 0; w < 3; ++w) {
+    const int64_t first = 4 * w;
+    const int64_t n = std::min<int64_t>(4, 9 - first);
+    const std::vector<int64_t> window(stream.ids.begin() + first, stream.ids.begin() + first + n);
+    const at::Tensor log_probs =
+        at::log_softmax(all_logits(*model, at::tensor(window, at::kLong).unsqueeze(0)), -1)[0];
+    double nll = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t target = stream.ids[static_cast<size_t>(first + i + 1)];
+      const double expected = -log_probs[i][target].item<double>();
+      EXPECT_NEAR(scores[0].token_nll[token++], expected, 1e-5);
+      nll += expected;
+    }
+    EXPECT_NEAR(scores[0].windows[static_cast<size_t>(w)].nll, nll, 1e-5);
+  }
+}
+
+TEST(Windows, TooShortATextIsRefused) {
+  const TableModel model;
+  for (const TokenStream& stream : {stream_of({}), stream_of({5})}) {
+    expect_error("TEXT_TOO_SHORT", [&] { score({&*model}, -1, stream, {.seq_len = 4}); });
+  }
+  EXPECT_EQ(score({&*model}, -1, stream_of({5, 6}), {.seq_len = 4})[0].windows.size(), 1u);
+}
+
+// Batches only change the shape of the GEMMs.
+TEST(TextScores, BatchSizeDoesNotMatter) {
+  const TemporaryFolder temporary;
+  write_tiny_model(temporary / "a", {.seed = 1});
+  write_tiny_model(temporary / "b", {.n_kv_heads = 2, .seed = 2});
+  for (const at::Device device : devices()) {
+    const Decoder a = load_folder(temporary / "a", at::kFloat, device);
+    const Decoder b = load_folder(temporary / "b", at::kFloat, device);
+    const TokenStream stream = random_stream(150);
+    const auto one = score({&a, &b}, 0, stream, {.seq_len = 16, .batch_size = 1});
+    for (const int64_t batch_size : {0, 2, 3, 9, 100}) {
+      int64_t last = 0;
+      const auto more = score_text({&a, &b}, 0, stream, {.seq_len = 16, .batch_size = batch_size},
+                                   true, [&](int64_t done, int64_t all) {
+                                     EXPECT_GT(done, last);
+                                     last = done;
+                                     EXPECT_EQ(all, 10);
+                                   });
+      EXPECT_EQ(last, 10);
+      for (size_t m = 0; m < 2; ++m) {
+        ASSERT_EQ(more[m].token_nll.size(), one[m].token_nll.size());
+        for (size_t w = 0; w < one[m].windows.size(); ++w) {
+          const WindowScore& x = more[m].windows[w];
+          const WindowScore& y = one[m].windows[w];
+          EXPECT_EQ(x.tokens, y.tokens);
+          EXPECT_NEAR(x.nll / y.nll, 1, 1e-6);
+          EXPECT_NEAR(x.kl, y.kl, 1e-6 * std::abs(y.nll));
+          EXPECT_EQ(x.agreed, y.agreed);
+        }
+      }
+    }
+  }
+}
+
+// Not about 0: the same numbers come out of the same computation, also from another folder.
+TEST(TextScores, AModelAgreesWithItsCopy) {
+  const TemporaryFolder temporary;
+  const TinyModelSpec spec{.n_kv_heads = 2, .dtype = Dtype::kBF16};
+  write_tiny_model(temporary / "one", spec);
+  TinyModelSpec sharded = spec;
+  sharded.n_shards = 3;
+  write_tiny_model(temporary / "copy", sharded);
+  for (const at::Device device : devices()) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      const Decoder one = load_folder(temporary / "one", dtype, device);
+      const Decoder copy = load_folder(temporary / "copy", dtype, device);
+      const auto scores = score({&one, &copy}, 0, random_stream(70), {.seq_len = 16});
+      for (const TextScore& s : scores) {
+        for (size_t w = 0; w < s.windows.size(); ++w) {
+          EXPECT_EQ(s.windows[w].kl, 0);
+          EXPECT_EQ(s.windows[w].agreed, s.windows[w].tokens);
+          EXPECT_EQ(s.windows[w].nll, scores[0].windows[w].nll);
+        }
+      }
+    }
+  }
+}
+
+/// Whatever came before, the next token has these logits.
+Decoder fixed_logits(const std::vector<double>& logits) {
+  const auto vocab = static_cast<int64_t>(logits.size());
+  const ModelConfig config =
+      parse_model_config(tiny_config({.n_layers = 1, .vocab_size = vocab}), "config.json");
+  Decoder decoder(config, at::kFloat, at::kCPU);
+  initialize_weights(decoder, 1);
+  decoder.layer(0).output.zero_();
+  decoder.layer(0).down.zero_();
+  decoder.embedding().fill_(1);
+  decoder.final_norm().fill_(std::sqrt(1 + config.rms_norm_eps));  // the normed 1 is 1 / this
+  decoder.untied_lm_head().zero_();
+  for (int64_t id = 0; id < vocab; ++id) {
+    decoder.untied_lm_head()[id][0] = logits[static_cast<size_t>(id)];
+  }
+  return decoder;
+}
+
+// P = softmax(2, 1, 0, -1) = (0.643914, 0.236883, 0.087144, 0.032059); KL in nats:
+// sum p (log p - log q) = 0.05226770201217215. The other way round it is 0.0561.
+TEST(TextScores, KlByHand) {
+  const Decoder base = fixed_logits({2, 1, 0, -1});
+  const Decoder model = fixed_logits({1.5, 1.2, 0.1, -1.3});
+  const auto scores = score({&base, &model}, 0, stream_of({0, 3, 1, 2}), {.seq_len = 8});
+  EXPECT_EQ(scores[1].windows[0].tokens, 3);
+  EXPECT_NEAR(scores[1].windows[0].kl / 3, 0.05226770201217215, 1e-7);
+  EXPECT_EQ(scores[1].windows[0].agreed, 3);  // both hold token 0 for the most likely
+  EXPECT_EQ(scores[0].windows[0].kl, 0);
+  // Targets 3, 1, 2: -(log p) of 0.032059, 0.236883, 0.087144 = 3.440190 + 1.440190 + 2.440190.
+  EXPECT_NEAR(scores[0].windows[0].nll, 3.440190 + 1.440190 + 2.440190, 1e-5);
+  const Decoder other = fixed_logits({0, 1, 0, -1});
+  EXPECT_EQ(score({&base, &other}, 0, stream_of({0, 3}), {.seq_len = 8})[1].windows[0].agreed, 0);
+}
+
+// The baseline may stand anywhere in the list, and without one there is no KL.
+TEST(TextScores, WhereTheBaselineStands) {
+  const Decoder base = fixed_logits({2, 1, 0, -1});
+  const Decoder model = fixed_logits({1.5, 1.2, 0.1, -1.3});
+  const TokenStream stream = stream_of({0, 3, 1, 2});
+  const auto last = score({&model, &base}, 1, stream, {.seq_len = 2});
+  const auto first = score({&base, &model}, 0, stream, {.seq_len = 2});
+  EXPECT_EQ(last[0].windows[1].kl, first[1].windows[1].kl);
+  EXPECT_EQ(last[1].windows[1].kl, 0);
+  EXPECT_EQ(score({&model, &base}, -1, stream, {.seq_len = 2})[0].windows[0].kl, 0);
+}
+
+TEST(TextScores, NoNumberIsAnError) {
+  const Decoder good = fixed_logits({2, 1, 0, -1});
+  const Decoder bad = fixed_logits({2, 1, NAN, -1});
+  const ErrorInfo error = expect_error("VAL_NONFINITE", [&] {
+    score({&good, &bad}, 0, stream_of({0, 3, 1, 2}), {.seq_len = 2});
+  });
+  EXPECT_EQ(error.message, "model 2 of 2 gives no finite loss on window 0");
+}
+
+}  // namespace
+}  // namespace regroup::testing

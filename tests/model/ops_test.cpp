@@ -1,0 +1,297 @@
+// The fused operations against their definitions in float64, forward and backward.
+#include "regroup/model/ops.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/mean.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <functional>
+
+#include "model/decoder_tools.h"
+
+namespace regroup::testing {
+namespace {
+
+using at::Tensor;
+using Tensors = std::vector<Tensor>;
+using Function = std::function<Tensors(const Tensors&)>;
+
+constexpr double kEps = 1e-5;
+
+/// What is computed in `dtype`, in float64 from the same inputs.
+Tensors widened(const Tensors& inputs) {
+  Tensors wide;
+  for (const Tensor& x : inputs)
+    wide.push_back(x.detach().to(at::kCPU, at::kDouble).set_requires_grad(x.requires_grad()));
+  return wide;
+}
+
+Tensors gradients(const Tensors& outputs, const Tensors& inputs, const Tensors& upstream) {
+  return torch::autograd::grad(outputs, inputs, upstream);
+}
+
+/// Forward and backward of `own` against `reference`.
+void compare(const char* what, const Function& own, const Function& reference, Tensors inputs) {
+  for (Tensor& x : inputs) x = x.detach().set_requires_grad(true);
+  const Tensors wide = widened(inputs);
+  const Tensors outputs = own(inputs);
+  const Tensors expected = reference(wide);
+  const at::ScalarType dtype = inputs[0].scalar_type();
+  // One rounding to bfloat16 is 2^-9 of the value; two stand between dx and its definition.
+  double tolerance = dtype == at::kFloat ? 2e-6 : 0x1p-8;
+  if (!inputs[0].is_cpu() && dtype == at::kBFloat16) tolerance = 0x1p-5;  // a composition of steps
+  Tensors upstream;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    EXPECT_EQ(outputs[i].scalar_type(), dtype);
+    ASSERT_EQ(outputs[i].sizes(), expected[i].sizes()) << what;
+    EXPECT_LE(relative_error(outputs[i], expected[i]), tolerance) << what << ", output " << i;
+    upstream.push_back(
+        random_tensor(outputs[i].sizes().vec(), 90 + i, dtype, outputs[i].device()));
+  }
+  const Tensors got = gradients(outputs, inputs, upstream);
+  const Tensors want = gradients(expected, wide, widened(upstream));
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_EQ(got[i].scalar_type(), dtype);
+    ASSERT_EQ(got[i].sizes(), inputs[i].sizes());
+    EXPECT_LE(relative_error(got[i], want[i]), 2 * tolerance) << what << ", gradient " << i;
+  }
+}
+
+Tensor reference_norm(const Tensor& x, const Tensor& weight) {
+  return x.mul(at::rsqrt(x.square().mean(-1, true).add(kEps))).mul(weight);
+}
+
+struct Kind {
+  at::Device device;
+  at::ScalarType dtype;
+};
+std::vector<Kind> kinds() {
+  std::vector<Kind> all;
+  for (const at::Device device : devices()) {
+    all.push_back({device, at::kFloat});
+    all.push_back({device, at::kBFloat16});
+  }
+  return all;
+}
+
+/// x as it is, as a transposed view, and as a view with a longer row.
+Tensors layouts(const std::vector<int64_t>& shape, const Kind& kind) {
+  std::vector<int64_t> longer = shape;
+  longer.back() += 3;
+  std::vector<int64_t> turned(shape.rbegin(), shape.rend());
+  const Tensor view = random_tensor(turned, 2, kind.dtype, kind.device);
+  std::vector<int64_t> order;
+  for (auto i = static_cast<int64_t>(shape.size()) - 1; i >= 0; --i) order.push_back(i);
+  return {random_tensor(shape, 1, kind.dtype, kind.device), view.permute(order),
+          random_tensor(longer, 3, kind.dtype, kind.device).narrow(-1, 2, shape.back())};
+}
+
+TEST(Ops, RmsNorm) {
+  const Function own = [](const Tensors& in) { return Tensors{rms_norm(in[0], in[1], kEps)}; };
+  const Function reference = [](const Tensors& in) {
+    return Tensors{reference_norm(in[0], in[1])};
+  };
+  for (const Kind& kind : kinds()) {
+    const std::vector<int64_t> shapes[] = {{1, 1}, {2, 7}, {3, 5, 33}, {2, 4, 16}, {700, 48}};
+    for (const auto& shape : shapes) {
+      const Tensor weight = random_tensor({shape.back()}, 5, kind.dtype, kind.device);
+      for (const Tensor& x : layouts(shape, kind)) compare("rms_norm", own, reference, {x, weight});
+      const Tensor strided =
+          random_tensor({shape.back(), 2}, 6, kind.dtype, kind.device).select(1, 1);
+      compare("rms_norm, strided weight", own, reference, {layouts(shape, kind)[0], strided});
+    }
+  }
+}
+
+// In bfloat16 the sum is rounded first, and the norm is that of the rounded sum.
+TEST(Ops, AddRmsNorm) {
+  const Function own = [](const Tensors& in) {
+    const auto [sum, y] = add_rms_norm(in[0], in[1], in[2], kEps);
+    return Tensors{sum, y};
+  };
+  for (const Kind& kind : kinds()) {
+    const Function reference = [&](const Tensors& in) {
+      const Tensor sum = in[0].add(in[1]);
+      const Tensor error = sum.detach().to(kind.dtype).to(at::kDouble).sub(sum.detach());
+      const Tensor rounded = sum.add(error);
+      return Tensors{rounded, reference_norm(rounded, in[2])};
+    };
+    const std::vector<int64_t> shapes[] = {{2, 7}, {3, 5, 33}, {300, 16}};
+    for (const auto& shape : shapes) {
+      const Tensor weight = random_tensor({shape.back()}, 5, kind.dtype, kind.device);
+      const Tensors x = layouts(shape, kind);
+      for (size_t i = 0; i < x.size(); ++i) {
+        compare("add_rms_norm", own, reference, {x[i], x[(i + 1) % x.size()], weight});
+      }
+    }
+  }
+}
+
+TEST(Ops, SwiGlu) {
+  const Function own = [](const Tensors& in) { return Tensors{swiglu(in[0])}; };
+  const Function reference = [](const Tensors& in) {
+    const auto parts = in[0].chunk(2, -1);
+    return Tensors{at::silu(parts[0]).mul(parts[1])};
+  };
+  for (const Kind& kind : kinds()) {
+    const std::vector<int64_t> shapes[] = {{1, 2}, {2, 14}, {3, 5, 66}, {2, 4, 32}};
+    for (const auto& shape : shapes) {
+      for (const Tensor& x : layouts(shape, kind)) compare("swiglu", own, reference, {x});
+    }
+  }
+}
+
+// silu(g) tends to g above and to 0 below; e^-g does not overflow on the way.
+TEST(Ops, SwiGluOfLargeGates) {
+  for (const Kind& kind : kinds()) {
+    const Tensor gate_up = at::tensor({100.0, -100.0, 1000.0, -1000.0, 0.0, 2.0, 2.0, 2.0, 2.0, 2.0})
+                               .view({1, 10})
+                               .to(kind.device, kind.dtype)
+                               .set_requires_grad(true);
+    const Tensor y = swiglu(gate_up);
+    const Tensor expected = at::tensor({200.0, 0.0, 2000.0, 0.0, 0.0}).view({1, 5});
+    EXPECT_LE(y.to(at::kCPU, at::kDouble).sub(expected).abs().max().item<double>(), 1e-6);
+    // d silu / d gate is 1, 0, 1, 0, 1/2; times up = 2.
+    const Tensor d = gradients({y.sum()}, {gate_up}, {})[0].to(at::kCPU, at::kDouble);
+    const Tensor slope = at::tensor({2.0, 0.0, 2.0, 0.0, 1.0}).view({1, 5});
+    EXPECT_LE(d.narrow(1, 0, 5).sub(slope).abs().max().item<double>(), 1e-6);
+  }
+}
+
+Tensor rotated(const Tensor& x, const RopeTable& table) {
+  const Tensor cos = table.cos.to(at::kCPU, at::kDouble);
+  const Tensor sin = table.sin.to(at::kCPU, at::kDouble);
+  const auto halves = x.chunk(2, -1);
+  return at::cat({halves[0].mul(cos).sub(halves[1].mul(sin)),
+                  halves[1].mul(cos).add(halves[0].mul(sin))},
+                 -1);
+}
+
+TEST(Ops, SplitRope) {
+  struct Sizes {
+    int64_t batch, seq, n_heads, n_kv_heads, head_dim;
+  };
+  const Sizes all[] = {{1, 1, 1, 1, 2}, {2, 5, 6, 3, 10}, {2, 3, 8, 1, 16}, {1, 7, 4, 4, 6}};
+  for (const Kind& kind : kinds()) {
+    for (const Sizes& n : all) {
+      const Tensor angles = random_tensor({n.seq, n.head_dim / 2}, 8, at::kFloat, kind.device);
+      const RopeTable table{angles.cos().mul(1.25), angles.sin().mul(1.25)};
+      const Function own = [&](const Tensors& in) {
+        const auto [q, k, v] = split_rope(in[0], table, n.n_heads, n.n_kv_heads, n.head_dim);
+        for (const Tensor& x : {q, k, v}) EXPECT_EQ(x.stride(-1), 1);
+        return Tensors{q, k, v};
+      };
+      const Function reference = [&](const Tensors& in) {
+        const auto part = [&](int64_t first, int64_t heads) {
+          return in[0]
+              .narrow(-1, first * n.head_dim, heads * n.head_dim)
+              .unflatten(-1, {heads, n.head_dim})
+              .transpose(1, 2);
+        };
+        return Tensors{rotated(part(0, n.n_heads), table),
+                       rotated(part(n.n_heads, n.n_kv_heads), table),
+                       part(n.n_heads + n.n_kv_heads, n.n_kv_heads)};
+      };
+      const int64_t row = (n.n_heads + 2 * n.n_kv_heads) * n.head_dim;
+      for (const Tensor& x : layouts({n.batch, n.seq, row}, kind)) {
+        compare("split_rope", own, reference, {x});
+      }
+    }
+  }
+}
+
+// A gradient that autograd expands (that of a sum) has stride 0 everywhere.
+TEST(Ops, ExpandedGradients) {
+  for (const Kind& kind : kinds()) {
+    const auto leaf = [&](std::vector<int64_t> shape, uint64_t seed) {
+      return random_tensor(shape, seed, kind.dtype, kind.device).set_requires_grad(true);
+    };
+    const Tensor x = leaf({3, 6}, 1);
+    const Tensor delta = leaf({3, 6}, 2);
+    const Tensor weight = leaf({6}, 3);
+    const auto by_sum = [&](const Tensor& y) { return gradients({y.sum()}, {x}, {})[0]; };
+    const auto by_ones = [&](const Tensor& y) {
+      return gradients({y}, {x}, {at::ones(y.sizes(), y.options())})[0];
+    };
+    EXPECT_TRUE(by_sum(rms_norm(x, weight, kEps)).equal(by_ones(rms_norm(x, weight, kEps))));
+    EXPECT_TRUE(by_sum(swiglu(x)).equal(by_ones(swiglu(x))));
+    const auto y_of = [&] { return std::get<1>(add_rms_norm(x, delta, weight, kEps)); };
+    EXPECT_TRUE(by_sum(y_of()).equal(by_ones(y_of())));
+  }
+}
+
+// The definitions themselves, by central differences in float64.
+TEST(Ops, NumericGradients) {
+  const RopeTable table{random_tensor({2, 3}, 8).cos(), random_tensor({2, 3}, 8).sin()};
+  struct Case {
+    const char* what;
+    std::vector<int64_t> shape;
+    std::function<Tensor(const Tensor&)> function;
+  };
+  const Tensor weight = random_tensor({6}, 5, at::kDouble);
+  const Case cases[] = {
+      {"rms_norm", {2, 6}, [&](const Tensor& x) { return rms_norm(x, weight, kEps); }},
+      {"rms_norm's weight", {6},
+       [&](const Tensor& w) { return rms_norm(random_tensor({3, 6}, 4, at::kDouble), w, kEps); }},
+      {"add_rms_norm", {2, 6},
+       [&](const Tensor& x) { return std::get<1>(add_rms_norm(x, weight, weight, kEps)); }},
+      {"swiglu", {2, 6}, [](const Tensor& x) { return swiglu(x); }},
+      {"split_rope", {1, 2, 24},
+       [&](const Tensor& x) {
+         const auto [q, k, v] = split_rope(x, table, 2, 1, 6);
+         return at::cat({q, k, v}, 1);
+       }},
+  };
+  for (const Case& c : cases) {
+    const Tensor x = random_tensor(c.shape, 1, at::kDouble).set_requires_grad(true);
+    const Tensor y = c.function(x);
+    const Tensor up = random_tensor(y.sizes().vec(), 2, at::kDouble);
+    const Tensor exact = gradients({y}, {x}, {up})[0].flatten();
+    constexpr double kStep = 1e-5;
+    for (int64_t i = 0; i < x.numel(); ++i) {
+      const auto value_at = [&](double shift) {
+        const Tensor moved = x.detach().clone();
+        moved.data_ptr<double>()[i] += shift;
+        return c.function(moved).mul(up).sum().item<double>();
+      };
+      const double slope = (value_at(kStep) - value_at(-kStep)) / (2 * kStep);
+      EXPECT_NEAR(exact[i].item<double>(), slope, 1e-7) << c.what << ", element " << i;
+    }
+  }
+}
+
+// A weight's gradient is a sum over rows, in an order that the number of threads does not change.
+TEST(Ops, ThreadsDoNotChangeBits) {
+  const Tensor x = random_tensor({999, 40}, 1).set_requires_grad(true);
+  const Tensor weight = random_tensor({40}, 2).set_requires_grad(true);
+  const auto run = [&](int threads) {
+    set_threads(threads);
+    const Tensor y = rms_norm(x, weight, kEps);
+    Tensors found = gradients({y}, {x, weight}, {random_tensor({999, 40}, 3)});
+    set_threads(1);
+    found.push_back(y);
+    return found;
+  };
+  const Tensors one = run(1);
+  for (const int threads : {2, 3}) {
+    const Tensors more = run(threads);
+    for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(one[i].equal(more[i])) << i;
+  }
+}
+
+TEST(Ops, NoRows) {
+  const Tensor weight = at::ones({6}).set_requires_grad(true);
+  const Tensor none = at::zeros({0, 6});
+  const Tensor y = rms_norm(none, weight, kEps);
+  EXPECT_EQ(y.numel(), 0);
+  EXPECT_TRUE(gradients({y.sum()}, {weight}, {})[0].equal(at::zeros({6})));
+  EXPECT_EQ(swiglu(none).sizes(), (std::vector<int64_t>{0, 3}));
+}
+
+}  // namespace
+}  // namespace regroup::testing

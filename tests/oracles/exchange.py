@@ -1,0 +1,36 @@
+"""What the oracles share: they read FOLDER/request.json and write FOLDER/answer.json."""
+
+import json
+import pathlib
+import sys
+
+import torch
+
+FOLDER = pathlib.Path(sys.argv[1])
+
+
+def request():
+    return json.loads((FOLDER / "request.json").read_text())
+
+
+def answer(value):
+    (FOLDER / "answer.json").write_text(json.dumps(value))
+
+
+def load(folder, dtype="float32"):
+    """A model as transformers understands the folder; a tensor missing or left over is an error."""
+    import transformers  # takes seconds, and not every oracle needs it
+
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=getattr(torch, dtype), attn_implementation="eager", output_loading_info=True
+    )
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        assert not info[what], (folder, what, info[what])
+    return model.eval()
+
+
+@torch.no_grad()
+def logits(model, ids):
+    return model(torch.tensor(ids), use_cache=False).logits

@@ -1,0 +1,111 @@
+#include "prepare.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/strict_json.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+/// Opened when the first text asks for it: token files alone need no tokenizer.
+class LazyTokenizer {
+ public:
+  LazyTokenizer(std::string model, int64_t vocab_size)
+      : model_(std::move(model)), vocab_size_(vocab_size) {}
+  const Tokenizer& get() {
+    if (!tokenizer_) {
+      tokenizer_.emplace(Tokenizer::open(model_));
+      require_vocabulary(*tokenizer_, vocab_size_, model_);
+    }
+    return *tokenizer_;
+  }
+  bool available() const { return path_exists(model_ + "/tokenizer.model"); }
+
+ private:
+  std::string model_;
+  int64_t vocab_size_;
+  std::optional<Tokenizer> tokenizer_;
+};
+
+/// What decides the ids of a cached token file.
+Json cache_key(const std::string& path, const UptrainOptions& options, const Tokenizer& tokenizer) {
+  return {{"source_sha256", sha256_of_file(path)},
+          {"field", options.field},
+          {"document_separator", options.document_separator},
+          {"tokenizer_sha256", tokenizer.digest()},
+          {"add_bos", tokenizer.adds_bos()},
+          {"add_eos", tokenizer.adds_eos()}};
+}
+
+std::string tokenize(const std::string& path, size_t index, const UptrainOptions& options,
+                     const Tokenizer& tokenizer, int64_t vocab_size, const std::string& cache) {
+  const std::string out = fmt::format("{}/{:02}-{}.bin", cache, index, stream_name(path));
+  const Json key = cache_key(path, options, tokenizer);
+  const std::string sidecar = out + ".json";
+  if (path_exists(out) && path_exists(sidecar) && read_strict_json(sidecar, kConfigJson) == key) {
+    return out;
+  }
+  make_folder(cache);
+  TokenFileWriter writer(out, vocab_size);
+  read_documents(path, {.field = options.field, .separator = options.document_separator},
+                 [&](std::string_view text) { writer.add(tokenizer.encode(text)); });
+  writer.finish();
+  write_file_atomically(sidecar, key.dump(2) + "\n");
+  return out;
+}
+
+/// A token file made by `regroup tokenize` says whose ids it holds.
+void check_sidecar(const std::string& path, LazyTokenizer& tokenizer) {
+  const std::string sidecar = path + ".json";
+  if (!path_exists(sidecar) || !tokenizer.available()) return;
+  const Json facts = read_strict_json(sidecar, kConfigJson);
+  const std::string theirs = facts.is_object() ? facts.value("tokenizer_sha256", "") : "";
+  if (theirs.empty() || theirs == tokenizer.get().digest()) return;
+  throw CheckpointError({.code = "TOK_MISMATCH",
+                         .message = fmt::format("was made with another tokenizer (SHA-256 {}) than "
+                                                "the model's ({})",
+                                                printable(theirs, 64), tokenizer.get().digest()),
+                         .path = path,
+                         .tensor = {},
+                         .hint = "tokenize the text again with this model's tokenizer"});
+}
+
+}  // namespace
+
+std::vector<std::string> prepare_data(const UptrainOptions& options, int64_t vocab_size,
+                                      const std::string& cache) {
+  LazyTokenizer tokenizer(options.model, vocab_size);
+  std::vector<std::string> files;
+  for (size_t i = 0; i < options.data.size(); ++i) {
+    const std::string& path = options.data[i];
+    if (is_text_file(path)) {
+      files.push_back(tokenize(path, i, options, tokenizer.get(), vocab_size, cache));
+    } else {
+      check_sidecar(path, tokenizer);
+      files.push_back(path);
+    }
+  }
+  return files;
+}
+
+std::optional<TokenStream> read_validation(const UptrainOptions& options, int64_t vocab_size) {
+  if (options.valid.empty()) return std::nullopt;
+  LazyTokenizer tokenizer(options.model, vocab_size);
+  TokenStream stream;
+  if (is_text_file(options.valid)) {
+    stream = read_text_stream(options.valid, tokenizer.get(),
+                              {.field = options.field, .separator = options.document_separator}, 0);
+  } else {
+    check_sidecar(options.valid, tokenizer);
+    stream = read_token_stream(options.valid, options.token_format, vocab_size, 0);
+  }
+  require_window(stream);
+  return stream;
+}
+
+}  // namespace regroup

@@ -1,0 +1,211 @@
+#include "run_setup.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "estimate.h"
+#include "prepare.h"
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/model/load.h"
+#include "regroup/model/runtime.h"
+
+namespace regroup {
+namespace {
+
+[[noreturn]] void refuse(const char* code, const std::string& message, const std::string& path = {},
+                         const std::string& hint = {}) {
+  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+/// Fills in what depends on the model, and refuses what cannot be trained.
+void resolve_options(UptrainOptions& options, const ModelConfig& config,
+                     const TrainObserver& observer) {
+  if (options.data.empty()) refuse("FLAG_MISSING", "--data must name at least one file");
+  if (options.seq_len == 0) options.seq_len = std::min<int64_t>(config.max_positions, 2048);
+  if (options.seq_len > config.max_positions && observer.warned) {
+    observer.warned(fmt::format("--seq-len {} exceeds the model's max_position_embeddings {}",
+                                options.seq_len, config.max_positions));
+  }
+  if (options.micro_batch_size == 0) options.micro_batch_size = options.batch_size;
+  options.micro_batch_size = std::min(options.micro_batch_size, options.batch_size);
+  if (options.precision != "fp32" && options.precision != "bf16") {
+    refuse("FLAG_VALUE",
+           fmt::format("--precision must be fp32 or bf16, found {}", printable(options.precision)));
+  }
+  if (options.min_learning_rate > options.learning_rate) {
+    refuse("FLAG_VALUE", fmt::format("--min-lr must not exceed --lr, found {} and {}",
+                                     options.min_learning_rate, options.learning_rate));
+  }
+}
+
+/// Creates OUT, or takes over what an interrupted run left there.
+FileDescriptor claim_output(const UptrainOptions& options) {
+  const std::string& out = options.out;
+  check_output_path(out, options.model, /*overwrite=*/true);
+  const bool ours = path_exists(out + "/recipe.toml");
+  if (path_exists(out) && !ours) {
+    refuse("OUTPUT_EXISTS", "must not exist, and holds no run of regroup uptrain", out,
+           "choose another name");
+  }
+  const bool complete = path_exists(out + "/model");
+  if (complete && !options.overwrite) {
+    refuse("OUTPUT_EXISTS", "holds a finished run", out,
+           "choose another name, or give --overwrite");
+  }
+  if (options.resume == ResumeMode::kRequired && !ours) {
+    refuse("PARTIAL_MISSING", "must hold an interrupted run, as --resume required asks", out,
+           "leave out --resume to start anew");
+  }
+  make_folder(out);
+  FileDescriptor lock = lock_folder(out);
+  if (complete || options.resume == ResumeMode::kNever) {
+    for (const char* name : {"model", "checkpoints", "metrics.jsonl", "tensorboard", "data"}) {
+      remove_tree(out + "/" + name);
+    }
+  }
+  write_file_atomically(out + "/recipe.toml", options.recipe_text);
+  return lock;
+}
+
+/// Marks the tensors to train; the others keep their bytes.
+std::vector<at::Tensor> choose_trainable(Decoder& decoder, TrainScope scope) {
+  std::vector<at::Tensor> chosen;
+  if (scope == TrainScope::kAll) {
+    chosen = decoder.parameters();
+  } else {
+    for (int64_t i = 0; i < decoder.config().n_layers; ++i) {
+      const LayerWeights& w = decoder.layer(i);
+      for (const at::Tensor& t : {w.qkv, w.qkv_bias, w.output, w.output_bias}) {
+        if (t.defined()) chosen.push_back(t);
+      }
+    }
+  }
+  for (at::Tensor& tensor : chosen) tensor.set_requires_grad(true);
+  return chosen;
+}
+
+struct LoadedModel {
+  std::unique_ptr<Decoder> decoder;
+  std::map<std::string, Dtype> dtypes;
+  std::string digest;  // of config and weights: what a resumed run must start from again
+};
+
+LoadedModel load_model(const UptrainOptions& options, at::Device device) {
+  const at::ScalarType dtype = options.precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  LoadedModel loaded;
+  if (options.init_from_scratch) {
+    const std::string path = options.model + "/config.json";
+    const ModelConfig config = read_model_config(path);
+    loaded.decoder = std::make_unique<Decoder>(config, dtype, device);
+    initialize_weights(*loaded.decoder, options.seed);
+    const Dtype stored = config.dtype == "bfloat16"  ? Dtype::kBF16
+                         : config.dtype == "float16" ? Dtype::kF16
+                                                     : Dtype::kF32;
+    for (const NamedWeight& w : loaded.decoder->named_weights()) loaded.dtypes[w.name] = stored;
+    loaded.digest = sha256_of_file(path);
+    return loaded;
+  }
+  const ModelFolder folder = ModelFolder::open(options.model);
+  loaded.decoder = std::make_unique<Decoder>(load_decoder(folder, dtype, device));
+  loaded.dtypes = stored_dtypes(folder);
+  std::string all = sha256_of_text(folder.config_text());
+  for (const auto& shard : folder.shards()) all += sha256_of_file(shard->path());
+  loaded.digest = sha256_of_text(all);
+  return loaded;
+}
+
+Json settings_of(const UptrainOptions& o, const Schedule& schedule, const std::string& model_digest,
+                 const Dataset& dataset) {
+  return {{"model_sha256", model_digest},
+          {"data", dataset.fingerprint()},
+          {"steps", schedule.steps},
+          {"seq_len", o.seq_len},
+          {"batch_size", o.batch_size},
+          {"micro_batch_size", o.micro_batch_size},
+          {"lr", o.learning_rate},
+          {"min_lr", o.min_learning_rate},
+          {"warmup", o.warmup_steps},
+          {"schedule", static_cast<int>(o.schedule)},
+          {"weight_decay", o.adamw.weight_decay},
+          {"beta1", o.adamw.beta1},
+          {"beta2", o.adamw.beta2},
+          {"clip_grad_norm", o.adamw.clip_grad_norm},
+          {"precision", o.precision},
+          {"train", o.train == TrainScope::kAll ? "all" : "attention"},
+          {"init_from_scratch", o.init_from_scratch},
+          {"seed", o.seed}};
+}
+
+RunFacts facts_of(const RunSetup& setup) {
+  const UptrainOptions& o = setup.options;
+  const ModelConfig& config = setup.decoder->config();
+  RunFacts facts;
+  facts.model = o.model;
+  facts.architecture = config.architecture;
+  facts.n_heads = config.n_heads;
+  facts.n_kv_heads = config.n_kv_heads;
+  facts.n_params = count_parameters(config);
+  facts.n_trainable = setup.optimizer->n_elements();
+  facts.steps = setup.schedule.steps;
+  facts.tokens_per_step = o.batch_size * o.seq_len;
+  facts.seq_len = o.seq_len;
+  facts.data_tokens = setup.dataset->n_tokens();
+  facts.epochs = static_cast<double>(facts.steps * o.batch_size) /
+                 static_cast<double>(setup.dataset->n_windows());
+  facts.flops_per_token = training_flops_per_token(config, o.seq_len, o.train);
+  facts.memory_bytes = estimate_training_bytes(config, o, facts.n_trainable);
+  facts.device = device_description(setup.decoder->device());
+  facts.precision = o.precision;
+  return facts;
+}
+
+}  // namespace
+
+RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) {
+  const at::Device device = open_device(given.device);
+  RunSetup setup;
+  setup.options = given;
+  UptrainOptions& options = setup.options;
+  const ModelConfig config = read_model_config(options.model + "/config.json");
+  resolve_options(options, config, observer);
+  options.budget.resolve(options.batch_size * options.seq_len);  // refused before anything is made
+  for (const std::string& path : options.data) InputFile{path};
+  if (!options.valid.empty()) InputFile{options.valid};
+  LoadedModel loaded = load_model(options, device);
+  setup.validation = read_validation(options, config.vocab_size);
+  setup.lock = claim_output(options);
+
+  const auto files = prepare_data(options, config.vocab_size, options.out + "/data");
+  setup.dataset = std::make_unique<Dataset>(files, options.token_format, options.seq_len,
+                                            config.vocab_size, options.seed);
+  setup.schedule = {.kind = options.schedule,
+                    .peak = options.learning_rate,
+                    .floor = options.min_learning_rate,
+                    .warmup_steps = options.warmup_steps,
+                    .steps = options.budget.resolve(options.batch_size * options.seq_len)};
+  setup.decoder = std::move(loaded.decoder);
+  setup.decoder->set_activation_checkpointing(options.activation_checkpointing);
+  setup.dtypes = std::move(loaded.dtypes);
+  setup.optimizer =
+      std::make_unique<AdamW>(choose_trainable(*setup.decoder, options.train), options.adamw);
+  setup.store = std::make_unique<CheckpointStore>(options.out + "/checkpoints", options.model,
+                                                  setup.dtypes, options.keep_checkpoints);
+  setup.state.settings = settings_of(options, setup.schedule, loaded.digest, *setup.dataset).dump();
+  setup.facts = facts_of(setup);
+  std::vector<std::string> warnings;
+  const auto found = setup.store->load_newest(*setup.optimizer, setup.state.settings, &warnings);
+  for (const std::string& warning : warnings) {
+    if (observer.warned) observer.warned(warning);
+  }
+  if (found) {
+    setup.state = *found;
+    setup.facts.resumed_from = found->step;
+  }
+  return setup;
+}
+
+}  // namespace regroup

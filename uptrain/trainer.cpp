@@ -1,0 +1,238 @@
+#include "regroup/uptrain/trainer.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/model/runtime.h"
+#include "regroup/model/text_loss.h"
+#include "regroup/uptrain/loss.h"
+#include "run_setup.h"
+
+namespace regroup {
+namespace {
+
+constexpr int64_t kMostSkippedInARow = 3;
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+class Trainer {
+ public:
+  Trainer(RunSetup& setup, const TrainObserver& observer)
+      : setup_(setup),
+        options_(setup.options),
+        observer_(observer),
+        metrics_(options_.out + "/metrics.jsonl", setup.state.step),
+        board_(options_.out + "/tensorboard", setup.state.step) {}
+
+  TrainResult run() {
+    announce();
+    while (setup_.state.step < setup_.schedule.steps) {
+      one_step();
+      stop_if_asked();
+    }
+    publish();
+    return result();
+  }
+
+ private:
+  void announce() {
+    TrainingState& state = setup_.state;
+    const bool resumed = setup_.facts.resumed_from.has_value();
+    if (!resumed && setup_.validation) {
+      state.val_loss = state.first_val_loss = validate();
+      state.best_val_loss = *state.val_loss;
+    }
+    setup_.facts.first_val_loss = state.first_val_loss;
+    const Json facts = {{"model", options_.model},
+                        {"n_kv_heads", setup_.facts.n_kv_heads},
+                        {"n_params", setup_.facts.n_params},
+                        {"n_trainable", setup_.facts.n_trainable},
+                        {"teacher", nullptr},
+                        {"tokens_per_step", setup_.facts.tokens_per_step},
+                        {"steps", setup_.facts.steps},
+                        {"seq_len", setup_.facts.seq_len},
+                        {"flops_per_token", setup_.facts.flops_per_token},
+                        {"val_loss", state.first_val_loss ? Json(*state.first_val_loss) : Json()}};
+    if (resumed) {
+      metrics_.event("resume", state.step, Json::object());
+    } else {
+      metrics_.event("start", 0, facts);
+    }
+    if (observer_.started) observer_.started(setup_.facts);
+  }
+
+  void one_step() {
+    const auto start = std::chrono::steady_clock::now();
+    TrainingState& state = setup_.state;
+    const int64_t step = state.step + 1;
+    StepMetrics metrics;
+    metrics.step = step;
+    metrics.learning_rate = setup_.schedule.learning_rate(step);
+    metrics.loss = forward_backward(state.step * options_.batch_size);
+    const bool finite = std::isfinite(metrics.loss);
+    const StepOutcome outcome =
+        finite
+            ? setup_.optimizer->step(metrics.learning_rate)
+            : StepOutcome{.grad_norm = std::numeric_limits<double>::quiet_NaN(), .applied = false};
+    metrics.grad_norm = outcome.grad_norm;
+    note_skip(outcome.applied, step);
+    state.step = step;
+    state.tokens += setup_.facts.tokens_per_step;
+    state.last_loss = metrics.loss;
+    metrics.tokens = state.tokens;
+    metrics.step_s = seconds_since(start);
+    metrics.tokens_per_s = static_cast<double>(setup_.facts.tokens_per_step) / metrics.step_s;
+    train_s_ += metrics.step_s;
+    trained_tokens_ += setup_.facts.tokens_per_step;
+    const bool last = step == setup_.schedule.steps;
+    const bool due = options_.eval_every > 0 && step % options_.eval_every == 0;
+    if (setup_.validation && (last || due)) {
+      state.val_loss = metrics.val_loss = validate();
+      state.best_val_loss = std::min(state.best_val_loss, *state.val_loss);
+    }
+    write(metrics);
+    const bool save_due = options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
+    if (save_due && !last) save();
+  }
+
+  /// Sums the gradients of the whole batch; returns its mean loss.
+  double forward_backward(int64_t first_sample) {
+    setup_.optimizer->zero_gradients();
+    const int64_t batch = options_.batch_size;
+    const int64_t micro = options_.micro_batch_size;
+    const double scale = 1.0 / static_cast<double>(setup_.facts.tokens_per_step);
+    double loss_sum = 0;
+    for (int64_t done = 0; done < batch; done += micro) {
+      const int64_t n = std::min(micro, batch - done);
+      const at::Tensor ids = setup_.dataset->batch(first_sample + done, n)
+                                 .to(setup_.decoder->device());  // [n, seq + 1]
+      const at::Tensor inputs = ids.narrow(1, 0, options_.seq_len).contiguous();
+      const at::Tensor targets = ids.narrow(1, 1, options_.seq_len).flatten();
+      const at::Tensor hidden = setup_.decoder->hidden(inputs).flatten(0, 1);  // [n seq, hidden]
+      const at::Tensor loss =
+          fused_cross_entropy(hidden, setup_.decoder->lm_head(), targets, scale);
+      loss.backward();
+      loss_sum += loss.item<double>();
+    }
+    return loss_sum;
+  }
+
+  /// A step without a finite gradient changes nothing; several in a row are no accident.
+  void note_skip(bool applied, int64_t step) {
+    TrainingState& state = setup_.state;
+    if (applied) {
+      state.skipped_in_a_row = 0;
+      return;
+    }
+    ++state.skipped;
+    ++state.skipped_in_a_row;
+    metrics_.event("skip", step, {{"reason", "loss or gradient is not finite"}});
+    const int64_t first = (step - 1) * options_.batch_size;
+    const std::string samples = fmt::format("{}..{}", first, first + options_.batch_size - 1);
+    if (observer_.warned) {
+      observer_.warned(fmt::format("step {}: loss or gradient is not finite; skipped (samples {})",
+                                   step, samples));
+    }
+    if (state.skipped_in_a_row < kMostSkippedInARow) return;
+    throw CheckpointError(
+        {.code = "TRAIN_NONFINITE",
+         .message =
+             fmt::format("loss or gradient was not finite in {} steps in a row, the last one "
+                         "on samples {}",
+                         kMostSkippedInARow, samples),
+         .path = options_.out,
+         .tensor = {},
+         .hint = "lower --lr, raise --warmup, or look at the data of these samples"});
+  }
+
+  double validate() const {
+    return text_loss(*setup_.decoder, *setup_.validation, options_.seq_len,
+                     options_.micro_batch_size);
+  }
+
+  void write(const StepMetrics& metrics) {
+    metrics_.step(metrics);
+    board_.scalar("train/loss", metrics.loss, metrics.step);
+    board_.scalar("train/lr", metrics.learning_rate, metrics.step);
+    board_.scalar("train/grad_norm", metrics.grad_norm, metrics.step);
+    board_.scalar("train/tokens_per_s", metrics.tokens_per_s, metrics.step);
+    if (metrics.val_loss) board_.scalar("valid/loss", *metrics.val_loss, metrics.step);
+    board_.flush();
+    if (observer_.stepped) observer_.stepped(metrics, setup_.schedule.steps);
+  }
+
+  void save() {
+    setup_.store->save(*setup_.decoder, *setup_.optimizer, setup_.state);
+    metrics_.event("checkpoint", setup_.state.step, Json::object());
+    if (observer_.noted) {
+      observer_.noted(fmt::format("checkpoint at step {}", setup_.state.step));
+    }
+  }
+
+  void stop_if_asked() {
+    const bool last = setup_.state.step == setup_.schedule.steps;
+    const bool late = options_.max_minutes > 0 && seconds_since(start_) > 60 * options_.max_minutes;
+    if (last || (stop_signal() == 0 && !late)) return;
+    save();
+    metrics_.event("stop", setup_.state.step, Json::object());
+    throw_if_stopped(/*resumable=*/true);
+    throw StoppedError({.code = "STOPPED",
+                        .message = fmt::format("stopped after --max-minutes at step {} of {}; the "
+                                               "checkpoint is complete",
+                                               setup_.state.step, setup_.schedule.steps),
+                        .path = options_.out,
+                        .tensor = {},
+                        .hint = "run the same command again to go on from here"});
+  }
+
+  void publish() {
+    const Json method = {{"name", "uptrain"},
+                         {"steps", setup_.schedule.steps},
+                         {"tokens", setup_.state.tokens},
+                         {"settings", Json::parse(setup_.state.settings)}};
+    publish_model(*setup_.decoder, options_.model, options_.out + "/model", setup_.dtypes, method);
+    metrics_.event("end", setup_.state.step, {{"skipped", setup_.state.skipped}});
+  }
+
+  TrainResult result() const {
+    const TrainingState& state = setup_.state;
+    TrainResult result;
+    result.steps = state.step;
+    result.tokens = state.tokens;
+    result.loss = state.last_loss;
+    result.val_loss = state.val_loss;
+    if (state.val_loss) result.best_val_loss = state.best_val_loss;
+    result.resumed_from = setup_.facts.resumed_from;
+    result.skipped = state.skipped;
+    result.tokens_per_s = train_s_ > 0 ? static_cast<double>(trained_tokens_) / train_s_ : 0;
+    result.flops = setup_.facts.flops_per_token * static_cast<double>(state.tokens);
+    result.peak_device_bytes = peak_device_bytes(setup_.decoder->device());
+    return result;
+  }
+
+  RunSetup& setup_;
+  const UptrainOptions& options_;
+  const TrainObserver& observer_;
+  MetricsFile metrics_;
+  TensorBoardWriter board_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  double train_s_ = 0;
+  int64_t trained_tokens_ = 0;
+};
+
+}  // namespace
+
+TrainResult uptrain(const UptrainOptions& options, const TrainObserver& observer) {
+  RunSetup setup = set_up_run(options, observer);
+  return Trainer(setup, observer).run();
+}
+
+}  // namespace regroup

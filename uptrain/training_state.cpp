@@ -1,0 +1,241 @@
+#include "regroup/uptrain/training_state.h"
+
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/manifest.h"
+#include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/model/load.h"
+#include "regroup/model/runtime.h"
+#include "regroup/version.h"
+
+namespace regroup {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kStateJson = "state.json";
+constexpr const char* kStateTensors = "state.safetensors";
+constexpr const char* kSeal = "checkpoint.json";
+
+Json optional_number(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
+
+std::optional<double> read_optional(const Json& json, const char* key) {
+  return json.contains(key) && json[key].is_number() ? std::optional(json[key].get<double>())
+                                                     : std::nullopt;
+}
+
+Json to_json(const TrainingState& state) {
+  return {{"format", "regroup-training-state/1"},
+          {"step", state.step},
+          {"tokens", state.tokens},
+          {"skipped", state.skipped},
+          {"skipped_in_a_row", state.skipped_in_a_row},
+          {"last_loss", state.last_loss},
+          {"val_loss", optional_number(state.val_loss)},
+          {"first_val_loss", optional_number(state.first_val_loss)},
+          {"best_val_loss", state.best_val_loss},
+          {"libtorch", libtorch_version()},
+          {"settings", Json::parse(state.settings)}};
+}
+
+TrainingState from_json(const Json& json) {
+  TrainingState state;
+  state.step = json.at("step").get<int64_t>();
+  state.tokens = json.at("tokens").get<int64_t>();
+  state.skipped = json.at("skipped").get<int64_t>();
+  state.skipped_in_a_row = json.at("skipped_in_a_row").get<int64_t>();
+  state.last_loss = json.at("last_loss").get<double>();
+  state.val_loss = read_optional(json, "val_loss");
+  state.first_val_loss = read_optional(json, "first_val_loss");
+  state.best_val_loss = json.at("best_val_loss").get<double>();
+  state.settings = json.at("settings").dump();
+  return state;
+}
+
+void write_state_tensors(const std::string& path,
+                         const std::map<std::string, at::Tensor>& tensors) {
+  std::vector<TensorSpec> specs;
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : tensors) {
+    specs.push_back({name, Dtype::kF32, tensor.sizes().vec()});
+    bytes += static_cast<int64_t>(tensor.nbytes());
+  }
+  const std::string prefix = make_safetensors_prefix(specs, {});
+  OutputFile file(path, static_cast<int64_t>(prefix.size()) + bytes);
+  file.write(prefix);
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor host = tensor.to(at::kCPU).contiguous();
+    file.write({static_cast<const std::byte*>(host.data_ptr()), host.nbytes()});
+  }
+  file.sync_and_close();
+}
+
+std::map<std::string, at::Tensor> read_state_tensors(const std::string& path) {
+  const SafetensorsFile file{InputFile(path)};
+  std::map<std::string, at::Tensor> tensors;
+  for (const TensorInfo& info : file.tensors()) {
+    at::Tensor tensor = at::empty(info.shape, at::TensorOptions().dtype(at::kFloat));
+    file.read(info, 0, {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()});
+    tensors[info.name] = tensor;
+  }
+  return tensors;
+}
+
+/// {name: {size, sha256}} of every file in the folder.
+Json seal_of(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  Json files = Json::object();
+  for (const std::string& name : names) {
+    const std::string path = folder + "/" + name;
+    files[name] = {{"size", fs::file_size(path)}, {"sha256", sha256_of_file(path)}};
+  }
+  return files;
+}
+
+/// "" if every file is as sealed, else what is wrong.
+std::string damage_of(const std::string& folder) {
+  try {
+    const Json seal = read_strict_json(folder + "/" + kSeal, kManifestJson);
+    for (const auto& [name, file] : seal.at("files").items()) {
+      const std::string path = folder + "/" + name;
+      if (!path_exists(path)) return name + " is missing";
+      if (sha256_of_file(path) != file.at("sha256").get<std::string>()) {
+        return name + " does not agree with its SHA-256";
+      }
+    }
+  } catch (const Error& error) {
+    return error.what();
+  } catch (const nlohmann::json::exception& error) {
+    return fmt::format("{}: {}", kSeal, error.what());
+  }
+  return {};
+}
+
+/// Names of the settings that differ, with both values.
+std::string differing_settings(const Json& before, const Json& now) {
+  std::vector<std::string> fields;
+  for (const auto& [key, value] : now.items()) {
+    if (before.contains(key) && before[key] == value) continue;
+    fields.push_back(
+        fmt::format("{} (was {}, now {})", key,
+                    before.contains(key) ? printable(before[key].dump(), 80) : "absent",
+                    printable(value.dump(), 80)));
+  }
+  return join(fields, ", ");
+}
+
+}  // namespace
+
+CheckpointStore::CheckpointStore(std::string folder, std::string model,
+                                 std::map<std::string, Dtype> dtypes, int64_t keep)
+    : folder_(std::move(folder)),
+      model_(std::move(model)),
+      dtypes_(std::move(dtypes)),
+      keep_(std::max<int64_t>(1, keep)) {
+  make_folder(folder_);
+}
+
+std::string CheckpointStore::path_of(int64_t step) const {
+  return fmt::format("{}/step-{}", folder_, step);
+}
+
+std::vector<int64_t> CheckpointStore::steps() const {
+  std::vector<int64_t> found;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("step-")) continue;
+    int64_t step = 0;
+    const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), step);
+    if (error == std::errc() && end == name.data() + name.size()) found.push_back(step);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void CheckpointStore::save(const Decoder& decoder, const AdamW& optimizer,
+                           const TrainingState& state) {
+  const std::string staging = path_of(state.step) + ".partial";
+  remove_tree(staging);  // what a killed run left
+  make_folder(staging);
+  copy_companions(model_, staging);
+  save_weights(decoder, {.folder = staging, .dtypes = dtypes_});
+  write_state_tensors(staging + "/" + kStateTensors, optimizer.state());
+  write_file_atomically(staging + "/" + kStateJson, to_json(state).dump(2) + "\n");
+  const Json seal = {{"format", "regroup-checkpoint/1"}, {"files", seal_of(staging)}};
+  write_file_atomically(staging + "/" + kSeal, seal.dump(2) + "\n");
+  sync_folder(staging);
+  remove_tree(path_of(state.step));
+  rename_path(staging, path_of(state.step), /*replace=*/false);
+  sync_folder(folder_);
+  const std::vector<int64_t> all = steps();
+  for (size_t i = 0; i + static_cast<size_t>(keep_) < all.size(); ++i) remove_tree(path_of(all[i]));
+}
+
+std::optional<TrainingState> CheckpointStore::load_newest(
+    AdamW& optimizer, const std::string& settings, std::vector<std::string>* warnings) const {
+  const std::vector<int64_t> all = steps();
+  for (auto step = all.rbegin(); step != all.rend(); ++step) {
+    const std::string path = path_of(*step);
+    const std::string damage = damage_of(path);
+    if (!damage.empty()) {
+      warnings->push_back(fmt::format("{}: damaged, not used: {}", path, damage));
+      continue;
+    }
+    TrainingState state = from_json(read_strict_json(path + "/" + kStateJson, kManifestJson));
+    const std::string differing =
+        differing_settings(Json::parse(state.settings), Json::parse(settings));
+    if (!differing.empty()) {
+      throw ConfigError(
+          {.code = "CKPT_MISMATCH",
+           .message = fmt::format("holds a run with other settings: {}", differing),
+           .path = path,
+           .tensor = {},
+           .hint = "repeat the earlier command to go on with it, or choose another OUT"});
+    }
+    optimizer.load_state(read_state_tensors(path + "/" + kStateTensors));
+    return state;
+  }
+  if (all.empty()) return std::nullopt;
+  throw CheckpointError({.code = "CKPT_CORRUPT",
+                         .message = fmt::format("none of its {} checkpoints is intact", all.size()),
+                         .path = folder_,
+                         .tensor = {},
+                         .hint = "remove the folder to train from the beginning"});
+}
+
+void publish_model(const Decoder& decoder, const std::string& model, const std::string& folder,
+                   const std::map<std::string, Dtype>& dtypes, const Json& method) {
+  const std::string staging = folder + ".partial";
+  remove_tree(staging);
+  make_folder(staging);
+  copy_companions(model, staging);
+  save_weights(decoder, {.folder = staging, .dtypes = dtypes});
+  Json files = Json::array();
+  const Json sealed = seal_of(staging);
+  for (const auto& [name, file] : sealed.items()) {
+    files.push_back({{"path", name}, {"size", file["size"]}, {"sha256", file["sha256"]}});
+  }
+  const Json manifest = {{"format", "regroup-manifest/1"},
+                         {"tool", {{"name", "regroup"}, {"version", kVersion}}},
+                         {"method", method},
+                         {"output", {{"files", files}, {"tensors", Json::array()}}}};
+  write_file_atomically(staging + "/" + kManifestName, manifest.dump(2) + "\n");
+  ModelFolder::open(staging);  // what is published must pass a reader's checks
+  sync_folder(staging);
+  rename_path(staging, folder, /*replace=*/false);
+  sync_folder(parent_folder(folder));
+}
+
+}  // namespace regroup
