@@ -10,6 +10,7 @@ all:
 	scripts/setup
 	cmake --preset release
 	cmake --build --preset release --parallel $(JOBS)
+	scripts/build_cuda_module build/release
 
 demo: all
 	scripts/demo

@@ -88,6 +88,20 @@ int64_t split_jsonl(std::string_view text, const std::string& path, const std::s
 
 }  // namespace
 
+std::string parse_separator(const std::string& text) {
+  std::string separator;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    if (next == 'n' || next == 't' || next == '\\') {
+      separator += next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+      ++i;
+    } else {
+      separator += text[i];
+    }
+  }
+  return separator;
+}
+
 bool is_text_file(const std::string& path) {
   return path.ends_with(".txt") || path.ends_with(".jsonl");
 }

@@ -81,7 +81,8 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
     require_vocabulary(tokenizer, config.vocab_size, flags.models.front());
     for (const std::string& path : flags.text) {
       streams.push_back(read_text_stream(
-          path, tokenizer, {.field = flags.field, .separator = flags.separator}, most));
+          path, tokenizer, {.field = flags.field, .separator = parse_separator(flags.separator)},
+          most));
     }
   }
   for (const std::string& path : flags.tokens) {
@@ -208,7 +209,7 @@ void add_eval_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--field", flags->field, "Key of a .jsonl line that holds the document")
       ->capture_default_str();
   command->add_option("--document-separator", flags->separator,
-                      "What stands between the documents of a .txt file");
+                      "What stands between the documents of a .txt file; \\n is a line feed");
   command->add_option("--seq-len", flags->seq_len,
                       "Tokens a window predicts; left out: the model's context, at most 2048");
   command->add_option("--max-tokens", flags->max_tokens, "Use the first N tokens of each text");

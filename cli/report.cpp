@@ -7,6 +7,7 @@
 #include "command.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -20,7 +21,8 @@ struct ReportFlags {
 void require_not_an_input(const ReportFlags& flags) {
   for (const std::string& path : flags.results) {
     std::error_code error;
-    if (!std::filesystem::equivalent(path, flags.out, error)) continue;
+    const std::string file = is_folder(path) ? path + "/" + kManifestName : path;
+    if (!std::filesystem::equivalent(file, flags.out, error)) continue;
     throw ConfigError({.code = "OUT_IS_INPUT",
                        .message = "--out must not be one of the files that the report is made of",
                        .path = flags.out,

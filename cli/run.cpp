@@ -35,8 +35,8 @@ std::string digest_of(const std::string& path) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(path)) {
     const std::string name = entry.path().filename().string();
-    const bool counts = name.ends_with(".safetensors") || name.ends_with(".json") ||
-                        name.ends_with(".model");
+    const bool counts =
+        name.ends_with(".safetensors") || name.ends_with(".json") || name.ends_with(".model");
     if (counts && entry.is_regular_file()) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
@@ -52,7 +52,7 @@ struct Stage {
   std::vector<std::string> inputs;     ///< files and folders whose content decides the result
   std::string output;                  ///< exists when the stage is done
   std::string result;                  ///< where its JSON goes, or ""
-  bool replaces = false;               ///< an earlier result of other inputs is dropped with --overwrite
+  bool replaces = false;  ///< an earlier result of other inputs is dropped with --overwrite
 };
 
 class Pipeline {
@@ -129,9 +129,7 @@ class Pipeline {
   }
 
   /// Finds typos in every section before the first stage starts.
-  void check_sections() const {
-    parse_command_line({"--recipe", flags_.recipe, "verify", model_});
-  }
+  void check_sections() const { parse_command_line({"--recipe", flags_.recipe, "verify", model_}); }
 
   std::string folder(const std::string& g) const { return fmt::format("{}/g{}", out_, g); }
   std::string result(const std::string& name) const {
@@ -143,22 +141,26 @@ class Pipeline {
     const bool uptrains = has_section("uptrain");
     const bool evaluates = has_section("eval");
     if (has_section("plan")) {
-      all.push_back({"plan", {"plan", model_}, {model_ + "/config.json"}, result("plan"),
-                     result("plan")});
+      all.push_back(
+          {"plan", {"plan", model_}, {model_ + "/config.json"}, result("plan"), result("plan")});
     }
     std::vector<std::string> models = {model_};
     for (const std::string& g : kv_heads_) {
       const std::string converted = folder(g) + "/converted";
-      all.push_back({"g" + g + "/convert", {"convert", model_, converted, "--kv-heads", g}, {model_},
-                     converted, result("g" + g + "-convert"), true});
+      all.push_back({"g" + g + "/convert",
+                     {"convert", model_, converted, "--kv-heads", g},
+                     {model_},
+                     converted,
+                     result("g" + g + "-convert"),
+                     true});
       models.push_back(converted);
       if (evaluates) {
         all.push_back(eval_stage("g" + g + "/eval", {model_, converted}, "g" + g + "-converted"));
       }
       if (!uptrains) continue;
       const std::string run = folder(g) + "/uptrained";
-      Stage stage{"g" + g + "/uptrain", {"uptrain", converted, run}, {converted}, run + "/model",
-                  result("g" + g + "-uptrain"), true};
+      Stage stage{"g" + g + "/uptrain", {"uptrain", converted, run},  {converted},
+                  run + "/model",       result("g" + g + "-uptrain"), true};
       for (const std::string& path : values("uptrain", "data")) stage.inputs.push_back(path);
       for (const std::string& path : values("uptrain", "valid")) stage.inputs.push_back(path);
       all.push_back(stage);
@@ -195,9 +197,9 @@ class Pipeline {
     std::vector<std::string> line = {"--recipe", flags_.recipe};
     line.insert(line.end(), stage.arguments.begin(), stage.arguments.end());
     if (replace && stage.replaces) line.insert(line.end(), {"--overwrite", "--resume", "never"});
-    line.insert(line.end(), {"--device", globals_.device, "--threads",
-                             std::to_string(globals_.threads), "--seed",
-                             std::to_string(globals_.seed)});
+    line.insert(line.end(),
+                {"--device", globals_.device, "--threads", std::to_string(globals_.threads),
+                 "--seed", std::to_string(globals_.seed)});
     if (globals_.quiet) line.emplace_back("--quiet");
     return line;
   }
@@ -226,7 +228,8 @@ class Pipeline {
     save_journal();
     ++n_run_;
     std::string text = output.text;
-    if (!globals_.quiet) spdlog::info("{}: {}\n{}", stage.name, human_seconds(watch.seconds()), text);
+    if (!globals_.quiet)
+      spdlog::info("{}: {}\n{}", stage.name, human_seconds(watch.seconds()), text);
   }
 
   /// The journal's entry of a stage, made when it is new.
@@ -301,16 +304,13 @@ class Pipeline {
   void load_journal() {
     const std::string path = out_ + "/run.json";
     if (path_exists(path)) journal_ = read_strict_json(path, kManifestJson);
-    if (!journal_.is_object() || !journal_.contains("stages") ||
-        !journal_["stages"].is_array()) {
+    if (!journal_.is_object() || !journal_.contains("stages") || !journal_["stages"].is_array()) {
       journal_ = {{"stages", Json::array()}};
     }
     journal_["version"] = kVersion;
     journal_["recipe"] = {{"path", flags_.recipe}, {"text", InputFile(flags_.recipe).read_all()}};
   }
-  void save_journal() const {
-    write_file_atomically(out_ + "/run.json", journal_.dump(2) + "\n");
-  }
+  void save_journal() const { write_file_atomically(out_ + "/run.json", journal_.dump(2) + "\n"); }
 
   const RunFlags& flags_;
   const Globals& globals_;
@@ -333,10 +333,12 @@ void add_run_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<RunFlags>(
       root, invocation, "run", "Carry out a recipe: convert, eval, uptrain, eval, report",
       run_pipeline);
-  command->add_option("recipe_file", flags->recipe, "Recipe (TOML); paths in it are relative to here")
+  command
+      ->add_option("recipe_file", flags->recipe, "Recipe (TOML); paths in it are relative to here")
       ->required();
   command->add_option("--out", flags->out, "Folder of the run; left out: runs/NAME of the recipe");
-  command->add_option("--prompts", flags->prompts, "Texts that every model continues in the report");
+  command->add_option("--prompts", flags->prompts,
+                      "Texts that every model continues in the report");
   command->add_option("--sample-tokens", flags->sample_tokens, "Length of the continuations")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{4096}));

@@ -42,7 +42,8 @@ CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   int64_t documents = 0;
   for (const std::string& path : flags.files) {
     documents += read_documents(
-        path, {.field = flags.field, .separator = flags.separator}, [&](std::string_view text) {
+        path, {.field = flags.field, .separator = parse_separator(flags.separator)},
+        [&](std::string_view text) {
           writer.add(tokenizer.encode(text, add_bos, add_eos));
           bytes += static_cast<int64_t>(text.size());
           progress.text(fmt::format("{} read, {} tokens", human_bytes(bytes),
@@ -78,7 +79,7 @@ void add_tokenize_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--field", flags->field, "Key of a .jsonl line that holds the document")
       ->capture_default_str();
   command->add_option("--document-separator", flags->separator,
-                      "What stands between the documents of a .txt file");
+                      "What stands between the documents of a .txt file; \\n is a line feed");
   auto* add = command->add_flag("--add-bos", flags->add_bos, "Begin every document with BOS");
   command->add_flag("--no-add-bos", flags->no_add_bos, "Begin no document with BOS")->excludes(add);
   command->add_flag("--append-eos", flags->append_eos, "End every document with EOS");

@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "progress.h"
+#include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/quantity.h"
@@ -66,7 +67,7 @@ UptrainOptions to_options(const UptrainFlags& flags, const Globals& globals) {
   o.valid = flags.valid;
   o.token_format = parse_token_format(flags.token_format);
   o.field = flags.field;
-  o.document_separator = flags.separator;
+  o.document_separator = parse_separator(flags.separator);
   o.budget = to_budget(flags);
   if (!flags.seq_len.empty()) o.seq_len = parse_context(flags.seq_len, "--seq-len");
   o.batch_size = flags.batch_size;
@@ -187,7 +188,7 @@ void add_data_flags(CLI::App& command, UptrainFlags& flags) {
   command.add_option("--field", flags.field, "Key of a .jsonl line that holds the document")
       ->capture_default_str();
   command.add_option("--document-separator", flags.separator,
-                     "What stands between the documents of a .txt file");
+                     "What stands between the documents of a .txt file; \\n is a line feed");
   command.add_option("--steps", flags.steps, "Budget in optimizer steps");
   command.add_option("--tokens", flags.tokens, "Budget in tokens, such as 5M");
   command.add_option("--fraction", flags.fraction, "Budget as a share of --pretraining-tokens")

@@ -88,6 +88,7 @@ class Executor {
     ShardWriter out(folder_.staging_path(shard.name), shard.prefix, shard.bytes, pool_, hashing_);
     TensorWriter writer(source_, pool_, plan_, options_);
     Json tensors = Json::array();
+    done_ += static_cast<int64_t>(shard.prefix.size());
     for (const TensorPlan& tensor : shard.tensors) {
       throw_if_stopped(any_committed_ || folder_.resumed());
       writer.write(tensor, out);

@@ -73,10 +73,16 @@ std::string markdown_character(const std::string& character) {
   return active ? "\\" + character : character;
 }
 
-/// What would begin a list or a heading, if the text begins a line: "- ", "+ ", "===", "1. ".
-bool begins_block(std::string_view text) {
-  if (text.empty()) return false;
-  return text[0] == '-' || text[0] == '+' || text[0] == '=' || (text[0] >= '0' && text[0] <= '9');
+/// Where a backslash keeps the text from beginning a list, a rule or a heading ("- ", "+ ", "---",
+/// "===", "1. "), if it should begin a line; npos if it would not.
+size_t block_mark(std::string_view text) {
+  const size_t mark = text.find_first_not_of("0123456789");
+  if (mark == std::string_view::npos) return mark;
+  const char c = text[mark];
+  const char next = mark + 1 < text.size() ? text[mark + 1] : ' ';
+  const bool bullet = mark == 0 && (c == '-' || c == '+' || c == '=') && (next == ' ' || next == c);
+  const bool number = mark > 0 && (c == '.' || c == ')') && next == ' ';
+  return bullet || number ? mark : std::string_view::npos;
 }
 
 void replace_all(std::string& text, std::string_view what, std::string_view with) {
@@ -115,9 +121,7 @@ std::string escape_markdown(std::string_view text) {
   // Character references: a backslash does not stop GitHub from linking a bare address.
   replace_all(out, "://", "&#58;//");
   replace_all(out, "www.", "www&#46;");
-  const size_t mark = begins_block(out) ? out.find_first_not_of("0123456789") : std::string::npos;
-  const bool ends_number = mark != 0 && mark != std::string::npos;
-  if (mark == 0 || (ends_number && (out[mark] == '.' || out[mark] == ')'))) out.insert(mark, "\\");
+  if (const size_t mark = block_mark(out); mark != std::string::npos) out.insert(mark, "\\");
   return out;
 }
 

@@ -148,7 +148,7 @@ ReportDocument compose_report(const ReportData& data) {
   add_provenance(data, document.sections);
   document.footer = fmt::format(
       "Made by regroup {} from {} file{}. Every number is one that a "
-      "result file holds; the page has no scripts and loads nothing.",
+      "result file holds.",
       kVersion, data.sources.size(), data.sources.size() == 1 ? "" : "s");
   return document;
 }

@@ -38,15 +38,15 @@ std::vector<const ReportPlanOption*> compared_options(const ReportData& data,
 
 std::string comparison(const ReportPlan& plan, const ReportPlanOption& small,
                        const ReportPlanOption& now) {
-  std::string text = fmt::format("With {} instead of {} the cache takes {} instead of {}",
-                                 heads_text(small.n_kv_heads), now.n_kv_heads,
-                                 human_bytes(small.kv_bytes), human_bytes(now.kv_bytes));
+  std::string text =
+      fmt::format("{} instead of {} need {} of cache instead of {}", heads_text(small.n_kv_heads),
+                  now.n_kv_heads, human_bytes(small.kv_bytes), human_bytes(now.kv_bytes));
   if (small.max_batch && now.max_batch && plan.gpu_memory_bytes) {
     text += fmt::format(", and {} holds {} sequences of this length instead of {}",
                         human_bytes(*plan.gpu_memory_bytes), grouped_digits(*small.max_batch),
                         grouped_digits(*now.max_batch));
   }
-  return text + ".";
+  return text;
 }
 
 std::string situation(const ReportPlan& plan) {
@@ -94,7 +94,7 @@ Table plan_table(const ReportPlan& plan) {
 
 BarChart plan_chart(const ReportPlan& plan) {
   BarChart chart{.title = "Memory by number of KV heads",
-                 .legend = {{"weights", 1}, {"KV cache", 2}},
+                 .legend = {{"weights", 5}, {"KV cache", 1}},
                  .bars = {},
                  .limit = 0,
                  .limit_label = {}};
@@ -102,8 +102,8 @@ BarChart plan_chart(const ReportPlan& plan) {
   for (const ReportPlanOption& option : plan.options) {
     chart.bars.push_back({heads_text(option.n_kv_heads),
                           human_bytes(option.total_bytes),
-                          {{static_cast<double>(option.weight_bytes), 1},
-                           {static_cast<double>(option.kv_bytes), 2}}});
+                          {{static_cast<double>(option.weight_bytes), 5},
+                           {static_cast<double>(option.kv_bytes), 1}}});
     longest = std::max(longest, static_cast<double>(option.total_bytes));
   }
   // A limit far beyond the bars would squeeze them to nothing; the table says that all fit.
@@ -120,11 +120,15 @@ void add_plan_blocks(const ReportData& data, const ReportPlan& plan, Section& se
   std::string text;
   for (const ReportPlanOption* option : compared_options(data, plan)) {
     if (now == nullptr) break;
-    text += (text.empty() ? "" : " ") + comparison(plan, *option, *now);
+    text += (text.empty() ? "" : "; ") + comparison(plan, *option, *now);
   }
-  if (!text.empty()) section.blocks.push_back(Paragraph{situation(plan) + ": " + text});
+  if (!text.empty()) section.blocks.push_back(Paragraph{situation(plan) + ": " + text + "."});
   if (!plan.options.empty()) {
-    section.blocks.push_back(Figure{plan_chart(plan), situation(plan) + ".", {}});
+    section.blocks.push_back(
+        Figure{.chart = plan_chart(plan),
+               .caption = "Weights and KV cache together, at this context and batch.",
+               .numbers = {},
+               .repeats_table = true});
     section.blocks.push_back(plan_table(plan));
   }
   if (!plan.why.empty()) section.blocks.push_back(Paragraph{"The plan: " + plan.why + "."});
@@ -147,7 +151,7 @@ void add_cache_bars(const ReportData& data, Section& section) {
     seen.push_back(model.n_kv_heads);
     chart.bars.push_back({heads_text(model.n_kv_heads),
                           human_bytes(model.kv_bytes_per_token),
-                          {{static_cast<double>(model.kv_bytes_per_token), 2}}});
+                          {{static_cast<double>(model.kv_bytes_per_token), 1}}});
   }
   if (chart.bars.size() < 2) return;
   section.blocks.push_back(Figure{std::move(chart),

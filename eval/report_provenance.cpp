@@ -17,6 +17,11 @@ std::string quoted(const std::string& argument) {
   return text + "'";
 }
 
+std::string duration(const std::optional<double>& seconds) {
+  if (!seconds) return kNothing;
+  return *seconds < 10 ? fmt::format("{:.1f} s", *seconds) : human_seconds(*seconds);
+}
+
 std::string command_line(const std::vector<std::string>& arguments) {
   std::string line = arguments.empty() || arguments[0] != "regroup" ? "regroup" : "";
   for (const std::string& argument : arguments) {
@@ -87,10 +92,8 @@ void add_run_blocks(const ReportRun& run, Section& section) {
                .columns = {{"Stage"}, {"Input", ColumnKind::kCode}, {"Digest", ColumnKind::kCode}},
                .rows = {}};
   for (const ReportStage& stage : run.stages) {
-    stages.rows.push_back({{stage.name},
-                           {stage.state},
-                           {stage.seconds ? human_seconds(*stage.seconds) : kNothing},
-                           {command_line(stage.arguments)}});
+    stages.rows.push_back(
+        {{stage.name}, {stage.state}, {duration(stage.seconds)}, {command_line(stage.arguments)}});
     for (const auto& [name, digest] : stage.inputs) {
       inputs.rows.push_back({{stage.name}, {name}, {digest}});
     }

@@ -154,7 +154,8 @@ void add_pareto(const ReportData& data, const EvaluatedOn& on, Section& section)
   section.blocks.push_back(
       Figure{.chart = std::move(chart),
              .caption = "Quality against memory: lower is better, further left is smaller.",
-             .numbers = {}});
+             .numbers = {},
+             .repeats_table = true});
 }
 
 ChartSeries curve_series(const std::vector<CurvePoint>& points, bool by_tokens) {

@@ -44,21 +44,21 @@ th,td{padding:8px 14px;text-align:left;vertical-align:top;border-top:1px solid v
 thead th{background:var(--head);font-size:.82rem;font-weight:600;color:var(--muted);
  vertical-align:bottom}
 .n{text-align:right;font-variant-numeric:tabular-nums}
-td.n{white-space:nowrap}
 td .note{display:block;overflow-wrap:anywhere;white-space:normal}
+td.n,td.n .note{white-space:nowrap}
 td{overflow-wrap:anywhere}
 td.k{font:.8rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;
  min-width:9em}
 .role{display:inline-flex;align-items:center;gap:.5em;white-space:nowrap;font-weight:600}
 .role::before{content:"";width:10px;height:10px;background:var(--c);flex:none}
-.c1{--c:var(--c1)}.c2{--c:var(--c2)}.c3{--c:var(--c3)}.c4{--c:var(--c4)}
+.c1{--c:var(--c1)}.c2{--c:var(--c2)}.c3{--c:var(--c3)}.c4{--c:var(--c4)}.c5{--c:#8b95a1}
 .role.c2::before{clip-path:polygon(50% 0,100% 100%,0 100%)}
 .role.c3::before{border-radius:50%}
 .role.c4::before{clip-path:polygon(50% 0,100% 50%,50% 100%,0 50%)}
 figure{padding:16px}
 figcaption{color:var(--muted);font-size:.9rem;margin-top:8px;overflow-wrap:anywhere}
 svg{display:block;width:100%;height:auto}
-.narrow{display:none;max-width:560px}
+.narrow{display:none;max-width:480px}
 svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;fill:var(--muted);
  font-variant-numeric:tabular-nums}
 svg .name,svg .key{fill:var(--text)}
@@ -86,8 +86,9 @@ pre{margin:0;padding:12px 16px;border-top:1px solid var(--line);overflow-x:auto;
  white-space:pre-wrap;overflow-wrap:anywhere;
  font:.82rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}
 footer{padding-top:24px;padding-bottom:40px;color:var(--muted);font-size:.86rem}
-@media screen and (max-width:860px){.wide{display:none}.narrow{display:block}}
-@media screen and (max-width:760px){
+@media screen and (max-width:1100px){th,td{padding:8px 9px}}
+@media screen and (max-width:860px){
+ .wide{display:none}.narrow{display:block}
  table,caption,tbody,tr,td{display:block}
  thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
  tr{border-top:1px solid var(--line);padding:8px 0}
@@ -97,7 +98,8 @@ footer{padding-top:24px;padding-bottom:40px;color:var(--muted);font-size:.86rem}
   font:.88rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif}
  td.k{display:block;text-align:left}
  td.k::before{display:block;max-width:none}
- td.n{white-space:normal}
+ td.n,td.n .note{white-space:normal}
+ td.n .note{display:inline}
  figure{padding:12px}}
 @media print{
  body{background:#fff;font-size:10.5pt}

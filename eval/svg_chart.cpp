@@ -90,8 +90,9 @@ Frame make_frame(const LineChart& chart, const ChartSize& size, double top) {
     return scale.log ? log_ticks(scale.low, scale.high, most)
                      : linear_ticks(scale.low, scale.high, most);
   };
-  frame.x_ticks =
-      chart.x_ticks.empty() ? ticks(frame.x, static_cast<int>(size.width / 75)) : chart.x_ticks;
+  frame.x_ticks = chart.x_ticks.empty()
+                      ? ticks(frame.x, std::min(10, static_cast<int>(size.width / 60)))
+                      : chart.x_ticks;
   frame.y_ticks = ticks(frame.y, static_cast<int>(size.height / 44));
   double widest = 0;
   for (const double tick : frame.y_ticks) {

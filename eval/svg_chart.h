@@ -18,7 +18,7 @@ struct ChartPoint {
 };
 struct ChartSeries {
   std::string name;
-  int colour = 1;  ///< 1 to 4
+  int colour = 1;  ///< 1 to 4; 5 is grey
   Marker marker = Marker::kNone;
   bool line = true;
   bool thin = false;  ///< a noisy series that stays in the background

@@ -104,6 +104,13 @@ TEST(Documents, AMissingFileIsSaid) {
                [] { read_documents("/nonexistent/a.txt", {}, [](std::string_view) {}); });
 }
 
+TEST(Separator, MayBeTypedWithEscapes) {
+  EXPECT_EQ(parse_separator("<|end|>"), "<|end|>");
+  EXPECT_EQ(parse_separator(R"(\n\t\\n)"), "\n\t\\n");  // the third backslash is escaped itself
+  EXPECT_EQ(parse_separator(R"(\x\)"), R"(\x\)");       // anything else stays
+  EXPECT_EQ(parse_separator(""), "");
+}
+
 TEST(Words, ArePiecesBetweenWhiteSpace) {
   EXPECT_EQ(count_words(""), 0);
   EXPECT_EQ(count_words("  \n"), 0);

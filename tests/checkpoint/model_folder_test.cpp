@@ -1,16 +1,11 @@
 // Folders that are wrong in one way (reliability.md, section 5.2) and folders that only look wrong.
 #include "regroup/checkpoint/model_folder.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 
 #include "regroup/checkpoint/strict_json.h"
@@ -241,20 +236,6 @@ TEST_P(FolderCases, AreRefusedWithTheirCode) {
 
 INSTANTIATE_TEST_SUITE_P(All, FolderCases, ::testing::ValuesIn(folder_cases()),
                          [](const auto& test) { return test.param.id; });
-
-TEST(ModelFolder, ASocketIsNoShard) {
-  const Model model;
-  fs::remove(model / kShard2);
-  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  const std::string path = model / kShard2;
-  if (path.size() >= sizeof(address.sun_path))
-    GTEST_SKIP() << "the temporary folder's path is too long";
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
-  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  expect_error("IO_READ_ERROR", [&] { model.open(); });  // the kernel refuses before fstat can
-  ::close(fd);
-}
 
 TEST(ModelFolder, EveryMissingShardIsListed) {
   const Model model;

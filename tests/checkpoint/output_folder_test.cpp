@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -228,7 +230,7 @@ TEST_F(Output, ADamagedProgressNoteCostsWorkOnly) {
     remove_tree(out_);
     return same;
   };
-  for (size_t i = 0; i < progress.size(); i += 3) {
+  for (size_t i = 0; i < progress.size(); i += 7) {
     ASSERT_TRUE(resume_with(progress.substr(0, i))) << i;
     std::string flipped = progress;
     flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 7)));

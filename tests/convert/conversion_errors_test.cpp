@@ -42,10 +42,9 @@ TEST(ConversionErrors, NonfiniteWeights) {
       const ErrorInfo error = expect_error("VAL_NONFINITE", [&] {
         convert(temporary / "in", temporary / "out", 2, {.method = parse_method(method)});
       });
-      EXPECT_EQ(error.message,
-                temporary / "in: tensor \"" + c.tensor +
-                    "\": weights must be finite, found NaN or infinity at element " +
-                    std::to_string(c.element));
+      EXPECT_EQ(error.message, temporary / "in: tensor \"" + c.tensor +
+                                   "\": weights must be finite, found NaN or infinity at element " +
+                                   std::to_string(c.element));
       EXPECT_EQ(error.hint,
                 "the checkpoint is damaged; --allow-nonfinite converts it all the same");
       EXPECT_FALSE(path_exists(temporary / "out"));
@@ -123,7 +122,8 @@ TEST(ConversionErrors, WhereOutMayBe) {
             std::filesystem::directory_iterator());
 }
 
-// The parent changes while it is read: at the first report of progress the first tensor is done.
+// The parent changes while it is read: once at the first report of progress, when the first tensor is
+// done and no shard may be kept, and once when every shard is.
 TEST(ConversionErrors, SourceChanged) {
   const std::pair<const char*, std::function<void(const std::string&)>> changes[] = {
       {"longer", [](const std::string& path) { write_file(path, read_file(path) + "x"); }},
@@ -136,26 +136,28 @@ TEST(ConversionErrors, SourceChanged) {
          std::filesystem::last_write_time(
              path, std::filesystem::last_write_time(path) + std::chrono::seconds(3));
        }},
-      {"replaced",
-       [](const std::string& path) {
-         write_file(path + ".new", read_file(path));
-         std::filesystem::rename(path + ".new", path);
-       }},
   };
   for (const auto& [why, change] : changes) {
     SCOPED_TRACE(why);
-    const TemporaryFolder temporary;
-    write_tiny_model(temporary / "in", {.n_shards = 2});
-    const std::string shard = temporary / "in/model-00002-of-00002.safetensors";
-    bool done = false;
-    const ErrorInfo error = expect_error("SRC_CHANGED", [&] {
-      convert(temporary / "in", temporary / "out", 2, {}, [&](int64_t, int64_t) {
-        if (!done) change(shard);
-        done = true;
+    for (const bool late : {false, true}) {
+      const TemporaryFolder temporary;
+      write_tiny_model(temporary / "in", {.n_shards = 2});
+      const std::string shard = temporary / "in/model-00002-of-00002.safetensors";
+      bool changed = false;
+      const ErrorInfo error = expect_error("SRC_CHANGED", [&] {
+        convert(temporary / "in", temporary / "out", 2, {}, [&](int64_t done, int64_t total) {
+          const bool kept = path_exists(temporary / "out.partial/model-00002-of-00002.safetensors");
+          if (changed || (late && !kept)) return;
+          change(shard);
+          changed = true;
+          EXPECT_EQ(done == total, late);
+        });
       });
-    });
-    EXPECT_EQ(error.path, shard);
-    EXPECT_FALSE(path_exists(temporary / "out"));
+      EXPECT_TRUE(changed);
+      EXPECT_EQ(error.path, shard);
+      EXPECT_FALSE(path_exists(temporary / "out"));
+      EXPECT_EQ(path_exists(temporary / "out.partial/model-00001-of-00002.safetensors"), late);
+    }
   }
 }
 

@@ -59,9 +59,9 @@ TEST(ConversionIdentity, AsManyHeadsGiveTheParentsBytes) {
       SCOPED_TRACE(std::string(variant.why) + " by " + method);
       const TemporaryFolder temporary;
       write_tiny_model(temporary / "in", variant.spec);
-      const ConvertResult result = convert(temporary / "in", temporary / "out",
-                                           variant.spec.n_kv_heads,
-                                           {.method = parse_method(method)});
+      const ConvertResult result =
+          convert(temporary / "in", temporary / "out", variant.spec.n_kv_heads,
+                  {.method = parse_method(method)});
       EXPECT_TRUE(model_bytes(temporary / "in") == model_bytes(temporary / "out"));
       EXPECT_EQ(verify_folder(temporary / "out", temporary / "in").changed,
                 std::vector<std::string>{});
@@ -160,11 +160,11 @@ TEST(ConversionDtype, RefusesWhatDoesNotFit) {
   const TemporaryFolder temporary;
   write_model_with(temporary / "in", {.n_layers = 1},
                    {{"model.norm.weight", std::vector<double>(32, 70000)}});
-  const ErrorInfo error = expect_error("VAL_OVERFLOW", [&] {
-    convert(temporary / "in", temporary / "out", 2, {.dtype = "f16"});
-  });
-  EXPECT_EQ(error.message, temporary / "in: tensor \"model.norm.weight\": 32 values are too large "
-                                       "for F16");
+  const ErrorInfo error = expect_error(
+      "VAL_OVERFLOW", [&] { convert(temporary / "in", temporary / "out", 2, {.dtype = "f16"}); });
+  EXPECT_EQ(error.message, temporary /
+                               "in: tensor \"model.norm.weight\": 32 values are too large "
+                               "for F16");
   EXPECT_EQ(error.hint, "choose --dtype bf16 or f32");
   EXPECT_FALSE(path_exists(temporary / "out"));
 }

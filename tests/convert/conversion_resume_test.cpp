@@ -67,8 +67,8 @@ TEST_F(ConversionResume, KilledAtRandomMoments) {
     const std::string out = temporary / fmt::format("out{}", folder);
     while (!path_exists(out)) {
       const pid_t child = fork_child([&] { convert(model(), out, 2); });
-      const auto wait_us = static_cast<int64_t>(random.uniform() * 1.1 *
-                                                static_cast<double>(whole_us_));
+      const auto wait_us =
+          static_cast<int64_t>(random.uniform() * 1.1 * static_cast<double>(whole_us_));
       std::this_thread::sleep_for(std::chrono::microseconds(wait_us));
       ::kill(child, SIGKILL);
       const Ended ended = wait_for(child);

@@ -45,8 +45,7 @@ TEST(ConversionShards, KeepsTheParentsNames) {
 TEST(ConversionShards, AnOddSingleNameKeepsItsIndex) {
   const TemporaryFolder temporary;
   write_tiny_model(temporary / "in", {});
-  std::filesystem::rename(temporary / "in/model.safetensors",
-                          temporary / "in/weights.safetensors");
+  std::filesystem::rename(temporary / "in/model.safetensors", temporary / "in/weights.safetensors");
   Json map = Json::object();
   for (const TensorData& tensor : tiny_tensors({})) map[tensor.spec.name] = "weights.safetensors";
   temporary.write("in/model.safetensors.index.json", Json{{"weight_map", map}}.dump());

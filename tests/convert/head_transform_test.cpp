@@ -62,11 +62,17 @@ TEST(HeadTransform, RefusesWhatDoesNotFit) {
     const char* message;
   };
   const Case cases[] = {
-      {[](auto& t) { t.permutation = {0, 1, 2}; },
+      {[](auto& t) {
+         t.permutation = {0, 1, 2};
+       },
        "a permutation of 4 heads must name each once"},
-      {[](auto& t) { t.permutation = {0, 1, 1, 3}; },
+      {[](auto& t) {
+         t.permutation = {0, 1, 1, 3};
+       },
        "a permutation of 4 heads must name each once"},
-      {[](auto& t) { t.permutation = {1, 2, 3, 4}; },
+      {[](auto& t) {
+         t.permutation = {1, 2, 3, 4};
+       },
        "a permutation of 4 heads must name each once"},
       {[](auto& t) { t.logit_gain.resize(4); }, "gains must be given for 8 query heads"},
       {[](auto& t) { t.output_gain.clear(); }, "gains must be given for 8 query heads"},
@@ -74,7 +80,9 @@ TEST(HeadTransform, RefusesWhatDoesNotFit) {
       {[](auto& t) { t.encode_key.resize(8); }, "matrices must be given for 4 heads"},
       {[](auto& t) { t.encode_value.resize(3); }, "matrices must be given for 4 heads"},
       {[](auto& t) { t.decode_key.clear(); }, "matrices must be given for 4 heads"},
-      {[](auto& t) { t.decode_value[2].dense = {1, 2, 3}; },
+      {[](auto& t) {
+         t.decode_value[2].dense = {1, 2, 3};
+       },
        "a dense head matrix must have 4 entries, found 3"},
   };
   for (const Case& c : cases) {

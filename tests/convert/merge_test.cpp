@@ -117,8 +117,7 @@ TEST(Merge, MeanOfEqualHeadsIsThatHead) {
 
 TEST(Merge, FirstKeepsTheGroupsFirstHead) {
   const TemporaryFolder temporary;
-  const TinyModelSpec spec{
-      .n_layers = 1, .n_heads = 6, .n_kv_heads = 6, .attention_bias = true};
+  const TinyModelSpec spec{.n_layers = 1, .n_heads = 6, .n_kv_heads = 6, .attention_bias = true};
   write_tiny_model(temporary / "in", spec);
   convert(temporary / "in", temporary / "out", 2, {.method = Method::kFirst});
   for (const char* name : {"k_proj.weight", "v_proj.weight", "k_proj.bias", "v_proj.bias"}) {

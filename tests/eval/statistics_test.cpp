@@ -44,8 +44,7 @@ TEST(RatioEstimate, AnExactRatioHasNoError) {
 // Converted 4, 5 over baseline 1, 1: a gap of 3 + 4 = 7, of which 4 - 2 + 5 - 2 = 5 closed.
 // Leaving one window out: 3/4 and 2/3; sqrt(((3/4 - 5/7)^2 + (2/3 - 5/7)^2) / 2) = 0.0421.
 TEST(RecoveryEstimate, ByHand) {
-  const Estimate estimate =
-      recovery_estimate(score_of({1, 1}), score_of({4, 5}), score_of({2, 2}));
+  const Estimate estimate = recovery_estimate(score_of({1, 1}), score_of({4, 5}), score_of({2, 2}));
   EXPECT_DOUBLE_EQ(estimate.value, 5.0 / 7);
   const double a = 3.0 / 4 - 5.0 / 7;
   const double b = 2.0 / 3 - 5.0 / 7;

@@ -19,7 +19,9 @@ struct Case {
 };
 
 Json scaling(Json dict) { return {{"rope_scaling", std::move(dict)}}; }
-Json parameters(Json dict) { return {{"rope_theta", nullptr}, {"rope_parameters", std::move(dict)}}; }
+Json parameters(Json dict) {
+  return {{"rope_theta", nullptr}, {"rope_parameters", std::move(dict)}};
+}
 
 std::vector<Case> cases() {
   const Json llama3 = {{"rope_type", "llama3"},
@@ -29,13 +31,10 @@ std::vector<Case> cases() {
                        {"original_max_position_embeddings", 32}};
   const Json yarn = {
       {"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32}};
-  const Json yarn_given = {{"rope_type", "yarn"},
-                           {"factor", 4.0},
-                           {"original_max_position_embeddings", 32},
-                           {"beta_fast", 16.0},
-                           {"beta_slow", 2.0},
-                           {"truncate", false},
-                           {"attention_factor", 1.25}};
+  const Json yarn_given = {
+      {"rope_type", "yarn"},     {"factor", 4.0},    {"original_max_position_embeddings", 32},
+      {"beta_fast", 16.0},       {"beta_slow", 2.0}, {"truncate", false},
+      {"attention_factor", 1.25}};
   return {
       {"H 6, G 3, d 10", {.n_heads = 6, .n_kv_heads = 3, .head_dim = 10, .hidden_size = 36}},
       {"H 8, G 1, d 16", {.n_heads = 8, .n_kv_heads = 1, .head_dim = 16, .hidden_size = 40}},
@@ -51,11 +50,11 @@ std::vector<Case> cases() {
       {"theta", {.extra_config = {{"rope_theta", 1e6}}}, 60},
       {"linear", {.extra_config = scaling({{"type", "linear"}, {"factor", 4.0}})}, 60},
       {"dynamic, short",
-       {.max_positions = 64,
-        .extra_config = scaling({{"type", "dynamic"}, {"factor", 2.0}})}, 60},
+       {.max_positions = 64, .extra_config = scaling({{"type", "dynamic"}, {"factor", 2.0}})},
+       60},
       {"dynamic, long",
-       {.max_positions = 32,
-        .extra_config = scaling({{"type", "dynamic"}, {"factor", 2.0}})}, 60},
+       {.max_positions = 32, .extra_config = scaling({{"type", "dynamic"}, {"factor", 2.0}})},
+       60},
       {"llama3", {.extra_config = scaling(llama3)}, 60},
       {"yarn", {.extra_config = scaling(yarn)}, 60},
       {"yarn, everything given", {.extra_config = scaling(yarn_given)}, 60},
@@ -108,8 +107,7 @@ TEST(DecoderLogits, EqualThoseOfTransformers) {
     for (const Precision& precision : kPrecisions) {
       double worst = 0;
       for (size_t i = 0; i < all.size(); ++i) {
-        const Decoder decoder =
-            load_folder(temporary / std::to_string(i), precision.dtype, device);
+        const Decoder decoder = load_folder(temporary / std::to_string(i), precision.dtype, device);
         const double error = relative_error(all_logits(decoder, ids_of(all[i])),
                                             read_logits(file, answer++, all[i]));
         EXPECT_LE(error, precision.tolerance)

@@ -31,8 +31,7 @@ inline std::vector<at::Device> devices() {
 
 /// Normal numbers that follow from the seed alone.
 inline at::Tensor random_tensor(const std::vector<int64_t>& shape, uint64_t seed,
-                                at::ScalarType dtype = at::kFloat,
-                                at::Device device = at::kCPU) {
+                                at::ScalarType dtype = at::kFloat, at::Device device = at::kCPU) {
   const at::Tensor values = at::empty(shape, at::kDouble);
   Random random(seed);
   double* p = values.data_ptr<double>();

@@ -60,8 +60,8 @@ TEST(LoadWeights, EveryDtypeToEveryDtype) {
       EXPECT_EQ(decoder.dtype(), to_scalar_type(wanted));
       std::vector<TensorData> expected = tiny_tensors(spec);
       for (TensorData& tensor : expected) {
-        std::vector<double> values(static_cast<size_t>(tensor_bytes(Dtype::kF64,
-                                                                    tensor.spec.shape)) / 8);
+        std::vector<double> values(
+            static_cast<size_t>(tensor_bytes(Dtype::kF64, tensor.spec.shape)) / 8);
         widen(stored, std::as_bytes(std::span(tensor.bytes)), values);
         tensor.spec.dtype = wanted;
         tensor.bytes = encode_values(wanted, values);
@@ -84,8 +84,8 @@ TEST(LoadWeights, ShardsAndTheirIndex) {
   const ModelFolder saved = ModelFolder::open(temporary / "saved");
   EXPECT_GT(saved.shards().size(), 3u);
   EXPECT_TRUE(saved.has_index());
-  const auto index = nlohmann::ordered_json::parse(
-      read_file(temporary / "saved/model.safetensors.index.json"));
+  const auto index =
+      nlohmann::ordered_json::parse(read_file(temporary / "saved/model.safetensors.index.json"));
   EXPECT_EQ(index.at("metadata").at("total_size"), saved.weight_bytes());
   for (const auto& shard : saved.shards()) {
     int64_t bytes = 0;
@@ -108,11 +108,11 @@ TEST(LoadWeights, NonfiniteWeights) {
     tensor.bytes = encode_values(Dtype::kF32, values);
   }
   write_tensors(temporary / "model", tensors, 1);
-  const ErrorInfo error =
-      expect_error("VAL_NONFINITE", [&] { load_folder(temporary / "model"); });
-  EXPECT_EQ(error.message, temporary / "model: tensor \"model.layers.1.mlp.up_proj.weight\": "
-                                       "weights must be finite, found 2 NaN or infinite values, "
-                                       "the first at element 77");
+  const ErrorInfo error = expect_error("VAL_NONFINITE", [&] { load_folder(temporary / "model"); });
+  EXPECT_EQ(error.message, temporary /
+                               "model: tensor \"model.layers.1.mlp.up_proj.weight\": "
+                               "weights must be finite, found 2 NaN or infinite values, "
+                               "the first at element 77");
   EXPECT_EQ(error.hint, "the checkpoint is damaged; fetch or make it again");
 }
 
@@ -150,8 +150,8 @@ TEST(InitializeWeights, Deviations) {
       } else if (name.ends_with(".bias")) {
         EXPECT_TRUE(weight.view.eq(0).all().item<bool>()) << name;
       } else {
-        const bool residual = name.find("o_proj") != std::string::npos ||
-                              name.find("down_proj") != std::string::npos;
+        const bool residual =
+            name.find("o_proj") != std::string::npos || name.find("down_proj") != std::string::npos;
         EXPECT_NEAR(found.deviation, residual ? 0.005 : 0.02, residual ? 1e-4 : 4e-4) << name;
         EXPECT_NEAR(found.mean, 0, 6e-4) << name;
       }

@@ -93,13 +93,12 @@ TEST(Sampling, LimitsOfGreedy) {
   const Decoder decoder = random_decoder({});
   const Ids greedy = generate(decoder, {1, 5}, {.max_new_tokens = 20});
   const SamplingOptions cold{.max_new_tokens = 20, .temperature = 1e-4, .seed = 9};
-  const SamplingOptions narrow{
-      .max_new_tokens = 20, .temperature = 1.0, .top_p = 1e-9, .seed = 9};
+  const SamplingOptions narrow{.max_new_tokens = 20, .temperature = 1.0, .top_p = 1e-9, .seed = 9};
   EXPECT_EQ(generate(decoder, {1, 5}, cold), greedy);
   EXPECT_EQ(generate(decoder, {1, 5}, narrow), greedy);
 }
 
-// Shares of 10,000 draws have a standard deviation of at most 0.005; 0.025 is five of them.
+// Shares of 5,000 draws have a standard deviation of at most 0.0071; 0.035 is five of them.
 TEST(Sampling, Distribution) {
   const Decoder decoder = fixed_decoder({0.5, 0.3, 0.15, 0.05});
   struct Case {
@@ -118,9 +117,9 @@ TEST(Sampling, Distribution) {
       {"both", {.temperature = 0.5, .top_p = 0.9}, {0.7353, 0.2647, 0, 0}},
   };
   for (const Case& c : cases) {
-    const auto found = frequencies(decoder, c.options, 10'000);
+    const auto found = frequencies(decoder, c.options, 5'000);
     for (size_t id = 0; id < 4; ++id) {
-      EXPECT_NEAR(found[id], c.expected[id], c.expected[id] == 0 ? 0 : 0.025)
+      EXPECT_NEAR(found[id], c.expected[id], c.expected[id] == 0 ? 0 : 0.035)
           << c.why << ", id " << id;
     }
   }
@@ -133,10 +132,11 @@ TEST(Sampling, Ends) {
   EXPECT_EQ(generate(endless, {0}, {.max_new_tokens = 3}), (Ids{2, 2, 2}));
   EXPECT_EQ(generate(endless, {0}, {.max_new_tokens = 0}), Ids{});
   int seen = 0;
-  EXPECT_EQ(generate(endless, {0}, {.max_new_tokens = 9}, [&](int32_t id) {
-              EXPECT_EQ(id, 2);
-              return ++seen < 4;
-            }),
+  EXPECT_EQ(generate(endless, {0}, {.max_new_tokens = 9},
+                     [&](int32_t id) {
+                       EXPECT_EQ(id, 2);
+                       return ++seen < 4;
+                     }),
             (Ids{2, 2, 2, 2}));
   const ErrorInfo error =
       expect_error<ConfigError>("PROMPT_EMPTY", [&] { generate(endless, {}, {}); });
@@ -149,13 +149,13 @@ TEST(Sampling, TransformersGivesTheSameTokens) {
   if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is absent";
   const TemporaryFolder temporary;
   const Ids prompt = {1, 403, 407, 261, 378};  // "Once upon a time"-like; any ids will do
-  const auto expected = ask_oracle(
-      "greedy.py", temporary,
-      {{"folder", std::filesystem::absolute(model)}, {"prompt", prompt}, {"n", 200}});
+  const auto expected =
+      ask_oracle("greedy.py", temporary,
+                 {{"folder", std::filesystem::absolute(model)}, {"prompt", prompt}, {"n", 200}});
   ASSERT_FALSE(expected.is_null());
   for (const at::Device device : devices()) {
-    const Ids made = generate(load_folder(model, at::kFloat, device), prompt,
-                              {.max_new_tokens = 200});
+    const Ids made =
+        generate(load_folder(model, at::kFloat, device), prompt, {.max_new_tokens = 200});
     EXPECT_EQ(made, expected.get<Ids>());
     EXPECT_EQ(made.size(), 200u);
   }

@@ -24,7 +24,7 @@ inline std::optional<std::string> oracle_python() {
 inline nlohmann::ordered_json ask_oracle(const std::string& script, const TemporaryFolder& folder,
                                          const nlohmann::ordered_json& request) {
   folder.write("request.json", request.dump());
-  const std::string command = "HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 " + oracle_python().value() +
+  const std::string command = "HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 " + oracle_python().value() +
                               " tests/oracles/" + script + " " + folder.path() + " 1>&2";
   if (std::system(command.c_str()) != 0) return nullptr;
   return nlohmann::ordered_json::parse(read_file(folder / "answer.json"));
@@ -33,9 +33,9 @@ inline nlohmann::ordered_json ask_oracle(const std::string& script, const Tempor
 }  // namespace regroup::testing
 
 /// Skips a test where there is no Python to ask.
-#define REGROUP_REQUIRE_ORACLE()                                                             \
-  if (!regroup::testing::oracle_python()) {                                                  \
+#define REGROUP_REQUIRE_ORACLE()                                                               \
+  if (!regroup::testing::oracle_python()) {                                                    \
     GTEST_SKIP() << "no Python with transformers: set REGROUP_ORACLE_PYTHON or install it in " \
-                    ".deps/oracles";                                                         \
-  }                                                                                          \
+                    ".deps/oracles";                                                           \
+  }                                                                                            \
   static_assert(true, "a semicolon follows")

@@ -20,6 +20,9 @@ struct DocumentOptions {
 int64_t read_documents(const std::string& path, const DocumentOptions& options,
                        const std::function<void(std::string_view)>& visit);
 
+/// A separator as users type it: \n, \t and \\ stand for line feed, tab and backslash.
+std::string parse_separator(const std::string& text);
+
 /// True if `path` ends in .txt or .jsonl.
 bool is_text_file(const std::string& path);
 

@@ -1,0 +1,181 @@
+// The results object, key for key as CLI.md promises it to scripts.
+#include "regroup/eval/results.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "support/temporary_folder.h"
+#include "support/tiny_model.h"
+
+namespace regroup::testing {
+namespace {
+
+std::vector<std::string> keys_of(const Json& object) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.push_back(key);
+  return keys;
+}
+
+EvaluatedModel model_of(const std::string& path, const std::string& role, int64_t n_kv_heads) {
+  return {.path = path,
+          .role = role,
+          .config = parse_model_config(tiny_config({.n_kv_heads = n_kv_heads}), "config.json"),
+          .dtype = "f32",
+          .digest = "d",
+          .stored_kv_bits = 16};
+}
+
+/// Nine tokens at seq_len 4: two windows of four predictions with these sums.
+TextScore score_of(double first, double second, double kl = 0, int64_t agreed = 4) {
+  return {.windows = {{.tokens = 4, .nll = first, .kl = kl, .agreed = agreed},
+                      {.tokens = 4, .nll = second, .kl = kl, .agreed = agreed}},
+          .token_nll = {}};
+}
+
+EvaluatedText text_of(std::vector<TextScore> scores, std::optional<int64_t> bytes = 16,
+                      std::optional<int64_t> words = 4) {
+  return {.stream = {.name = "valid",
+                     .ids = std::vector<int64_t>(9, 0),
+                     .bytes = bytes,
+                     .words = words},
+          .windows = {.seq_len = 4, .batch_size = 2},
+          .scores = std::move(scores)};
+}
+
+using Keys = std::vector<std::string>;
+const Keys kLossKeys = {"alias",
+                        "loss,none",
+                        "loss_stderr,none",
+                        "perplexity,none",
+                        "perplexity_stderr,none",
+                        "byte_perplexity,none",
+                        "byte_perplexity_stderr,none",
+                        "bits_per_byte,none",
+                        "bits_per_byte_stderr,none",
+                        "word_perplexity,none",
+                        "word_perplexity_stderr,none",
+                        "tokens",
+                        "bytes",
+                        "words"};
+const Keys kFidelityKeys = {
+    "kl,none",         "kl_stderr,none",        "top1_agreement,none", "top1_agreement_stderr,none",
+    "loss_delta,none", "loss_delta_stderr,none"};
+
+Keys joined(Keys a, const Keys& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// Losses 8 and 12 over 4 tokens each: 20 / 8 = 2.5. Eight predictions stand for 16 bytes and 4
+// words. Residuals -2 and 2: sqrt(8 * 2) / 8 = 0.5.
+TEST(Results, OneModel) {
+  const Json json =
+      make_results({model_of("m", "model", 4)}, {true}, -1, {text_of({score_of(8, 12)})});
+  EXPECT_EQ(keys_of(json), (Keys{"results", "configs", "versions", "n-shot", "n-samples", "config",
+                                 "model_name", "regroup"}));
+  const Json& valid = json.at("results").at("valid");
+  EXPECT_EQ(keys_of(valid), kLossKeys);
+  const auto number = [&](const char* key) { return valid.at(key).get<double>(); };
+  EXPECT_DOUBLE_EQ(number("loss,none"), 2.5);
+  EXPECT_DOUBLE_EQ(number("loss_stderr,none"), 0.5);
+  EXPECT_DOUBLE_EQ(number("perplexity,none"), std::exp(2.5));
+  EXPECT_DOUBLE_EQ(number("perplexity_stderr,none"), std::exp(2.5) * 0.5);
+  EXPECT_DOUBLE_EQ(number("byte_perplexity,none"), std::exp(20.0 / 16));
+  EXPECT_DOUBLE_EQ(number("bits_per_byte,none"), 20.0 / 16 / std::log(2.0));
+  EXPECT_DOUBLE_EQ(number("bits_per_byte_stderr,none"), 0.5 * 8 / 16 / std::log(2.0));
+  EXPECT_DOUBLE_EQ(number("word_perplexity,none"), std::exp(20.0 / 4));
+  EXPECT_EQ(valid.at("tokens"), 8);
+  EXPECT_EQ(valid.at("bytes"), 16);
+  EXPECT_EQ(valid.at("words"), 4);
+  EXPECT_EQ(json.at("n-samples").at("valid"), (Json{{"original", 2}, {"effective", 2}}));
+  EXPECT_EQ(json.at("model_name"), "m");
+  EXPECT_EQ(json.at("regroup").at("n_kv_heads"), 4);
+  EXPECT_EQ(json.at("config").at("batch_size"), 2);
+}
+
+// Token files have neither bytes nor words.
+TEST(Results, WithoutText) {
+  const Json json =
+      make_results({model_of("m", "model", 4)}, {true}, -1, {text_of({score_of(8, 12)}, {}, {})});
+  EXPECT_EQ(keys_of(json.at("results").at("valid")),
+            (Keys{"alias", "loss,none", "loss_stderr,none", "perplexity,none",
+                  "perplexity_stderr,none", "tokens"}));
+}
+
+TEST(Results, Baseline) {
+  const std::vector<EvaluatedModel> models = {model_of("parent", "baseline", 4),
+                                              model_of("g2", "converted", 2)};
+  const Json json =
+      make_results(models, {false, true}, 0, {text_of({score_of(8, 12), score_of(12, 16, 1, 3)})});
+  const Json& valid = json.at("results").at("valid");
+  EXPECT_EQ(keys_of(valid), joined(kLossKeys, kFidelityKeys));
+  EXPECT_DOUBLE_EQ(valid.at("kl,none").get<double>(), 0.25);              // 2 / 8
+  EXPECT_DOUBLE_EQ(valid.at("top1_agreement,none").get<double>(), 0.75);  // 6 / 8
+  EXPECT_DOUBLE_EQ(valid.at("loss_delta,none").get<double>(), 1);         // (28 - 20) / 8
+  // Both windows rise by 4: paired, the difference has no error, though either loss has one.
+  EXPECT_EQ(valid.at("loss_delta_stderr,none"), 0.0);
+  EXPECT_EQ(json.at("regroup").at("baseline"), "parent");
+  EXPECT_EQ(json.at("regroup").at("role"), "converted");
+}
+
+TEST(Results, SeveralModels) {
+  const std::vector<EvaluatedModel> models = {
+      model_of("parent", "baseline", 4), model_of("g2", "converted", 2),
+      model_of("up2", "uptrained", 2), model_of("up1", "uptrained", 1)};
+  const TextScore parent = score_of(8, 12);
+  const TextScore converted = score_of(16, 20, 1);
+  const TextScore uptrained = score_of(10, 14, 0.5);
+  const Json json = make_results(models, {true, true, true, true}, 0,
+                                 {text_of({parent, converted, uptrained, uptrained})});
+  EXPECT_EQ(keys_of(json), Keys{"models"});
+  ASSERT_EQ(json.at("models").size(), 4u);
+  EXPECT_EQ(json.at("models")[2].at("model_name"), "up2");
+  EXPECT_EQ(json.at("models")[0].at("results").at("valid").at("kl,none"), 0.0);
+  // (36 - 24) / (36 - 20) = 0.75 of the gap to the converted model of as many heads.
+  const Json& up2 = json.at("models")[2].at("results").at("valid");
+  EXPECT_DOUBLE_EQ(up2.at("recovery,none").get<double>(), 0.75);
+  EXPECT_TRUE(up2.contains("recovery_stderr,none"));
+  EXPECT_FALSE(json.at("models")[1].at("results").at("valid").contains("recovery,none"));
+  EXPECT_FALSE(json.at("models")[3].at("results").at("valid").contains("recovery,none"));
+}
+
+// JSON has no NaN: lm-eval writes "N/A", as for the error of a single window.
+TEST(Results, NumbersThatAreNone) {
+  TextScore one = score_of(8, 0);
+  one.windows.pop_back();
+  EvaluatedText text = text_of({one});
+  text.stream.ids.resize(5);
+  const Json json = make_results({model_of("m", "model", 4)}, {true}, -1, {text});
+  EXPECT_EQ(json.at("results").at("valid").at("loss_stderr,none"), "N/A");
+  EXPECT_EQ(json.at("results").at("valid").at("loss,none"), 2.0);
+}
+
+TEST(Results, RolesFromTheManifest) {
+  const TemporaryFolder temporary;
+  EXPECT_EQ(role_of(temporary.path()), "model");
+  temporary.write("regroup.json", R"({"method": {"name": "mean"}})");
+  EXPECT_EQ(role_of(temporary.path()), "converted");
+  temporary.write("regroup.json", R"({"method": {"name": "uptrain"}})");
+  EXPECT_EQ(role_of(temporary.path()), "uptrained");
+  temporary.write("regroup.json", R"([1])");
+  EXPECT_EQ(role_of(temporary.path()), "model");
+}
+
+// The digest is that of the content: another name or place does not change it, another byte does.
+TEST(Results, DigestOfAModel) {
+  const TemporaryFolder temporary;
+  write_tiny_model(temporary / "a", {.n_shards = 2});
+  write_tiny_model(temporary / "b", {.n_shards = 2});
+  write_tiny_model(temporary / "c", {.n_shards = 2, .seed = 2});
+  const auto digest = [&](const char* name) {
+    return model_digest(ModelFolder::open(temporary / name));
+  };
+  EXPECT_EQ(digest("a"), digest("b"));
+  EXPECT_NE(digest("a"), digest("c"));
+  EXPECT_EQ(digest("a").size(), 64u);
+}
+
+}  // namespace
+}  // namespace regroup::testing
