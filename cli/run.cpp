@@ -82,6 +82,7 @@ class Pipeline {
     std::error_code error;
     fs::create_directories(out_ + "/results", error);
     if (error) throw_output_error(error.value(), "create", out_);
+    for (const std::string& g : kv_heads_) make_folder(folder(g));
     const FileDescriptor lock = lock_folder(out_);
     load_journal();
     for (const Stage& stage : stages()) carry_out(stage);
