@@ -262,16 +262,22 @@ void add_run_flags(CLI::App& command, UptrainFlags& flags) {
 }  // namespace
 
 void add_uptrain_command(CLI::App& root, Invocation& invocation) {
-  auto [command, flags] = add_command<UptrainFlags>(
-      root, invocation, "uptrain", "Train a checkpoint a little further", run_uptrain);
+  const auto added = add_command<UptrainFlags>(root, invocation, "uptrain",
+                                               "Train a checkpoint a little further", run_uptrain);
+  CLI::App* command = added.first;
+  const std::shared_ptr<UptrainFlags> flags = added.second;
   add_model(*command, flags->model)->required();
   add_out(*command, flags->out, "Folder of the run")->required();
   add_data_flags(*command, *flags);
   add_optimizer_flags(*command, *flags);
   add_run_flags(*command, *flags);
-  CLI::App* self = command;
-  command->parse_complete_callback([self, options = flags] {
+  // The callback of the final pass: the recipe has been read by then. (parse_complete_callback comes
+  // before it and would demand flags that the recipe gives.)
+  command->final_callback([&invocation, self = command, options = flags] {
     options->recipe_text = "[uptrain]\n" + self->config_to_str(/*default_also=*/true);
+    invocation.action = [options, globals = invocation.globals] {
+      return run_uptrain(*options, *globals);
+    };
   });
 }
 
