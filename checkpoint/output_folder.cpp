@@ -59,6 +59,19 @@ std::string without_last_slash(std::string path) {
   return path;
 }
 
+/// Files without a JOB.json are only ours when a run was killed right before it was published
+/// (regroup.json is there) or right after it began (temporary names).
+void refuse_foreign(const std::string& partial) {
+  if (path_exists(partial + "/regroup.json")) return;
+  for (const auto& entry : std::filesystem::directory_iterator(partial)) {
+    const std::string name = entry.path().filename().string();
+    if (name == kLock || name.find(kStagingSuffix) != std::string::npos) continue;
+    refuse("PARTIAL_EXISTS", partial,
+           fmt::format("holds files that no run of regroup left there ({})", printable(name)),
+           "move them away, choose another OUT, or give --overwrite");
+  }
+}
+
 }  // namespace
 
 ResumeMode parse_resume_mode(const std::string& text) {
@@ -123,9 +136,12 @@ void OutputFolder::start_or_resume(const Json& job) {
              "drop it");
     }
   }
-  // Whatever is left is a stale attempt: only its own files are removed.
+  if (!present && !options_.overwrite) refuse_foreign(partial_);
+  // What is left is a stale attempt of ours. Its JOB.json goes last: killed in between, the rest is
+  // still known to be ours.
   for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
-    if (entry.path().filename() != kLock) remove_tree(entry.path().string());
+    const std::string name = entry.path().filename().string();
+    if (name != kLock && name != kJob) remove_tree(entry.path().string());
   }
   write_file_atomically(job_path, job.dump(2) + "\n");
 }
