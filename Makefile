@@ -2,6 +2,9 @@
 # make demo   the whole job on a small model made here: base, two conversions, uptraining, report
 # make test   build with warnings as errors and run every test
 JOBS ?= 2
+# Compiled files are found again in another clone, whatever its path.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 CTEST_FLAGS ?=
 
 .PHONY: all demo test bench format clean

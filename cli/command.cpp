@@ -4,6 +4,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "recipe.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/text.h"
@@ -52,10 +54,13 @@ std::vector<std::string> flag_names(const CLI::App& root) {
   return names;
 }
 
+bool looks_like_flag(const std::string& argument) { return argument.starts_with("--"); }
+
 [[noreturn]] void refuse_extras(const CLI::App& root) {
   const std::vector<std::string> extras = root.remaining(/*recurse=*/true);
-  const std::string found = extras.empty() ? "" : extras.front();
-  const bool flag = found.starts_with('-');
+  const auto first_flag = std::find_if(extras.begin(), extras.end(), looks_like_flag);
+  const bool flag = first_flag != extras.end();
+  const std::string found = flag ? *first_flag : extras.empty() ? "" : extras.front();
   const bool no_command = root.get_subcommands().empty();
   const std::string bare = found.substr(0, found.find('='));
   const std::string near =
@@ -76,7 +81,10 @@ std::vector<std::string> flag_names(const CLI::App& root) {
 [[noreturn]] void refuse(const CLI::App& root, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) refuse_extras(root);
   const bool no_command = root.get_subcommands().empty();
-  if (no_command && !root.remaining(true).empty()) refuse_extras(root);
+  const std::vector<std::string> extras = root.remaining(/*recurse=*/true);
+  // A misspelt flag is also a missing one; its own name says more.
+  const bool misspelt = std::any_of(extras.begin(), extras.end(), looks_like_flag);
+  if (misspelt || (no_command && !extras.empty())) refuse_extras(root);
   std::string message = error.what();
   if (no_command && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
     message = fmt::format("name a command: {}", join(command_names(root), ", "));

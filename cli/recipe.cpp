@@ -54,6 +54,9 @@ void refuse_recipe(const CLI::App& root, const std::string& what) {
   const std::string path = recipe_path(root);
   std::string key = key_of(what);
   if (key.empty()) refuse("RECIPE_SYNTAX", path, printable(what));
+  if (key.starts_with('[')) {
+    refuse("RECIPE_SYNTAX", path, fmt::format("section {} must end with ]", printable(key)));
+  }
   const bool section = key.ends_with(".++");
   if (section) key.resize(key.size() - 3);
   std::vector<std::string> known = known_keys(root);

@@ -215,7 +215,8 @@ class Pipeline {
       return;
     }
     spdlog::info("{}: regroup {}", stage.name, join(stage.arguments, " "));
-    const bool replace = record.contains("fingerprint") && !known;
+    // Its own output without "done" is there when the run was killed between the two.
+    const bool replace = record.contains("fingerprint") && (!known || path_exists(stage.output));
     record["arguments"] = stage.arguments;
     record["fingerprint"] = key;
     record["state"] = "started";

@@ -4,6 +4,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <torch/headeronly/version.h>
 
 #include <charconv>
@@ -35,6 +36,14 @@ int cuda_index(const std::string& name) {
 void set_threads(int threads) {
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   at::set_num_threads(threads > 0 ? threads : cores);
+}
+
+void keep_freed_memory() {
+  // glibc maps blocks above 32 MiB anew each time unless told otherwise, and trims the heap's end.
+  constexpr int kNever = 1 << 30;
+  ::mallopt(M_MMAP_THRESHOLD, kNever);
+  ::mallopt(M_TRIM_THRESHOLD, kNever);
+  ::mallopt(M_TOP_PAD, 64 << 20);
 }
 
 int get_threads() { return at::get_num_threads(); }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "estimate.h"
@@ -67,9 +68,27 @@ FileDescriptor claim_output(const UptrainOptions& options) {
       remove_tree(out + "/" + name);
     }
   }
-  write_file_atomically(out + "/recipe.toml", options.recipe_text);
+  // What makes the folder ours; settings that a run in it contradicts must not replace its own.
+  if (!ours) write_file_atomically(out + "/recipe.toml", options.recipe_text);
   return lock;
 }
+
+/// Removes a folder that was not there before, unless the work in it gets under way.
+class FreshFolder {
+ public:
+  explicit FreshFolder(const std::string& path) : path_(path), armed_(!path_exists(path)) {}
+  FreshFolder(const FreshFolder&) = delete;
+  FreshFolder& operator=(const FreshFolder&) = delete;
+  ~FreshFolder() {
+    std::error_code error;
+    if (armed_) std::filesystem::remove_all(path_, error);
+  }
+  void keep() { armed_ = false; }
+
+ private:
+  std::string path_;
+  bool armed_;
+};
 
 /// Marks the tensors to train; the others keep their bytes.
 std::vector<at::Tensor> choose_trainable(Decoder& decoder, TrainScope scope) {
@@ -166,6 +185,7 @@ RunFacts facts_of(const RunSetup& setup) {
 }  // namespace
 
 RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) {
+  keep_freed_memory();
   const at::Device device = open_device(given.device);
   RunSetup setup;
   setup.options = given;
@@ -177,6 +197,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   if (!options.valid.empty()) InputFile{options.valid};
   LoadedModel loaded = load_model(options, device);
   setup.validation = read_validation(options, config.vocab_size);
+  FreshFolder fresh(options.out);
   setup.lock = claim_output(options);
 
   const auto files = prepare_data(options, config.vocab_size, options.out + "/data");
@@ -205,6 +226,8 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
     setup.state = *found;
     setup.facts.resumed_from = found->step;
   }
+  write_file_atomically(options.out + "/recipe.toml", options.recipe_text);
+  fresh.keep();
   return setup;
 }
 

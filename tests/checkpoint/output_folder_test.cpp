@@ -164,11 +164,23 @@ TEST_F(Output, ResumeModes) {
             "--resume must be auto, required or never, found yes");
 }
 
-TEST_F(Output, StaleFilesAreRemoved) {
+// What a run leaves that was killed before its first JOB.json, or right before it was published.
+TEST_F(Output, StaleFilesOfOursAreRemoved) {
+  for (const char* name : {"JOB.json.tmp123", "regroup.json"}) {
+    SCOPED_TRACE(name);
+    fs::remove_all(out_);
+    fs::create_directory(partial_);
+    write_file(partial_ + "/" + name, "{}");
+    EXPECT_EQ(run_job(out_), 0);
+    EXPECT_EQ(read_tree(out_), golden_tree());
+  }
+}
+
+TEST_F(Output, ForeignFilesAreLeftAlone) {
   fs::create_directory(partial_);
-  write_file(partial_ + "/model-9.safetensors", "of a run without JOB.json");
-  EXPECT_EQ(run_job(out_), 0);
-  EXPECT_EQ(read_tree(out_), golden_tree());
+  write_file(partial_ + "/thesis.txt", "not ours");
+  expect_error<ConfigError>("PARTIAL_EXISTS", [&] { OutputFolder folder(out_, kJob, {}); });
+  EXPECT_TRUE(fs::exists(partial_ + "/thesis.txt"));
 }
 
 TEST_F(Output, AnOutThatAppearsMeanwhileIsNotReplaced) {

@@ -15,6 +15,10 @@ namespace regroup {
 void set_threads(int threads);
 int get_threads();
 
+/// From now on freed memory stays with the process. Training allocates and frees the same large
+/// activations every step; giving them back to the system costs a page fault for every 4 KiB.
+void keep_freed_memory();
+
 /// "auto", "cpu", "cuda", "cuda:1". For CUDA the GPU libraries are loaded here, once.
 /// @throws ConfigError DEVICE when the device is not there, saying what to install
 at::Device open_device(const std::string& name);
