@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <sstream>
+
 #include "command.h"
 #include "progress.h"
 #include "regroup/checkpoint/documents.h"
@@ -259,6 +261,17 @@ void add_run_flags(CLI::App& command, UptrainFlags& flags) {
   command.add_flag("--overwrite", flags.overwrite, "Drop a finished run in OUT");
 }
 
+/// Every flag with its resolved value, as a recipe that reads back. Flags left out have no value.
+std::string resolved_recipe(const Globals& globals, const CLI::App& command) {
+  std::string text = fmt::format("seed = {}\nthreads = {}\ndevice = \"{}\"\n\n[uptrain]\n",
+                                 globals.seed, globals.threads, globals.device);
+  std::istringstream lines(command.config_to_str(/*default_also=*/true));
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.ends_with("=\"\"") && !line.ends_with("=")) text += line + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 void add_uptrain_command(CLI::App& root, Invocation& invocation) {
@@ -274,7 +287,7 @@ void add_uptrain_command(CLI::App& root, Invocation& invocation) {
   // The callback of the final pass: the recipe has been read by then. (parse_complete_callback comes
   // before it and would demand flags that the recipe gives.)
   command->final_callback([&invocation, self = command, options = flags] {
-    options->recipe_text = "[uptrain]\n" + self->config_to_str(/*default_also=*/true);
+    options->recipe_text = resolved_recipe(*invocation.globals, *self);
     invocation.action = [options, globals = invocation.globals] {
       return run_uptrain(*options, *globals);
     };

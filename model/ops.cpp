@@ -259,7 +259,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 std::tuple<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
                                         double eps) {
   if (has_kernel(x)) {
-    const auto out = AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weight.contiguous(), eps);
+    const auto out =
+        AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weight.contiguous(), eps);
     return {out[0], out[1]};
   }
   const Tensor sum = x.add(delta);

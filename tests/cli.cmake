@@ -5,3 +5,6 @@ foreach(name IN ITEMS command_line pipeline)
   target_compile_definitions(${name}_test PRIVATE REGROUP_BINARY="$<TARGET_FILE:regroup>")
   add_dependencies(${name}_test regroup)
 endforeach()
+# docs/commands is made from the same source as --help.
+add_test(NAME cli.command_pages COMMAND "${CMAKE_SOURCE_DIR}/scripts/make_command_pages" --check "$<TARGET_FILE:regroup>")
+set_tests_properties(cli.command_pages PROPERTIES LABELS cli TIMEOUT 120)

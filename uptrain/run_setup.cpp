@@ -137,10 +137,33 @@ LoadedModel load_model(const UptrainOptions& options, at::Device device) {
   return loaded;
 }
 
+const char* schedule_name(ScheduleKind kind) {
+  switch (kind) {
+    case ScheduleKind::kConstant:
+      return "constant";
+    case ScheduleKind::kLinear:
+      return "linear";
+    case ScheduleKind::kCosine:
+      return "cosine";
+    case ScheduleKind::kWsd:
+      return "wsd";
+  }
+  return "";
+}
+
+/// XXH3-128 of the validation ids; "" without a validation text.
+std::string fingerprint_of(const std::optional<TokenStream>& stream) {
+  if (!stream) return {};
+  Xxh3 hash;
+  hash.update(std::as_bytes(std::span(stream->ids)));
+  return hash.hex();
+}
+
 Json settings_of(const UptrainOptions& o, const Schedule& schedule, const std::string& model_digest,
-                 const Dataset& dataset) {
+                 const Dataset& dataset, const std::optional<TokenStream>& validation) {
   return {{"model_sha256", model_digest},
           {"data", dataset.fingerprint()},
+          {"valid", fingerprint_of(validation)},
           {"steps", schedule.steps},
           {"seq_len", o.seq_len},
           {"batch_size", o.batch_size},
@@ -148,7 +171,7 @@ Json settings_of(const UptrainOptions& o, const Schedule& schedule, const std::s
           {"lr", o.learning_rate},
           {"min_lr", o.min_learning_rate},
           {"warmup", o.warmup_steps},
-          {"schedule", static_cast<int>(o.schedule)},
+          {"schedule", schedule_name(o.schedule)},
           {"weight_decay", o.adamw.weight_decay},
           {"beta1", o.adamw.beta1},
           {"beta2", o.adamw.beta2},
@@ -215,7 +238,8 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
       std::make_unique<AdamW>(choose_trainable(*setup.decoder, options.train), options.adamw);
   setup.store = std::make_unique<CheckpointStore>(options.out + "/checkpoints", options.model,
                                                   setup.dtypes, options.keep_checkpoints);
-  setup.state.settings = settings_of(options, setup.schedule, loaded.digest, *setup.dataset).dump();
+  setup.state.settings =
+      settings_of(options, setup.schedule, loaded.digest, *setup.dataset, setup.validation).dump();
   setup.facts = facts_of(setup);
   std::vector<std::string> warnings;
   const auto found = setup.store->load_newest(*setup.optimizer, setup.state.settings, &warnings);

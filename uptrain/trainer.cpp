@@ -30,7 +30,7 @@ class Trainer {
         options_(setup.options),
         observer_(observer),
         metrics_(options_.out + "/metrics.jsonl", setup.state.step),
-        board_(options_.out + "/tensorboard", setup.state.step) {}
+        board_(options_.out + "/tensorboard", setup.state.step + 1) {}
 
   TrainResult run() {
     announce();

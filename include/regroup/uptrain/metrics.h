@@ -44,7 +44,7 @@ class MetricsFile {
 /// TensorBoard's event files: TFRecord framing around Event messages.
 class TensorBoardWriter {
  public:
-  /// @param first_step  where this run begins; TensorBoard drops what older files say beyond it
+  /// @param first_step  the first step to come; TensorBoard drops what older files hold from it on
   TensorBoardWriter(const std::string& folder, int64_t first_step);
   ~TensorBoardWriter();
   TensorBoardWriter(const TensorBoardWriter&) = delete;
