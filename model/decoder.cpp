@@ -3,7 +3,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/outer.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/tensor.h>
@@ -21,10 +20,9 @@ using at::Tensor;
 struct Decoder::Step {
   RopeTable rope;
   KvCache* cache;
-  Tensor mask;         // [seq, past + seq] bool for layers without a window, or undefined
-  Tensor window_mask;  // the same for layers with one
-  bool causal;         // instead of `mask`: no past, whole sequence
-  bool window_causal;  // instead of `window_mask`: the sequence fits in the window
+  bool whole;          // no past: each token sees those before it
+  Tensor mask;         // otherwise [seq, past + seq] bool, or undefined: all is seen
+  Tensor window_mask;  // the same for layers with a window
 };
 
 namespace {
@@ -37,6 +35,14 @@ Tensor visibility(int64_t seq, int64_t past, int64_t window, at::Device device) 
   Tensor visible = key.le(query);
   if (window > 0) visible = visible.logical_and(key.gt(query.sub(window)));
   return visible;
+}
+
+/// New queries against all keys so far. @return [batch, seq, n_heads * head_dim]
+Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
+  const Tensor mixed = at::scaled_dot_product_attention(
+      q, k, v, mask.defined() ? std::optional(mask) : std::nullopt, /*dropout_p=*/0.0,
+      /*is_causal=*/false, /*scale=*/std::nullopt, /*enable_gqa=*/q.size(1) != k.size(1));
+  return mixed.transpose(1, 2).flatten(2);
 }
 
 }  // namespace
@@ -98,7 +104,7 @@ Decoder::Decoder(ModelConfig config, at::ScalarType dtype, at::Device device)
 
 const Tensor& Decoder::lm_head() const { return lm_head_.defined() ? lm_head_ : embedding_; }
 
-Tensor Decoder::logits(const Tensor& hidden) const { return at::linear(hidden, lm_head()); }
+Tensor Decoder::logits(const Tensor& hidden) const { return project(hidden, lm_head()); }
 
 RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
   const int64_t needed = first + count;
@@ -126,22 +132,20 @@ RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
 
 Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
                           const Step& step) const {
-  const Tensor fused = at::linear(y, w.qkv, w.qkv_bias);  // [batch, seq, (H + 2 G) d]
+  const Tensor fused = project(y, w.qkv, w.qkv_bias);  // [batch, seq, (H + 2 G) d]
   auto [q, k, v] = split_rope(fused, step.rope, config_.n_heads, config_.n_kv_heads,
                               config_.head_dim);  // [batch, heads, seq, head_dim]
   if (step.cache != nullptr) std::tie(k, v) = step.cache->append(layer, k, v);
   const bool sliding = config_.sliding_layers[static_cast<size_t>(layer)];
-  const Tensor& mask = sliding ? step.window_mask : step.mask;
-  const bool causal = sliding ? step.window_causal : step.causal;
-  const Tensor mixed = at::scaled_dot_product_attention(
-      q, k, v, mask.defined() ? std::optional<Tensor>(mask) : std::nullopt, /*dropout_p=*/0.0,
-      causal,
-      /*scale=*/std::nullopt, /*enable_gqa=*/config_.n_heads != config_.n_kv_heads);
-  return at::linear(mixed.transpose(1, 2).flatten(2), w.output, w.output_bias);
+  const int64_t window = sliding ? config_.sliding_window.value_or(0) : 0;
+  const Tensor mixed = step.whole
+                           ? causal_attention(q, k, v, window)
+                           : cached_attention(q, k, v, sliding ? step.window_mask : step.mask);
+  return project(mixed, w.output, w.output_bias);
 }
 
 Tensor Decoder::mlp(const LayerWeights& w, const Tensor& y) const {
-  return at::linear(swiglu(at::linear(y, w.gate_up, w.gate_up_bias)), w.down, w.down_bias);
+  return project(swiglu(project(y, w.gate_up, w.gate_up_bias)), w.down, w.down_bias);
 }
 
 std::tuple<Tensor, Tensor> Decoder::run_layer(int64_t layer, const Tensor& x, const Tensor& y,
@@ -194,16 +198,14 @@ Tensor Decoder::hidden(const Tensor& ids, KvCache* cache) const {
   const int64_t window = config_.sliding_window.value_or(0);
   Step step{.rope = rope_table(past, seq),
             .cache = cache,
+            .whole = past == 0,
             .mask = {},
-            .window_mask = {},
-            .causal = past == 0,
-            .window_causal = past == 0 && seq <= window};
+            .window_mask = {}};
   // A single new token sees all of the past: no mask at all, unless a window cuts it.
   if (past > 0 && seq > 1) step.mask = visibility(seq, past, 0, device_);
-  if (window > 0 && past + seq > window)
-    step.window_mask = visibility(seq, past, window, device_);
-  else if (window > 0 && !step.window_causal)
-    step.window_mask = step.mask;
+  step.window_mask = past > 0 && window > 0 && past + seq > window
+                         ? visibility(seq, past, window, device_)
+                         : step.mask;
 
   Tensor x = at::embedding(embedding_, ids);  // [batch, seq, hidden]
   Tensor y = rms_norm(x, layers_.front().input_norm, config_.rms_norm_eps);

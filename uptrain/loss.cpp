@@ -2,7 +2,6 @@
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
@@ -38,10 +37,10 @@ struct FusedCrossEntropy : torch::autograd::Function<FusedCrossEntropy> {
     for (int64_t first = 0; first < hidden.size(0); first += chunk) {
       const int64_t n = std::min(chunk, hidden.size(0) - first);
       const Tensor h = hidden.narrow(0, first, n);
-      Tensor logits = at::linear(h, lm_head).to(at::kFloat);  // the only [chunk, vocab]
+      Tensor logits = project(h, lm_head).to(at::kFloat);  // the only [chunk, vocab]
       loss += cross_entropy_gradient_(logits, targets.narrow(0, first, n), scale);
       const Tensor g = narrow ? logits.to(hidden.scalar_type()) : logits;
-      dhidden.narrow(0, first, n).copy_(at::matmul(g, lm_head));
+      dhidden.narrow(0, first, n).copy_(project(g, lm_head.t()));
       if (!needs_head) continue;
       if (narrow) {
         dhead.add_(at::matmul(g.t(), h));

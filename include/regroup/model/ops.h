@@ -38,6 +38,20 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> split_rope(const at::Tensor& qkv,
                                                           const RopeTable& table, int64_t n_heads,
                                                           int64_t n_kv_heads, int64_t head_dim);
 
+/// x weight^T + bias. Float32 on a CPU goes to oneDNN, whose kernels fit more processors than MKL's.
+/// @param x  [..., in]   @param weight  [out, in]   @param bias  [out] or undefined
+/// @return   [..., out]
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
+/// softmax(q k^T / sqrt(head_dim)) v where query t sees keys [max(0, t - window + 1), t]
+/// (arXiv:1706.03762, equation 1). Query head h reads KV head h / (n_heads / n_kv_heads); K and V are
+/// never expanded, and the probabilities are computed again in the backward pass (arXiv:2205.14135).
+/// @param q  [batch, n_heads, seq, head_dim]   @param k, v  [batch, n_kv_heads, seq, head_dim]
+/// @param window  0: every earlier token
+/// @return   [batch, seq, n_heads * head_dim]
+at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            int64_t window = 0);
+
 /// Cross-entropy and its gradient in one go: `logits` become scale * (softmax - onehot).
 /// @param logits   [rows, vocab] float32, overwritten
 /// @param targets  [rows] int64; a negative target counts nothing and gets a zero gradient

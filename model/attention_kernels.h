@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+
+namespace regroup::kernels {
+
+/// Causal attention of one sequence: what its heads share. Rows of q, k, v and their gradients are
+/// contiguous; strides are in elements.
+struct AttentionShape {
+  int64_t seq;
+  int64_t head_dim;    ///< a multiple of 16
+  int64_t group_size;  ///< query heads that read one KV head
+  int64_t window;      ///< a query sees itself and window - 1 tokens before; 0: all before
+  float scale;
+};
+
+/// A head's rows: row r of head h is at data + h * head_stride + r * row_stride.
+template <typename T>
+struct HeadRows {
+  T* data;
+  int64_t head_stride;
+  int64_t row_stride;
+};
+
+// For one KV head and the group_size query heads that read it; T is float or bfloat16 (as uint16).
+// lse [group_size, seq] is the logarithm of each row's softmax denominator (arXiv:2205.14135,
+// section 3.1): with it the backward pass computes the probabilities again instead of keeping them.
+#define REGROUP_DECLARE_ATTENTION(T)                                                             \
+  void attention_forward(const AttentionShape& shape, HeadRows<const T> q, HeadRows<const T> k,  \
+                         HeadRows<const T> v, HeadRows<T> out, float* lse, float* scratch);      \
+  void attention_backward(const AttentionShape& shape, HeadRows<const T> q, HeadRows<const T> k, \
+                          HeadRows<const T> v, HeadRows<const T> out, HeadRows<const T> dout,    \
+                          const float* lse, HeadRows<T> dq, HeadRows<T> dk, HeadRows<T> dv,      \
+                          float* scratch);
+
+REGROUP_DECLARE_ATTENTION(float)
+REGROUP_DECLARE_ATTENTION(uint16_t)
+#undef REGROUP_DECLARE_ATTENTION
+
+/// Floats of scratch that a call of either needs.
+int64_t attention_scratch(const AttentionShape& shape);
+
+}  // namespace regroup::kernels
