@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/strict_json.h"
 #include "regroup/checkpoint/text.h"
@@ -341,6 +342,12 @@ int64_t ModelFolder::weight_bytes() const {
 
 void ModelFolder::require_unchanged() const {
   for (const auto& shard : shards_) shard->file().require_unchanged();
+}
+
+std::string model_digest(const ModelFolder& folder) {
+  std::string all = sha256_of_text(folder.config_text());
+  for (const auto& shard : folder.shards()) all += sha256_of_file(shard->path());
+  return sha256_of_text(all);
 }
 
 }  // namespace regroup

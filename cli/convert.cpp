@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "progress.h"
+#include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
@@ -19,7 +20,21 @@ struct ConvertFlags {
   std::string out;
   std::vector<int64_t> kv_heads;  // one; a recipe of `run` may list several
   std::string method;
-  std::string grouping = "contiguous";
+  std::string grouping;
+  std::vector<std::string> calibration;
+  std::string calibration_tokens;
+  std::string calibration_seq_len;
+  std::string field = "text";
+  std::string separator;
+  std::string layer_inputs = "converted";
+  std::string refit_output = "on";
+  std::string logit_gain = "on";
+  int64_t layer_steps = CalibrationOptions{}.layer_steps;
+  int64_t layer_batch = CalibrationOptions{}.layer_batch;
+  double layer_lr = CalibrationOptions{}.layer_lr;
+  std::string scratch;
+  std::string statistics;
+  std::string save_statistics;
   std::string dtype = "keep";
   std::string max_shard_size;
   std::string resume = "auto";
@@ -27,6 +42,53 @@ struct ConvertFlags {
   bool dry_run = false;
   bool allow_nonfinite = false;
 };
+
+/// The best measured one, with or without text (docs/methods.md).
+constexpr Method kDefaultMethod = Method::kPca;
+
+Grouping default_grouping(Method method) {
+  const bool plain = !reads_weights(method) || method == Method::kPrune;
+  return plain ? Grouping::kContiguous : Grouping::kResidual;
+}
+
+bool parse_switch(const std::string& text, const char* flag) {
+  if (text == "on") return true;
+  if (text == "off") return false;
+  throw ConfigError(
+      {.code = "FLAG_VALUE",
+       .message = fmt::format("{} must be on or off, found {}", flag, printable(text))});
+}
+
+bool parse_layer_inputs(const std::string& text) {
+  if (text == "converted") return true;
+  if (text == "parent") return false;
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = fmt::format("--layer-inputs must be converted or parent, found {}",
+                                            printable(text))});
+}
+
+CalibrationOptions calibration_options(const ConvertFlags& flags, const Globals& globals) {
+  CalibrationOptions options;
+  options.files = flags.calibration;
+  options.field = flags.field;
+  options.separator = parse_separator(flags.separator);
+  if (!flags.calibration_tokens.empty()) {
+    options.tokens = parse_count(flags.calibration_tokens, "--calibration-tokens");
+  }
+  if (!flags.calibration_seq_len.empty()) {
+    options.seq_len = parse_count(flags.calibration_seq_len, "--calibration-seq-len");
+  }
+  options.sequential = parse_layer_inputs(flags.layer_inputs);
+  options.refit_output = parse_switch(flags.refit_output, "--refit-output");
+  options.layer_steps = flags.layer_steps;
+  options.layer_batch = flags.layer_batch;
+  options.layer_lr = flags.layer_lr;
+  options.scratch = flags.scratch;
+  options.statistics = flags.statistics;
+  options.save_statistics = flags.save_statistics;
+  options.device = globals.device == "auto" ? "cpu" : globals.device;
+  return options;
+}
 
 ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
   ConvertOptions options;
@@ -41,8 +103,11 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
                        .hint = "`regroup run` takes several"});
   }
   options.n_kv_heads = flags.kv_heads.front();
-  options.method = flags.method.empty() ? default_method() : parse_method(flags.method);
-  options.grouping = flags.grouping;
+  options.method = flags.method.empty() ? kDefaultMethod : parse_method(flags.method);
+  options.grouping =
+      flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
+  options.logit_gain = parse_switch(flags.logit_gain, "--logit-gain");
+  options.calibration = calibration_options(flags, globals);
   options.seed = globals.seed;
   options.dtype = flags.dtype;
   if (!flags.max_shard_size.empty()) {
@@ -118,18 +183,29 @@ CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
   return output;
 }
 
+/// The plan as far as it is known before weights and text are read: which tensors change, not how.
+ConversionPlan planned(const ModelFolder& model, const ConvertOptions& options) {
+  if (!needs_transforms(model.config(), options)) return plan_conversion(model, options);
+  transform_request(model.config(), options);
+  return plan_conversion(model, options, placeholder_transforms(model.config(), options));
+}
+
 CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   const ConvertOptions options = to_options(flags, globals);
   if (!flags.dry_run) check_output_path(options.out, options.model, options.output.overwrite);
   const ModelFolder model = ModelFolder::open(options.model);
   for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
-  const ConversionPlan plan = plan_conversion(model, options);
-  if (flags.dry_run) return dry_run(model, plan, options);
+  if (flags.dry_run) return dry_run(model, planned(model, options), options);
 
   ProgressLine progress("convert", globals.quiet);
-  const ConvertResult result = execute_conversion(
-      model, plan, options, [&](int64_t done, int64_t total) { progress.bytes(done, total); });
+  const auto [plan, result] = convert_model(
+      model, options,
+      {.bytes = [&](int64_t done, int64_t total) { progress.bytes(done, total); },
+       .calibration =
+           [&](int64_t layer, int64_t n) {
+             progress.text(fmt::format("calibrate  layer {}/{}", layer, n), layer == n);
+           }});
   const double seconds = watch.seconds();
   CommandOutput output;
   output.json = plan_json(plan, options);
@@ -148,6 +224,51 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   return output;
 }
 
+void add_calibration_flags(CLI::App& command, ConvertFlags& flags) {
+  command.add_option("--calibration", flags.calibration,
+                     "Text (.txt, .jsonl) or token files to measure the model on");
+  command.add_option("--calibration-tokens", flags.calibration_tokens,
+                     "Most tokens to use; left out: 64k");
+  command.add_option("--calibration-seq-len", flags.calibration_seq_len,
+                     "Tokens a window; left out: the model's longest, at most 2048");
+  command.add_option("--field", flags.field, "Key of a .jsonl line that holds the text")
+      ->capture_default_str();
+  command.add_option("--document-separator", flags.separator,
+                     "Stands between the documents of a .txt file; \\n is a line feed");
+  command
+      .add_option("--layer-inputs", flags.layer_inputs,
+                  "What a layer is fitted on: the output of the converted layers below it "
+                  "(converted) or the parent's (parent)")
+      ->capture_default_str();
+  command
+      .add_option("--refit-output", flags.refit_output,
+                  "Fit the output projection to the parent's attention by least squares: on or off")
+      ->capture_default_str();
+  command
+      .add_option("--logit-gain", flags.logit_gain,
+                  "Restore the spread of attention logits (pca): on or off")
+      ->capture_default_str();
+  command
+      .add_option("--layer-steps", flags.layer_steps,
+                  "Training steps a layer on the parent's attention output; 0: none")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_option("--layer-batch", flags.layer_batch, "Windows of such a step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      .add_option("--layer-lr", flags.layer_lr,
+                  "Size of such a step relative to the weights it changes")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--scratch", flags.scratch,
+                     "Folder for activations that should not be held in memory");
+  command.add_option("--save-statistics", flags.save_statistics,
+                     "Keep the moments of this calibration in a file");
+  command.add_option("--statistics", flags.statistics,
+                     "Moments of an earlier calibration instead of text");
+}
+
 }  // namespace
 
 void add_convert_command(CLI::App& root, Invocation& invocation) {
@@ -162,9 +283,11 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
       ->required();
   command->add_option("--method", flags->method,
                       "How the heads of a group merge: " + join(method_names(), ", ") +
-                          "; left out: " + method_name(default_method()));
-  command->add_option("--grouping", flags->grouping, "Which heads form a group: contiguous")
-      ->capture_default_str();
+                          "; left out: " + method_name(kDefaultMethod));
+  command->add_option("--grouping", flags->grouping,
+                      "Which heads form a group: " + join(grouping_names(), ", ") +
+                          "; left out: the best measured one for the method");
+  add_calibration_flags(*command, *flags);
   command->add_option("--dtype", flags->dtype, "Dtype of the weights: keep, bf16, f16 or f32")
       ->capture_default_str();
   command->add_option("--max-shard-size", flags->max_shard_size,

@@ -12,15 +12,51 @@
 namespace regroup {
 namespace {
 
+Json calibration_arguments(const CalibrationOptions& options) {
+  Json text = Json::array();
+  for (const std::string& path : options.files) text.push_back(sha256_of_file(path));
+  return {{"text_sha256", text},
+          {"field", options.field},
+          {"document_separator", options.separator},
+          {"tokens", options.tokens},
+          {"seq_len", options.seq_len},
+          {"sequential", options.sequential},
+          {"refit_output", options.refit_output},
+          {"layer_steps", options.layer_steps},
+          {"layer_batch", options.layer_batch},
+          {"layer_lr", options.layer_lr}};
+}
+
 /// The settings that decide the bytes of the output.
 Json arguments(const ConvertOptions& options) {
-  return {{"kv_heads", options.n_kv_heads},
-          {"method", method_name(options.method)},
-          {"grouping", options.grouping},
-          {"seed", options.seed},
-          {"dtype", options.dtype},
-          {"max_shard_size", options.max_shard_bytes},
-          {"allow_nonfinite", options.allow_nonfinite}};
+  Json json = {{"kv_heads", options.n_kv_heads},
+               {"method", method_name(options.method)},
+               {"grouping", grouping_name(options.grouping)},
+               {"seed", options.seed},
+               {"dtype", options.dtype},
+               {"max_shard_size", options.max_shard_bytes},
+               {"allow_nonfinite", options.allow_nonfinite}};
+  if (options.method == Method::kPca) json["logit_gain"] = options.logit_gain;
+  const CalibrationOptions& calibration = options.calibration;
+  if (!calibration.files.empty()) json["calibration"] = calibration_arguments(calibration);
+  if (!calibration.statistics.empty()) {
+    json["statistics_sha256"] = sha256_of_file(calibration.statistics);
+  }
+  return json;
+}
+
+Json layer_records(const std::vector<LayerReport>& layers) {
+  Json records = Json::array();
+  for (const LayerReport& layer : layers) {
+    Json record = {{"order", layer.order},
+                   {"key_residual", layer.key_residual},
+                   {"value_residual", layer.value_residual}};
+    if (layer.closed) record["held_out_error"]["closed_form"] = *layer.closed;
+    if (layer.refitted) record["held_out_error"]["output_refit"] = *layer.refitted;
+    if (layer.trained) record["held_out_error"]["layer_training"] = *layer.trained;
+    records.push_back(std::move(record));
+  }
+  return records;
 }
 
 /// What must be the same for an interrupted run to be resumed.
@@ -42,12 +78,12 @@ Json file_record(const std::string& sha256, int64_t size) {
 class Executor {
  public:
   Executor(const ModelFolder& model, const ConversionPlan& plan, const ConvertOptions& options,
-           const ProgressFunction& progress)
+           const ProgressFunction& progress, OutputFolder& folder)
       : model_(model),
         plan_(plan),
         options_(options),
         progress_(progress),
-        folder_(options.out, make_job(model, options), options.output),
+        folder_(folder),
         source_(model, pool_) {}
 
   ConvertResult run() {
@@ -136,7 +172,7 @@ class Executor {
     for (const LayerTransform& transform : plan_.transforms) {
       changes_queries |= transform.changes_queries() || transform.changes_outputs();
     }
-    return {
+    Json json = {
         {"format", "regroup-manifest/1"},
         {"tool", {{"name", "regroup"}, {"version", kVersion}}},
         {"method",
@@ -147,6 +183,12 @@ class Executor {
         {"arguments", arguments(options_)},
         {"source", {{"files", source}}},
         {"output", {{"files", files_}, {"tensors", tensors_}}}};
+    if (!plan_.layers.empty()) json["method"]["layers"] = layer_records(plan_.layers);
+    if (plan_.calibration_tokens > 0) {
+      json["method"]["calibration"] = {{"tokens", plan_.calibration_tokens},
+                                       {"flops", plan_.calibration_flops}};
+    }
+    return json;
   }
 
   void report() const {
@@ -157,7 +199,7 @@ class Executor {
   const ConversionPlan& plan_;
   const ConvertOptions& options_;
   const ProgressFunction& progress_;
-  OutputFolder folder_;
+  OutputFolder& folder_;
   ChunkPool pool_;
   SourceReader source_;
   HashThread hashing_;
@@ -174,7 +216,33 @@ ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan&
                                  const ConvertOptions& options, const ProgressFunction& progress) {
   check_output_path(options.out, model.path(), options.output.overwrite);
   require_free_space(options.out, plan.written_bytes);
-  return Executor(model, plan, options, progress).run();
+  OutputFolder folder(options.out, make_job(model, options), options.output);
+  return Executor(model, plan, options, progress, folder).run();
+}
+
+std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
+                                                       const ConvertOptions& options,
+                                                       const ConvertProgress& progress) {
+  if (!needs_transforms(model.config(), options)) {
+    ConversionPlan plan = plan_conversion(model, options);
+    ConvertResult result = execute_conversion(model, plan, options, progress.bytes);
+    return {std::move(plan), std::move(result)};
+  }
+  const TransformRequest request = transform_request(model.config(), options);
+  check_output_path(options.out, model.path(), options.output.overwrite);
+  require_free_space(options.out, model.weight_bytes());
+  OutputFolder folder(options.out, make_job(model, options), options.output);
+  Calibrated calibrated;
+  if (options.calibration.files.empty()) {
+    calibrated = transform_by_statistics(model, request);
+  } else {
+    const std::string layers = folder.partial() + "/calibration";
+    make_folder(layers);
+    calibrated = calibrate(model, request, layers, progress.calibration);
+  }
+  ConversionPlan plan = plan_conversion(model, options, std::move(calibrated));
+  ConvertResult result = Executor(model, plan, options, progress.bytes, folder).run();
+  return {std::move(plan), std::move(result)};
 }
 
 }  // namespace regroup

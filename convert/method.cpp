@@ -10,12 +10,54 @@
 namespace regroup {
 namespace {
 
-struct MethodRow {
-  Method method;
+template <typename Value>
+struct Row {
+  Value value;
   const char* name;
 };
-constexpr auto kMethods = std::to_array<MethodRow>(
-    {{Method::kMean, "mean"}, {Method::kFirst, "first"}, {Method::kRandom, "random"}});
+
+constexpr auto kMethods = std::to_array<Row<Method>>({{Method::kMean, "mean"},
+                                                      {Method::kFirst, "first"},
+                                                      {Method::kRandom, "random"},
+                                                      {Method::kMedoid, "medoid"},
+                                                      {Method::kPrune, "prune"},
+                                                      {Method::kWeighted, "weighted"},
+                                                      {Method::kAlign, "align"},
+                                                      {Method::kAlignNorm, "align-norm"},
+                                                      {Method::kPca, "pca"}});
+
+constexpr auto kGroupings = std::to_array<Row<Grouping>>({{Grouping::kContiguous, "contiguous"},
+                                                          {Grouping::kSimilarity, "similarity"},
+                                                          {Grouping::kResidual, "residual"}});
+
+template <typename Rows>
+std::vector<std::string> names_of(const Rows& rows) {
+  std::vector<std::string> names;
+  for (const auto& row : rows) names.emplace_back(row.name);
+  return names;
+}
+
+template <typename Rows, typename Value>
+std::string name_of(const Rows& rows, Value value) {
+  for (const auto& row : rows) {
+    if (row.value == value) return row.name;
+  }
+  return {};
+}
+
+template <typename Rows>
+auto parse(const Rows& rows, const std::string& name, const char* flag, const char* code) {
+  for (const auto& row : rows) {
+    if (name == row.name) return row.value;
+  }
+  const std::string near = nearest(name, names_of(rows));
+  throw ConfigError({.code = code,
+                     .message = fmt::format("{} must be one of {}, found {}", flag,
+                                            join(names_of(rows), ", "), printable(name)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = near.empty() ? "" : fmt::format("did you mean {}?", near)});
+}
 
 /// Keeps only the first head of every group.
 void keep_first(LayerTransform& transform, int64_t members) {
@@ -28,33 +70,23 @@ void keep_first(LayerTransform& transform, int64_t members) {
 
 }  // namespace
 
-std::vector<std::string> method_names() {
-  std::vector<std::string> names;
-  for (const MethodRow& row : kMethods) names.emplace_back(row.name);
-  return names;
-}
-
+std::vector<std::string> method_names() { return names_of(kMethods); }
 Method parse_method(const std::string& name) {
-  for (const MethodRow& row : kMethods) {
-    if (name == row.name) return row.method;
-  }
-  const std::string near = nearest(name, method_names());
-  throw ConfigError({.code = "METHOD_UNKNOWN",
-                     .message = fmt::format("--method must be one of {}, found {}",
-                                            join(method_names(), ", "), printable(name)),
-                     .path = {},
-                     .tensor = {},
-                     .hint = near.empty() ? "" : fmt::format("did you mean {}?", near)});
+  return parse(kMethods, name, "--method", "METHOD_UNKNOWN");
+}
+std::string method_name(Method method) { return name_of(kMethods, method); }
+
+std::vector<std::string> grouping_names() { return names_of(kGroupings); }
+Grouping parse_grouping(const std::string& name) {
+  return parse(kGroupings, name, "--grouping", "FLAG_VALUE");
+}
+std::string grouping_name(Grouping grouping) { return name_of(kGroupings, grouping); }
+
+bool reads_weights(Method method) {
+  return method != Method::kMean && method != Method::kFirst && method != Method::kRandom;
 }
 
-std::string method_name(Method method) {
-  for (const MethodRow& row : kMethods) {
-    if (row.method == method) return row.name;
-  }
-  return {};
-}
-
-Method default_method() { return Method::kMean; }
+bool may_regroup(Method method) { return method != Method::kPrune && method != Method::kRandom; }
 
 std::vector<LayerTransform> make_transforms(Method method, const ModelConfig& parent,
                                             int64_t n_kv_heads) {
@@ -62,17 +94,9 @@ std::vector<LayerTransform> make_transforms(Method method, const ModelConfig& pa
   LayerTransform transform = identity_transform(parent);
   // One member a group is the identity for every method: nothing is drawn anew, nothing divided.
   if (members > 1) {
-    switch (method) {
-      case Method::kMean:
-        transform.divisor = static_cast<double>(members);
-        break;
-      case Method::kFirst:
-        keep_first(transform, members);
-        break;
-      case Method::kRandom:
-        transform.redraw = true;
-        break;
-    }
+    if (method == Method::kMean) transform.divisor = static_cast<double>(members);
+    if (method == Method::kFirst) keep_first(transform, members);
+    transform.redraw = method == Method::kRandom;
   }
   return std::vector<LayerTransform>(static_cast<size_t>(parent.n_layers), transform);
 }

@@ -16,16 +16,6 @@ namespace {
 // What the program itself takes with LibTorch loaded, before it does anything.
 constexpr int64_t kRuntimeBytes = 190 << 20;
 
-std::optional<Dtype> target_dtype(const std::string& name) {
-  if (name == "keep") return std::nullopt;
-  if (name == "bf16") return Dtype::kBF16;
-  if (name == "f16") return Dtype::kF16;
-  if (name == "f32") return Dtype::kF32;
-  throw ConfigError({.code = "FLAG_VALUE",
-                     .message = fmt::format("--dtype must be keep, bf16, f16 or f32, found {}",
-                                            printable(name))});
-}
-
 std::string config_dtype(Dtype dtype) {
   return dtype == Dtype::kBF16 ? "bfloat16" : dtype == Dtype::kF16 ? "float16" : "float32";
 }
@@ -35,11 +25,15 @@ bool is_query(Role role) { return role == Role::kQuery || role == Role::kQueryBi
 Action choose_action(const ExpectedTensor& tensor, const ConversionPlan& plan, bool cast) {
   const Action plain = cast ? Action::kCast : Action::kCopy;
   if (tensor.layer < 0) return plain;
+  const Role role = tensor.rule->role;
+  if (!plan.weights_folder.empty() && (tensor.is_kv() || is_query(role) || role == Role::kOutput)) {
+    return Action::kReplace;
+  }
   const LayerTransform& transform = plan.transforms[static_cast<size_t>(tensor.layer)];
   const bool merges = plan.before.n_kv_heads != plan.after.n_kv_heads;
   if (tensor.is_kv()) return merges || transform.changes_keys_or_values() ? Action::kMerge : plain;
-  if (is_query(tensor.rule->role)) return transform.changes_queries() ? Action::kFoldQuery : plain;
-  if (tensor.rule->role == Role::kOutput) {
+  if (is_query(role)) return transform.changes_queries() ? Action::kFoldQuery : plain;
+  if (role == Role::kOutput) {
     return transform.changes_outputs() ? Action::kFoldOutput : plain;
   }
   return plain;
@@ -126,13 +120,26 @@ std::string make_index(const std::vector<ShardPlan>& shards) {
 }
 
 /// Two copies of one head in float64, a row block of the output projection, and the pipeline.
-int64_t estimate_memory(const ConversionPlan& plan) {
+int64_t estimate_memory(const ConversionPlan& plan, const ConvertOptions& options) {
   const ModelConfig& config = plan.before;
   const int64_t head = config.head_dim * config.hidden_size;
-  return kRuntimeBytes + kPipelineBytes + head * (8 + 8 + 4) + kRowBlockBytes * 3;
+  const int64_t streaming = kPipelineBytes + head * (8 + 8 + 4) + kRowBlockBytes * 3;
+  const bool calibrates = !options.calibration.files.empty();
+  const int64_t deciding = calibrates ? calibration_memory(config, options.calibration) : 0;
+  return kRuntimeBytes + std::max(streaming, deciding);
 }
 
 }  // namespace
+
+std::optional<Dtype> target_dtype(const std::string& name) {
+  if (name == "keep") return std::nullopt;
+  if (name == "bf16") return Dtype::kBF16;
+  if (name == "f16") return Dtype::kF16;
+  if (name == "f32") return Dtype::kF32;
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = fmt::format("--dtype must be keep, bf16, f16 or f32, found {}",
+                                            printable(name))});
+}
 
 const char* action_name(Action action) {
   switch (action) {
@@ -145,29 +152,31 @@ const char* action_name(Action action) {
     case Action::kFoldQuery:
     case Action::kFoldOutput:
       return "folded";
+    case Action::kReplace:
+      return "calibrated";
   }
   return "";
 }
 
 ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options) {
   require_kv_heads(model.config(), options.n_kv_heads);
-  return plan_conversion(model, options,
-                         make_transforms(options.method, model.config(), options.n_kv_heads));
+  Calibrated plain;
+  plain.transforms = make_transforms(options.method, model.config(), options.n_kv_heads);
+  return plan_conversion(model, options, std::move(plain));
 }
 
 ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options,
-                               std::vector<LayerTransform> transforms) {
+                               Calibrated calibrated) {
   require_kv_heads(model.config(), options.n_kv_heads);
-  if (options.grouping != "contiguous") {
-    throw ConfigError({.code = "FLAG_VALUE",
-                       .message = fmt::format("--grouping must be contiguous, found {}",
-                                              printable(options.grouping))});
-  }
   ConversionPlan plan;
   plan.before = model.config();
   plan.after = model.config();
   plan.after.n_kv_heads = options.n_kv_heads;
-  plan.transforms = std::move(transforms);
+  plan.transforms = std::move(calibrated.transforms);
+  plan.weights_folder = std::move(calibrated.weights_folder);
+  plan.layers = std::move(calibrated.layers);
+  plan.calibration_tokens = calibrated.tokens;
+  plan.calibration_flops = calibrated.flops;
   if (plan.transforms.size() != static_cast<size_t>(plan.before.n_layers)) {
     throw ConfigError({.code = "TRANSFORM",
                        .message = fmt::format("transforms must be given for {} layers, found {}",
@@ -192,7 +201,7 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
       rewrite_config(model.config_text(), options.n_kv_heads, dtype ? config_dtype(*dtype) : "",
                      model.path() + "/config.json");
   plan.copied_files = companion_files(model.path());
-  plan.peak_memory_bytes = estimate_memory(plan);
+  plan.peak_memory_bytes = estimate_memory(plan, options);
   return plan;
 }
 

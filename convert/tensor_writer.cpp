@@ -35,6 +35,8 @@ void TensorWriter::write(const TensorPlan& tensor, ShardWriter& out) {
       return fold_query(tensor, out);
     case Action::kFoldOutput:
       return fold_output(tensor, out);
+    case Action::kReplace:
+      return replace(tensor, out);
   }
 }
 
@@ -157,6 +159,16 @@ void TensorWriter::redraw(const TensorPlan& tensor, ShardWriter& out) {
     block.resize(static_cast<size_t>(std::min(kChunkBytes / 8, wanted - at)));
     for (double& value : block) value = deviation * normal.next();
     emit(tensor, block, out);
+  }
+}
+
+void TensorWriter::replace(const TensorPlan& tensor, ShardWriter& out) {
+  const SafetensorsFile layer(InputFile(calibrated_layer_path(plan_.weights_folder, tensor.layer)));
+  const TensorInfo& info = *layer.find(tensor.spec.name);
+  for (int64_t at = 0; at < info.bytes(); at += kChunkBytes) {
+    const Chunk chunk = pool_.get(std::min(kChunkBytes, info.bytes() - at));
+    layer.read(info, at, *chunk);
+    out.write(chunk);
   }
 }
 

@@ -23,6 +23,7 @@ class TensorWriter {
   void redraw(const TensorPlan& tensor, ShardWriter& out);
   void fold_query(const TensorPlan& tensor, ShardWriter& out);
   void fold_output(const TensorPlan& tensor, ShardWriter& out);
+  void replace(const TensorPlan& tensor, ShardWriter& out);
 
   /// Reads and widens elements [first, first + out.size()); refuses NaN and infinity.
   void read(const TensorPlan& tensor, int64_t first, std::span<double> out);

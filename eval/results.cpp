@@ -154,12 +154,6 @@ std::string role_of(const std::string& path) {
   return method->value("name", "") == "uptrain" ? "uptrained" : "converted";
 }
 
-std::string model_digest(const ModelFolder& folder) {
-  std::string all = sha256_of_text(folder.config_text());
-  for (const auto& shard : folder.shards()) all += sha256_of_file(shard->path());
-  return sha256_of_text(all);
-}
-
 Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
                   int64_t baseline, const std::vector<EvaluatedText>& texts) {
   Json all = Json::array();

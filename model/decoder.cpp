@@ -77,28 +77,11 @@ Decoder::Decoder(ModelConfig config, at::ScalarType dtype, at::Device device)
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const auto make = [&](std::vector<int64_t> shape) { return at::empty(shape, options); };
   const int64_t hidden = config_.hidden_size;
-  const int64_t fused = config_.query_size() + 2 * config_.kv_size();
-  const int64_t inner = config_.intermediate_size;
   embedding_ = make({config_.vocab_size, hidden});
   final_norm_ = make({hidden});
   if (!config_.tie_word_embeddings) lm_head_ = make({config_.vocab_size, hidden});
   for (int64_t i = 0; i < config_.n_layers; ++i) {
-    LayerWeights w;
-    w.input_norm = make({hidden});
-    w.qkv = make({fused, hidden});
-    w.output = make({hidden, config_.query_size()});
-    w.mlp_norm = make({hidden});
-    w.gate_up = make({2 * inner, hidden});
-    w.down = make({hidden, inner});
-    if (config_.attention_bias) {
-      w.qkv_bias = make({fused});
-      w.output_bias = make({hidden});
-    }
-    if (config_.mlp_bias) {
-      w.gate_up_bias = make({2 * inner});
-      w.down_bias = make({hidden});
-    }
-    layers_.push_back(std::move(w));
+    layers_.push_back(allocate_layer(config_, dtype, device));
   }
 }
 
@@ -115,37 +98,27 @@ RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
   const bool fits = rope_cache_.cos.defined() && rope_cache_.cos.size(0) >= needed &&
                     rope_stretched_to_ == stretched_to;
   if (!fits) {
-    const c10::InferenceMode outlives_inference(false);  // training may save these for backward
     rope_stretched_to_ = stretched_to;
-    const auto frequencies =
-        rope_frequencies(config_.rope, config_.head_dim, needed, config_.max_positions);
-    // transformers multiplies in float32, and so the angles of large positions are rounded there.
-    const Tensor inverse = at::tensor(frequencies, at::kDouble).to(at::kFloat);  // [head_dim / 2]
-    const int64_t rows = std::max<int64_t>(needed, 256);
-    const Tensor angles = at::outer(at::arange(rows, at::kFloat), inverse);
-    const double gain = config_.rope.attention_factor;
-    rope_cache_.cos = angles.cos().mul(gain).to(device_);  // [rows, head_dim / 2]
-    rope_cache_.sin = angles.sin().mul(gain).to(device_);
+    rope_cache_ = make_rope_table(config_, std::max<int64_t>(needed, 256), needed, device_);
   }
   return {rope_cache_.cos.narrow(0, first, count), rope_cache_.sin.narrow(0, first, count)};
 }
 
 Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
                           const Step& step) const {
+  if (step.cache == nullptr) {
+    return project(attention_heads(config_, w, layer, y, step.rope), w.output, w.output_bias);
+  }
   const Tensor fused = project(y, w.qkv, w.qkv_bias);  // [batch, seq, (H + 2 G) d]
   auto [q, k, v] = split_rope(fused, step.rope, config_.n_heads, config_.n_kv_heads,
                               config_.head_dim);  // [batch, heads, seq, head_dim]
-  if (step.cache != nullptr) std::tie(k, v) = step.cache->append(layer, k, v);
+  std::tie(k, v) = step.cache->append(layer, k, v);
   const bool sliding = config_.sliding_layers[static_cast<size_t>(layer)];
   const int64_t window = sliding ? config_.sliding_window.value_or(0) : 0;
   const Tensor mixed = step.whole
                            ? causal_attention(q, k, v, window)
                            : cached_attention(q, k, v, sliding ? step.window_mask : step.mask);
   return project(mixed, w.output, w.output_bias);
-}
-
-Tensor Decoder::mlp(const LayerWeights& w, const Tensor& y) const {
-  return project(swiglu(project(y, w.gate_up, w.gate_up_bias)), w.down, w.down_bias);
 }
 
 std::tuple<Tensor, Tensor> Decoder::run_layer(int64_t layer, const Tensor& x, const Tensor& y,
@@ -155,7 +128,7 @@ std::tuple<Tensor, Tensor> Decoder::run_layer(int64_t layer, const Tensor& x, co
   const Tensor& next_norm = last ? final_norm_ : layers_[static_cast<size_t>(layer + 1)].input_norm;
   const double eps = config_.rms_norm_eps;
   const auto [middle, y_mlp] = add_rms_norm(x, attention(w, layer, y, step), w.mlp_norm, eps);
-  return add_rms_norm(middle, mlp(w, y_mlp), next_norm, eps);
+  return add_rms_norm(middle, mlp_output(w, y_mlp), next_norm, eps);
 }
 
 std::tuple<Tensor, Tensor> Decoder::run_checkpointed(int64_t layer, const Tensor& x,
@@ -185,7 +158,7 @@ std::tuple<Tensor, Tensor> Decoder::run_checkpointed(int64_t layer, const Tensor
     const double eps = config_.rms_norm_eps;
     const auto [middle, y_mlp] =
         add_rms_norm(in[0], attention(own, layer, in[1], step), own.mlp_norm, eps);
-    const auto [out, y_out] = add_rms_norm(middle, mlp(own, y_mlp), in[7], eps);
+    const auto [out, y_out] = add_rms_norm(middle, mlp_output(own, y_mlp), in[7], eps);
     return std::vector<Tensor>{out, y_out};
   };
   const std::vector<Tensor> out = checkpointed(segment, inputs);

@@ -79,23 +79,7 @@ void write_shard(const std::string& path, const Shard& shard) {
 Decoder load_decoder(const ModelFolder& folder, at::ScalarType dtype, at::Device device) {
   Decoder decoder(folder.config(), dtype, device);
   for (const NamedWeight& weight : decoder.named_weights()) {
-    const TensorInfo& info = *folder.locate(weight.name).info;
-    const at::Tensor stored =
-        at::empty(info.shape, at::TensorOptions().dtype(to_scalar_type(info.dtype)));
-    folder.read(weight.name, 0, bytes_of(stored));
-    int64_t first = 0;
-    const int64_t bad = count_nonfinite(info.dtype, bytes_of(stored), &first);
-    if (bad > 0) {
-      throw CheckpointError(
-          {.code = "VAL_NONFINITE",
-           .message = fmt::format("weights must be finite, found {} NaN or infinite values, the "
-                                  "first at element {}",
-                                  bad, first),
-           .path = folder.path(),
-           .tensor = weight.name,
-           .hint = "the checkpoint is damaged; fetch or make it again"});
-    }
-    weight.view.copy_(stored);
+    load_weight(folder, weight.name, weight.view);
   }
   return decoder;
 }

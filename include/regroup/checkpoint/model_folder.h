@@ -63,6 +63,9 @@ class ModelFolder {
   std::vector<std::string> notices_;
 };
 
+/// SHA-256 over config.json and the weight files: what a model is, whatever its folder is called.
+std::string model_digest(const ModelFolder& folder);
+
 /// A shard index: which file holds which tensor.
 struct ShardIndex {
   std::map<std::string, std::string> weight_map;  ///< tensor -> file name

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/output_folder.h"
+#include "regroup/convert/calibrate.h"
 #include "regroup/convert/head_transform.h"
 #include "regroup/convert/method.h"
 
@@ -17,7 +19,9 @@ struct ConvertOptions {
   std::string out;
   int64_t n_kv_heads = 0;
   Method method = Method::kMean;
-  std::string grouping = "contiguous";
+  Grouping grouping = Grouping::kContiguous;
+  bool logit_gain = true;  ///< pca only
+  CalibrationOptions calibration;
   uint64_t seed = 0;
   std::string dtype = "keep";   ///< keep, bf16, f16 or f32
   int64_t max_shard_bytes = 0;  ///< 0: shards as the parent has them
@@ -26,7 +30,7 @@ struct ConvertOptions {
 };
 
 /// What happens to one tensor.
-enum class Action { kCopy, kCast, kMerge, kFoldQuery, kFoldOutput };
+enum class Action { kCopy, kCast, kMerge, kFoldQuery, kFoldOutput, kReplace };
 const char* action_name(Action action);
 
 struct TensorPlan {
@@ -51,7 +55,11 @@ struct ConversionPlan {
   std::vector<ShardPlan> shards;
   std::vector<std::string> copied_files;  ///< tokenizer, chat template and generation files
   std::string config_text;
-  std::string index_text;  ///< "" for a single shard
+  std::string index_text;           ///< "" for a single shard
+  std::string weights_folder;       ///< of calibrated layers, or ""
+  std::vector<LayerReport> layers;  ///< what calibration found, or nothing
+  int64_t calibration_tokens = 0;
+  double calibration_flops = 0;
   int64_t read_bytes = 0;
   int64_t written_bytes = 0;
   int64_t n_copied = 0;
@@ -63,7 +71,10 @@ struct ConversionPlan {
 ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options);
 /// The same for transforms that come from elsewhere (calibration, tests).
 ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options,
-                               std::vector<LayerTransform> transforms);
+                               Calibrated calibrated);
+
+/// The dtype that --dtype names; nothing for "keep". @throws ConfigError FLAG_VALUE
+std::optional<Dtype> target_dtype(const std::string& name);
 
 struct ConvertResult {
   std::vector<std::pair<std::string, std::string>> digests;  ///< file -> SHA-256
@@ -74,6 +85,26 @@ struct ConvertResult {
 
 /// Called now and then with the bytes written so far and in all.
 using ProgressFunction = std::function<void(int64_t done, int64_t total)>;
+
+/// Whether the conversion must look at the weights (and perhaps at text) before it can be planned.
+bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options);
+/// @throws ConfigError or UnsupportedError for combinations that make no sense
+TransformRequest transform_request(const ModelConfig& parent, const ConvertOptions& options);
+
+/// Transforms that change the tensors which the real ones will change; for --dry-run.
+Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOptions& options);
+
+struct ConvertProgress {
+  ProgressFunction bytes;
+  CalibrationProgress calibration;
+};
+
+/// Decides what is to be done and does it: calibrates when the method or the options ask for it, then
+/// carries out the plan.
+/// @throws what plan_conversion(), calibrate() and execute_conversion() throw
+std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
+                                                       const ConvertOptions& options,
+                                                       const ConvertProgress& progress);
 
 /// Carries out `plan`: one pass over the weights, tensor by tensor through a few buffers, every file
 /// hashed while its bytes pass.

@@ -8,23 +8,10 @@
 
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/family.h"
+#include "regroup/model/layer.h"
 #include "regroup/model/ops.h"
 
 namespace regroup {
-
-/// Weights of one layer. Projections that read the same input are one tensor, one GEMM.
-struct LayerWeights {
-  at::Tensor input_norm;    ///< [hidden]
-  at::Tensor qkv;           ///< [(n_heads + 2 n_kv_heads) head_dim, hidden]: q, k, v
-  at::Tensor qkv_bias;      ///< [(n_heads + 2 n_kv_heads) head_dim] or undefined
-  at::Tensor output;        ///< [hidden, n_heads head_dim]
-  at::Tensor output_bias;   ///< [hidden] or undefined
-  at::Tensor mlp_norm;      ///< [hidden]
-  at::Tensor gate_up;       ///< [2 intermediate, hidden]: gate, up
-  at::Tensor gate_up_bias;  ///< [2 intermediate] or undefined
-  at::Tensor down;          ///< [hidden, intermediate]
-  at::Tensor down_bias;     ///< [hidden] or undefined
-};
 
 /// A weight under its name in the checkpoint: a view of the tensor that the decoder computes with.
 struct NamedWeight {
@@ -89,7 +76,6 @@ class Decoder {
   struct Step;  // what every layer of one forward pass shares
   at::Tensor attention(const LayerWeights& w, int64_t layer, const at::Tensor& y,
                        const Step& step) const;
-  at::Tensor mlp(const LayerWeights& w, const at::Tensor& y) const;
   /// One layer: residual stream x and its norm y before, the same after.
   std::tuple<at::Tensor, at::Tensor> run_layer(int64_t layer, const at::Tensor& x,
                                                const at::Tensor& y, const Step& step) const;

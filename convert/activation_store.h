@@ -1,0 +1,34 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/scratch_file.h"
+
+namespace regroup {
+
+/// The residual stream of every calibration window, float32 [windows, seq, hidden], in memory or in a
+/// scratch file.
+class ActivationStore {
+ public:
+  /// @param scratch  folder of the scratch file; "": in memory
+  ActivationStore(int64_t windows, int64_t seq, int64_t hidden, const std::string& scratch);
+  int64_t windows() const { return windows_; }
+  /// Windows [first, first + count), a copy.
+  at::Tensor read(int64_t first, int64_t count) const;
+  at::Tensor gather(const std::vector<int64_t>& windows) const;
+  void write(int64_t first, const at::Tensor& values);
+
+ private:
+  int64_t windows_;
+  int64_t seq_;
+  int64_t hidden_;
+  at::Tensor memory_;
+  std::optional<ScratchFile> file_;
+};
+
+}  // namespace regroup

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "regroup/convert/calibrate.h"
+
+namespace regroup {
+
+int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options);
+
+/// The calibration text as windows of token ids, int64 [windows, seq].
+/// @param needed_tokens  what the matrices to be decomposed ask for
+/// @throws CheckpointError TEXT_TOO_SHORT saying how many tokens are needed
+at::Tensor calibration_windows(const ModelFolder& model, const CalibrationOptions& options,
+                               int64_t needed_tokens);
+
+}  // namespace regroup

@@ -1,0 +1,185 @@
+// Values, which no position turns: matrices per head, merged and split again by linear algebra.
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/linalg_eigh.h>
+#include <ATen/ops/linalg_eigvalsh.h>
+#include <ATen/ops/linalg_svd.h>
+#include <ATen/ops/linalg_svdvals.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/real.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+
+#include <cmath>
+
+#include "group_merge.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+constexpr int kMostSweeps = 100;
+constexpr double kEnoughGain = 1e-5;
+constexpr double kRidge = 1e-9;  // of a metric's mean diagonal: only keeps the root invertible
+
+/// [m, m, d, d]: E[v_i v_j^T]
+Tensor block_of(const HeadMoments& moments, const Members& members) {
+  const Tensor index = at::tensor(members, at::kLong);
+  return moments.value.index_select(0, index).index_select(1, index);
+}
+
+/// The orthogonal matrix nearest to `x` [d, d].
+Tensor polar_factor(const Tensor& x) {
+  const auto [u, s, vh] = at::linalg_svd(x, /*full_matrices=*/false);
+  return at::matmul(u, vh);
+}
+
+/// E[v_g v_g^T] = sum_ij E_i S_ij E_j^T, [d, d]
+Tensor merged_moment(const Tensor& block, const Tensor& encode) {
+  const int64_t m = encode.size(0);
+  const int64_t d = encode.size(1);
+  const Tensor wide = encode.transpose(0, 1).reshape({d, m * d});
+  const Tensor full = block.transpose(1, 2).reshape({m * d, m * d});
+  return at::matmul(at::matmul(wide, full), wide.t());
+}
+
+double trace(const Tensor& x) { return x.trace().item<double>(); }
+
+double mean_energy(const Tensor& block) {
+  double sum = 0;
+  for (int64_t i = 0; i < block.size(0); ++i) sum += trace(block[i][i]);
+  return sum / static_cast<double>(block.size(0));
+}
+
+struct Roots {
+  Tensor root;     // [m, d, d]: M^(1/2)
+  Tensor inverse;  // [m, d, d]
+};
+
+Roots metric_roots(const HeadMoments& moments, const Members& members) {
+  const Tensor metric = moments.value_metric.index_select(0, at::tensor(members, at::kLong));
+  const auto [values, vectors] = at::linalg_eigh(metric);  // [m, d], [m, d, d]
+  const Tensor floor = values.mean(1, true).clamp_min(0.0).mul(kRidge).add(1e-300);
+  const Tensor roots = values.maximum(floor).sqrt();
+  const Tensor turned = vectors.transpose(1, 2);
+  return {at::bmm(vectors.mul(roots.unsqueeze(1)), turned),
+          at::bmm(vectors.div(roots.unsqueeze(1)), turned)};
+}
+
+/// The group's values side by side in their metrics, [m d, m d].
+Tensor metric_block(const Tensor& block, const Roots& roots) {
+  const int64_t m = block.size(0);
+  const int64_t d = block.size(2);
+  const Tensor left = at::matmul(roots.root.unsqueeze(1), block);  // [m, m, d, d]
+  return at::matmul(left, roots.root.unsqueeze(0)).transpose(1, 2).reshape({m * d, m * d});
+}
+
+}  // namespace
+
+ValueMerge align_values(const HeadMoments& moments, const Members& members, bool restore_norm) {
+  const Tensor block = block_of(moments, members);
+  const auto m = static_cast<int64_t>(members.size());
+  std::vector<Tensor> turn = {at::eye(block.size(2), at::kDouble)};
+  for (int64_t j = 1; j < m; ++j) turn.push_back(polar_factor(block[0][j]));
+  double before = -1;
+  for (int sweep = 0; sweep < kMostSweeps; ++sweep) {
+    double agreement = 0;
+    for (int64_t i = 0; i < m; ++i) {
+      Tensor pull = at::matmul(turn[0], block[0][i]).mul(i == 0 ? 0.0 : 1.0);
+      for (int64_t j = 1; j < m; ++j) {
+        if (j != i) pull.add_(at::matmul(turn[static_cast<size_t>(j)], block[j][i]));
+      }
+      const auto [u, s, vh] = at::linalg_svd(pull, /*full_matrices=*/false);
+      agreement += s.sum().item<double>();
+      const bool singular = s[-1].item<double>() <= 1e-12 * s[0].item<double>();
+      if (!singular) turn[static_cast<size_t>(i)] = at::matmul(u, vh);
+    }
+    if (agreement - before <= kEnoughGain * std::abs(agreement)) break;
+    before = agreement;
+  }
+  const Tensor gauge = turn[0].t().contiguous();
+  for (Tensor& t : turn) t = at::matmul(gauge, t);
+  const Tensor all = at::stack(turn);  // [m, d, d]
+  ValueMerge merge{all.div(static_cast<double>(m)), all.transpose(1, 2).contiguous()};
+  if (restore_norm) {
+    const double merged = trace(merged_moment(block, merge.encode));
+    if (merged > 0) merge.encode.mul_(std::sqrt(mean_energy(block) / merged));
+  }
+  return merge;
+}
+
+ValueMerge pca_values(const HeadMoments& moments, const Members& members) {
+  const Tensor block = block_of(moments, members);
+  const auto m = static_cast<int64_t>(members.size());
+  const int64_t d = block.size(2);
+  const Roots roots = metric_roots(moments, members);
+  const auto [values, vectors] = at::linalg_eigh(metric_block(block, roots));  // ascending
+  const Tensor top = vectors.narrow(1, (m - 1) * d, d).reshape({m, d, d});     // U_i
+  Tensor encode = at::bmm(top.transpose(1, 2), roots.root);
+  Tensor decode = at::bmm(roots.inverse, top);
+  // The gauge: the first member's decoder symmetric and positive, so that the merged value keeps that
+  // head's channels, and the merged value as large as the members.
+  const Tensor turn = polar_factor(decode[0]);  // [d, d]
+  encode = at::matmul(turn, encode);
+  decode = at::matmul(decode, turn.t());
+  const double merged = trace(merged_moment(block, encode));
+  const double scale = merged > 0 ? std::sqrt(mean_energy(block) / merged) : 1.0;
+  if (std::isfinite(scale) && scale > 0) {
+    encode = encode.mul(scale);
+    decode = decode.div(scale);
+  }
+  return {encode, decode};
+}
+
+Residual& Residual::operator+=(const Residual& other) {
+  lost += other.lost;
+  total += other.total;
+  return *this;
+}
+
+Residual value_residual(const HeadMoments& moments, const Members& members,
+                        const ValueMerge& merge) {
+  const Tensor block = block_of(moments, members);
+  const auto m = static_cast<int64_t>(members.size());
+  const Tensor merged = merged_moment(block, merge.encode);
+  Residual sum;
+  for (int64_t i = 0; i < m; ++i) {
+    Tensor cross = at::matmul(merge.encode[0], block[0][i]);  // E[v_g v_i^T]
+    for (int64_t j = 1; j < m; ++j) cross.add_(at::matmul(merge.encode[j], block[j][i]));
+    const double own = trace(block[i][i]);
+    const Tensor again = at::matmul(at::matmul(merge.decode[i], merged), merge.decode[i].t());
+    sum += {own - 2 * trace(at::matmul(merge.decode[i], cross)) + trace(again), own};
+  }
+  sum.lost = std::max(0.0, sum.lost);
+  return sum;
+}
+
+double value_pca_cost(const HeadMoments& moments, const Members& members) {
+  const Tensor block = metric_block(block_of(moments, members), metric_roots(moments, members));
+  const Tensor values = at::linalg_eigvalsh(block);  // ascending
+  const int64_t lost = values.size(0) - moments.value.size(2);
+  return values.narrow(0, 0, lost).clamp_min(0.0).sum().item<double>();
+}
+
+namespace {
+
+/// s_ij / sqrt(s_ii s_jj)
+Tensor normalised(const Tensor& s) {
+  const Tensor own = s.diagonal().clamp_min(1e-300);
+  return s.div(own.unsqueeze(0).mul(own.unsqueeze(1)).sqrt());
+}
+
+}  // namespace
+
+Tensor aligned_similarity(const HeadMoments& moments) {
+  return normalised(at::linalg_svdvals(moments.value).sum(-1))
+      .add(normalised(moments.key.abs().sum(0)));
+}
+
+Tensor plain_similarity(const HeadMoments& moments) {
+  return normalised(moments.value.diagonal(0, 2, 3).sum(-1))
+      .add(normalised(at::real(moments.key).sum(0)));
+}
+
+}  // namespace regroup

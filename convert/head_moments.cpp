@@ -1,0 +1,73 @@
+#include "head_moments.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/complex.h>
+#include <ATen/ops/diag.h>
+#include <ATen/ops/imag.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/real.h>
+#include <ATen/ops/zeros.h>
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+/// Rows [heads * head_dim, hidden] and a bias (or none) as [heads, head_dim, hidden + 1] float64.
+Tensor heads_with_bias(const Tensor& rows, const Tensor& bias, int64_t head_dim) {
+  const Tensor wide = rows.to(at::kCPU, at::kDouble);
+  const Tensor column = bias.defined() ? bias.to(at::kCPU, at::kDouble).unsqueeze(1)
+                                       : at::zeros({wide.size(0), 1}, at::kDouble);
+  return at::cat({wide, column}, 1).unflatten(0, {-1, head_dim});
+}
+
+}  // namespace
+
+AttentionWeights widen_attention(const LayerWeights& w, const ModelConfig& config) {
+  const int64_t d = config.head_dim;
+  const auto view = [&](Role role) { return layer_view(w, config, role); };
+  AttentionWeights wide;
+  wide.q = heads_with_bias(view(Role::kQuery), view(Role::kQueryBias), d);
+  wide.k = heads_with_bias(view(Role::kKey), view(Role::kKeyBias), d);
+  wide.v = heads_with_bias(view(Role::kValue), view(Role::kValueBias), d);
+  wide.o = view(Role::kOutput)
+               .to(at::kCPU, at::kDouble)
+               .unflatten(1, {config.n_heads, d})
+               .transpose(0, 1)
+               .contiguous();
+  return wide;
+}
+
+Tensor complex_planes(const Tensor& rows) {
+  const auto halves = rows.chunk(2, 1);
+  return at::complex(halves[0].contiguous(), halves[1].contiguous());
+}
+
+Tensor plane_matrix(const Tensor& factors) {
+  const Tensor a = at::diag(at::real(factors));
+  const Tensor b = at::diag(at::imag(factors));
+  return at::cat({at::cat({a, b.neg()}, 1), at::cat({b, a}, 1)}, 0);
+}
+
+HeadMoments head_moments(const AttentionWeights& w, const LayerStatistics& statistics,
+                         const ModelConfig& config) {
+  const Tensor& c = statistics.moment;  // [hidden + 1, hidden + 1]
+  const int64_t kv = config.n_kv_heads;
+  const int64_t d = config.head_dim;
+  HeadMoments out;
+  const Tensor keys = complex_planes(w.k).transpose(0, 1).contiguous();  // [planes, kv, hidden + 1]
+  out.key = at::matmul(at::matmul(keys, c.to(at::kComplexDouble)), keys.conj().transpose(1, 2));
+  const Tensor values = w.v.flatten(0, 1);  // [kv d, hidden + 1]
+  out.value = at::matmul(at::matmul(values, c), values.t())
+                  .view({kv, d, kv, d})
+                  .transpose(1, 2)
+                  .contiguous();
+  const Tensor by_component = at::matmul(w.q, c).mul(w.q).sum(2);  // [n_heads, head_dim]: E[q^2]
+  const auto halves = by_component.chunk(2, 1);
+  out.query_energy = halves[0].add(halves[1]).clamp_min(0.0);
+  const Tensor by_head = at::matmul(w.o.transpose(1, 2), w.o);  // [n_heads, d, d]
+  out.value_metric = by_head.view({kv, config.group_size(), d, d}).sum(1);
+  return out;
+}
+
+}  // namespace regroup

@@ -1,0 +1,301 @@
+#include "layer_method.h"
+
+#include <ATen/ops/complex.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/real.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "grouping.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+HeadMatrix dense(const Tensor& matrix) {
+  const Tensor m = matrix.to(at::kDouble).contiguous();
+  const double* p = m.data_ptr<double>();
+  return {.scale = 1.0, .dense = std::vector<double>(p, p + m.numel())};
+}
+
+Tensor to_tensor(const HeadMatrix& matrix, int64_t d) {
+  if (matrix.dense.empty()) return at::eye(d, at::kDouble).mul(matrix.scale);
+  return at::from_blob(const_cast<double*>(matrix.dense.data()), {d, d}, at::kDouble).clone();
+}
+
+/// The complex number a plane that a matrix commuting with RoPE stands for, [planes].
+Tensor to_planes(const HeadMatrix& matrix, int64_t d) {
+  const Tensor m = to_tensor(matrix, d);
+  const int64_t planes = d / 2;
+  return at::complex(m.diagonal().narrow(0, 0, planes).contiguous(),
+                     m.diagonal(-planes).contiguous());
+}
+
+Members members_of(const std::vector<int64_t>& order, int64_t group, int64_t size) {
+  return {order.begin() + group * size, order.begin() + (group + 1) * size};
+}
+
+/// E|k_i|^2 of every plane, [kv, planes].
+Tensor key_energy(const HeadMoments& moments) {
+  return at::real(moments.key.diagonal(0, 1, 2)).t().clamp_min(0.0);
+}
+
+/// Query energy summed over the heads that read each KV head, [kv, planes].
+Tensor readers_energy(const HeadMoments& moments, int64_t readers) {
+  return moments.query_energy.unflatten(0, {-1, readers}).sum(1);
+}
+
+/// Energy of each KV head's values as Wo sees it, [kv].
+Tensor value_energy(const HeadMoments& moments) {
+  const Tensor own = moments.value.diagonal(0, 0, 1).permute({2, 0, 1});  // [kv, d, d]
+  return moments.value_metric.mul(own).sum({1, 2});
+}
+
+/// Kept heads, each followed by the dropped ones whose place it takes: the heads that add most to the
+/// residual stream are kept (docs/methods.md, prune).
+std::vector<int64_t> prune_order(const MergeRules& rules, const LayerStatistics& statistics,
+                                 const HeadMoments& moments, const ModelConfig& parent) {
+  const int64_t kv = parent.n_kv_heads;
+  const Tensor importance =
+      statistics.head_norm.defined()
+          ? statistics.head_norm.view({kv, parent.group_size()}).sum(1)  // over its query heads
+          : value_energy(moments);
+  std::vector<int64_t> ranked(static_cast<size_t>(kv));
+  std::iota(ranked.begin(), ranked.end(), int64_t{0});
+  std::stable_sort(ranked.begin(), ranked.end(), [&](int64_t a, int64_t b) {
+    return importance[a].item<double>() > importance[b].item<double>();
+  });
+  const auto cut = ranked.begin() + rules.n_kv_heads;
+  std::sort(ranked.begin(), cut);
+  std::sort(cut, ranked.end());
+  const int64_t dropped_each = kv / rules.n_kv_heads - 1;
+  std::vector<int64_t> order;
+  for (int64_t g = 0; g < rules.n_kv_heads; ++g) {
+    order.push_back(ranked[static_cast<size_t>(g)]);
+    const auto first = cut + g * dropped_each;
+    order.insert(order.end(), first, first + dropped_each);
+  }
+  return order;
+}
+
+std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics& statistics,
+                                  const HeadMoments& moments, const ModelConfig& parent) {
+  const int64_t kv = parent.n_kv_heads;
+  const int64_t size = kv / rules.n_kv_heads;
+  if (rules.method == Method::kPrune) return prune_order(rules, statistics, moments, parent);
+  std::vector<int64_t> order(static_cast<size_t>(kv));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  if (size == 1 || size == kv || rules.grouping == Grouping::kContiguous) return order;
+  if (rules.grouping == Grouping::kSimilarity) {
+    return best_grouping(kv, size, pair_cost(aligned_similarity(moments)), rules.seed);
+  }
+  const int64_t readers = parent.group_size();
+  // Each over its own total, which makes keys and values comparable.
+  const double keys =
+      key_energy(moments).mul(readers_energy(moments, readers)).sum().item<double>();
+  const double values = value_energy(moments).sum().item<double>();
+  const GroupCost cost = [&](const Members& members) {
+    return key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
+           value_pca_cost(moments, members) / std::max(values, 1e-300);
+  };
+  return best_grouping(kv, size, cost, rules.seed);
+}
+
+/// Index within the group of the head most like the others.
+int64_t medoid_of(const Tensor& similarity, const Members& members) {
+  const Tensor index = at::tensor(members, at::kLong);
+  return similarity.index_select(0, index).index_select(1, index).sum(1).argmax().item<int64_t>();
+}
+
+/// Fills one group, whose first new position is `first`.
+void merge_group(const MergeRules& rules, const HeadMoments& moments, const Members& members,
+                 int64_t readers, size_t first, LayerTransform& out) {
+  const auto scalars = [&](const Tensor& key, const Tensor& value) {  // [m] each, D = I
+    for (size_t i = 0; i < members.size(); ++i) {
+      out.encode_key[first + i].scale = key[static_cast<int64_t>(i)].item<double>();
+      out.encode_value[first + i].scale = value[static_cast<int64_t>(i)].item<double>();
+    }
+  };
+  const auto m = static_cast<int64_t>(members.size());
+  const auto only = [&](int64_t survivor) {
+    const Tensor weights = at::zeros({m}, at::kDouble);
+    weights[survivor] = 1.0;
+    scalars(weights, weights);
+  };
+  const Tensor index = at::tensor(members, at::kLong);
+  KeyMerge key;
+  ValueMerge value;
+  switch (rules.method) {
+    case Method::kMedoid:
+      return only(medoid_of(plain_similarity(moments), members));
+    case Method::kPrune:
+      return only(0);
+    case Method::kWeighted: {
+      const auto shares = [&](const Tensor& use) {
+        const Tensor own = use.index_select(0, index);
+        return own.div(own.sum().clamp_min(1e-300));
+      };
+      return scalars(shares(readers_energy(moments, readers).sum(1)),
+                     shares(moments.value_metric.diagonal(0, 1, 2).sum(1)));
+    }
+    case Method::kAlign:
+    case Method::kAlignNorm:
+      key = align_keys(moments, members, rules.method == Method::kAlignNorm);
+      value = align_values(moments, members, rules.method == Method::kAlignNorm);
+      break;
+    default:
+      key = pca_keys(moments, members, readers);
+      value = pca_values(moments, members);
+  }
+  for (int64_t i = 0; i < m; ++i) {
+    const size_t at = first + static_cast<size_t>(i);
+    out.encode_key[at] = dense(plane_matrix(key.encode[i]));
+    out.decode_key[at] = dense(plane_matrix(key.decode[i]));
+    out.encode_value[at] = dense(value.encode[i]);
+    out.decode_value[at] = dense(value.decode[i]);
+  }
+}
+
+/// The merged key and value weights of group g: its members' encoders on their weights.
+template <typename Encode>
+Tensor merge_rows(const Tensor& heads, const LayerTransform& t, const Encode& encode, int64_t group,
+                  int64_t size) {
+  const int64_t d = heads.size(1);
+  Tensor sum = at::zeros_like(heads[0]);
+  for (int64_t i = group * size; i < (group + 1) * size; ++i) {
+    const auto at = static_cast<size_t>(i);
+    sum.add_(at::matmul(to_tensor(encode[at], d), heads[t.permutation[at]]));
+  }
+  return sum.div(t.divisor);
+}
+
+KeyMerge key_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
+  std::vector<Tensor> encode;
+  std::vector<Tensor> decode;
+  for (size_t i = first; i < first + static_cast<size_t>(m); ++i) {
+    encode.push_back(to_planes(t.encode_key[i], d).div(t.divisor));
+    decode.push_back(to_planes(t.decode_key[i], d));
+  }
+  return {at::stack(encode), at::stack(decode)};
+}
+
+ValueMerge value_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
+  std::vector<Tensor> encode;
+  std::vector<Tensor> decode;
+  for (size_t i = first; i < first + static_cast<size_t>(m); ++i) {
+    encode.push_back(to_tensor(t.encode_value[i], d).div(t.divisor));
+    decode.push_back(to_tensor(t.decode_value[i], d));
+  }
+  return {at::stack(encode), at::stack(decode)};
+}
+
+/// Merging flattens logits: gamma^2 = sum_l E|q_l|^2 E|k_l|^2 / sum_l E|q_l|^2 E|k'_l|^2, with queries
+/// and keys taken as independent.
+void restore_logits(LayerTransform& t, const HeadMoments& moments, const ModelConfig& parent,
+                    int64_t n_kv_heads) {
+  const int64_t size = parent.n_kv_heads / n_kv_heads;
+  const int64_t readers = parent.group_size();
+  const Tensor own = key_energy(moments);  // [kv, planes]
+  for (int64_t g = 0; g < n_kv_heads; ++g) {
+    const Members members = members_of(t.permutation, g, size);
+    const KeyMerge merge = key_merge(t, static_cast<size_t>(g * size), size, parent.head_dim);
+    const Tensor merged = merged_key_energy(moments, members, merge);  // [planes]
+    for (int64_t i = 0; i < size; ++i) {
+      const Tensor again = merge.decode[i].abs().square().mul(merged);
+      for (int64_t r = 0; r < readers; ++r) {
+        const Tensor query = moments.query_energy[members[static_cast<size_t>(i)] * readers + r];
+        const double before = query.mul(own[members[static_cast<size_t>(i)]]).sum().item<double>();
+        const double after = query.mul(again).sum().item<double>();
+        const double gain = std::sqrt(before / after);
+        if (std::isfinite(gain) && gain > 0) {
+          t.logit_gain[static_cast<size_t>((g * size + i) * readers + r)] = gain;
+        }
+      }
+    }
+  }
+}
+
+/// Dropped heads fall silent: their columns of Wo are zero, and training may wake them.
+void silence_dropped(LayerTransform& t, const ModelConfig& parent, int64_t size) {
+  for (int64_t h = 0; h < parent.n_heads; ++h) {
+    if (h / parent.group_size() % size != 0) t.output_gain[static_cast<size_t>(h)] = 0.0;
+  }
+}
+
+}  // namespace
+
+std::pair<Residual, Residual> predict_residuals(const LayerTransform& t, const HeadMoments& moments,
+                                                const ModelConfig& parent, int64_t n_kv_heads) {
+  const int64_t size = parent.n_kv_heads / n_kv_heads;
+  Residual key;
+  Residual value;
+  for (int64_t g = 0; g < n_kv_heads; ++g) {
+    const auto first = static_cast<size_t>(g * size);
+    const Members members = members_of(t.permutation, g, size);
+    key += key_residual(moments, members, key_merge(t, first, size, parent.head_dim));
+    value += value_residual(moments, members, value_merge(t, first, size, parent.head_dim));
+  }
+  return {key, value};
+}
+
+LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weights,
+                           const LayerStatistics& statistics, const ModelConfig& parent) {
+  const HeadMoments moments = head_moments(weights, statistics, parent);
+  const int64_t size = parent.n_kv_heads / rules.n_kv_heads;
+  LayerDecision decision;
+  decision.transform = make_transforms(rules.method, parent, rules.n_kv_heads).front();
+  LayerTransform& t = decision.transform;
+  if (may_regroup(rules.method) || rules.method == Method::kPrune) {
+    t.permutation = choose_order(rules, statistics, moments, parent);
+  }
+  if (size > 1 && reads_weights(rules.method)) {
+    for (int64_t g = 0; g < rules.n_kv_heads; ++g) {
+      merge_group(rules, moments, members_of(t.permutation, g, size), parent.group_size(),
+                  static_cast<size_t>(g * size), t);
+    }
+    if (rules.method == Method::kPrune) silence_dropped(t, parent, size);
+    if (rules.method == Method::kPca && rules.logit_gain) {
+      restore_logits(t, moments, parent, rules.n_kv_heads);
+    }
+  }
+  if (!t.redraw) {
+    std::tie(decision.key, decision.value) =
+        predict_residuals(t, moments, parent, rules.n_kv_heads);
+  }
+  return decision;
+}
+
+AttentionWeights fold_attention(const AttentionWeights& w, const LayerTransform& t,
+                                const ModelConfig& parent, int64_t n_kv_heads) {
+  const int64_t size = parent.n_kv_heads / n_kv_heads;
+  const int64_t readers = parent.group_size();
+  std::vector<Tensor> q;
+  std::vector<Tensor> k;
+  std::vector<Tensor> v;
+  std::vector<Tensor> o;
+  for (int64_t g = 0; g < n_kv_heads; ++g) {
+    k.push_back(merge_rows(w.k, t, t.encode_key, g, size));
+    v.push_back(merge_rows(w.v, t, t.encode_value, g, size));
+  }
+  for (int64_t h = 0; h < parent.n_heads; ++h) {
+    const auto kv = static_cast<size_t>(h / readers);
+    const int64_t old = t.permutation[kv] * readers + h % readers;
+    const auto at = static_cast<size_t>(h);
+    q.push_back(at::matmul(to_tensor(t.decode_key[kv], parent.head_dim).t(), w.q[old])
+                    .mul(t.logit_gain[at]));
+    o.push_back(at::matmul(w.o[old], to_tensor(t.decode_value[kv], parent.head_dim))
+                    .mul(t.output_gain[at]));
+  }
+  return {at::stack(q), at::stack(k), at::stack(v), at::stack(o)};
+}
+
+}  // namespace regroup

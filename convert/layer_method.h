@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+
+#include "group_merge.h"
+#include "regroup/convert/method.h"
+
+namespace regroup {
+
+/// How one layer is to be merged.
+struct MergeRules {
+  Method method = Method::kPca;
+  Grouping grouping = Grouping::kResidual;
+  int64_t n_kv_heads = 0;
+  bool logit_gain = true;  ///< pca: restore the spread of the logits that merging flattens
+  uint64_t seed = 0;
+};
+
+struct LayerDecision {
+  LayerTransform transform;
+  Residual key;  ///< predicted from the moments
+  Residual value;
+};
+
+/// Decides how a layer's heads are merged, from its weights and the moments of its inputs.
+LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weights,
+                           const LayerStatistics& statistics, const ModelConfig& parent);
+
+/// Applies `transform` in float64. The result has n_kv_heads key and value heads; q and o keep theirs
+/// in the transform's order.
+AttentionWeights fold_attention(const AttentionWeights& weights, const LayerTransform& transform,
+                                const ModelConfig& parent, int64_t n_kv_heads);
+
+/// Predicted loss of keys (first) and values (second) of any transform whose key matrices commute
+/// with RoPE.
+std::pair<Residual, Residual> predict_residuals(const LayerTransform& transform,
+                                                const HeadMoments& moments,
+                                                const ModelConfig& parent, int64_t n_kv_heads);
+
+}  // namespace regroup

@@ -1,0 +1,193 @@
+#include "layer_training.h"
+
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/checkpoint/uniform_stream.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+using BatchSource = std::function<LayerBatch(const std::vector<int64_t>&)>;
+
+constexpr double kMomentum = 0.9;
+constexpr int64_t kWindowsAtOnce = 8;
+constexpr int64_t kLooksAtHeldOut = 4;
+
+/// The matrix with the singular directions of x [blocks, rows, columns], rows <= columns, and singular
+/// values near 1: five Newton-Schulz steps with Muon's coefficients (Jordan et al. 2024).
+Tensor orthogonalised(const Tensor& x) {
+  Tensor y = x.div(x.norm(2, {1, 2}, true).add(1e-12));
+  for (int i = 0; i < 5; ++i) {
+    const Tensor a = at::bmm(y, y.transpose(1, 2));
+    y = y.mul(3.4445).add(at::bmm(a.mul(-4.7750).add(at::bmm(a, a).mul(2.0315)), y));
+  }
+  return y;
+}
+
+double root_mean_square(const Tensor& x) {
+  return x.norm().item<double>() / std::sqrt(static_cast<double>(x.numel()));
+}
+
+/// A trained tensor seen as one matrix a head, so that every head moves by the same relative amount.
+struct Trained {
+  Tensor weights;   // the leaf
+  Tensor momentum;  // like weights
+  int64_t head_dim;
+  bool by_columns;  // Wo: a head is a block of columns
+  bool vector;      // a bias: no matrix to orthogonalise
+
+  /// Blocks of [heads, head_dim, width]; a view.
+  Tensor blocks(const Tensor& x) const {
+    return by_columns ? x.unflatten(1, {-1, head_dim}).permute({1, 2, 0})
+                      : x.unflatten(0, {-1, head_dim});
+  }
+
+  void step(const Tensor& gradient, double learning_rate) {
+    momentum.mul_(kMomentum).add_(gradient, 1 - kMomentum);
+    const Tensor ahead = momentum.mul(kMomentum).add_(gradient, 1 - kMomentum);
+    if (vector) {
+      const double size = root_mean_square(ahead);
+      if (size > 0) weights.sub_(ahead, learning_rate * root_mean_square(weights) / size);
+      return;
+    }
+    const Tensor direction = orthogonalised(blocks(ahead).contiguous());
+    const Tensor rows = blocks(weights);
+    // [heads, 1, 1]: a step's size in terms of the head's own weights
+    const auto width = static_cast<double>(rows.size(1) * rows.size(2));
+    const Tensor size = rows.norm(2, {1, 2}, true).div(std::sqrt(width));
+    const Tensor unit = direction.norm(2, {1, 2}, true).div(std::sqrt(width)).add(1e-12);
+    rows.sub_(direction.mul(size.div(unit)), learning_rate);
+  }
+};
+
+Tensor attention_output(const ModelConfig& config, const LayerWeights& w, int64_t layer,
+                        const Tensor& input, const RopeTable& rope) {
+  return project(attention_heads(config, w, layer, input, rope), w.output, w.output_bias);
+}
+
+double schedule(int64_t step, const LayerTrainingOptions& options) {
+  if (step < options.warmup) {
+    return static_cast<double>(step + 1) / static_cast<double>(options.warmup + 1);
+  }
+  const auto left = static_cast<double>(options.steps - step);
+  return left / static_cast<double>(std::max<int64_t>(1, options.steps - options.warmup));
+}
+
+/// Epochs of the training windows, each in an order that follows from the seed.
+class WindowOrder {
+ public:
+  WindowOrder(int64_t n, uint64_t seed, int64_t layer)
+      : order_(static_cast<size_t>(n)), random_(seed, "layer " + std::to_string(layer)) {
+    std::iota(order_.begin(), order_.end(), int64_t{0});
+    next_ = order_.size();
+  }
+  std::vector<int64_t> take(int64_t count) {
+    std::vector<int64_t> windows;
+    while (static_cast<int64_t>(windows.size()) < std::min<int64_t>(count, order_.size())) {
+      if (next_ == order_.size()) shuffle();
+      windows.push_back(order_[next_++]);
+    }
+    return windows;
+  }
+
+ private:
+  void shuffle() {
+    for (size_t i = order_.size(); i > 1; --i) {
+      std::swap(order_[i - 1], order_[random_.next_bits() % i]);
+    }
+    next_ = 0;
+  }
+  std::vector<int64_t> order_;
+  UniformStream random_;
+  size_t next_ = 0;
+};
+
+struct Snapshot {
+  std::vector<Tensor> tensors;
+  explicit Snapshot(const std::vector<Trained>& trained) {
+    for (const Trained& t : trained) tensors.push_back(t.weights.detach().clone());
+  }
+  void restore(std::vector<Trained>& trained) const {
+    for (size_t i = 0; i < tensors.size(); ++i) trained[i].weights.copy_(tensors[i]);
+  }
+};
+
+std::vector<Trained> trained_tensors(const ModelConfig& config, LayerWeights& w) {
+  std::vector<Trained> trained;
+  const auto add = [&](Tensor& t, bool by_columns) {
+    if (!t.defined()) return;
+    t = t.detach().clone().set_requires_grad(true);
+    trained.push_back({t, at::zeros_like(t.detach()), config.head_dim, by_columns, t.dim() == 1});
+  };
+  add(w.qkv, false);
+  add(w.output, true);
+  add(w.qkv_bias, false);
+  return trained;
+}
+
+}  // namespace
+
+double layer_error(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
+                   const RopeTable& rope, int64_t first, int64_t last, const BatchSource& batch) {
+  const c10::NoGradGuard no_gradients;
+  double lost = 0;
+  double total = 0;
+  for (int64_t at = first; at < last; at += kWindowsAtOnce) {
+    std::vector<int64_t> windows(static_cast<size_t>(std::min(kWindowsAtOnce, last - at)));
+    std::iota(windows.begin(), windows.end(), at);
+    const LayerBatch b = batch(windows);
+    const Tensor gap = attention_output(config, weights, layer, b.input, rope).sub(b.wanted);
+    lost += gap.square().sum(at::kDouble).item<double>();
+    total += b.wanted.square().sum(at::kDouble).item<double>();
+  }
+  return total > 0 ? lost / total : 0;
+}
+
+LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights, int64_t layer,
+                                const RopeTable& rope, int64_t n_train, int64_t n,
+                                const BatchSource& batch, const LayerTrainingOptions& options) {
+  LayerTrainingResult result;
+  std::vector<Trained> trained = trained_tensors(config, weights);
+  std::vector<Tensor> leaves;
+  for (const Trained& t : trained) leaves.push_back(t.weights);
+  const auto error = [&] { return layer_error(config, weights, layer, rope, n_train, n, batch); };
+  result.held_out_before = result.held_out_after = error();
+  Snapshot best(trained);
+  WindowOrder order(n_train, options.seed, layer);
+  const int64_t look_every = std::max<int64_t>(1, options.steps / kLooksAtHeldOut);
+  for (int64_t step = 0; step < options.steps; ++step) {
+    throw_if_stopped(/*resumable=*/true);
+    const LayerBatch b = batch(order.take(options.batch));
+    const Tensor gap = attention_output(config, weights, layer, b.input, rope).sub(b.wanted);
+    const Tensor loss = gap.square().sum().div(b.wanted.square().sum().add(1e-30));
+    const std::vector<Tensor> gradients = torch::autograd::grad({loss}, leaves);
+    const c10::NoGradGuard no_gradients;
+    for (size_t i = 0; i < trained.size(); ++i) {
+      trained[i].step(gradients[i], options.learning_rate * schedule(step, options));
+    }
+    if ((step + 1) % look_every != 0 && step + 1 != options.steps) continue;
+    const double now = error();
+    if (now < result.held_out_after) {
+      result.held_out_after = now;
+      result.kept_step = step + 1;
+      best = Snapshot(trained);
+    }
+  }
+  const c10::NoGradGuard no_gradients;
+  best.restore(trained);
+  weights.qkv = weights.qkv.detach();
+  weights.output = weights.output.detach();
+  if (weights.qkv_bias.defined()) weights.qkv_bias = weights.qkv_bias.detach();
+  return result;
+}
+
+}  // namespace regroup

@@ -1,0 +1,39 @@
+#include "output_refit.h"
+
+#include <ATen/ops/cholesky_solve.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/linalg_cholesky.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
+
+namespace regroup {
+namespace {
+
+constexpr double kRidge = 1e-4;  // of the mean diagonal of the heads' moment
+
+}  // namespace
+
+OutputRefit::OutputRefit(int64_t heads_size, int64_t hidden_size)
+    : moment_(at::zeros({heads_size, heads_size}, at::kDouble)),
+      cross_(at::zeros({heads_size, hidden_size}, at::kDouble)) {}
+
+void OutputRefit::add(const at::Tensor& heads, const at::Tensor& wanted) {
+  const at::Tensor a = heads.reshape({-1, moment_.size(0)});
+  const at::Tensor y = wanted.reshape({-1, cross_.size(1)});
+  moment_.add_(at::mm(a.t(), a).to(at::kCPU, at::kDouble));
+  cross_.add_(at::mm(a.t(), y).to(at::kCPU, at::kDouble));
+}
+
+at::Tensor OutputRefit::solve(const at::Tensor& start) const {
+  const at::Tensor before = start.to(at::kCPU, at::kDouble).t();  // [heads, hidden]
+  const double ridge = kRidge * moment_.diagonal().mean().item<double>();
+  const at::Tensor regular =
+      moment_.add(moment_.t()).mul(0.5).add(at::eye(moment_.size(0), at::kDouble).mul(ridge));
+  // In terms of the change: (A + ridge I) delta = cross - A start.
+  const at::Tensor gap = cross_.sub(at::matmul(moment_, before));
+  const at::Tensor delta = at::cholesky_solve(gap, at::linalg_cholesky(regular));
+  return before.add(delta).t().contiguous();
+}
+
+}  // namespace regroup

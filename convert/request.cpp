@@ -1,0 +1,66 @@
+// What a conversion asks of calibration, and which combinations are refused.
+#include "regroup/checkpoint/error.h"
+#include "regroup/convert/plan.h"
+
+namespace regroup {
+namespace {
+
+[[noreturn]] void refuse(const std::string& message, const std::string& hint) {
+  throw ConfigError(
+      {.code = "METHOD_COMBINATION", .message = message, .path = {}, .tensor = {}, .hint = hint});
+}
+
+}  // namespace
+
+bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options) {
+  // The same number of heads is the same model: nothing to decide, nothing to train.
+  if (options.n_kv_heads == parent.n_kv_heads) return false;
+  return reads_weights(options.method) || options.grouping != Grouping::kContiguous ||
+         !options.calibration.files.empty();
+}
+
+TransformRequest transform_request(const ModelConfig& parent, const ConvertOptions& options) {
+  require_kv_heads(parent, options.n_kv_heads);
+  const CalibrationOptions& calibration = options.calibration;
+  if (options.method == Method::kRandom) {
+    refuse("--method random draws new weights: it takes neither calibration nor a grouping",
+           "leave out --calibration and --grouping, or choose another method");
+  }
+  if (options.method == Method::kPrune && options.grouping != Grouping::kContiguous) {
+    refuse("--method prune chooses its own groups: the heads it keeps", "leave out --grouping");
+  }
+  if (!calibration.files.empty() && !calibration.statistics.empty()) {
+    refuse("--statistics and --calibration exclude each other: both say where moments come from",
+           "leave out one of them");
+  }
+  if (calibration.files.empty() && !calibration.save_statistics.empty()) {
+    refuse("--save-statistics needs text to take them from", "give --calibration FILE");
+  }
+  return {.method = options.method,
+          .grouping = options.grouping,
+          .logit_gain = options.logit_gain,
+          .n_kv_heads = options.n_kv_heads,
+          .dtype = options.dtype,
+          .seed = options.seed,
+          .calibration = calibration};
+}
+
+Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOptions& options) {
+  const CalibrationOptions& calibration = options.calibration;
+  Calibrated plain;
+  LayerTransform transform = make_transforms(options.method, parent, options.n_kv_heads).front();
+  // Regrouping moves whole heads: what moves is written anew, whatever the order will be.
+  const bool moves = options.grouping != Grouping::kContiguous || options.method == Method::kPrune;
+  const bool turns = options.method == Method::kAlign || options.method == Method::kAlignNorm ||
+                     options.method == Method::kPca;
+  if (moves || turns) {
+    for (double& gain : transform.logit_gain) gain = 0.5;
+    for (double& gain : transform.output_gain) gain = 0.5;
+  }
+  plain.transforms.assign(static_cast<size_t>(parent.n_layers), transform);
+  const bool fits = calibration.refit_output || calibration.layer_steps > 0;
+  if (!calibration.files.empty() && fits) plain.weights_folder = "-";
+  return plain;
+}
+
+}  // namespace regroup

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/model_folder.h"
+#include "regroup/model/ops.h"
+
+namespace regroup {
+
+/// Weights of one layer. Projections that read the same input are one tensor, one GEMM.
+struct LayerWeights {
+  at::Tensor input_norm;    ///< [hidden]
+  at::Tensor qkv;           ///< [(n_heads + 2 n_kv_heads) head_dim, hidden]: q, k, v
+  at::Tensor qkv_bias;      ///< [(n_heads + 2 n_kv_heads) head_dim] or undefined
+  at::Tensor output;        ///< [hidden, n_heads head_dim]
+  at::Tensor output_bias;   ///< [hidden] or undefined
+  at::Tensor mlp_norm;      ///< [hidden]
+  at::Tensor gate_up;       ///< [2 intermediate, hidden]: gate, up
+  at::Tensor gate_up_bias;  ///< [2 intermediate] or undefined
+  at::Tensor down;          ///< [hidden, intermediate]
+  at::Tensor down_bias;     ///< [hidden] or undefined
+};
+
+/// Uninitialised weights of one layer of `config`.
+LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at::Device device);
+
+/// The rows of a layer's tensor that stand for `role`: a view, detached. Undefined when absent.
+at::Tensor layer_view(const LayerWeights& weights, const ModelConfig& config, Role role);
+
+/// Reads one layer of a checked folder.
+/// @throws CheckpointError VAL_NONFINITE naming the tensor
+LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType dtype,
+                        at::Device device);
+
+/// Reads one tensor of a checked folder into `into`, which may have another dtype or device.
+/// @throws CheckpointError VAL_NONFINITE naming the tensor
+void load_weight(const ModelFolder& folder, const std::string& name, const at::Tensor& into);
+
+/// Angles of positions [0, count).
+/// @param seq_len  of the whole sequence, which dynamic scaling depends on
+RopeTable make_rope_table(const ModelConfig& config, int64_t count, int64_t seq_len,
+                          at::Device device);
+
+/// Attention of whole sequences before the output projection.
+/// @param y  the normed residual stream, [batch, seq, hidden]
+/// @return   the heads' outputs side by side, [batch, seq, n_heads * head_dim]
+at::Tensor attention_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
+                           const at::Tensor& y, const RopeTable& rope);
+
+/// What the MLP adds to the residual stream. y [..., hidden] is normed.
+at::Tensor mlp_output(const LayerWeights& weights, const at::Tensor& y);
+
+}  // namespace regroup
