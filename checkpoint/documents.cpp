@@ -20,6 +20,29 @@ constexpr JsonLimits kLine{.bytes = 16 << 20};
       {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
 }
 
+struct Utf8Character {
+  char32_t code_point;
+  size_t bytes;
+};
+
+/// The character at `at` of well-formed UTF-8. A stray byte, as a cut text may end in, stands for itself.
+Utf8Character next_character(std::string_view text, size_t at) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
+  const size_t bytes = byte(0) < 0xC0 ? 1 : byte(0) < 0xE0 ? 2 : byte(0) < 0xF0 ? 3 : 4;
+  if (bytes == 1 || at + bytes > text.size()) return {byte(0) < 0x80 ? byte(0) : U'\uFFFD', 1};
+  char32_t code_point = byte(0) & (0xFFu >> (bytes + 1));
+  for (size_t i = 1; i < bytes; ++i) code_point = code_point << 6 | (byte(i) & 0x3Fu);
+  return {code_point, bytes};
+}
+
+/// What str.isspace() and \s of Python take for white space: the property White_Space of Unicode and
+/// the four information separators.
+bool is_python_space(char32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
+}
+
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
 }
@@ -106,12 +129,18 @@ bool is_text_file(const std::string& path) {
   return path.ends_with(".txt") || path.ends_with(".jsonl");
 }
 
+void require_text_file(const std::string& path) {
+  if (is_text_file(path)) return;
+  throw UnsupportedError({.code = "TEXT_KIND",
+                          .message = "text files must end in .txt or .jsonl",
+                          .path = path,
+                          .tensor = {},
+                          .hint = "rename it, or pass token files with --tokens or --data"});
+}
+
 int64_t read_documents(const std::string& path, const DocumentOptions& options,
                        const std::function<void(std::string_view)>& visit) {
-  if (!is_text_file(path)) {
-    throw UnsupportedError(
-        {.code = "TEXT_KIND", .message = "text files must end in .txt or .jsonl", .path = path});
-  }
+  require_text_file(path);
   const std::string text = read_text(path);
   const int64_t documents = path.ends_with(".txt") ? split_text(text, options.separator, visit)
                                                    : split_jsonl(text, path, options.field, visit);
@@ -120,14 +149,16 @@ int64_t read_documents(const std::string& path, const DocumentOptions& options,
 }
 
 int64_t count_words(std::string_view text) {
-  int64_t words = 0;
-  bool inside = false;
-  for (const char c : text) {
-    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
-    words += !space && !inside;
-    inside = !space;
+  int64_t pieces = 1;
+  bool in_space = false;
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Character c = next_character(text, at);
+    const bool space = is_python_space(c.code_point);
+    pieces += space && !in_space;
+    in_space = space;
+    at += c.bytes;
   }
-  return words;
+  return pieces;
 }
 
 }  // namespace regroup

@@ -26,7 +26,8 @@ TokenStream read_text_stream(const std::string& path, const Tokenizer& tokenizer
     const auto bytes =
         cut ? static_cast<size_t>(tokenizer.prefix_bytes(document, kept)) : document.size();
     *stream.bytes += static_cast<int64_t>(bytes);
-    *stream.words += count_words(document.substr(0, bytes));
+    // A document cut right behind its BOS gives no text, not an empty one.
+    if (bytes > 0) *stream.words += count_words(document.substr(0, bytes));
     cut = cut || static_cast<int64_t>(stream.ids.size()) == max_tokens;
   });
   return stream;
