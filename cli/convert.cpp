@@ -118,6 +118,11 @@ CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
   return output;
 }
 
+void check_convert(const ConvertFlags& flags, const Globals& globals) {
+  const ConvertOptions options = to_options(flags, globals);
+  plan_conversion(ModelFolder::open(options.model), options);
+}
+
 CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   const ConvertOptions options = to_options(flags, globals);
@@ -151,8 +156,9 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
 }  // namespace
 
 void add_convert_command(CLI::App& root, Invocation& invocation) {
-  auto [command, flags] = add_command<ConvertFlags>(
-      root, invocation, "convert", "Merge the key/value heads of a checkpoint", run_convert);
+  auto [command, flags] = add_command<ConvertFlags>(root, invocation, "convert",
+                                                    "Merge the key/value heads of a checkpoint",
+                                                    run_convert, check_convert);
   add_model(*command, flags->model)->required();
   add_out(*command, flags->out, "Folder to create; must not exist")->required();
   command
