@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "regroup/checkpoint/error.h"
@@ -20,24 +21,9 @@ constexpr JsonLimits kLine{.bytes = 16 << 20};
       {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
 }
 
-struct Utf8Character {
-  char32_t code_point;
-  size_t bytes;
-};
-
-/// The character at `at` of well-formed UTF-8. A stray byte, as a cut text may end in, stands for itself.
-Utf8Character next_character(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
-  const size_t bytes = byte(0) < 0xC0 ? 1 : byte(0) < 0xE0 ? 2 : byte(0) < 0xF0 ? 3 : 4;
-  if (bytes == 1 || at + bytes > text.size()) return {byte(0) < 0x80 ? byte(0) : U'\uFFFD', 1};
-  char32_t code_point = byte(0) & (0xFFu >> (bytes + 1));
-  for (size_t i = 1; i < bytes; ++i) code_point = code_point << 6 | (byte(i) & 0x3Fu);
-  return {code_point, bytes};
-}
-
 /// What str.isspace() and \s of Python take for white space: the property White_Space of Unicode and
 /// the four information separators.
-bool is_python_space(char32_t c) {
+bool is_python_space(uint32_t c) {
   return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
          c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
          c == 0x205F || c == 0x3000;
@@ -56,10 +42,15 @@ std::string read_text(const std::string& path) {
            fmt::format("must be text, found a NUL byte at byte {}", text.find('\0')),
            "is this a token file? Token files end in .bin");
   }
-  if (!is_utf8(text)) {
-    refuse("TEXT_UTF8", path, "must be UTF-8 text", "convert it with iconv, or fetch it again");
+  if (const size_t valid = utf8_prefix(text); valid < text.size()) {
+    refuse("TEXT_UTF8", path,
+           fmt::format("must be UTF-8 text, found another byte at byte {}", valid),
+           "convert it with iconv, or fetch it again");
   }
-  if (is_blank(text)) refuse("TEXT_EMPTY", path, "must hold some text, found none");
+  if (is_blank(text)) {
+    refuse("TEXT_EMPTY", path, "must hold some text, found none",
+           "check that this is the right file");
+  }
   return text;
 }
 
@@ -144,7 +135,10 @@ int64_t read_documents(const std::string& path, const DocumentOptions& options,
   const std::string text = read_text(path);
   const int64_t documents = path.ends_with(".txt") ? split_text(text, options.separator, visit)
                                                    : split_jsonl(text, path, options.field, visit);
-  if (documents == 0) refuse("TEXT_EMPTY", path, "must hold at least one document, found none");
+  if (documents == 0) {
+    refuse("TEXT_EMPTY", path, "must hold at least one document, found none",
+           "check that this is the right file");
+  }
   return documents;
 }
 
@@ -152,11 +146,11 @@ int64_t count_words(std::string_view text) {
   int64_t pieces = 1;
   bool in_space = false;
   for (size_t at = 0; at < text.size();) {
-    const Utf8Character c = next_character(text, at);
-    const bool space = is_python_space(c.code_point);
+    const CodePoint c = decode_front(text.substr(at));
+    const bool space = is_python_space(c.value);  // a cut character counts as a letter
     pieces += space && !in_space;
     in_space = space;
-    at += c.bytes;
+    at += std::max<size_t>(1, c.length);
   }
   return pieces;
 }

@@ -96,6 +96,22 @@ class FreshFolder {
   bool armed_;
 };
 
+/// The training data, its texts tokenized into `cache`.
+std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_size,
+                                   const std::string& cache) {
+  const std::vector<std::string> files = prepare_data(options, vocab_size, cache);
+  try {
+    return std::make_unique<Dataset>(files, options.token_format, options.seq_len, vocab_size,
+                                     options.seed);
+  } catch (const CheckpointError& error) {
+    ErrorInfo info = error.info();
+    // Users know the file that they gave, not the token file made from it.
+    const auto file = std::find(files.begin(), files.end(), info.path);
+    if (file != files.end()) info.path = options.data[static_cast<size_t>(file - files.begin())];
+    throw CheckpointError(info);
+  }
+}
+
 /// Marks the tensors to train; the others keep their bytes.
 std::vector<at::Tensor> choose_trainable(Decoder& decoder, TrainScope scope) {
   std::vector<at::Tensor> chosen;
@@ -256,6 +272,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   RunSetup setup;
   setup.options = given;
   UptrainOptions& options = setup.options;
+  require_model_folder(options.model);
   const ModelConfig config = read_model_config(options.model + "/config.json");
   resolve_options(options, config, observer);
   LoadedModel loaded = load_model(options, device);
@@ -266,10 +283,8 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   remove_tree(options.out + kNewData);  // what a killed run left
   FreshFolder new_data(options.out + kNewData);
 
-  const auto files =
-      prepare_data(options, config.vocab_size, options.out + (claim.replaces ? kNewData : kData));
-  setup.dataset = std::make_unique<Dataset>(files, options.token_format, options.seq_len,
-                                            config.vocab_size, options.seed);
+  setup.dataset =
+      open_data(options, config.vocab_size, options.out + (claim.replaces ? kNewData : kData));
   setup.schedule = {.kind = options.schedule,
                     .peak = options.learning_rate,
                     .floor = options.min_learning_rate,
