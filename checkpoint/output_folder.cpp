@@ -18,6 +18,7 @@ namespace {
 constexpr const char* kLock = ".lock";
 constexpr const char* kJob = "JOB.json";
 constexpr const char* kProgress = "PROGRESS.json";
+constexpr const char* kManifest = "regroup.json";
 constexpr const char* kStagingSuffix = ".tmp";
 
 /// Adds "arguments.kv_heads (was 2, now 1)" for each field that differs, objects field by field.
@@ -76,7 +77,7 @@ std::string without_last_slash(std::string path) {
 /// Files without a JOB.json are only ours when a run was killed right before it was published
 /// (regroup.json is there) or right after it began (temporary names).
 void refuse_foreign(const std::string& partial) {
-  if (path_exists(partial + "/regroup.json")) return;
+  if (path_exists(partial + "/" + kManifest)) return;
   for (const auto& entry : std::filesystem::directory_iterator(partial)) {
     const std::string name = entry.path().filename().string();
     if (name == kLock || name.find(kStagingSuffix) != std::string::npos) continue;
@@ -155,8 +156,9 @@ void OutputFolder::start_or_resume(const Json& job) {
   // still known to be ours.
   for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
     const std::string name = entry.path().filename().string();
-    if (name != kLock && name != kJob) remove_tree(entry.path().string());
+    if (name != kLock && name != kJob && name != kManifest) remove_tree(entry.path().string());
   }
+  remove_tree(partial_ + "/" + kManifest);  // where JOB.json is gone, it marks the rest as ours
   write_file_atomically(job_path, job.dump(2) + "\n");
 }
 
