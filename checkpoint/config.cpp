@@ -22,13 +22,14 @@ constexpr int64_t kMostRows = 1 << 24;
 constexpr int64_t kMostPositions = 1 << 30;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
-                         const std::string& hint = {}) {
+                         const std::string& hint = "correct the file, or fetch it again") {
   throw CheckpointError(
       {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
 }
 
-[[noreturn]] void unsupported(const char* code, const std::string& path, const std::string& message,
-                              const std::string& hint = {}) {
+[[noreturn]] void unsupported(
+    const char* code, const std::string& path, const std::string& message,
+    const std::string& hint = "README.md lists what is supported; nothing else is guessed at") {
   throw UnsupportedError(
       {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "regroup/checkpoint/error.h"
@@ -20,6 +21,14 @@ constexpr JsonLimits kLine{.bytes = 16 << 20};
       {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
 }
 
+/// What str.isspace() and \s of Python take for white space: the property White_Space of Unicode and
+/// the four information separators.
+bool is_python_space(uint32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
+}
+
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
 }
@@ -33,10 +42,15 @@ std::string read_text(const std::string& path) {
            fmt::format("must be text, found a NUL byte at byte {}", text.find('\0')),
            "is this a token file? Token files end in .bin");
   }
-  if (!is_utf8(text)) {
-    refuse("TEXT_UTF8", path, "must be UTF-8 text", "convert it with iconv, or fetch it again");
+  if (const size_t valid = utf8_prefix(text); valid < text.size()) {
+    refuse("TEXT_UTF8", path,
+           fmt::format("must be UTF-8 text, found another byte at byte {}", valid),
+           "convert it with iconv, or fetch it again");
   }
-  if (is_blank(text)) refuse("TEXT_EMPTY", path, "must hold some text, found none");
+  if (is_blank(text)) {
+    refuse("TEXT_EMPTY", path, "must hold some text, found none",
+           "check that this is the right file");
+  }
   return text;
 }
 
@@ -106,28 +120,39 @@ bool is_text_file(const std::string& path) {
   return path.ends_with(".txt") || path.ends_with(".jsonl");
 }
 
+void require_text_file(const std::string& path) {
+  if (is_text_file(path)) return;
+  throw UnsupportedError({.code = "TEXT_KIND",
+                          .message = "text files must end in .txt or .jsonl",
+                          .path = path,
+                          .tensor = {},
+                          .hint = "rename it, or pass token files with --tokens or --data"});
+}
+
 int64_t read_documents(const std::string& path, const DocumentOptions& options,
                        const std::function<void(std::string_view)>& visit) {
-  if (!is_text_file(path)) {
-    throw UnsupportedError(
-        {.code = "TEXT_KIND", .message = "text files must end in .txt or .jsonl", .path = path});
-  }
+  require_text_file(path);
   const std::string text = read_text(path);
   const int64_t documents = path.ends_with(".txt") ? split_text(text, options.separator, visit)
                                                    : split_jsonl(text, path, options.field, visit);
-  if (documents == 0) refuse("TEXT_EMPTY", path, "must hold at least one document, found none");
+  if (documents == 0) {
+    refuse("TEXT_EMPTY", path, "must hold at least one document, found none",
+           "check that this is the right file");
+  }
   return documents;
 }
 
 int64_t count_words(std::string_view text) {
-  int64_t words = 0;
-  bool inside = false;
-  for (const char c : text) {
-    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
-    words += !space && !inside;
-    inside = !space;
+  int64_t pieces = 1;
+  bool in_space = false;
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint c = decode_front(text.substr(at));
+    const bool space = is_python_space(c.value);  // a cut character counts as a letter
+    pieces += space && !in_space;
+    in_space = space;
+    at += std::max<size_t>(1, c.length);
   }
-  return words;
+  return pieces;
 }
 
 }  // namespace regroup

@@ -16,10 +16,27 @@ namespace {
 // Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
 constexpr int kReadFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
+const char* read_hint(int error_number) {
+  switch (error_number) {
+    case ENOENT:
+    case ENOTDIR:
+      return "check the spelling of the path";
+    case EACCES:
+    case EPERM:
+      return "give this user the right to read it";
+    case ELOOP:
+      return "replace the link, which leads to itself";
+    default:
+      return "check the disk, or fetch the file again";
+  }
+}
+
 [[noreturn]] void throw_read_error(int error_number, const std::string& path) {
   throw CheckpointError({.code = error_number == ELOOP ? "IO_ELOOP" : "IO_READ_ERROR",
                          .message = fmt::format("cannot be read: {}", std::strerror(error_number)),
-                         .path = path});
+                         .path = path,
+                         .tensor = {},
+                         .hint = read_hint(error_number)});
 }
 
 bool same_file(const struct stat& a, const struct stat& b) {
@@ -62,7 +79,9 @@ void InputFile::check_opened() {
          .message = S_ISDIR(stat_.st_mode)
                         ? "must be a file, found a folder"
                         : "must be a regular file, found a device, pipe or socket",
-         .path = path_});
+         .path = path_,
+         .tensor = {},
+         .hint = "name a file"});
   }
 }
 

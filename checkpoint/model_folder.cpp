@@ -21,6 +21,8 @@ namespace {
 
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr const char* kFetchAgain = "the download may be incomplete; fetch the folder again";
+constexpr const char* kIndexStale = "the index belongs to other shards; fetch the folder again";
 constexpr std::array<const char*, 2> kPickles = {"pytorch_model.bin",
                                                  "pytorch_model.bin.index.json"};
 
@@ -39,27 +41,6 @@ std::vector<std::string> safetensors_names(const std::string& folder) {
   return names;
 }
 
-void require_folder(const std::string& path) {
-  if (!path_exists(path)) {
-    throw CheckpointError({.code = "MODEL_MISSING",
-                           .message =
-                               "must be a folder with config.json and safetensors files, but "
-                               "does not exist",
-                           .path = path,
-                           .tensor = {},
-                           .hint = "check the spelling of the path"});
-  }
-  if (!is_folder(path)) {
-    throw CheckpointError({.code = "MODEL_NOT_FOLDER",
-                           .message =
-                               "must be a folder with config.json and safetensors files, found "
-                               "a file",
-                           .path = path,
-                           .tensor = {},
-                           .hint = "pass the folder that holds the file"});
-  }
-}
-
 [[noreturn]] void no_weights(const std::string& path) {
   for (const char* pickle : kPickles) {
     if (!path_exists(path + "/" + pickle)) continue;
@@ -76,12 +57,16 @@ void require_folder(const std::string& path) {
     throw CheckpointError(
         {.code = "MODEL_NO_WEIGHTS",
          .message = fmt::format("must hold {} or {}, found neither", kSingle, kIndex),
-         .path = path});
+         .path = path,
+         .tensor = {},
+         .hint = kFetchAgain});
   }
   throw CheckpointError({.code = "IDX_MISSING",
                          .message = fmt::format("must hold {} beside the {} shards found ({}, ...)",
                                                 kIndex, stray.size(), printable(stray.front())),
-                         .path = path});
+                         .path = path,
+                         .tensor = {},
+                         .hint = kFetchAgain});
 }
 
 /// "00025..00029": the runs of missing shard numbers say more than a list of 300 names.
@@ -116,8 +101,29 @@ void note_custom_code(const std::string& config_text, const std::string& path,
 
 }  // namespace
 
+void require_model_folder(const std::string& path) {
+  if (!path_exists(path)) {
+    throw CheckpointError({.code = "MODEL_MISSING",
+                           .message =
+                               "must be a folder with config.json and safetensors files, but "
+                               "does not exist",
+                           .path = path,
+                           .tensor = {},
+                           .hint = "check the spelling of the path"});
+  }
+  if (!is_folder(path)) {
+    throw CheckpointError({.code = "MODEL_NOT_FOLDER",
+                           .message =
+                               "must be a folder with config.json and safetensors files, found "
+                               "a file",
+                           .path = path,
+                           .tensor = {},
+                           .hint = "pass the folder that holds the file"});
+  }
+}
+
 ModelFolder ModelFolder::open(const std::string& path) {
-  require_folder(path);
+  require_model_folder(path);
   ModelFolder folder;
   folder.path_ = path;
   const std::string config_path = path + "/config.json";
@@ -192,7 +198,9 @@ void ModelFolder::open_shards() {
       if (!seen.insert({status.st_dev, status.st_ino}).second) {
         problems.push_back({.code = "SHARD_ALIAS",
                             .message = "is the same file as another shard of the index",
-                            .path = shard_path});
+                            .path = shard_path,
+                            .tensor = {},
+                            .hint = kFetchAgain});
       }
       shards_.push_back(std::move(shard));
     } catch (const CheckpointError& error) {
@@ -206,7 +214,7 @@ void ModelFolder::open_shards() {
                                             shard_names_.size(), summarize(missing)),
                      .path = path_ + "/" + kIndex,
                      .tensor = {},
-                     .hint = "the download may be incomplete; fetch the folder again"});
+                     .hint = kFetchAgain});
   }
   throw_all(path_, problems);
   int64_t bytes = 0;
@@ -230,18 +238,21 @@ void ModelFolder::check_tensors() {
         problems.push_back({.code = "IDX_TENSOR_DUPLICATE",
                             .message = "stands in two shards",
                             .path = shard_path,
-                            .tensor = info.name});
+                            .tensor = info.name,
+                            .hint = kIndexStale});
       } else if (has_index_ && !weight_map_.contains(info.name)) {
         problems.push_back({.code = "IDX_TENSOR_EXTRA",
                             .message = fmt::format("is missing from {}", kIndex),
                             .path = shard_path,
-                            .tensor = info.name});
+                            .tensor = info.name,
+                            .hint = kIndexStale});
       } else if (has_index_ && weight_map_.at(info.name) != shard_names_[shard]) {
         problems.push_back({.code = "IDX_TENSOR_MISSING",
                             .message = fmt::format("the index says {}, found here",
                                                    printable(weight_map_.at(info.name))),
                             .path = shard_path,
-                            .tensor = info.name});
+                            .tensor = info.name,
+                            .hint = kIndexStale});
       }
     }
   }
@@ -251,7 +262,8 @@ void ModelFolder::check_tensors() {
         {.code = "IDX_TENSOR_MISSING",
          .message = fmt::format("listed for {}, which does not hold it", printable(file)),
          .path = index_path,
-         .tensor = name});
+         .tensor = name,
+         .hint = kIndexStale});
   }
 
   std::set<std::string> expected_names;
@@ -269,7 +281,7 @@ void ModelFolder::check_tensors() {
            .tensor = tensor.name,
            .hint = head ? "set tie_word_embeddings to true in config.json if the embedding is its "
                           "output layer too"
-                        : ""});
+                        : kFetchAgain});
       continue;
     }
     const TensorInfo& info = *it->second.info;
@@ -288,7 +300,8 @@ void ModelFolder::check_tensors() {
           {.code = "CFG_TENSOR_DTYPE",
            .message = fmt::format("must be F16, BF16 or F32, found {}", dtype_name(info.dtype)),
            .path = shard_path,
-           .tensor = tensor.name});
+           .tensor = tensor.name,
+           .hint = "convert the unquantized model, then quantize the result"});
     }
   }
   const bool as_declared = std::any_of(found.begin(), found.end(), [&](const auto& tensor) {
@@ -317,7 +330,7 @@ void ModelFolder::check_tensors() {
          .tensor = name,
          .hint = tied ? "transformers 4.x ties and drops it, 5.x does not; remove it, or set "
                         "tie_word_embeddings to false"
-                      : ""});
+                      : "check model_type in config.json, or remove the tensor"});
   }
   if (ignored > 0) {
     notices_.push_back(

@@ -18,23 +18,38 @@ namespace {
 constexpr const char* kLock = ".lock";
 constexpr const char* kJob = "JOB.json";
 constexpr const char* kProgress = "PROGRESS.json";
+constexpr const char* kManifest = "regroup.json";
 constexpr const char* kStagingSuffix = ".tmp";
+
+/// Adds "arguments.kv_heads (was 2, now 1)" for each field that differs, objects field by field.
+void add_differing(const Json& before, const Json& now, const std::string& prefix,
+                   std::vector<std::string>& fields) {
+  const auto member = [](const Json& object, const std::string& key) {
+    return object.contains(key) ? object[key] : Json();
+  };
+  const auto text = [](const Json& value) {
+    return value.is_null() ? "nothing" : printable(value.dump(), 80);
+  };
+  const auto compare = [&](const std::string& key) {
+    const Json was = member(before, key);
+    const Json is = member(now, key);
+    const std::string name = prefix + printable(key, 80);
+    if (was == is) return;
+    if (was.is_object() && is.is_object()) {
+      add_differing(was, is, name + ".", fields);
+    } else {
+      fields.push_back(fmt::format("{} (was {}, now {})", name, text(was), text(is)));
+    }
+  };
+  for (const auto& [key, value] : now.items()) compare(key);
+  for (const auto& [key, value] : before.items()) {
+    if (!now.contains(key)) compare(key);
+  }
+}
 
 std::string differing_fields(const Json& before, const Json& now) {
   std::vector<std::string> fields;
-  const auto text = [](const Json& object, const std::string& key) {
-    return object.contains(key) ? printable(object[key].dump(), 80) : "nothing";
-  };
-  const auto add = [&](const std::string& key) {
-    fields.push_back(
-        fmt::format("{} (was {}, now {})", printable(key, 80), text(before, key), text(now, key)));
-  };
-  for (const auto& [key, value] : now.items()) {
-    if (!before.contains(key) || before[key] != value) add(key);
-  }
-  for (const auto& [key, value] : before.items()) {
-    if (!now.contains(key)) add(key);
-  }
+  add_differing(before, now, "", fields);
   return join(fields, ", ");
 }
 
@@ -62,7 +77,7 @@ std::string without_last_slash(std::string path) {
 /// Files without a JOB.json are only ours when a run was killed right before it was published
 /// (regroup.json is there) or right after it began (temporary names).
 void refuse_foreign(const std::string& partial) {
-  if (path_exists(partial + "/regroup.json")) return;
+  if (path_exists(partial + "/" + kManifest)) return;
   for (const auto& entry : std::filesystem::directory_iterator(partial)) {
     const std::string name = entry.path().filename().string();
     if (name == kLock || name.find(kStagingSuffix) != std::string::npos) continue;
@@ -104,6 +119,10 @@ OutputFolder::OutputFolder(std::string out, const Json& job, OutputOptions optio
       options_(options),
       progress_(std::make_unique<Json>(Json::object())) {
   partial_ = out_ + ".partial";
+  if (options_.resume == ResumeMode::kRequired && !path_exists(partial_ + "/" + kJob)) {
+    refuse("PARTIAL_MISSING", partial_, "must hold an interrupted run, as --resume required asks",
+           "leave out --resume to start anew");
+  }
   make_folder(partial_);
   lock_ = lock_folder(partial_);
   start_or_resume(job);
@@ -114,10 +133,6 @@ OutputFolder::~OutputFolder() = default;
 void OutputFolder::start_or_resume(const Json& job) {
   const std::string job_path = partial_ + "/" + kJob;
   const bool present = path_exists(job_path);
-  if (options_.resume == ResumeMode::kRequired && !present) {
-    refuse("PARTIAL_MISSING", partial_, "must hold an interrupted run, as --resume required asks",
-           "leave out --resume to start anew");
-  }
   if (present && options_.resume != ResumeMode::kNever) {
     const Json before = read_strict_json(job_path, kManifestJson);
     if (before == job) {
@@ -141,8 +156,9 @@ void OutputFolder::start_or_resume(const Json& job) {
   // still known to be ours.
   for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
     const std::string name = entry.path().filename().string();
-    if (name != kLock && name != kJob) remove_tree(entry.path().string());
+    if (name != kLock && name != kJob && name != kManifest) remove_tree(entry.path().string());
   }
+  remove_tree(partial_ + "/" + kManifest);  // where JOB.json is gone, it marks the rest as ours
   write_file_atomically(job_path, job.dump(2) + "\n");
 }
 

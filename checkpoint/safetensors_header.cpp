@@ -15,6 +15,8 @@
 namespace regroup {
 namespace {
 
+constexpr const char* kFetchAgain = "the file is damaged; fetch or make it again";
+
 constexpr size_t kMostFieldName = 64;
 constexpr size_t kMostMetadataKey = 1 << 20;
 
@@ -138,12 +140,18 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
   enum Field : unsigned { kDtype = 1, kShapeField = 2, kOffsetsField = 4 };
 
   [[noreturn]] void fail(const char* code, const std::string& message) const {
-    throw CheckpointError({.code = code, .message = message, .path = path_, .tensor = entry_.name});
+    throw CheckpointError({.code = code,
+                           .message = message,
+                           .path = path_,
+                           .tensor = entry_.name,
+                           .hint = kFetchAgain});
   }
   [[noreturn]] void duplicate(const std::string& name) const {
     throw CheckpointError({.code = "ST_DUPLICATE_KEY",
                            .message = fmt::format("key \"{}\" appears twice", printable(name)),
-                           .path = path_});
+                           .path = path_,
+                           .tensor = {},
+                           .hint = kFetchAgain});
   }
 
   void start_name(std::string& name) {
@@ -234,7 +242,8 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
 
 [[noreturn]] void refuse(const char* code, const std::string& message, const std::string& path,
                          const std::string& tensor) {
-  throw CheckpointError({.code = code, .message = message, .path = path, .tensor = tensor});
+  throw CheckpointError(
+      {.code = code, .message = message, .path = path, .tensor = tensor, .hint = kFetchAgain});
 }
 
 /// Bytes that shape and dtype need, every product checked in 64 bits.

@@ -14,7 +14,11 @@ namespace {
 constexpr size_t kMostShards = 10'000;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message) {
-  throw CheckpointError({.code = code, .message = message, .path = path});
+  throw CheckpointError({.code = code,
+                         .message = message,
+                         .path = path,
+                         .tensor = {},
+                         .hint = "correct the index, or fetch the folder again"});
 }
 
 }  // namespace

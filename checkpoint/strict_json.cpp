@@ -14,6 +14,8 @@
 namespace regroup {
 namespace {
 
+constexpr const char* kCorrect = "correct the file, or fetch it again";
+
 /// Builds a document without recursion and refuses what nlohmann's own builder lets pass:
 /// duplicate keys and unbounded depth.
 class StrictBuilder : public nlohmann::json_sax<Json> {
@@ -56,7 +58,8 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
 
  private:
   [[noreturn]] void fail(const char* code, const std::string& message) const {
-    throw CheckpointError({.code = code, .message = message, .path = path_});
+    throw CheckpointError(
+        {.code = code, .message = message, .path = path_, .tensor = {}, .hint = kCorrect});
   }
   Json* place(Json&& value) {
     if (open_.empty()) {
@@ -102,7 +105,9 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   throw CheckpointError(
       {.code = code,
        .message = fmt::format("\"{}\" must be {}, found {}", key, rule, printable(found.dump())),
-       .path = path});
+       .path = path,
+       .tensor = {},
+       .hint = kCorrect});
 }
 
 }  // namespace
@@ -112,10 +117,16 @@ Json parse_strict_json(std::string_view text, const std::string& path, const Jso
     throw CheckpointError(
         {.code = "LIMIT_FILE_SIZE",
          .message = fmt::format("must have at most {} bytes, found {}", limits.bytes, text.size()),
-         .path = path});
+         .path = path,
+         .tensor = {},
+         .hint = kCorrect});
   }
   if (!is_utf8(text)) {
-    throw CheckpointError({.code = "JSON_UTF8", .message = "must be valid UTF-8", .path = path});
+    throw CheckpointError({.code = "JSON_UTF8",
+                           .message = "must be valid UTF-8",
+                           .path = path,
+                           .tensor = {},
+                           .hint = kCorrect});
   }
   // nlohmann skips a byte order mark and takes NUL for the end of the text; JSON allows neither.
   const size_t nul = text.find('\0');
@@ -124,7 +135,9 @@ Json parse_strict_json(std::string_view text, const std::string& path, const Jso
                            .message = nul == std::string_view::npos
                                           ? "must not begin with a byte order mark"
                                           : fmt::format("NUL character at byte {}", nul),
-                           .path = path});
+                           .path = path,
+                           .tensor = {},
+                           .hint = kCorrect});
   }
   StrictBuilder builder(path, text, limits.depth);
   Json::sax_parse(text, &builder);
@@ -137,7 +150,9 @@ Json read_strict_json(const std::string& path, const JsonLimits& limits) {
     throw CheckpointError(
         {.code = "LIMIT_FILE_SIZE",
          .message = fmt::format("must have at most {} bytes, found {}", limits.bytes, file.size()),
-         .path = path});
+         .path = path,
+         .tensor = {},
+         .hint = kCorrect});
   }
   return parse_strict_json(file.read_all(), path, limits);
 }

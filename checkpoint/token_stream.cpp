@@ -11,7 +11,7 @@ namespace regroup {
 
 TokenStream read_text_stream(const std::string& path, const Tokenizer& tokenizer,
                              const DocumentOptions& options, int64_t max_tokens) {
-  TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = 0, .words = 0};
+  TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = 0, .words = 0, .path = path};
   bool cut = false;
   read_documents(path, options, [&](std::string_view document) {
     if (cut) return;
@@ -26,7 +26,8 @@ TokenStream read_text_stream(const std::string& path, const Tokenizer& tokenizer
     const auto bytes =
         cut ? static_cast<size_t>(tokenizer.prefix_bytes(document, kept)) : document.size();
     *stream.bytes += static_cast<int64_t>(bytes);
-    *stream.words += count_words(document.substr(0, bytes));
+    // A document cut right behind its BOS gives no text, not an empty one.
+    if (bytes > 0) *stream.words += count_words(document.substr(0, bytes));
     cut = cut || static_cast<int64_t>(stream.ids.size()) == max_tokens;
   });
   return stream;
@@ -36,7 +37,7 @@ TokenStream read_token_stream(const std::string& path, TokenFormat format, int64
                               int64_t max_tokens) {
   const TokenFile file(path, format);
   const int64_t n = max_tokens > 0 ? std::min(max_tokens, file.size()) : file.size();
-  TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = {}, .words = {}};
+  TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = {}, .words = {}, .path = path};
   stream.ids.resize(static_cast<size_t>(n));
   file.read(0, stream.ids, vocab_size);
   return stream;
@@ -49,7 +50,9 @@ void require_window(const TokenStream& stream) {
        .message = fmt::format("a text must have at least 2 tokens, one to predict "
                               "from one before it, found {}",
                               stream.ids.size()),
-       .path = stream.name});
+       .path = stream.path,
+       .tensor = {},
+       .hint = "give more text"});
 }
 
 std::string stream_name(const std::string& path) {

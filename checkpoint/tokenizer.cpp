@@ -48,7 +48,9 @@ Tokenizer Tokenizer::open(const std::string& folder) {
     throw CheckpointError(
         {.code = "TOK_PROTO",
          .message = fmt::format("is no SentencePiece model: {}", printable(status.ToString())),
-         .path = path});
+         .path = path,
+         .tensor = {},
+         .hint = "the file is damaged; fetch it again"});
   }
   Tokenizer tokenizer(std::move(state));
   tokenizer.digest_ = sha256_of_text(model);

@@ -98,6 +98,20 @@ bool looks_like_flag(const std::string& argument) { return argument.starts_with(
                                                       root.get_subcommands().front()->get_name())});
 }
 
+/// The recipe that `run` is to carry out; "" for another command.
+std::string recipe_of_run(const CLI::App& root) {
+  const CLI::App* run = root.get_subcommand("run");
+  const CLI::Option* file = run->get_option("recipe_file");
+  return run->parsed() && file->count() > 0 ? file->as<std::string>() : "";
+}
+
+/// `run RECIPE` takes its own settings, and those of every command, from the recipe as well.
+Invocation parse_with_recipe(const std::string& recipe, std::vector<std::string> arguments) {
+  read_recipe(recipe);  // explains a file that is no recipe better than the parser of flags
+  arguments.insert(arguments.begin(), {"--recipe", recipe});
+  return parse_command_line(std::move(arguments));
+}
+
 }  // namespace
 
 CLI::Option* add_model(CLI::App& command, std::string& model) {
@@ -110,6 +124,7 @@ CLI::Option* add_out(CLI::App& command, std::string& out, const std::string& wha
 }
 
 Invocation parse_command_line(std::vector<std::string> arguments) {
+  const std::vector<std::string> given = arguments;
   Invocation invocation;
   CLI::App root(kDescription, "regroup");
   root.require_subcommand(1);
@@ -145,6 +160,8 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
   }
   if (const CLI::Option* recipe = root.get_option("--recipe"); recipe->count() > 0) {
     invocation.globals->recipe = recipe->as<std::string>();
+  } else if (const std::string file = recipe_of_run(root); !file.empty()) {
+    return parse_with_recipe(file, given);
   }
   return invocation;
 }

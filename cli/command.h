@@ -33,6 +33,9 @@ struct CommandOutput {
 struct Invocation {
   std::shared_ptr<Globals> globals = std::make_shared<Globals>();
   std::function<CommandOutput()> action;
+  /// Refuses wrong values without doing the work, before anything that it needs from earlier stages
+  /// of `run` is there. Empty for commands that nothing runs ahead of.
+  std::function<void()> check;
   std::string text;  ///< instead of an action: the help or the version
 };
 
@@ -55,17 +58,22 @@ void add_verify_command(CLI::App& root, Invocation& invocation);
 void add_run_command(CLI::App& root, Invocation& invocation);
 
 /// Adds `name` with its description and a callback that sets the invocation's action to `run`,
-/// called with the options struct that the flags fill.
+/// called with the options struct that the flags fill, and its check to `check` if there is one.
 template <typename Options>
 std::pair<CLI::App*, std::shared_ptr<Options>> add_command(
     CLI::App& root, Invocation& invocation, const std::string& name, const std::string& description,
-    CommandOutput (*run)(const Options&, const Globals&)) {
+    CommandOutput (*run)(const Options&, const Globals&),
+    void (*check)(const Options&, const Globals&) = nullptr) {
   auto options = std::make_shared<Options>();
   CLI::App* command = root.add_subcommand(name, description);
   command->fallthrough();
-  command->callback([&invocation, options, run] {
+  command->callback([&invocation, options, run, check] {
     invocation.action = [options, run, globals = invocation.globals] {
       return run(*options, *globals);
+    };
+    if (check == nullptr) return;
+    invocation.check = [options, check, globals = invocation.globals] {
+      check(*options, *globals);
     };
   });
   return {command, options};

@@ -190,6 +190,11 @@ ConversionPlan planned(const ModelFolder& model, const ConvertOptions& options) 
   return plan_conversion(model, options, placeholder_transforms(model.config(), options));
 }
 
+void check_convert(const ConvertFlags& flags, const Globals& globals) {
+  const ConvertOptions options = to_options(flags, globals);
+  planned(ModelFolder::open(options.model), options);
+}
+
 CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   const ConvertOptions options = to_options(flags, globals);
@@ -272,8 +277,9 @@ void add_calibration_flags(CLI::App& command, ConvertFlags& flags) {
 }  // namespace
 
 void add_convert_command(CLI::App& root, Invocation& invocation) {
-  auto [command, flags] = add_command<ConvertFlags>(
-      root, invocation, "convert", "Merge the key/value heads of a checkpoint", run_convert);
+  auto [command, flags] = add_command<ConvertFlags>(root, invocation, "convert",
+                                                    "Merge the key/value heads of a checkpoint",
+                                                    run_convert, check_convert);
   add_model(*command, flags->model)->required();
   add_out(*command, flags->out, "Folder to create; must not exist")->required();
   command

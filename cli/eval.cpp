@@ -89,13 +89,6 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
     streams.push_back(
         read_token_stream(path, parse_token_format(flags.token_format), config.vocab_size, most));
   }
-  if (streams.empty()) {
-    throw ConfigError({.code = "FLAG_MISSING",
-                       .message = "nothing to evaluate on: give --text or --tokens",
-                       .path = {},
-                       .tensor = {},
-                       .hint = "for example --text valid.txt"});
-  }
   for (size_t i = 0; i < streams.size(); ++i) {
     require_window(streams[i]);
     for (size_t j = 0; j < i; ++j) {
@@ -144,12 +137,34 @@ std::string results_table(const Json& results) {
   return format_table(rows);
 }
 
-CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
+/// What can be said before any model is loaded.
+void check_eval(const EvalFlags& flags, const Globals&) {
   if (!flags.token_nll.empty() &&
       (flags.models.size() > 1 || flags.text.size() + flags.tokens.size() > 1)) {
     throw ConfigError(
         {.code = "FLAG_VALUE", .message = "--token-nll needs exactly one model and one text"});
   }
+  if (flags.text.empty() && flags.tokens.empty()) {
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = "nothing to evaluate on: give --text or --tokens",
+                       .path = {},
+                       .tensor = {},
+                       .hint = "for example --text valid.txt"});
+  }
+  parse_compute_dtype(flags.dtype, at::kCPU, Dtype::kF32);
+  if (!flags.seq_len.empty()) parse_context(flags.seq_len, "--seq-len");
+  if (!flags.max_tokens.empty()) parse_count(flags.max_tokens, "--max-tokens");
+  if (flags.batch_size != "auto") parse_count(flags.batch_size, "--batch-size");
+  const TokenFormat format = parse_token_format(flags.token_format);
+  for (const std::string& path : flags.text) {
+    require_text_file(path);
+    InputFile{path};
+  }
+  for (const std::string& path : flags.tokens) TokenFile(path, format);
+}
+
+CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
+  check_eval(flags, globals);
   const at::Device device = open_device(globals.device);
   std::vector<Loaded> models;
   for (const std::string& path : flags.models) models.push_back(load(path, flags, device));
@@ -199,7 +214,8 @@ CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
 
 void add_eval_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<EvalFlags>(
-      root, invocation, "eval", "Measure loss, and fidelity to a baseline, on text", run_eval);
+      root, invocation, "eval", "Measure loss, and fidelity to a baseline, on text", run_eval,
+      check_eval);
   command->add_option("models,--models", flags->models, "Model folders")->required();
   command->add_option("--baseline", flags->baseline, "Model that KL and agreement refer to");
   command->add_option("--text", flags->text, "Text files (.txt, .jsonl)");

@@ -39,6 +39,10 @@ CapacityRequest to_request(const PlanFlags& flags, const ModelConfig& config) {
   return request;
 }
 
+ModelConfig read_plan_config(const PlanFlags& flags) {
+  return read_model_config(is_folder(flags.model) ? flags.model + "/config.json" : flags.model);
+}
+
 Json model_json(const ModelConfig& config, int64_t weight_bits) {
   Json attention = Json::array();
   for (const bool sliding : config.sliding_layers)
@@ -99,9 +103,13 @@ std::string plan_text(const ModelConfig& config, const CapacityRequest& request,
   return text + plan.why + "\n";
 }
 
+void check_plan(const PlanFlags& flags, const Globals&) {
+  const ModelConfig config = read_plan_config(flags);
+  plan_capacity(config, to_request(flags, config));
+}
+
 CommandOutput run_plan(const PlanFlags& flags, const Globals&) {
-  const std::string path = is_folder(flags.model) ? flags.model + "/config.json" : flags.model;
-  const ModelConfig config = read_model_config(path);
+  const ModelConfig config = read_plan_config(flags);
   const CapacityRequest request = to_request(flags, config);
   const CapacityPlan plan = plan_capacity(config, request);
   for (const std::string& warning : plan.warnings) spdlog::warn("{}", warning);
@@ -141,7 +149,7 @@ CommandOutput run_plan(const PlanFlags& flags, const Globals&) {
 void add_plan_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<PlanFlags>(
       root, invocation, "plan", "Which number of KV heads fits a context, a batch and a GPU",
-      run_plan);
+      run_plan, check_plan);
   command->add_option("model,--model", flags->model, "Model folder or config.json")->required();
   command->add_option("--kv-heads", flags->kv_heads, "Numbers to compare; left out: every divisor")
       ->delimiter(',');

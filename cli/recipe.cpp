@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <sstream>
 
@@ -13,6 +14,7 @@ namespace regroup {
 namespace {
 
 constexpr int64_t kMostRecipeBytes = 1 << 20;
+constexpr const char* kSyntaxHint = "a recipe is TOML: [section] and key = value; see recipes/";
 
 std::string recipe_path(const CLI::App& root) {
   const CLI::Option* option = root.get_option("--recipe");
@@ -53,9 +55,10 @@ std::string key_of(const std::string& what) {
 void refuse_recipe(const CLI::App& root, const std::string& what) {
   const std::string path = recipe_path(root);
   std::string key = key_of(what);
-  if (key.empty()) refuse("RECIPE_SYNTAX", path, printable(what));
+  if (key.empty()) refuse("RECIPE_SYNTAX", path, printable(what), kSyntaxHint);
   if (key.starts_with('[')) {
-    refuse("RECIPE_SYNTAX", path, fmt::format("section {} must end with ]", printable(key)));
+    refuse("RECIPE_SYNTAX", path, fmt::format("section {} must end with ]", printable(key)),
+           kSyntaxHint);
   }
   const bool section = key.ends_with(".++");
   if (section) key.resize(key.size() - 3);
@@ -78,7 +81,19 @@ void refuse_missing_recipe(const CLI::App& root) {
          "check the spelling of --recipe");
 }
 
-std::vector<RecipeEntry> read_recipe(const std::string& path) {
+bool Recipe::has_section(const std::string& section) const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](const RecipeEntry& entry) { return entry.section == section; });
+}
+
+std::vector<std::string> Recipe::values(const std::string& section, const std::string& key) const {
+  for (const RecipeEntry& entry : entries_) {
+    if (entry.section == section && entry.key == key) return entry.values;
+  }
+  return {};
+}
+
+Recipe read_recipe(const std::string& path) {
   if (!path_exists(path) || is_folder(path)) {
     refuse("RECIPE_MISSING", path, "must be a recipe (TOML), but cannot be read",
            "check the spelling of its path");
@@ -93,7 +108,7 @@ std::vector<RecipeEntry> read_recipe(const std::string& path) {
   try {
     items = CLI::ConfigTOML().from_config(text);
   } catch (const CLI::Error& error) {
-    refuse("RECIPE_SYNTAX", path, printable(error.what()));
+    refuse("RECIPE_SYNTAX", path, printable(error.what()), kSyntaxHint);
   }
   std::vector<RecipeEntry> entries;
   std::set<std::string> seen;
@@ -105,7 +120,7 @@ std::vector<RecipeEntry> read_recipe(const std::string& path) {
     }
     entries.push_back({section, item.name, item.inputs});
   }
-  return entries;
+  return Recipe(std::move(entries));
 }
 
 }  // namespace regroup

@@ -17,7 +17,20 @@ struct RecipeEntry {
   std::vector<std::string> values;
 };
 
+/// The keys of a recipe as they stand in the file.
+class Recipe {
+ public:
+  explicit Recipe(std::vector<RecipeEntry> entries) : entries_(std::move(entries)) {}
+  const std::vector<RecipeEntry>& entries() const { return entries_; }
+  bool has_section(const std::string& section) const;
+  /// Empty when the key is absent.
+  std::vector<std::string> values(const std::string& section, const std::string& key) const;
+
+ private:
+  std::vector<RecipeEntry> entries_;
+};
+
 /// Reads a recipe without applying it. @throws ConfigError RECIPE_*
-std::vector<RecipeEntry> read_recipe(const std::string& path);
+Recipe read_recipe(const std::string& path);
 
 }  // namespace regroup

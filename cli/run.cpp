@@ -3,16 +3,18 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
-#include <optional>
 
 #include "command.h"
 #include "progress.h"
 #include "recipe.h"
+#include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/checkpoint/tokenizer.h"
+#include "regroup/model/runtime.h"
 #include "regroup/version.h"
 #include "table.h"
 
@@ -58,27 +60,21 @@ struct Stage {
 class Pipeline {
  public:
   Pipeline(const RunFlags& flags, const Globals& globals)
-      : flags_(flags), globals_(globals), entries_(read_recipe(flags.recipe)) {
-    out_ = flags.out.empty() ? value("run", "out").value_or("") : flags.out;
+      : flags_(flags), globals_(globals), recipe_(read_recipe(flags.recipe)), out_(flags.out) {
     if (out_.empty()) out_ = "runs/" + fs::path(flags.recipe).stem().string();
-    const auto model = value("convert", "model");
-    if (!model) {
-      throw ConfigError({.code = "RECIPE_MISSING_KEY",
-                         .message = "must name the parent: model in section [convert]",
-                         .path = flags.recipe});
+    model_ = required("model", "the parent").front();
+    for (const std::string& text : required("kv-heads", "the KV heads to keep")) {
+      for (size_t start = 0; start <= text.size();) {  // "4,2" and ["4", "2"] are the same
+        const size_t comma = std::min(text.find(',', start), text.size());
+        kv_heads_.push_back(text.substr(start, comma - start));
+        start = comma + 1;
+      }
     }
-    model_ = *model;
-    for (const std::string& text : values("convert", "kv-heads")) kv_heads_.push_back(text);
-    if (kv_heads_.empty()) {
-      throw ConfigError({.code = "RECIPE_MISSING_KEY",
-                         .message = "must name the KV heads to keep: kv-heads in section [convert]",
-                         .path = flags.recipe});
-    }
-    check_sections();
   }
 
   CommandOutput run() {
     const Stopwatch watch;
+    check_stages();
     std::error_code error;
     fs::create_directories(out_ + "/results", error);
     if (error) throw_output_error(error.value(), "create", out_);
@@ -86,7 +82,7 @@ class Pipeline {
     const FileDescriptor lock = lock_folder(out_);
     load_journal();
     for (const Stage& stage : stages()) carry_out(stage);
-    if (has_section("eval")) make_report();
+    if (recipe_.has_section("eval")) make_report();
     CommandOutput output;
     output.json = {{"out", out_},
                    {"stages_run", n_run_},
@@ -94,7 +90,7 @@ class Pipeline {
                    {"seconds", watch.seconds()}};
     output.text = fmt::format("{} stages run, {} were done before; {}\n", n_run_, n_skipped_,
                               human_seconds(watch.seconds()));
-    if (has_section("eval")) {
+    if (recipe_.has_section("eval")) {
       output.json["report"] = out_ + "/report.html";
       output.text += summary() + fmt::format("\n{}/report.html\n", out_);
     }
@@ -102,35 +98,45 @@ class Pipeline {
   }
 
  private:
-  std::vector<std::string> values(const std::string& section, const std::string& key) const {
-    std::vector<std::string> found;
-    for (const RecipeEntry& entry : entries_) {
-      if (entry.section != section || entry.key != key) continue;
-      for (const std::string& text : entry.values) {
-        for (size_t start = 0; start <= text.size();) {  // "4,2" and ["4", "2"] are the same
-          const size_t comma = std::min(text.find(',', start), text.size());
-          found.push_back(text.substr(start, comma - start));
-          start = comma + 1;
-        }
-      }
-    }
-    return found;
-  }
-  std::optional<std::string> value(const std::string& section, const std::string& key) const {
-    for (const RecipeEntry& entry : entries_) {
-      if (entry.section == section && entry.key == key && !entry.values.empty()) {
-        return entry.values.front();
-      }
-    }
-    return std::nullopt;
-  }
-  bool has_section(const std::string& section) const {
-    return std::any_of(entries_.begin(), entries_.end(),
-                       [&](const RecipeEntry& e) { return e.section == section; });
+  std::vector<std::string> required(const std::string& key, const std::string& what) const {
+    const std::vector<std::string> found = recipe_.values("convert", key);
+    if (!found.empty()) return found;
+    throw ConfigError({.code = "RECIPE_MISSING_KEY",
+                       .message = fmt::format("must name {}: {} in section [convert]", what, key),
+                       .path = flags_.recipe,
+                       .tensor = {},
+                       .hint = "see recipes/ for examples"});
   }
 
-  /// Finds typos in every section before the first stage starts.
-  void check_sections() const { parse_command_line({"--recipe", flags_.recipe, "verify", model_}); }
+  /// Refuses what a stage would refuse later on: a wrong value must not cost the hours of the stages
+  /// before it.
+  void check_stages() const {
+    open_device(globals_.device);
+    for (const Stage& stage : stages()) {
+      const Invocation invocation = parse_command_line(command_line(stage, /*replace=*/false));
+      try {
+        invocation.check();
+      } catch (const ConfigError& error) {
+        ErrorInfo info = error.info();
+        if (!info.path.empty()) throw;
+        info.path = flags_.recipe;
+        info.message = fmt::format("[{}] {}", stage.arguments.front(), info.message);
+        throw ConfigError(info);
+      }
+    }
+    if (!reads_text()) return;
+    const Tokenizer tokenizer = Tokenizer::open(model_);
+    require_vocabulary(tokenizer, read_model_config(model_ + "/config.json").vocab_size, model_);
+  }
+
+  bool reads_text() const {
+    std::vector<std::string> files = recipe_.values("eval", "text");
+    for (const char* key : {"data", "valid"}) {
+      for (const std::string& path : recipe_.values("uptrain", key)) files.push_back(path);
+    }
+    const bool samples = recipe_.has_section("eval") && !flags_.prompts.empty();
+    return samples || std::any_of(files.begin(), files.end(), is_text_file);
+  }
 
   std::string folder(const std::string& g) const { return fmt::format("{}/g{}", out_, g); }
   std::string result(const std::string& name) const {
@@ -139,9 +145,9 @@ class Pipeline {
 
   std::vector<Stage> stages() const {
     std::vector<Stage> all;
-    const bool uptrains = has_section("uptrain");
-    const bool evaluates = has_section("eval");
-    if (has_section("plan")) {
+    const bool uptrains = recipe_.has_section("uptrain");
+    const bool evaluates = recipe_.has_section("eval");
+    if (recipe_.has_section("plan")) {
       all.push_back(
           {"plan", {"plan", model_}, {model_ + "/config.json"}, result("plan"), result("plan")});
     }
@@ -162,8 +168,10 @@ class Pipeline {
       const std::string run = folder(g) + "/uptrained";
       Stage stage{"g" + g + "/uptrain", {"uptrain", converted, run},  {converted},
                   run + "/model",       result("g" + g + "-uptrain"), true};
-      for (const std::string& path : values("uptrain", "data")) stage.inputs.push_back(path);
-      for (const std::string& path : values("uptrain", "valid")) stage.inputs.push_back(path);
+      for (const std::string& path : recipe_.values("uptrain", "data"))
+        stage.inputs.push_back(path);
+      for (const std::string& path : recipe_.values("uptrain", "valid"))
+        stage.inputs.push_back(path);
       all.push_back(stage);
       models.push_back(run + "/model");
     }
@@ -177,7 +185,7 @@ class Pipeline {
     stage.arguments.insert(stage.arguments.end(), models.begin(), models.end());
     stage.arguments.insert(stage.arguments.end(), {"--baseline", model_, "--out", result(file)});
     for (const char* key : {"text", "tokens"}) {
-      for (const std::string& path : values("eval", key)) stage.inputs.push_back(path);
+      for (const std::string& path : recipe_.values("eval", key)) stage.inputs.push_back(path);
     }
     return stage;
   }
@@ -185,7 +193,7 @@ class Pipeline {
   /// What decides a stage's result: its command line, its section of the recipe and its inputs.
   std::string fingerprint(const Stage& stage) const {
     Json key = {{"version", kVersion}, {"arguments", stage.arguments}, {"seed", globals_.seed}};
-    for (const RecipeEntry& entry : entries_) {
+    for (const RecipeEntry& entry : recipe_.entries()) {
       if (entry.section == stage.arguments.front() || entry.section.empty()) {
         key["section"][entry.key] = entry.values;
       }
@@ -245,13 +253,11 @@ class Pipeline {
 
   /// Continuations of the same prompts by every model, for the report.
   void write_samples() {
-    std::vector<std::string> prompts = values("run", "prompts");
-    if (!flags_.prompts.empty()) prompts = flags_.prompts;
-    if (prompts.empty()) return;
+    if (flags_.prompts.empty()) return;
     Json samples = Json::array();
     const Json eval = read_strict_json(result("eval"), kManifestJson);
     const Json models = eval.contains("models") ? eval["models"] : Json::array({eval});
-    for (const std::string& prompt : prompts) {
+    for (const std::string& prompt : flags_.prompts) {
       Json continuations = Json::array();
       for (const Json& model : models) {
         const auto path = model.at("model_name").get<std::string>();
@@ -316,7 +322,7 @@ class Pipeline {
 
   const RunFlags& flags_;
   const Globals& globals_;
-  std::vector<RecipeEntry> entries_;
+  Recipe recipe_;
   std::string out_;
   std::string model_;
   std::vector<std::string> kv_heads_;

@@ -6,6 +6,7 @@
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/checkpoint/token_file.h"
 #include "regroup/checkpoint/tokenizer.h"
@@ -31,6 +32,7 @@ void write_sidecar(const std::string& out, const Json& facts) {
 
 CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   const Stopwatch watch;
+  require_model_folder(flags.model);
   const ModelConfig config = read_model_config(flags.model + "/config.json");
   const Tokenizer tokenizer = Tokenizer::open(flags.model);
   require_vocabulary(tokenizer, config.vocab_size, flags.model);

@@ -157,6 +157,10 @@ Json to_json(const UptrainFlags& flags, const TrainResult& r, double seconds) {
   return json;
 }
 
+void check_uptrain(const UptrainFlags& flags, const Globals& globals) {
+  check_options(to_options(flags, globals));
+}
+
 CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   StepLine line(globals.quiet);
@@ -258,7 +262,8 @@ void add_run_flags(CLI::App& command, UptrainFlags& flags) {
   command
       .add_option("--resume", flags.resume, "An interrupted run in OUT: auto, required or never")
       ->capture_default_str();
-  command.add_flag("--overwrite", flags.overwrite, "Drop a finished run in OUT");
+  command.add_flag("--overwrite", flags.overwrite,
+                   "Drop a run in OUT that is finished or has other settings");
 }
 
 /// Every flag with its resolved value, as a recipe that reads back. Flags left out have no value.
@@ -290,6 +295,9 @@ void add_uptrain_command(CLI::App& root, Invocation& invocation) {
     options->recipe_text = resolved_recipe(*invocation.globals, *self);
     invocation.action = [options, globals = invocation.globals] {
       return run_uptrain(*options, *globals);
+    };
+    invocation.check = [options, globals = invocation.globals] {
+      check_uptrain(*options, *globals);
     };
   });
 }

@@ -1,7 +1,10 @@
 # The command line, as a user and a script see it.
 regroup_test(cli command_line)
+regroup_test(cli bad_input)
+regroup_test(cli bad_text)
+regroup_test(cli bad_place)
 regroup_test(cli pipeline)
-foreach(name IN ITEMS command_line pipeline)
+foreach(name IN ITEMS command_line bad_input bad_text bad_place pipeline)
   target_compile_definitions(${name}_test PRIVATE REGROUP_BINARY="$<TARGET_FILE:regroup>")
   add_dependencies(${name}_test regroup)
 endforeach()

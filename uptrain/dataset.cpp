@@ -69,7 +69,9 @@ Dataset::Dataset(const std::vector<std::string>& token_files, TokenFormat format
     if (file->size() == 0) {
       throw CheckpointError({.code = "TOKENS_EMPTY",
                              .message = "must hold at least one id, found none",
-                             .path = path});
+                             .path = path,
+                             .tensor = {},
+                             .hint = "check that this is the right file"});
     }
     digest_ids(*file, vocab_size, hash);
     const int64_t windows = (file->size() - 1) / seq_len;

@@ -5,10 +5,42 @@
 #include <algorithm>
 #include <cmath>
 
+#include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
+namespace {
+
+void check_file(const std::string& path, TokenFormat format) {
+  if (is_text_file(path)) {
+    InputFile{path};
+  } else {
+    TokenFile(path, format);
+  }
+}
+
+}  // namespace
+
+void check_options(const UptrainOptions& o) {
+  if (o.data.empty()) {
+    throw ConfigError({.code = "FLAG_MISSING", .message = "--data must name at least one file"});
+  }
+  if (o.precision != "fp32" && o.precision != "bf16") {
+    throw ConfigError({.code = "FLAG_VALUE",
+                       .message = fmt::format("--precision must be fp32 or bf16, found {}",
+                                              printable(o.precision))});
+  }
+  if (o.min_learning_rate > o.learning_rate) {
+    throw ConfigError({.code = "FLAG_VALUE",
+                       .message = fmt::format("--min-lr must not exceed --lr, found {} and {}",
+                                              o.min_learning_rate, o.learning_rate)});
+  }
+  o.budget.resolve(o.batch_size * std::max<int64_t>(1, o.seq_len));
+  for (const std::string& path : o.data) check_file(path, o.token_format);
+  if (!o.valid.empty()) check_file(o.valid, o.token_format);
+}
 
 TrainScope parse_train_scope(const std::string& name) {
   if (name == "all") return TrainScope::kAll;

@@ -22,10 +22,9 @@ namespace {
   throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
 }
 
-/// Fills in what depends on the model, and refuses what cannot be trained.
+/// Fills in what depends on the model.
 void resolve_options(UptrainOptions& options, const ModelConfig& config,
                      const TrainObserver& observer) {
-  if (options.data.empty()) refuse("FLAG_MISSING", "--data must name at least one file");
   if (options.seq_len == 0) options.seq_len = std::min<int64_t>(config.max_positions, 2048);
   if (options.seq_len > config.max_positions && observer.warned) {
     observer.warned(fmt::format("--seq-len {} exceeds the model's max_position_embeddings {}",
@@ -33,18 +32,16 @@ void resolve_options(UptrainOptions& options, const ModelConfig& config,
   }
   if (options.micro_batch_size == 0) options.micro_batch_size = options.batch_size;
   options.micro_batch_size = std::min(options.micro_batch_size, options.batch_size);
-  if (options.precision != "fp32" && options.precision != "bf16") {
-    refuse("FLAG_VALUE",
-           fmt::format("--precision must be fp32 or bf16, found {}", printable(options.precision)));
-  }
-  if (options.min_learning_rate > options.learning_rate) {
-    refuse("FLAG_VALUE", fmt::format("--min-lr must not exceed --lr, found {} and {}",
-                                     options.min_learning_rate, options.learning_rate));
-  }
 }
 
-/// Creates OUT, or takes over what an interrupted run left there.
-FileDescriptor claim_output(const UptrainOptions& options) {
+/// OUT, locked for this process, and what becomes of the run in it.
+struct Claim {
+  FileDescriptor lock;
+  bool replaces = false;  ///< the run in OUT is dropped once the new one has passed every check
+};
+
+/// Creates OUT, or takes over what an earlier run left there. Drops nothing yet.
+Claim claim_output(const UptrainOptions& options) {
   const std::string& out = options.out;
   check_output_path(out, options.model, /*overwrite=*/true);
   const bool ours = path_exists(out + "/recipe.toml");
@@ -62,15 +59,24 @@ FileDescriptor claim_output(const UptrainOptions& options) {
            "leave out --resume to start anew");
   }
   make_folder(out);
-  FileDescriptor lock = lock_folder(out);
-  if (complete || options.resume == ResumeMode::kNever) {
-    for (const char* name : {"model", "checkpoints", "metrics.jsonl", "tensorboard", "data"}) {
-      remove_tree(out + "/" + name);
-    }
-  }
+  Claim claim{.lock = lock_folder(out),
+              .replaces = ours && (complete || options.resume == ResumeMode::kNever)};
   // What makes the folder ours; settings that a run in it contradicts must not replace its own.
   if (!ours) write_file_atomically(out + "/recipe.toml", options.recipe_text);
-  return lock;
+  return claim;
+}
+
+constexpr const char* kData = "/data";
+constexpr const char* kNewData = "/data.partial";  // of a run that replaces another one
+
+/// Removes the run in OUT; its tokenized data stays when the new run uses it.
+void drop_run(const std::string& out, bool keep_data) {
+  // The finished model goes last: killed in between, OUT still holds a run that asks for --overwrite.
+  for (const char* name : {"/checkpoints", "/metrics.jsonl", "/tensorboard"}) {
+    remove_tree(out + name);
+  }
+  if (!keep_data) remove_tree(out + kData);
+  remove_tree(out + "/model");
 }
 
 /// Removes a folder that was not there before, unless the work in it gets under way.
@@ -89,6 +95,22 @@ class FreshFolder {
   std::string path_;
   bool armed_;
 };
+
+/// The training data, its texts tokenized into `cache`.
+std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_size,
+                                   const std::string& cache) {
+  const std::vector<std::string> files = prepare_data(options, vocab_size, cache);
+  try {
+    return std::make_unique<Dataset>(files, options.token_format, options.seq_len, vocab_size,
+                                     options.seed);
+  } catch (const CheckpointError& error) {
+    ErrorInfo info = error.info();
+    // Users know the file that they gave, not the token file made from it.
+    const auto file = std::find(files.begin(), files.end(), info.path);
+    if (file != files.end()) info.path = options.data[static_cast<size_t>(file - files.begin())];
+    throw CheckpointError(info);
+  }
+}
 
 /// Marks the tensors to train; the others keep their bytes.
 std::vector<at::Tensor> choose_trainable(Decoder& decoder, TrainScope scope) {
@@ -205,27 +227,64 @@ RunFacts facts_of(const RunSetup& setup) {
   return facts;
 }
 
+/// The newest checkpoint. One of other settings is refused, or dropped with its run on --overwrite.
+std::optional<TrainingState> load_or_drop(RunSetup& setup, std::vector<std::string>* warnings) {
+  const UptrainOptions& options = setup.options;
+  const auto open_store = [&] {
+    setup.store = std::make_unique<CheckpointStore>(options.out + "/checkpoints", options.model,
+                                                    setup.dtypes, options.keep_checkpoints);
+  };
+  open_store();
+  try {
+    return setup.store->load_newest(*setup.optimizer, setup.state.settings, warnings);
+  } catch (const ConfigError& error) {
+    if (!options.overwrite || error.info().code != "CKPT_MISMATCH") throw;
+  }
+  drop_run(options.out, /*keep_data=*/true);
+  open_store();
+  return std::nullopt;
+}
+
+/// Goes on from the newest checkpoint of the same settings, or starts at step 0.
+void find_checkpoint(RunSetup& setup, const TrainObserver& observer) {
+  const UptrainOptions& options = setup.options;
+  std::vector<std::string> warnings;
+  const std::optional<TrainingState> found = load_or_drop(setup, &warnings);
+  for (const std::string& warning : warnings) {
+    if (observer.warned) observer.warned(warning);
+  }
+  if (found) {
+    setup.state = *found;
+    setup.facts.resumed_from = found->step;
+    return;
+  }
+  // A run that was stopped before its first checkpoint starts from the beginning, its records too.
+  remove_tree(options.out + "/metrics.jsonl");
+  remove_tree(options.out + "/tensorboard");
+}
+
 }  // namespace
 
 RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) {
   keep_freed_memory();
+  check_options(given);  // whatever can be refused early is
   const at::Device device = open_device(given.device);
   RunSetup setup;
   setup.options = given;
   UptrainOptions& options = setup.options;
+  require_model_folder(options.model);
   const ModelConfig config = read_model_config(options.model + "/config.json");
   resolve_options(options, config, observer);
-  options.budget.resolve(options.batch_size * options.seq_len);  // refused before anything is made
-  for (const std::string& path : options.data) InputFile{path};
-  if (!options.valid.empty()) InputFile{options.valid};
   LoadedModel loaded = load_model(options, device);
   setup.validation = read_validation(options, config.vocab_size);
   FreshFolder fresh(options.out);
-  setup.lock = claim_output(options);
+  Claim claim = claim_output(options);
+  setup.lock = std::move(claim.lock);
+  remove_tree(options.out + kNewData);  // what a killed run left
+  FreshFolder new_data(options.out + kNewData);
 
-  const auto files = prepare_data(options, config.vocab_size, options.out + "/data");
-  setup.dataset = std::make_unique<Dataset>(files, options.token_format, options.seq_len,
-                                            config.vocab_size, options.seed);
+  setup.dataset =
+      open_data(options, config.vocab_size, options.out + (claim.replaces ? kNewData : kData));
   setup.schedule = {.kind = options.schedule,
                     .peak = options.learning_rate,
                     .floor = options.min_learning_rate,
@@ -236,20 +295,16 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   setup.dtypes = std::move(loaded.dtypes);
   setup.optimizer =
       std::make_unique<AdamW>(choose_trainable(*setup.decoder, options.train), options.adamw);
-  setup.store = std::make_unique<CheckpointStore>(options.out + "/checkpoints", options.model,
-                                                  setup.dtypes, options.keep_checkpoints);
   setup.state.settings =
       settings_of(options, setup.schedule, loaded.digest, *setup.dataset, setup.validation).dump();
   setup.facts = facts_of(setup);
-  std::vector<std::string> warnings;
-  const auto found = setup.store->load_newest(*setup.optimizer, setup.state.settings, &warnings);
-  for (const std::string& warning : warnings) {
-    if (observer.warned) observer.warned(warning);
+  if (claim.replaces) {
+    drop_run(options.out, /*keep_data=*/false);
+    if (path_exists(options.out + kNewData)) {
+      rename_path(options.out + kNewData, options.out + kData, /*replace=*/false);
+    }
   }
-  if (found) {
-    setup.state = *found;
-    setup.facts.resumed_from = found->step;
-  }
+  find_checkpoint(setup, observer);
   write_file_atomically(options.out + "/recipe.toml", options.recipe_text);
   fresh.keep();
   return setup;

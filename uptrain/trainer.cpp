@@ -135,22 +135,25 @@ class Trainer {
     ++state.skipped;
     ++state.skipped_in_a_row;
     metrics_.event("skip", step, {{"reason", "loss or gradient is not finite"}});
-    const int64_t first = (step - 1) * options_.batch_size;
-    const std::string samples = fmt::format("{}..{}", first, first + options_.batch_size - 1);
     if (observer_.warned) {
       observer_.warned(fmt::format("step {}: loss or gradient is not finite; skipped (samples {})",
-                                   step, samples));
+                                   step, samples_of(step, step)));
     }
     if (state.skipped_in_a_row < kMostSkippedInARow) return;
+    const int64_t first = step - kMostSkippedInARow + 1;
     throw CheckpointError(
         {.code = "TRAIN_NONFINITE",
-         .message =
-             fmt::format("loss or gradient was not finite in {} steps in a row, the last one "
-                         "on samples {}",
-                         kMostSkippedInARow, samples),
+         .message = fmt::format("loss or gradient must be finite, but was not in {} steps in a "
+                                "row, {} to {}, on samples {} of the data",
+                                kMostSkippedInARow, first, step, samples_of(first, step)),
          .path = options_.out,
          .tensor = {},
          .hint = "lower --lr, raise --warmup, or look at the data of these samples"});
+  }
+
+  /// "8..15": the samples of steps [first, last], counted over the whole run.
+  std::string samples_of(int64_t first, int64_t last) const {
+    return fmt::format("{}..{}", (first - 1) * options_.batch_size, last * options_.batch_size - 1);
   }
 
   double validate() const {

@@ -202,7 +202,8 @@ std::optional<TrainingState> CheckpointStore::load_newest(
            .message = fmt::format("holds a run with other settings: {}", differing),
            .path = path,
            .tensor = {},
-           .hint = "repeat the earlier command to go on with it, or choose another OUT"});
+           .hint = "repeat the earlier command to go on with it, choose another OUT, or give "
+                   "--overwrite to drop it"});
     }
     optimizer.load_state(read_state_tensors(path + "/" + kStateTensors));
     return state;

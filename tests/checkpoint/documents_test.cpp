@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "oracles/oracle.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
+#include "support/tiny_model.h"
 
 namespace regroup::testing {
 namespace {
@@ -111,14 +113,62 @@ TEST(Separator, MayBeTypedWithEscapes) {
   EXPECT_EQ(parse_separator(""), "");
 }
 
-TEST(Words, ArePiecesBetweenWhiteSpace) {
-  EXPECT_EQ(count_words(""), 0);
-  EXPECT_EQ(count_words("  \n"), 0);
-  EXPECT_EQ(count_words("one"), 1);
-  EXPECT_EQ(count_words(" one\ttwo\n\nthree\v\f\rfour, five "), 5);
-  EXPECT_EQ(count_words("a\xC2\xA0"
-                        "b"),
-            1);  // a no-break space is no ASCII white space
+// White space at an end bounds an empty piece: "  \n" has two.
+TEST(Words, ArePiecesOfASplitOnWhiteSpace) {
+  const std::pair<const char*, int64_t> cases[] = {
+      {"", 1},
+      {"  \n", 2},
+      {"one", 1},
+      {" one\ttwo\n\nthree\v\f\rfour, five ", 7},
+      {"a\u00A0b", 2},
+      {"a \u2003\u3000 b", 2},
+      {"a\u0085b\x1C\x1F"
+       "c",
+       3},
+      {"a\u200Bb", 1},  // a zero-width space is no White_Space
+      {"a\xC2", 1},     // cut inside a character
+  };
+  for (const auto& [text, words] : cases) EXPECT_EQ(count_words(text), words) << text;
+}
+
+std::string utf8(char32_t c) {
+  if (c < 0x80) return {static_cast<char>(c)};
+  std::string text;
+  if (c < 0x800) {
+    text += static_cast<char>(0xC0 | c >> 6);
+  } else if (c < 0x10000) {
+    text += static_cast<char>(0xE0 | c >> 12);
+    text += static_cast<char>(0x80 | (c >> 6 & 0x3F));
+  } else {
+    text += static_cast<char>(0xF0 | c >> 18);
+    text += static_cast<char>(0x80 | (c >> 12 & 0x3F));
+    text += static_cast<char>(0x80 | (c >> 6 & 0x3F));
+  }
+  return text + static_cast<char>(0x80 | (c & 0x3F));
+}
+
+// Each character below U+3100 between two letters, some far above, and texts of many of them in a row.
+TEST(Words, PythonCountsTheSame) {
+  REGROUP_REQUIRE_ORACLE();
+  std::vector<std::string> texts = {"", " ", " a", "a ", "\u00A0a\u3000"};
+  for (char32_t c = 1; c < 0x3100; ++c) texts.push_back("a" + utf8(c) + "b");
+  for (const char32_t c : {0xFEFF, 0xE0020, 0x1F600, 0x10FFFF})
+    texts.push_back("a" + utf8(c) + "b");
+  const std::vector<char32_t> alphabet = {'a',  'b',    ' ',    '\n',   0x1C,   0x1F, 0x85,
+                                          0xA0, 0x2003, 0x2029, 0x3000, 0x200B, 0xE9, 0x1F600};
+  Random random(7);
+  for (int i = 0; i < 300; ++i) {
+    std::string text;
+    for (uint64_t n = random.below(40); n > 0; --n) text += utf8(random.pick(alphabet));
+    texts.push_back(text);
+  }
+  const TemporaryFolder folder;
+  const auto expected = ask_oracle("words.py", folder, texts);
+  ASSERT_EQ(expected.size(), texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(count_words(texts[i]), expected[i].get<int64_t>())
+        << nlohmann::ordered_json(texts[i]).dump(-1, ' ', true);
+  }
 }
 
 }  // namespace

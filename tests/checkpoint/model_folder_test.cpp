@@ -268,10 +268,10 @@ TEST(ModelFolder, EveryProblemIsInOneError) {
           "belong to different models, or one is wrong)" +
           "\n  [CFG_TENSOR_MISSING] " + file +
           ": tensor \"model.layers.1.self_attn.v_proj.weight\": must be there (shape [32, 32]), "
-          "but is missing" +
+          "but is missing (the download may be incomplete; fetch the folder again)" +
           "\n  [CFG_TENSOR_UNEXPECTED] " + file +
           ": tensor \"model.layers.0.self_attn.w_proj.weight\": is no tensor of "
-          "LlamaForCausalLM");
+          "LlamaForCausalLM (check model_type in config.json, or remove the tensor)");
 }
 
 TEST(ModelFolder, PickledWeightsAreRefusedAsUnsupported) {

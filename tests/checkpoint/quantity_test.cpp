@@ -15,8 +15,8 @@ struct Quantity {
 
 TEST(Size, UnitsOf1000And1024) {
   const Quantity cases[] = {
-      {"1", 1},
-      {"512", 512},
+      {"1B", 1},
+      {"1048576", 1'048'576},
       {"100B", 100},
       {"1k", 1000},
       {"1K", 1000},
@@ -31,9 +31,21 @@ TEST(Size, UnitsOf1000And1024) {
       {"0.5Ki", 512},
       {"2T", 2'000'000'000'000},
       {"1TiB", int64_t{1} << 40},
-      {"1e3", 1000},
+      {"8e9", 8'000'000'000},
   };
   for (const Quantity& c : cases) EXPECT_EQ(parse_size(c.text, "--gpu-memory"), c.value) << c.text;
+}
+
+// 80 for 80GiB: without the unit it would mean 80 bytes.
+TEST(Size, ASmallNumberNeedsItsUnit) {
+  const ErrorInfo error =
+      expect_error<ConfigError>("FLAG_VALUE", [] { parse_size("80", "--gpu-memory"); });
+  EXPECT_EQ(error.message, "--gpu-memory must have a unit, found \"80\", which is 80 bytes");
+  EXPECT_EQ(error.hint, "write 80GiB, 80MiB, or 80B if bytes are meant");
+  for (const char* text : {"1", "1048575", "1.5", "1e3"}) {
+    SCOPED_TRACE(text);
+    expect_error<ConfigError>("FLAG_VALUE", [&] { parse_size(text, "--max-shard-size"); });
+  }
 }
 
 TEST(Count, UnitsOf1000) {

@@ -1,65 +1,12 @@
 // The program as a script sees it: exit code, stdout, stderr, and what lies on the disk afterwards.
-#include <fmt/format.h>
-#include <gtest/gtest.h>
-
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/strict_json.h"
-#include "regroup/checkpoint/token_file.h"
-#include "support/expect_error.h"
-#include "support/process.h"
-#include "support/temporary_folder.h"
-#include "support/tiny_model.h"
+#include "cli/cli_tools.h"
 
 namespace regroup::testing {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
-
-constexpr const char* kTokenizer = "../shared/tokenizers/tok512/tokenizer.model";
-
-Finished regroup(const Words& arguments) { return run_process(REGROUP_BINARY, arguments); }
-
-/// A model with 8 query heads and 4 key/value heads, and a folder to work in.
-struct Workplace {
-  Workplace() {
-    write_tiny_model(folder / "model",
-                     {.n_layers = 1, .n_heads = 8, .n_kv_heads = 4, .head_dim = 4});
-    model = folder / "model";
-    out = folder / "out";
-  }
-  TemporaryFolder folder;
-  std::string model;
-  std::string out;
-};
-
-/// Runs a mistake with --json: one error object on stdout, the same words on stderr, and not a byte
-/// of the working folder is different.
-Json mistake(const Workplace& w, Words arguments, int exit_code, const std::string& code) {
-  SCOPED_TRACE(fmt::format("{}", fmt::join(arguments, " ")));
-  const std::string before = read_tree(w.folder.path());
-  arguments.emplace_back("--json");
-  const Finished run = regroup(arguments);
-  EXPECT_EQ(run.exit_code, exit_code) << run.err;
-  EXPECT_TRUE(read_tree(w.folder.path()) == before) << "the folder changed";
-  const Json object = Json::parse(run.out, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object() || object.size() != 1 || !object.contains("error")) {
-    ADD_FAILURE() << "not one error object: " << run.out;
-    return {{"message", ""}, {"hint", ""}};
-  }
-  Json error = object["error"];
-  EXPECT_EQ(error.value("code", ""), code) << run.out;
-  EXPECT_EQ(error.value("exit", -1), exit_code);
-  EXPECT_TRUE(contains(run.err, fmt::format("error[{}] ", code)));
-  EXPECT_TRUE(contains(run.err, error.value("message", "?")));
-  if (!error.contains("hint")) error["hint"] = "";
-  return error;
-}
-
-std::string text(const Json& error, const char* key) { return error.value(key, ""); }
 
 TEST(Mistakes, UnknownNamesGetTheNearestKnownOne) {
   const Workplace w;
@@ -75,104 +22,6 @@ TEST(Mistakes, UnknownNamesGetTheNearestKnownOne) {
   mistake(w, {"plan", w.model, "one too many"}, 2, "ARGUMENT_UNKNOWN");
   e = mistake(w, {}, 2, "FLAG_VALUE");
   EXPECT_TRUE(contains(text(e, "message"), "name a command: plan, convert"));
-}
-
-TEST(Mistakes, HeadsThatDoNotFit) {
-  const Workplace w;
-  const auto convert = [&](const std::string& heads) {
-    return Words{"convert", w.model, w.out, "--kv-heads", heads};
-  };
-  // 4 KV heads: 1, 2 and 4 divide them, 3 does not, 8 would be more than there are.
-  const Json three = mistake(w, convert("3"), 2, "KV_HEADS");
-  EXPECT_TRUE(contains(text(three, "message") + text(three, "hint"), "1, 2"));
-  mistake(w, convert("8"), 2, "KV_HEADS");
-  mistake(w, convert("0"), 2, "KV_HEADS");
-  mistake(w, convert("two"), 2, "FLAG_VALUE");
-  mistake(w, convert("2,1"), 2, "KV_HEADS");
-  const Json none = mistake(w, {"convert", w.model, w.out}, 2, "FLAG_VALUE");
-  EXPECT_EQ(text(none, "message"), "--kv-heads is required");
-}
-
-TEST(Mistakes, FoldersThatAreNone) {
-  const Workplace w;
-  const Words rest = {w.out, "--kv-heads", "2"};
-  const auto convert = [&](const std::string& model) {
-    return Words{"convert", model, rest[0], rest[1], rest[2]};
-  };
-  Json e = mistake(w, convert(w.folder / "nosuch"), 3, "MODEL_MISSING");
-  EXPECT_EQ(text(e, "path"), w.folder / "nosuch");
-  e = mistake(w, convert(w.model + "/config.json"), 3, "MODEL_NOT_FOLDER");
-  EXPECT_EQ(text(e, "path"), w.model + "/config.json");
-  w.folder.write("model/config.json", "{\"model_type\": \"llama\",");
-  e = mistake(w, convert(w.model), 3, "JSON_SYNTAX");
-  EXPECT_TRUE(contains(text(e, "path"), "config.json"));
-}
-
-TEST(Mistakes, OutputsThatExistOrLieInTheInput) {
-  const Workplace w;
-  fs::create_directory(w.out);
-  w.folder.write("out/keep.txt", "precious");
-  mistake(w, {"convert", w.model, w.out, "--kv-heads", "2"}, 2, "OUTPUT_EXISTS");
-  mistake(w, {"convert", w.model, w.model, "--kv-heads", "2"}, 2, "OUTPUT_IS_INPUT");
-  mistake(w, {"convert", w.model, w.model + "/gqa", "--kv-heads", "2"}, 2, "OUTPUT_IS_INPUT");
-  mistake(w, {"convert", w.model, w.folder / "no/such/parent", "--kv-heads", "2"}, 2,
-          "OUTPUT_PARENT");
-}
-
-TEST(Mistakes, Recipes) {
-  const Workplace w;
-  const auto with = [&](const std::string& recipe) {
-    return Words{"--recipe", w.folder.write("r.toml", recipe), "convert", w.model, w.out};
-  };
-  Json e = mistake(w, with("[convert]\nkv-hed = 2\n"), 2, "RECIPE_UNKNOWN_KEY");
-  EXPECT_EQ(text(e, "message"), "unknown key convert.kv-hed");
-  EXPECT_EQ(text(e, "hint"), "did you mean convert.kv-heads?");
-  e = mistake(w, with("[convrt]\nkv-heads = 2\n"), 2, "RECIPE_UNKNOWN_SECTION");
-  EXPECT_EQ(text(e, "message"), "unknown section [convrt]");
-  EXPECT_EQ(text(e, "hint"), "did you mean convert?");
-  mistake(w, with("[convert\nkv-heads\n"), 2, "RECIPE_SYNTAX");
-  e = mistake(w, {"--recipe", w.folder / "none.toml", "plan", w.model}, 2, "RECIPE_MISSING");
-  EXPECT_EQ(text(e, "path"), w.folder / "none.toml");
-  mistake(w, {"run", w.folder / "none.toml"}, 2, "RECIPE_MISSING");
-}
-
-TEST(Mistakes, TextsAndTokens) {
-  if (!path_exists(kTokenizer)) GTEST_SKIP() << "no " << kTokenizer;
-  const Workplace w;
-  write_tiny_model(w.model, {.n_layers = 1, .n_heads = 8, .head_dim = 4, .vocab_size = 512});
-  fs::copy_file(kTokenizer, w.model + "/tokenizer.model");
-  const auto uptrain = [&](const std::string& data) {
-    return Words{"uptrain",   w.model, w.out,      "--data", data,        "--steps", "1",
-                 "--seq-len", "64",    "--device", "cpu",    "--threads", "1"};
-  };
-  const auto eval = [&](const std::string& data, const char* flag = "--text") {
-    return Words{"eval", w.model, flag, data, "--device", "cpu", "--threads", "1"};
-  };
-  const auto code_of = [&](const Words& arguments) {  // exit 3, an object, nothing left
-    Words with_json = arguments;
-    with_json.emplace_back("--json");
-    const Json object = Json::parse(regroup(with_json).out, nullptr, false);
-    const std::string code =
-        object.is_object() && object.contains("error") ? object["error"].value("code", "") : "none";
-    mistake(w, arguments, 3, code);
-    return code;
-  };
-  const std::string empty = w.folder.write("empty.txt", "");
-  const std::string binary = w.folder.write("binary.txt", std::string("\xff\xfe\x00\x80", 4));
-  const std::string brief = w.folder.write("brief.txt", "Once.");
-  EXPECT_NE(code_of(uptrain(empty)), "none");
-  EXPECT_NE(code_of(eval(empty)), "none");
-  EXPECT_EQ(code_of(uptrain(binary)), code_of(eval(binary)));
-  EXPECT_EQ(code_of(uptrain(brief)), "TEXT_TOO_SHORT");
-  TokenFileWriter writer(w.folder / "beyond.bin", 600);
-  std::vector<int32_t> ids(200, 1);
-  ids[150] = 555;
-  writer.add(ids);
-  writer.finish();
-  EXPECT_EQ(code_of(uptrain(w.folder / "beyond.bin")), "TOKENS_RANGE");
-  EXPECT_EQ(code_of(eval(w.folder / "beyond.bin", "--tokens")), "TOKENS_RANGE");
-  mistake(w, uptrain(w.folder / "nosuch.txt"), 3, code_of(uptrain(w.folder / "nosuch.txt")));
-  mistake(w, {"eval", w.model}, 2, "FLAG_MISSING");
 }
 
 TEST(Commands, PlanByHand) {

@@ -8,6 +8,7 @@
 
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/strict_json.h"
+#include "support/expect_error.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
@@ -32,7 +33,9 @@ class Pipeline : public ::testing::Test {
   }
 
   void write_recipe(const std::string& lr) {
-    folder_.write("r.toml", fmt::format(R"([plan]
+    recipe_ = fmt::format(R"(seed = 5
+
+[plan]
 context = "64"
 
 [convert]
@@ -52,10 +55,11 @@ text = ["{0}/text.txt"]
 seq-len = "32"
 
 [run]
-prompts = ["Tom has"]
+prompts = ["Tom has, today,"]
 sample-tokens = 4
 )",
-                                        folder_.path(), lr));
+                          folder_.path(), lr);
+    folder_.write("r.toml", recipe_);
   }
 
   Json run() {
@@ -77,8 +81,27 @@ sample-tokens = 4
     return all;
   }
 
+  /// `run` of the recipe with `from` replaced: the error it ends with, before OUT is made.
+  Json mistake(const std::string& from, const std::string& to, int exit_code,
+               const std::string& code) {
+    SCOPED_TRACE(to);
+    std::string changed = recipe_;
+    const size_t at = changed.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    folder_.write("r.toml", changed.replace(at, from.size(), to));
+    const Finished run = run_process(
+        REGROUP_BINARY, {"run", folder_ / "r.toml", "--out", out_, "--quiet", "--json"});
+    EXPECT_EQ(run.exit_code, exit_code) << run.err;
+    EXPECT_FALSE(path_exists(out_)) << "a stage began";
+    const Json object = Json::parse(run.out, nullptr, false);
+    const Json error = object.is_object() ? object.value("error", Json::object()) : Json::object();
+    EXPECT_EQ(error.value("code", ""), code) << run.out << run.err;
+    return error;
+  }
+
   TemporaryFolder folder_;
   std::string out_;
+  std::string recipe_;
 };
 
 // plan, and convert, eval and uptrain for each of two numbers of heads, and eval of all: 1 + 6 + 1.
@@ -92,6 +115,11 @@ TEST_F(Pipeline, RunsOnceAndThenOnlyWhatDependsOnAChange) {
     EXPECT_TRUE(path_exists(out_ + "/" + name)) << name;
   }
   EXPECT_NE(read_file(out_ + "/report.html").find("<html"), std::string::npos);
+  // The recipe's own section and its globals count: one prompt with commas in it, and the seed.
+  const Json samples = Json::parse(read_file(out_ + "/results/samples.json")).at("samples");
+  ASSERT_EQ(samples.size(), 1u);
+  EXPECT_EQ(samples[0].at("prompt"), "Tom has, today,");
+  EXPECT_TRUE(contains(read_file(out_ + "/g2/uptrained/recipe.toml"), "seed = 5\n"));
   const auto before = stages();
 
   const Json second = run();
@@ -112,6 +140,67 @@ TEST_F(Pipeline, RunsOnceAndThenOnlyWhatDependsOnAChange) {
   }
   EXPECT_TRUE(read_tree(out_ + "/g2/converted") == converted);
   EXPECT_FALSE(read_file(out_ + "/g2/uptrained/model/model.safetensors") == trained);
+}
+
+// A wrong value in a late section must not show only when the stages before it have run.
+TEST_F(Pipeline, EveryValueIsCheckedBeforeTheFirstStage) {
+  struct Case {
+    const char* from;
+    const char* to;
+    const char* code;
+    const char* words;
+  };
+  const Case cases[] = {
+      {"[plan]\ncontext = \"64\"", "[plan]\ncontext = \"0\"", "FLAG_VALUE",
+       "[plan] --context must"},
+      {"[plan]", "[plan]\ngpu-memory = \"80\"", "FLAG_VALUE", "[plan] --gpu-memory must"},
+      {"[plan]", "[plan]\nkv-dtype = \"fp5\"", "FLAG_VALUE", "fp5"},
+      {"[convert]", "[convert]\nmethod = \"median\"", "METHOD_UNKNOWN", "[convert] --method must"},
+      {"[convert]", "[convert]\ngrouping = \"far\"", "FLAG_VALUE", "[convert] --grouping must"},
+      {"[convert]", "[convert]\ndtype = \"int8\"", "FLAG_VALUE", "[convert] --dtype must"},
+      {"[convert]", "[convert]\nresume = \"maybe\"", "FLAG_VALUE", "[convert] --resume must"},
+      {"[convert]", "[convert]\nmax-shard-size = \"5\"", "FLAG_VALUE", "--max-shard-size must"},
+      {"[2, 1]", "[2, 3]", "KV_HEADS", "must divide the model's 4 key/value heads, found 3"},
+      {"[2, 1]", "[2, 8]", "KV_HEADS", "must not exceed the model's 4 key/value heads, found 8"},
+      {"[2, 1]", "[2, \"x\"]", "FLAG_VALUE", "x"},
+      {"[uptrain]", "[uptrain]\nschedule = \"cosin\"", "FLAG_VALUE", "found cosin"},
+      {"[uptrain]", "[uptrain]\nprecision = \"fp8\"", "FLAG_VALUE", "[uptrain] --precision must"},
+      {"[uptrain]", "[uptrain]\ntrain = \"heads\"", "FLAG_VALUE", "[uptrain] --train must"},
+      {"[uptrain]", "[uptrain]\ntoken-format = \"raw\"", "FLAG_VALUE", "--token-format must"},
+      {"[uptrain]", "[uptrain]\nmin-lr = 1", "FLAG_VALUE", "--min-lr must not exceed --lr"},
+      {"[uptrain]", "[uptrain]\nwarmup = -1", "FLAG_VALUE", "--warmup"},
+      {"[uptrain]", "[uptrain]\nfraction = 0.1", "BUDGET", "exactly one of --steps"},
+      {"steps = \"2\"", "steps = \"many\"", "FLAG_VALUE", "[uptrain] --steps must"},
+      {"seq-len = \"16\"", "seq-len = \"0\"", "FLAG_VALUE", "[uptrain] --seq-len must"},
+      {"[eval]", "[eval]\ndtype = \"int8\"", "FLAG_VALUE", "[eval] --dtype must"},
+      {"[eval]", "[eval]\nmax-tokens = \"0\"", "FLAG_VALUE", "[eval] --max-tokens must"},
+      {"[eval]", "[eval]\nbatch-size = \"all\"", "FLAG_VALUE", "[eval] --batch-size must"},
+      {"[eval]", "[eval]\ntoken-nll = \"x\"", "FLAG_VALUE", "[eval] --token-nll needs"},
+      {"sample-tokens = 4", "sample-tokens = 0", "FLAG_VALUE", "--sample-tokens"},
+      {"prompts", "prompt", "RECIPE_UNKNOWN_KEY", "run.prompt"},
+      {"seed = 5", "device = \"gpu\"", "DEVICE", "--device must be"},
+      {"seed = 5", "threads = -1", "FLAG_VALUE", "--threads"},
+  };
+  for (const Case& c : cases) {
+    const Json error = mistake(c.from, c.to, 2, c.code);
+    EXPECT_TRUE(contains(error.value("message", ""), c.words));
+  }
+  // Where it is written is said too.
+  EXPECT_EQ(mistake("[uptrain]", "[uptrain]\nschedule = \"cosin\"", 2, "FLAG_VALUE").at("path"),
+            folder_ / "r.toml");
+}
+
+TEST_F(Pipeline, EveryFileIsLookedForBeforeTheFirstStage) {
+  const std::string data = fmt::format("data = [\"{}/text.txt\"]", folder_.path());
+  const std::string text = fmt::format("text = [\"{}/text.txt\"]", folder_.path());
+  const auto path = [](const Json& error) { return error.value("path", ""); };
+  EXPECT_EQ(path(mistake(data, "data = [\"none.txt\"]", 3, "IO_READ_ERROR")), "none.txt");
+  EXPECT_EQ(path(mistake(text, "text = [\"none.txt\"]", 3, "IO_READ_ERROR")), "none.txt");
+  EXPECT_EQ(path(mistake(text, "text = [\"Makefile\"]", 4, "TEXT_KIND")), "Makefile");
+  EXPECT_EQ(path(mistake(data, "data = [\"Makefile\"]", 3, "TOKENS_FORMAT")), "Makefile");
+  mistake("/parent\"", "/nosuch\"", 3, "CFG_MISSING");
+  fs::remove(folder_ / "parent/tokenizer.model");
+  EXPECT_EQ(path(mistake("seed", "seed", 3, "TOK_MISSING")), folder_ / "parent");
 }
 
 TEST_F(Pipeline, GoesOnAfterAKillBetweenAStageAndItsRecord) {

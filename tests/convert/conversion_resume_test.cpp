@@ -172,7 +172,9 @@ TEST_F(ConversionResume, OtherSettingsDoNotResume) {
             75);
   const ErrorInfo error =
       expect_error<ConfigError>("CKPT_MISMATCH", [&] { convert(model(), out, 4); });
-  EXPECT_TRUE(contains(error.message, "holds an interrupted run with other settings: arguments"));
+  EXPECT_TRUE(contains(error.message,
+                       "holds an interrupted run with other settings: "
+                       "arguments.kv_heads (was 2, now 4)"));
   EXPECT_EQ(run_forked([&] {
               convert(model(), out, 2, {.output = {.resume = ResumeMode::kNever}});
             }).exit_code,

@@ -7,27 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/error.h"
 #include "regroup/model/load.h"
-#include "regroup/model/runtime.h"
+#include "support/devices.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
 
 namespace regroup::testing {
-
-/// Tiny tensors gain nothing from threads, and on a busy machine threads that wait for each other take
-/// twenty times as long.
-inline const bool kOneThread = (set_threads(1), true);
-
-/// The CPU and, where there is one, a GPU: what every test of the model runs on.
-inline std::vector<at::Device> devices() {
-  std::vector<at::Device> found = {at::kCPU};
-  try {
-    found.push_back(open_device("cuda"));
-  } catch (const ConfigError&) {
-  }
-  return found;
-}
 
 /// Normal numbers that follow from the seed alone.
 inline at::Tensor random_tensor(const std::vector<int64_t>& shape, uint64_t seed,

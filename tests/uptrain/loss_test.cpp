@@ -36,12 +36,14 @@ struct Case {
   int64_t tokens, hidden, vocab;
 };
 
-TEST(FusedCrossEntropy, EqualsAutogradInFloat64) {
+void expect_float64_result(at::Device device) {
   // 37 and 101: no multiple of any vector width. 70,001 ids: chunks of 29 tokens, the last is short.
   for (const Case& c : {Case{1, 3, 5}, Case{37, 7, 101}, Case{61, 5, 70001}}) {
-    const at::Tensor hidden = random_tensor({c.tokens, c.hidden}, 1).set_requires_grad(true);
-    const at::Tensor head = random_tensor({c.vocab, c.hidden}, 2).set_requires_grad(true);
-    const at::Tensor targets = random_ids(1, c.tokens, c.vocab, 3).view({-1});
+    const at::Tensor hidden =
+        random_tensor({c.tokens, c.hidden}, 1, at::kFloat, device).set_requires_grad(true);
+    const at::Tensor head =
+        random_tensor({c.vocab, c.hidden}, 2, at::kFloat, device).set_requires_grad(true);
+    const at::Tensor targets = random_ids(1, c.tokens, c.vocab, 3).view({-1}).to(device);
     if (c.tokens > 3) {
       targets[0].fill_(-1);  // not counted: neither in the value nor in a gradient
       targets[c.tokens - 1].fill_(-100);
@@ -60,6 +62,13 @@ TEST(FusedCrossEntropy, EqualsAutogradInFloat64) {
     if (c.tokens > 3) {
       EXPECT_EQ(hidden.grad()[0].abs().max().item<double>(), 0);
     }
+  }
+}
+
+TEST(FusedCrossEntropy, EqualsAutogradInFloat64) {
+  for (const at::Device device : devices()) {
+    SCOPED_TRACE(device.str());
+    expect_float64_result(device);
   }
 }
 

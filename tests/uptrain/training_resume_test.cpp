@@ -8,132 +8,53 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "model/decoder_tools.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/safetensors.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/token_file.h"
-#include "regroup/uptrain/trainer.h"
 #include "support/expect_error.h"
 #include "support/process.h"
-#include "support/temporary_folder.h"
-#include "support/tiny_model.h"
+#include "uptrain/train_tools.h"
 
 namespace regroup::testing {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A model, a token file that can be learnt, and a folder for runs.
-struct Fixture {
-  explicit Fixture(const std::string& precision = "fp32") {
-    write_tiny_model(folder / "parent",
-                     {.n_layers = 1,
-                      .n_kv_heads = 2,
-                      .dtype = precision == "bf16" ? Dtype::kBF16 : Dtype::kF32});
-    TokenFileWriter writer(folder / "train.bin", 64);
-    std::vector<int32_t> ids;
-    for (int i = 0; i < 700; ++i) ids.push_back(i * i % 13 + i % 3);
-    writer.add(ids);
-    writer.finish();
-    options.model = folder / "parent";
-    options.data = {folder / "train.bin"};
-    options.valid = folder / "train.bin";
-    options.budget.steps = 8;
-    options.seq_len = 16;
-    options.batch_size = 4;
-    options.micro_batch_size = 2;
-    options.learning_rate = 1e-2;
-    options.warmup_steps = 2;
-    options.eval_every = 3;
-    options.precision = precision;
-    options.device = "cpu";
-    options.recipe_text = "[uptrain]\n";
-  }
-  UptrainOptions into(const std::string& name) const {
-    UptrainOptions o = options;
-    o.out = folder / name;
-    return o;
-  }
-
-  TemporaryFolder folder;
-  UptrainOptions options;
-};
-
-/// Step lines of metrics.jsonl without what the clock says.
-std::vector<std::string> step_lines(const std::string& out) {
-  std::vector<std::string> lines;
-  std::istringstream text(read_file(out + "/metrics.jsonl"));
-  for (std::string line; std::getline(text, line);) {
-    Json object = Json::parse(line);
-    if (!object.contains("loss")) continue;
-    object.erase("tokens_per_s");
-    object.erase("step_s");
-    lines.push_back(object.dump());
-  }
-  return lines;
-}
-
-/// Runs until step `k` is done, then asks for a stop as SIGTERM would.
-void stop_after(const UptrainOptions& options, int64_t k) {
-  TrainObserver observer;
-  observer.stepped = [k](const StepMetrics& m, int64_t) {
-    if (m.step == k) set_stop_signal(SIGTERM);
-  };
-  try {
-    uptrain(options, observer);
-    ADD_FAILURE() << "the run was not stopped";
-  } catch (const StoppedError& error) {
-    EXPECT_EQ(static_cast<int>(error.exit_code()), 75);
-  }
-  set_stop_signal(0);
-}
-
-/// Name -> bytes of every tensor of a folder with one shard.
-std::map<std::string, std::string> tensors_of(const std::string& folder) {
-  const SafetensorsFile file{InputFile(folder + "/model.safetensors")};
-  std::map<std::string, std::string> all;
-  for (const TensorInfo& info : file.tensors()) {
-    std::string bytes(static_cast<size_t>(info.bytes()), '\0');
-    file.read(info, 0, std::as_writable_bytes(std::span(bytes)));
-    all[info.name] = bytes;
-  }
-  return all;
-}
-
 class Resume : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Resume, StoppedAnywhereEndsInTheSameBytes) {
-  const Fixture f(GetParam());
-  const TrainResult whole = uptrain(f.into("whole"), {});
-  EXPECT_EQ(whole.steps, 8);
-  EXPECT_EQ(whole.tokens, 8 * 4 * 16);
-  ASSERT_EQ(step_lines(f.folder / "whole").size(), 8u);
-  for (const int64_t k : {1, 3, 7}) {
-    const UptrainOptions options = f.into(fmt::format("stopped-{}", k));
-    stop_after(options, k);
-    EXPECT_FALSE(path_exists(options.out + "/model"));
-    const TrainResult resumed = uptrain(options, {});
-    EXPECT_EQ(resumed.resumed_from, k);
-    EXPECT_EQ(resumed.loss, whole.loss);
-    EXPECT_EQ(resumed.val_loss, whole.val_loss);
-    EXPECT_EQ(resumed.best_val_loss, whole.best_val_loss);
-    EXPECT_EQ(step_lines(options.out), step_lines(f.folder / "whole")) << "stopped after " << k;
-    EXPECT_TRUE(read_tree(options.out + "/model") == read_tree(f.folder / "whole/model"))
-        << "stopped after " << k;
+  for (const at::Device device : devices()) {
+    SCOPED_TRACE(device.str());
+    const Fixture f(GetParam(), device);
+    const TrainResult whole = uptrain(f.into("whole"), {});
+    EXPECT_EQ(whole.steps, 8);
+    EXPECT_EQ(whole.tokens, 8 * 4 * 16);
+    ASSERT_EQ(step_lines(f.folder / "whole").size(), 8u);
+    for (const int64_t k : {1, 3, 7}) {
+      const UptrainOptions options = f.into(fmt::format("stopped-{}", k));
+      stop_after(options, k);
+      EXPECT_FALSE(path_exists(options.out + "/model"));
+      const TrainResult resumed = uptrain(options, {});
+      EXPECT_EQ(resumed.resumed_from, k);
+      EXPECT_EQ(resumed.loss, whole.loss);
+      EXPECT_EQ(resumed.val_loss, whole.val_loss);
+      EXPECT_EQ(resumed.best_val_loss, whole.best_val_loss);
+      EXPECT_EQ(step_lines(options.out), step_lines(f.folder / "whole")) << "stopped after " << k;
+      EXPECT_TRUE(read_tree(options.out + "/model") == read_tree(f.folder / "whole/model"))
+          << "stopped after " << k;
+    }
   }
 }
 
 TEST_P(Resume, StoppedTwiceEndsInTheSameBytes) {
-  const Fixture f(GetParam());
-  uptrain(f.into("whole"), {});
-  const UptrainOptions options = f.into("stopped");
-  stop_after(options, 2);
-  stop_after(options, 5);
-  uptrain(options, {});
-  EXPECT_TRUE(read_tree(options.out + "/model") == read_tree(f.folder / "whole/model"));
-  EXPECT_EQ(step_lines(options.out), step_lines(f.folder / "whole"));
+  for (const at::Device device : devices()) {
+    SCOPED_TRACE(device.str());
+    const Fixture f(GetParam(), device);
+    uptrain(f.into("whole"), {});
+    const UptrainOptions options = f.into("stopped");
+    stop_after(options, 2);
+    stop_after(options, 5);
+    uptrain(options, {});
+    EXPECT_TRUE(read_tree(options.out + "/model") == read_tree(f.folder / "whole/model"));
+    EXPECT_EQ(step_lines(options.out), step_lines(f.folder / "whole"));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Precision, Resume, ::testing::Values("fp32", "bf16"),
@@ -199,45 +120,53 @@ TEST(Checkpoints, FinishedRunIsNotTrainedFurther) {
 }
 
 TEST(Training, LossFalls) {
-  const Fixture f;
-  UptrainOptions options = f.into("run");
-  options.budget.steps = 25;
-  double first = 0;
-  TrainObserver observer;
-  observer.started = [&](const RunFacts& facts) { first = facts.first_val_loss.value(); };
-  const TrainResult result = uptrain(options, observer);
-  EXPECT_LT(result.val_loss.value(), first - 0.5);
+  for (const at::Device device : devices()) {
+    SCOPED_TRACE(device.str());
+    const Fixture f("fp32", device);
+    UptrainOptions options = f.into("run");
+    options.budget.steps = 25;
+    double first = 0;
+    TrainObserver observer;
+    observer.started = [&](const RunFacts& facts) { first = facts.first_val_loss.value(); };
+    const TrainResult result = uptrain(options, observer);
+    EXPECT_LT(result.val_loss.value(), first - 0.5);
+  }
 }
 
 TEST(Training, AttentionAloneLeavesOtherTensorsAlone) {
-  for (const std::string precision : {"fp32", "bf16"}) {
-    const Fixture f(precision);
-    UptrainOptions options = f.into("run");
-    options.train = TrainScope::kAttention;
-    uptrain(options, {});
-    const auto before = tensors_of(f.folder / "parent");
-    const auto after = tensors_of(options.out + "/model");
-    ASSERT_EQ(before.size(), after.size());
-    for (const auto& [name, bytes] : before) {
-      const bool attention = name.find(".self_attn.") != std::string::npos;
-      EXPECT_EQ(after.at(name) != bytes, attention) << precision << " " << name;
+  for (const at::Device device : devices()) {
+    for (const std::string precision : {"fp32", "bf16"}) {
+      const Fixture f(precision, device);
+      UptrainOptions options = f.into("run");
+      options.train = TrainScope::kAttention;
+      uptrain(options, {});
+      const auto before = tensors_of(f.folder / "parent");
+      const auto after = tensors_of(options.out + "/model");
+      ASSERT_EQ(before.size(), after.size());
+      for (const auto& [name, bytes] : before) {
+        const bool attention = name.find(".self_attn.") != std::string::npos;
+        EXPECT_EQ(after.at(name) != bytes, attention) << precision << " " << name;
+      }
     }
   }
 }
 
 TEST(Training, MicroBatchesAndCheckpointingDoNotChangeTheLoss) {
-  const Fixture f;
-  UptrainOptions options = f.into("plain");
-  options.micro_batch_size = 0;
-  const TrainResult plain = uptrain(options, {});
-  options = f.into("recomputed");
-  options.micro_batch_size = 0;
-  options.activation_checkpointing = true;
-  EXPECT_EQ(uptrain(options, {}).loss, plain.loss);  // the same operations, hence the same bits
-  for (const int64_t micro : {1, 3}) {
-    options = f.into(fmt::format("micro-{}", micro));
-    options.micro_batch_size = micro;
-    EXPECT_NEAR(uptrain(options, {}).loss, plain.loss, 1e-4) << micro;
+  for (const at::Device device : devices()) {
+    SCOPED_TRACE(device.str());
+    const Fixture f("fp32", device);
+    UptrainOptions options = f.into("plain");
+    options.micro_batch_size = 0;
+    const TrainResult plain = uptrain(options, {});
+    options = f.into("recomputed");
+    options.micro_batch_size = 0;
+    options.activation_checkpointing = true;
+    EXPECT_EQ(uptrain(options, {}).loss, plain.loss);  // the same operations, hence the same bits
+    for (const int64_t micro : {1, 3}) {
+      options = f.into(fmt::format("micro-{}", micro));
+      options.micro_batch_size = micro;
+      EXPECT_NEAR(uptrain(options, {}).loss, plain.loss, 1e-4) << micro;
+    }
   }
 }
 

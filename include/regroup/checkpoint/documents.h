@@ -25,8 +25,12 @@ std::string parse_separator(const std::string& text);
 
 /// True if `path` ends in .txt or .jsonl.
 bool is_text_file(const std::string& path);
+/// @throws UnsupportedError TEXT_KIND unless `path` is_text_file
+void require_text_file(const std::string& path);
 
-/// Pieces of a split on white space.
+/// Pieces of a split on white space, as lm-evaluation-harness counts words: len(re.split(r"\s+", text))
+/// of Python. White space is Unicode's; at the start or the end of the text it bounds an empty piece,
+/// which counts.
 int64_t count_words(std::string_view text);
 
 }  // namespace regroup

@@ -19,6 +19,9 @@ struct TensorLocation {
   const TensorInfo* info;
 };
 
+/// @throws CheckpointError MODEL_MISSING, MODEL_NOT_FOLDER unless `path` is a folder
+void require_model_folder(const std::string& path);
+
 /// A Hugging Face folder, opened and checked: config.json, one model.safetensors or an index with its
 /// shards. Every name, shape and dtype agrees with the family's table; every header has been read.
 class ModelFolder {

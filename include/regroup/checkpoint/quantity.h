@@ -6,7 +6,8 @@
 namespace regroup {
 
 /// "80GiB", "1.5GB", "512M" -> bytes. K M G T are powers of 1000, Ki Mi Gi Ti of 1024; the B may be
-/// left out. @throws ConfigError naming `flag` unless the value is positive and fits
+/// left out. @throws ConfigError naming `flag` unless the value is positive and fits, and for a number
+/// below 1 MiB without any unit
 int64_t parse_size(const std::string& text, const std::string& flag);
 
 /// "5M", "20e6", "614400" -> a count; k M G T are powers of 1000.

@@ -17,6 +17,7 @@ struct TokenStream {
   std::vector<int64_t> ids;
   std::optional<int64_t> bytes;  ///< UTF-8 bytes of the text; unknown for token files
   std::optional<int64_t> words;  ///< pieces of a split on white space
+  std::string path = {};         ///< the file it was read from
 };
 
 /// Tokenizes a text file. @param max_tokens  keep the first so many tokens; 0: all

@@ -59,4 +59,8 @@ struct UptrainOptions {
   std::string recipe_text;  ///< the resolved settings, kept as OUT/recipe.toml
 };
 
+/// What can be said about the options before the model is there: values, budget, files of data.
+/// @throws ConfigError FLAG_MISSING, FLAG_VALUE, BUDGET; CheckpointError for a file that cannot be read
+void check_options(const UptrainOptions& options);
+
 }  // namespace regroup
