@@ -43,8 +43,8 @@ struct ConvertFlags {
   bool allow_nonfinite = false;
 };
 
-/// The best measured one, with or without text (docs/methods.md).
-constexpr Method kDefaultMethod = Method::kPca;
+/// The best measured one with text; the paper's without (docs/methods.md).
+Method default_method(bool with_text) { return with_text ? Method::kPca : Method::kMean; }
 
 Grouping default_grouping(Method method) {
   const bool plain = !reads_weights(method) || method == Method::kPrune;
@@ -103,7 +103,8 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
                        .hint = "`regroup run` takes several"});
   }
   options.n_kv_heads = flags.kv_heads.front();
-  options.method = flags.method.empty() ? kDefaultMethod : parse_method(flags.method);
+  options.method = flags.method.empty() ? default_method(!flags.calibration.empty())
+                                        : parse_method(flags.method);
   options.grouping =
       flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
   options.logit_gain = parse_switch(flags.logit_gain, "--logit-gain");
@@ -289,7 +290,8 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
       ->required();
   command->add_option("--method", flags->method,
                       "How the heads of a group merge: " + join(method_names(), ", ") +
-                          "; left out: " + method_name(kDefaultMethod));
+                          "; left out: " + method_name(default_method(false)) +
+                          ", with --calibration " + method_name(default_method(true)));
   command->add_option("--grouping", flags->grouping,
                       "Which heads form a group: " + join(grouping_names(), ", ") +
                           "; left out: the best measured one for the method");

@@ -95,7 +95,6 @@ TEST(ConversionErrors, Options) {
     const char* message;
   };
   const Case cases[] = {
-      {{.grouping = "cosine"}, "--grouping must be contiguous, found cosine"},
       {{.dtype = "int8"}, "--dtype must be keep, bf16, f16 or f32, found int8"},
   };
   for (const Case& c : cases) {
@@ -103,6 +102,9 @@ TEST(ConversionErrors, Options) {
         "FLAG_VALUE", [&] { convert(temporary / "in", temporary / "out", 2, c.options); });
     EXPECT_EQ(error.message, c.message);
   }
+  const ErrorInfo error = expect_error<ConfigError>("FLAG_VALUE", [] { parse_grouping("cosine"); });
+  EXPECT_EQ(error.message,
+            "--grouping must be one of contiguous, similarity, residual, found cosine");
 }
 
 TEST(ConversionErrors, WhereOutMayBe) {

@@ -26,7 +26,8 @@ inline ConvertResult convert_by(const std::vector<LayerTransform>& transforms,
                                 int64_t n_kv_heads) {
   const ConvertOptions options{.model = model, .out = out, .n_kv_heads = n_kv_heads};
   const ModelFolder folder = ModelFolder::open(model);
-  return execute_conversion(folder, plan_conversion(folder, options, {.transforms = transforms}), options, {});
+  return execute_conversion(folder, plan_conversion(folder, options, {.transforms = transforms}),
+                            options, {});
 }
 
 /// The bytes of a tensor as the folder stores them.

@@ -95,7 +95,8 @@ TEST(HeadTransform, RefusesWhatDoesNotFit) {
 }
 
 TEST(Method, NamesReadBack) {
-  EXPECT_EQ(method_names(), (std::vector<std::string>{"mean", "first", "random"}));
+  EXPECT_EQ(method_names(), (std::vector<std::string>{"mean", "first", "random", "medoid", "prune",
+                                                      "weighted", "align", "align-norm", "pca"}));
   for (const std::string& name : method_names()) EXPECT_EQ(method_name(parse_method(name)), name);
 }
 
@@ -104,11 +105,14 @@ TEST(Method, AnUnknownNameGetsTheNearest) {
     return expect_error<ConfigError>("METHOD_UNKNOWN", [&] { parse_method(name); });
   };
   const ErrorInfo near = refuse("maen");
-  EXPECT_EQ(near.message, "--method must be one of mean, first, random, found maen");
+  EXPECT_EQ(
+      near.message,
+      "--method must be one of mean, first, random, medoid, prune, weighted, align, align-norm, "
+      "pca, found maen");
   EXPECT_EQ(near.hint, "did you mean mean?");
   EXPECT_EQ(refuse("frist").hint, "did you mean first?");
   EXPECT_EQ(refuse("clustering-by-cosine").hint, "");
-  EXPECT_EQ(refuse("").message, "--method must be one of mean, first, random, found ");
+  EXPECT_TRUE(refuse("").message.ends_with(", found "));
 }
 
 // 4 KV heads to 2: two members a group. One transform for each of 3 layers.
