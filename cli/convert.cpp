@@ -67,7 +67,34 @@ bool parse_layer_inputs(const std::string& text) {
                                             printable(text))});
 }
 
+/// Flags that mean nothing without text are refused without it.
+void refuse_without_text(const ConvertFlags& flags) {
+  const ConvertFlags plain;
+  const std::pair<const char*, bool> given[] = {
+      {"--calibration-tokens", !flags.calibration_tokens.empty()},
+      {"--calibration-seq-len", !flags.calibration_seq_len.empty()},
+      {"--field", flags.field != plain.field},
+      {"--document-separator", !flags.separator.empty()},
+      {"--layer-inputs", flags.layer_inputs != plain.layer_inputs},
+      {"--refit-output", flags.refit_output != plain.refit_output},
+      {"--layer-steps", flags.layer_steps != plain.layer_steps},
+      {"--layer-batch", flags.layer_batch != plain.layer_batch},
+      {"--layer-lr", flags.layer_lr != plain.layer_lr},
+      {"--scratch", !flags.scratch.empty()},
+      {"--save-statistics", !flags.save_statistics.empty()}};
+  for (const auto& [flag, is_given] : given) {
+    if (!is_given) continue;
+    throw ConfigError(
+        {.code = "FLAG_MISSING",
+         .message = fmt::format("{} needs text to work on, found no --calibration", flag),
+         .path = {},
+         .tensor = {},
+         .hint = "give --calibration FILE, or leave it out"});
+  }
+}
+
 CalibrationOptions calibration_options(const ConvertFlags& flags, const Globals& globals) {
+  if (flags.calibration.empty()) refuse_without_text(flags);
   CalibrationOptions options;
   options.files = flags.calibration;
   options.field = flags.field;
@@ -231,48 +258,39 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
 }
 
 void add_calibration_flags(CLI::App& command, ConvertFlags& flags) {
-  command.add_option("--calibration", flags.calibration,
-                     "Text (.txt, .jsonl) or token files to measure the model on");
-  command.add_option("--calibration-tokens", flags.calibration_tokens,
-                     "Most tokens to use; left out: 64k");
-  command.add_option("--calibration-seq-len", flags.calibration_seq_len,
-                     "Tokens a window; left out: the model's longest, at most 2048");
-  command.add_option("--field", flags.field, "Key of a .jsonl line that holds the text")
+  const auto add = [&](const char* name, auto& value, const char* what) {
+    return command.add_option(name, value, what);
+  };
+  add("--calibration", flags.calibration,
+      "Text (.txt, .jsonl) or token files to measure the model on");
+  add("--calibration-tokens", flags.calibration_tokens, "Most tokens to use; left out: 64k");
+  add("--calibration-seq-len", flags.calibration_seq_len,
+      "Tokens a window; left out: the model's longest, at most 2048");
+  add("--field", flags.field, "Key of a .jsonl line that holds the text")->capture_default_str();
+  add("--document-separator", flags.separator,
+      "Stands between the documents of a .txt file; \\n is a line feed");
+  add("--layer-inputs", flags.layer_inputs,
+      "What a layer is fitted on: the output of the converted layers below it (converted) or the "
+      "parent's (parent)")
       ->capture_default_str();
-  command.add_option("--document-separator", flags.separator,
-                     "Stands between the documents of a .txt file; \\n is a line feed");
-  command
-      .add_option("--layer-inputs", flags.layer_inputs,
-                  "What a layer is fitted on: the output of the converted layers below it "
-                  "(converted) or the parent's (parent)")
+  add("--refit-output", flags.refit_output,
+      "Fit the output projection to the parent's attention by least squares: on or off")
       ->capture_default_str();
-  command
-      .add_option("--refit-output", flags.refit_output,
-                  "Fit the output projection to the parent's attention by least squares: on or off")
+  add("--layer-steps", flags.layer_steps,
+      "Training steps a layer on the parent's attention output; 0: none")
+      ->check(CLI::Range(int64_t{0}, int64_t{1000000}))
       ->capture_default_str();
-  command
-      .add_option("--logit-gain", flags.logit_gain,
-                  "Restore the spread of attention logits (pca): on or off")
+  add("--layer-batch", flags.layer_batch, "Windows of such a step")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
       ->capture_default_str();
-  command
-      .add_option("--layer-steps", flags.layer_steps,
-                  "Training steps a layer on the parent's attention output; 0: none")
-      ->check(CLI::NonNegativeNumber)
+  add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
+      ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command.add_option("--layer-batch", flags.layer_batch, "Windows of such a step")
-      ->check(CLI::PositiveNumber)
+  add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");
+  add("--save-statistics", flags.save_statistics, "Keep the moments of this calibration in a file");
+  add("--logit-gain", flags.logit_gain, "Restore the spread of attention logits (pca): on or off")
       ->capture_default_str();
-  command
-      .add_option("--layer-lr", flags.layer_lr,
-                  "Size of such a step relative to the weights it changes")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command.add_option("--scratch", flags.scratch,
-                     "Folder for activations that should not be held in memory");
-  command.add_option("--save-statistics", flags.save_statistics,
-                     "Keep the moments of this calibration in a file");
-  command.add_option("--statistics", flags.statistics,
-                     "Moments of an earlier calibration instead of text");
+  add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text");
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ LayerReport report_of(int64_t layer, const LayerDecision& decision) {
           .value_residual = decision.value.share(),
           .closed = {},
           .refitted = {},
+          .fit_flops = 0,
           .trained = {}};
 }
 
@@ -56,17 +57,16 @@ double mlp_flops(const ModelConfig& c) {
   return 6.0 * static_cast<double>(c.hidden_size * c.intermediate_size);
 }
 
+}  // namespace
+
 class Calibrator {
  public:
-  Calibrator(const ModelFolder& model, const TransformRequest& request, const std::string& folder,
-             const CalibrationProgress& progress)
+  Calibrator(const ModelFolder& model, const TransformRequest& request)
       : model_(model),
         config_(model.config()),
         after_(model.config()),
         request_(request),
-        options_(request.calibration),
-        folder_(folder),
-        progress_(progress),
+        options_(request_.calibration),
         device_(open_device(options_.device)),
         ids_(calibration_windows(model, options_, needed_tokens())),
         seq_(ids_.size(1)),
@@ -79,16 +79,17 @@ class Calibrator {
     after_.n_kv_heads = request.n_kv_heads;
   }
 
-  Calibrated run() {
+  Calibrated run(const std::string& folder, const CalibrationProgress& progress) {
     const c10::NoGradGuard no_gradients;
+    folder_ = folder;
     embed();
     std::vector<LayerStatistics> statistics;
     for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
       throw_if_stopped(/*resumable=*/true);
-      if (progress_) progress_(layer, config_.n_layers);
+      if (progress) progress(layer, config_.n_layers);
       run_layer(layer, statistics);
     }
-    if (progress_) progress_(config_.n_layers, config_.n_layers);
+    if (progress) progress(config_.n_layers, config_.n_layers);
     if (!options_.save_statistics.empty()) {
       save_statistics(options_.save_statistics, statistics,
                       {.model_sha256 = model_digest(model_), .tokens = n_train_ * seq_});
@@ -205,7 +206,7 @@ class Calibrator {
     return batch(converted_.gather(windows).to(device_), parent_.gather(windows).to(device_), w);
   }
 
-  void refit(int64_t layer, LayerWeights& w) {
+  void refit(int64_t layer, LayerWeights& w, LayerReport& report) {
     OutputRefit least_squares(config_.query_size(), config_.hidden_size);
     for_chunks(0, n_train_, [&](int64_t first, int64_t count) {
       const LayerBatch b = batch(converted_.read(first, count).to(device_),
@@ -215,7 +216,7 @@ class Calibrator {
     });
     w.output.copy_(least_squares.solve(w.output));
     const auto q = static_cast<double>(config_.query_size());
-    result_.flops +=
+    report.fit_flops +=
         static_cast<double>(n_train_ * seq_) * (attention_flops(after_, seq_) + 2 * q * q);
   }
 
@@ -226,7 +227,7 @@ class Calibrator {
     };
     report.closed = held_out();
     if (options_.refit_output) {
-      refit(layer, w);
+      refit(layer, w, report);
       report.refitted = held_out();
     }
     if (options_.layer_steps > 0) {
@@ -237,8 +238,8 @@ class Calibrator {
                                           .seed = request_.seed};
       report.trained =
           train_layer(after_, w, layer, rope_, n_train_, n_, source, training).held_out_after;
-      result_.flops += 3.0 * attention_flops(after_, seq_) *
-                       static_cast<double>(options_.layer_steps * options_.layer_batch * seq_);
+      report.fit_flops += 3.0 * attention_flops(after_, seq_) *
+                          static_cast<double>(options_.layer_steps * options_.layer_batch * seq_);
     }
   }
 
@@ -263,6 +264,7 @@ class Calibrator {
         load_calibrated_layer(path, after_, layer, own, report);
       }
     }
+    result_.flops += report.fit_flops;
     result_.transforms.push_back(decision.transform);
     result_.layers.push_back(report);
     advance(layer, own, w);
@@ -290,10 +292,9 @@ class Calibrator {
   const ModelFolder& model_;
   const ModelConfig& config_;
   ModelConfig after_;
-  const TransformRequest& request_;
-  const CalibrationOptions& options_;
-  const std::string& folder_;
-  const CalibrationProgress& progress_;
+  const TransformRequest request_;
+  const CalibrationOptions& options_;  // of request_
+  std::string folder_;
   at::Device device_;
   Tensor ids_;
   int64_t seq_;
@@ -306,31 +307,33 @@ class Calibrator {
   Calibrated result_;
 };
 
-}  // namespace
+Calibration::Calibration(const ModelFolder& model, const TransformRequest& request)
+    : calibrator_(std::make_unique<Calibrator>(model, request)) {}
+
+Calibration::~Calibration() = default;
+
+Calibrated Calibration::run(const std::string& folder, const CalibrationProgress& progress) {
+  return calibrator_->run(folder, progress);
+}
 
 Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request) {
   const c10::NoGradGuard no_gradients;
   const ModelConfig& config = model.config();
   const std::string& file = request.calibration.statistics;
-  const std::vector<LayerStatistics> statistics =
-      file.empty() ? weights_only_statistics(config)
-                   : load_statistics(file, config, model_digest(model));
+  std::vector<LayerStatistics> measured;
+  if (!file.empty()) measured = load_statistics(file, config, model_digest(model));
   Calibrated result;
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
     throw_if_stopped(/*resumable=*/false);
     const LayerWeights w = load_layer(model, layer, at::kFloat, at::kCPU);
+    const LayerStatistics statistics =
+        file.empty() ? weights_only_statistics(w.input_norm) : measured[static_cast<size_t>(layer)];
     const LayerDecision decision =
-        decide_layer(rules_of(request, layer), widen_attention(w, config),
-                     statistics[static_cast<size_t>(layer)], config);
+        decide_layer(rules_of(request, layer), widen_attention(w, config), statistics, config);
     result.transforms.push_back(decision.transform);
     result.layers.push_back(report_of(layer, decision));
   }
   return result;
-}
-
-Calibrated calibrate(const ModelFolder& model, const TransformRequest& request,
-                     const std::string& folder, const CalibrationProgress& progress) {
-  return Calibrator(model, request, folder, progress).run();
 }
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {

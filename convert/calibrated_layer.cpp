@@ -31,6 +31,7 @@ Json to_json(const LayerReport& report) {
           {"value_residual", report.value_residual},
           {"closed", optional(report.closed)},
           {"refitted", optional(report.refitted)},
+          {"fit_flops", report.fit_flops},
           {"trained", optional(report.trained)}};
 }
 
@@ -44,6 +45,7 @@ LayerReport from_json(const Json& json, int64_t layer) {
           .value_residual = json.at("value_residual").get<double>(),
           .closed = optional("closed"),
           .refitted = optional("refitted"),
+          .fit_flops = json.at("fit_flops").get<double>(),
           .trained = optional("trained")};
 }
 

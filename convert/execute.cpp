@@ -231,14 +231,20 @@ std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
   const TransformRequest request = transform_request(model.config(), options);
   check_output_path(options.out, model.path(), options.output.overwrite);
   require_free_space(options.out, model.weight_bytes());
-  OutputFolder folder(options.out, make_job(model, options), options.output);
+  // What can be wrong with statistics or text is found before OUT.partial is there.
   Calibrated calibrated;
+  std::unique_ptr<Calibration> calibration;
   if (options.calibration.files.empty()) {
     calibrated = transform_by_statistics(model, request);
   } else {
+    calibration = std::make_unique<Calibration>(model, request);
+  }
+  OutputFolder folder(options.out, make_job(model, options), options.output);
+  if (calibration) {
     const std::string layers = folder.partial() + "/calibration";
     make_folder(layers);
-    calibrated = calibrate(model, request, layers, progress.calibration);
+    calibrated = calibration->run(layers, progress.calibration);
+    calibration.reset();  // its memory is not needed any more
   }
   ConversionPlan plan = plan_conversion(model, options, std::move(calibrated));
   ConvertResult result = Executor(model, plan, options, progress.bytes, folder).run();

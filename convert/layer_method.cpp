@@ -99,12 +99,13 @@ std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics
     return best_grouping(kv, size, pair_cost(aligned_similarity(moments)), rules.seed);
   }
   const int64_t readers = parent.group_size();
-  // Each over its own total, which makes keys and values comparable.
+  // Each over its own total, which makes keys and values comparable. Keys count twice: what is lost of
+  // them passes through a softmax and costs more (found by measurement).
   const double keys =
       key_energy(moments).mul(readers_energy(moments, readers)).sum().item<double>();
   const double values = value_energy(moments).sum().item<double>();
   const GroupCost cost = [&](const Members& members) {
-    return key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
+    return 2 * key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
            value_pca_cost(moments, members) / std::max(values, 1e-300);
   };
   return best_grouping(kv, size, cost, rules.seed);
@@ -178,24 +179,27 @@ Tensor merge_rows(const Tensor& heads, const LayerTransform& t, const Encode& en
   return sum.div(t.divisor);
 }
 
-KeyMerge key_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
-  std::vector<Tensor> encode;
-  std::vector<Tensor> decode;
+/// Encoders (divided) and decoders of m members from position `first` on, each through `read`.
+template <typename Merge, typename Read>
+Merge collect(const std::vector<HeadMatrix>& encode, const std::vector<HeadMatrix>& decode,
+              double divisor, size_t first, int64_t m, const Read& read) {
+  std::vector<Tensor> in;
+  std::vector<Tensor> out;
   for (size_t i = first; i < first + static_cast<size_t>(m); ++i) {
-    encode.push_back(to_planes(t.encode_key[i], d).div(t.divisor));
-    decode.push_back(to_planes(t.decode_key[i], d));
+    in.push_back(read(encode[i]).div(divisor));
+    out.push_back(read(decode[i]));
   }
-  return {at::stack(encode), at::stack(decode)};
+  return {at::stack(in), at::stack(out)};
+}
+
+KeyMerge key_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
+  return collect<KeyMerge>(t.encode_key, t.decode_key, t.divisor, first, m,
+                           [d](const HeadMatrix& matrix) { return to_planes(matrix, d); });
 }
 
 ValueMerge value_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
-  std::vector<Tensor> encode;
-  std::vector<Tensor> decode;
-  for (size_t i = first; i < first + static_cast<size_t>(m); ++i) {
-    encode.push_back(to_tensor(t.encode_value[i], d).div(t.divisor));
-    decode.push_back(to_tensor(t.decode_value[i], d));
-  }
-  return {at::stack(encode), at::stack(decode)};
+  return collect<ValueMerge>(t.encode_value, t.decode_value, t.divisor, first, m,
+                             [d](const HeadMatrix& matrix) { return to_tensor(matrix, d); });
 }
 
 /// Merging flattens logits: gamma^2 = sum_l E|q_l|^2 E|k_l|^2 / sum_l E|q_l|^2 E|k'_l|^2, with queries

@@ -1,5 +1,8 @@
 // What a conversion asks of calibration, and which combinations are refused.
+#include <fmt/format.h>
+
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
 #include "regroup/convert/plan.h"
 
 namespace regroup {
@@ -35,6 +38,32 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
   }
   if (calibration.files.empty() && !calibration.save_statistics.empty()) {
     refuse("--save-statistics needs text to take them from", "give --calibration FILE");
+  }
+  if (!calibration.save_statistics.empty() &&
+      !is_folder(parent_folder(calibration.save_statistics))) {
+    throw ConfigError({.code = "OUTPUT_PARENT",
+                       .message = "the folder of --save-statistics must exist",
+                       .path = calibration.save_statistics,
+                       .tensor = {},
+                       .hint = "create the folder first"});
+  }
+  if (!calibration.scratch.empty() && !is_folder(calibration.scratch)) {
+    throw ConfigError(
+        {.code = "OUTPUT_PARENT",
+         .message = "--scratch must be a folder",
+         .path = calibration.scratch,
+         .tensor = {},
+         .hint = "create the folder first, on a disk with space for the activations"});
+  }
+  if (calibration.seq_len > parent.max_positions) {
+    throw ConfigError(
+        {.code = "FLAG_VALUE",
+         .message = fmt::format("--calibration-seq-len must be at most {}, the model's "
+                                "max_position_embeddings, found {}",
+                                parent.max_positions, calibration.seq_len),
+         .path = {},
+         .tensor = {},
+         .hint = "leave it out for the longest that is sensible"});
   }
   return {.method = options.method,
           .grouping = options.grouping,

@@ -1,8 +1,10 @@
 #include "regroup/convert/statistics.h"
 
+#include <ATen/ops/cat.h>
+#include <ATen/ops/diag.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/eye.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
@@ -51,9 +53,9 @@ Tensor read_tensor(const SafetensorsFile& file, const std::string& name,
 
 }  // namespace
 
-std::vector<LayerStatistics> weights_only_statistics(const ModelConfig& config) {
-  const Tensor identity = at::eye(config.hidden_size + 1, at::kDouble);
-  return std::vector<LayerStatistics>(static_cast<size_t>(config.n_layers), {identity, {}});
+LayerStatistics weights_only_statistics(const Tensor& input_norm) {
+  const Tensor gains = input_norm.to(at::kCPU, at::kDouble).square();
+  return {at::diag(at::cat({gains, at::ones({1}, at::kDouble)})), {}};
 }
 
 MomentAccumulator::MomentAccumulator(int64_t hidden_size)

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attention_kernels.h"
+#include "kernel_types.h"
 #include "regroup/model/ops.h"
 
 namespace regroup {
@@ -17,15 +18,13 @@ namespace {
 using at::Tensor;
 using kernels::AttentionShape;
 using kernels::HeadRows;
+using kernels::with_type;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr int64_t kWidth = 16;  // head_dim must be a multiple of it for our kernels
 
-bool has_kernel(const Tensor& q) {
-  return q.is_cpu() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16) &&
-         q.size(3) % kWidth == 0;
-}
+bool takes_kernel(const Tensor& q) { return kernels::has_kernel(q) && q.size(3) % kWidth == 0; }
 
 AttentionShape shape_of(const Tensor& q, const Tensor& k, int64_t window) {
   return {.seq = q.size(2),
@@ -51,15 +50,6 @@ void for_each_kv_head(const Tensor& k, const AttentionShape& shape, const Body& 
     std::vector<float> scratch(static_cast<size_t>(kernels::attention_scratch(shape)));
     for (int64_t i = begin; i < end; ++i) body(i / n_kv_heads, i % n_kv_heads, scratch.data());
   });
-}
-
-template <typename Body>
-void with_type(const Tensor& x, const Body& body) {
-  if (x.scalar_type() == at::kFloat) {
-    body(static_cast<float*>(nullptr));
-  } else {
-    body(static_cast<uint16_t*>(nullptr));
-  }
 }
 
 Tensor with_dense_rows(const Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
@@ -147,7 +137,7 @@ Tensor composite_attention(const Tensor& q, const Tensor& k, const Tensor& v, in
 
 Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t window) {
   Tensor mixed;  // [batch, n_heads, seq, head_dim]
-  if (!has_kernel(q)) {
+  if (!takes_kernel(q)) {
     mixed = composite_attention(q, k, v, window);
   } else if (c10::GradMode::is_enabled()) {
     mixed =

@@ -13,33 +13,18 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernel_types.h"
 #include "kernels.h"
 
 namespace regroup {
 namespace {
 
 using at::Tensor;
+using kernels::data;
+using kernels::has_kernel;
+using kernels::with_type;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-bool has_kernel(const Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
-}
-
-/// Calls `body` with a null pointer of the element type the kernels use for `x`.
-template <typename Body>
-void with_type(const Tensor& x, const Body& body) {
-  if (x.scalar_type() == at::kFloat) {
-    body(static_cast<float*>(nullptr));
-  } else {
-    body(static_cast<uint16_t*>(nullptr));
-  }
-}
-
-template <typename T>
-T* data(const Tensor& x) {
-  return x.defined() ? static_cast<T*>(x.data_ptr()) : nullptr;
-}
 
 /// Rows per task such that a task touches about 64 KiB.
 int64_t grain(int64_t row_elements) {

@@ -4,93 +4,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "convert/convert_tools.h"
+#include "convert/planted.h"
 #include "model/decoder_tools.h"
 
 namespace regroup::testing {
 namespace {
-
-using Matrix = std::vector<double>;  // [d, d], row-major
-
-Matrix transposed(const Matrix& m, int64_t d) {
-  Matrix t(m.size());
-  for (int64_t i = 0; i < d * d; ++i)
-    t[static_cast<size_t>(i % d * d + i / d)] = m[static_cast<size_t>(i)];
-  return t;
-}
-
-/// A random orthogonal matrix: Gram and Schmidt on normal rows.
-Matrix orthogonal(int64_t d, Random& random) {
-  Matrix m(static_cast<size_t>(d * d));
-  const auto row = [&](int64_t r) { return m.data() + r * d; };
-  for (int64_t r = 0; r < d; ++r) {
-    for (int64_t i = 0; i < d; ++i) row(r)[i] = random.normal();
-    for (int64_t before = 0; before <= r; ++before) {  // last: its own length
-      double dot = 0;
-      for (int64_t i = 0; i < d; ++i) dot += row(r)[i] * row(before)[i];
-      for (int64_t i = 0; i < d; ++i) {
-        row(r)[i] = before < r ? row(r)[i] - dot * row(before)[i] : row(r)[i] / std::sqrt(dot);
-      }
-    }
-  }
-  return m;
-}
-
-/// A complex number a plane, [[a, -b], [b, a]] on components (l, l + d / 2): all that commutes with
-/// a rotary embedding. `encode` multiplies by c, `decode` divides by it.
-struct Planes {
-  Matrix encode;
-  Matrix decode;
-};
-Planes plane_rotations(int64_t d, bool unit, Random& random) {
-  Planes planes{Matrix(static_cast<size_t>(d * d)), Matrix(static_cast<size_t>(d * d))};
-  const auto set = [&](Matrix& m, int64_t l, double a, double b) {
-    const int64_t h = l + d / 2;
-    m[static_cast<size_t>(l * d + l)] = m[static_cast<size_t>(h * d + h)] = a;
-    m[static_cast<size_t>(l * d + h)] = -b;
-    m[static_cast<size_t>(h * d + l)] = b;
-  };
-  for (int64_t l = 0; l < d / 2; ++l) {
-    const double angle = 6.283185307179586 * random.uniform();
-    const double size = unit ? 1.0 : 0.5 + random.uniform();
-    set(planes.encode, l, size * std::cos(angle), size * std::sin(angle));
-    set(planes.decode, l, std::cos(angle) / size, -std::sin(angle) / size);
-  }
-  return planes;
-}
-
-struct Change {
-  const char* why;
-  bool permute = false;
-  bool turn_values = false;
-  bool turn_keys = false;
-  bool scale_keys = false;  // |c| other than 1
-};
-
-/// Another basis for every head of every layer; the model stays the same function.
-std::vector<LayerTransform> rebased(const ModelConfig& config, const Change& change) {
-  Random random(7);
-  std::vector<LayerTransform> layers;
-  for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    LayerTransform t = identity_transform(config);
-    for (size_t i = t.permutation.size(); change.permute && i > 1; --i) {
-      std::swap(t.permutation[i - 1], t.permutation[random.below(i)]);
-    }
-    for (size_t head = 0; head < t.permutation.size(); ++head) {
-      if (change.turn_values) {
-        t.encode_value[head].dense = orthogonal(config.head_dim, random);
-        t.decode_value[head].dense = transposed(t.encode_value[head].dense, config.head_dim);
-      }
-      if (change.turn_keys) {
-        const Planes planes = plane_rotations(config.head_dim, !change.scale_keys, random);
-        t.encode_key[head].dense = planes.encode;
-        t.decode_key[head].dense = planes.decode;
-      }
-    }
-    layers.push_back(std::move(t));
-  }
-  return layers;
-}
 
 constexpr Change kChanges[] = {
     {.why = "permuted", .permute = true},

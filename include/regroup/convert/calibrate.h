@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,6 +51,7 @@ struct LayerReport {
   std::optional<double>
       closed;  ///< E|s - y|^2 / E|y|^2 on held-out windows: after the closed form,
   std::optional<double> refitted;  ///< after the refit of Wo,
+  double fit_flops = 0;            ///< of the refit and the stage
   std::optional<double> trained;   ///< after the layer-wise stage
 };
 
@@ -71,14 +73,23 @@ using CalibrationProgress = std::function<void(int64_t layer, int64_t n_layers)>
 /// Transforms for methods that read weights, without text: moments of unit inputs or those of a file.
 Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request);
 
-/// Runs the model over text layer by layer, one layer's weights in memory at a time, and decides and
-/// (with refit or steps) trains each layer on the way. Results of finished layers are in `folder`; a
-/// second call with the same request finds them there.
-/// @throws CheckpointError TEXT_TOO_SHORT, CALIBRATION_NONFINITE (names the layer); OutputError
-Calibrated calibrate(const ModelFolder& model, const TransformRequest& request,
-                     const std::string& folder, const CalibrationProgress& progress);
+/// A model run over text layer by layer, one layer's weights in memory at a time; each layer is decided
+/// and (with refit or steps) trained on the way.
+class Calibration {
+ public:
+  /// Reads the text and reserves scratch space: what can be wrong with them shows here.
+  /// @throws CheckpointError TEXT_TOO_SHORT and others; OutputError
+  Calibration(const ModelFolder& model, const TransformRequest& request);
+  ~Calibration();
+  /// Results of finished layers are in `folder`; a second run of the same request finds them there.
+  /// @throws CheckpointError CALIBRATION_NONFINITE (names the layer); StoppedError; OutputError
+  Calibrated run(const std::string& folder, const CalibrationProgress& progress);
 
-/// Bytes that calibrate() keeps at once, besides LibTorch's own: activations and one layer.
+ private:
+  std::unique_ptr<class Calibrator> calibrator_;
+};
+
+/// Bytes that a Calibration keeps at once, besides LibTorch's own: activations and one layer.
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options);
 
 }  // namespace regroup

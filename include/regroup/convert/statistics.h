@@ -20,8 +20,9 @@ struct LayerStatistics {
   at::Tensor head_norm;
 };
 
-/// Statistics without data: inputs of unit variance, E[x~ x~^T] = I, for every layer.
-std::vector<LayerStatistics> weights_only_statistics(const ModelConfig& config);
+/// Statistics without data: a normed residual stream of unit variance times the norm's weight.
+/// @param input_norm  [hidden]
+LayerStatistics weights_only_statistics(const at::Tensor& input_norm);
 
 /// Sums x~ x~^T over tokens: a float32 product a chunk, added in float64.
 class MomentAccumulator {

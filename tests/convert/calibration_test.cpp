@@ -1,0 +1,243 @@
+// Conversion with text: stages that help, interruption, statistics, scratch space, bad input.
+#include <ATen/ops/matmul.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "convert/planted.h"
+#include "model/decoder_tools.h"
+#include "output_refit.h"
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/token_file.h"
+#include "support/expect_error.h"
+
+namespace regroup::testing {
+namespace {
+
+constexpr int64_t kVocab = 64;
+
+void write_tokens(const std::string& path, int64_t count) {
+  const at::Tensor ids = random_ids(1, count, kVocab, 11);
+  TokenFileWriter writer(path, kVocab);
+  const std::vector<int32_t> narrow(ids.data_ptr<int64_t>(), ids.data_ptr<int64_t>() + count);
+  writer.add(narrow);
+  writer.finish();
+}
+
+/// A model of `spec` in "in", tokens in "text.bin", and how to convert it.
+class CalibrationTest : public ::testing::Test {
+ protected:
+  void prepare(const TinyModelSpec& spec, int64_t tokens = 4096) {
+    write_tiny_model(at("in"), spec);
+    write_tokens(at("text.bin"), tokens);
+  }
+  std::string at(const std::string& name) const { return temporary_ / name; }
+
+  ConvertOptions options(const std::string& out) const {
+    return {.model = at("in"),
+            .out = at(out),
+            .n_kv_heads = 2,
+            .method = Method::kPca,
+            .grouping = Grouping::kResidual,
+            .calibration = {.files = {at("text.bin")}, .seq_len = 32, .layer_steps = 24}};
+  }
+  ConversionPlan run(const ConvertOptions& options,
+                     const CalibrationProgress& progress = {}) const {
+    return convert_model(ModelFolder::open(options.model), options, {{}, progress}).first;
+  }
+  double damage(const std::string& out) const {
+    const at::Tensor ids = random_ids(3, 32, kVocab, 5);
+    return relative_error(all_logits(load_folder(at(out)), ids),
+                          all_logits(load_folder(at("in")), ids));
+  }
+  /// Compared by digest: a difference is named, not printed.
+  void expect_same_files(const std::string& a, const std::string& b) const {
+    for (const char* name : {"model.safetensors", "config.json", "regroup.json"}) {
+      EXPECT_EQ(sha256_of_file(at(a) + "/" + name), sha256_of_file(at(b) + "/" + name)) << name;
+    }
+  }
+
+ private:
+  TemporaryFolder temporary_;
+};
+
+const TinyModelSpec kDifferentHeads = {
+    .n_layers = 3, .n_heads = 6, .n_kv_heads = 6, .head_dim = 8, .hidden_size = 40};
+
+TEST_F(CalibrationTest, EveryStageBringsTheLayerCloser) {
+  prepare(kDifferentHeads);
+  const ConversionPlan plan = run(options("out"));
+  ASSERT_EQ(plan.layers.size(), 3u);
+  for (const LayerReport& layer : plan.layers) {
+    EXPECT_LT(*layer.refitted, 0.98 * *layer.closed) << layer.layer;
+    EXPECT_LT(*layer.trained, 0.98 * *layer.refitted) << layer.layer;
+  }
+  EXPECT_GT(plan.calibration_flops, 0.0);
+  EXPECT_EQ(plan.calibration_tokens, 4096);
+  ConvertOptions plain = options("plain");
+  plain.method = Method::kMean;
+  plain.grouping = Grouping::kContiguous;
+  plain.calibration = {};
+  run(plain);
+  EXPECT_LT(damage("out"), 0.8 * damage("plain"));
+}
+
+TEST_F(CalibrationTest, ALosslessMergeStaysLossless) {
+  prepare({.n_heads = 4, .n_kv_heads = 4, .attention_bias = true, .distinct_kv_heads = 2});
+  const ConversionPlan plan = run(options("out"));
+  for (const LayerReport& layer : plan.layers) {
+    EXPECT_LE(*layer.closed, 1e-9);
+    EXPECT_LE(*layer.trained, 1e-9);
+    EXPECT_LE(layer.key_residual, 1e-9);
+    EXPECT_LE(layer.value_residual, 1e-9);
+  }
+  EXPECT_LE(damage("out"), 1e-4);
+}
+
+TEST_F(CalibrationTest, ResumedAfterALayerGivesTheSameBytes) {
+  prepare(kDifferentHeads);
+  run(options("whole"));
+  for (const int64_t killed_at : {1, 2, 3}) {
+    const std::string out = "killed-" + std::to_string(killed_at);
+    EXPECT_THROW(run(options(out),
+                     [&](int64_t layer, int64_t) {
+                       if (layer == killed_at) throw std::runtime_error("killed");
+                     }),
+                 std::runtime_error);
+    EXPECT_FALSE(path_exists(at(out)));
+    run(options(out));
+    expect_same_files("whole", out);
+  }
+}
+
+TEST_F(CalibrationTest, ADamagedLayerIsMadeAgain) {
+  prepare(kDifferentHeads);
+  run(options("whole"));
+  EXPECT_THROW(run(options("out"),
+                   [](int64_t layer, int64_t) {
+                     if (layer == 2) throw std::runtime_error("killed");
+                   }),
+               std::runtime_error);
+  {
+    std::fstream file(calibrated_layer_path(at("out.partial/calibration"), 0),
+                      std::ios::in | std::ios::out | std::ios::binary);
+    ASSERT_TRUE(file.good());
+    file.seekp(-3, std::ios::end);
+    file.put('x');
+  }
+  run(options("out"));
+  expect_same_files("whole", "out");
+}
+
+TEST_F(CalibrationTest, ScratchSpaceChangesNothing) {
+  prepare(kDifferentHeads);
+  run(options("memory"));
+  make_folder(at("scratch"));
+  ConvertOptions on_disk = options("disk");
+  on_disk.calibration.scratch = at("scratch");
+  run(on_disk);
+  expect_same_files("memory", "disk");
+  EXPECT_TRUE(std::filesystem::is_empty(at("scratch")));
+}
+
+// Ten methods, one calibration: the file of statistics gives what the text gave.
+TEST_F(CalibrationTest, SavedStatisticsGiveTheSameConversion) {
+  prepare(kDifferentHeads);
+  for (const Method method : {Method::kPca, Method::kPrune, Method::kAlignNorm}) {
+    ConvertOptions by_text = options("text-" + method_name(method));
+    by_text.method = method;
+    if (method == Method::kPrune) by_text.grouping = Grouping::kContiguous;
+    by_text.calibration.sequential = false;
+    by_text.calibration.refit_output = false;
+    by_text.calibration.layer_steps = 0;
+    by_text.calibration.save_statistics = at("statistics.safetensors");
+    run(by_text);
+    ConvertOptions by_file = by_text;
+    by_file.out = at("file-" + method_name(method));
+    by_file.calibration = {.statistics = at("statistics.safetensors")};
+    run(by_file);
+    EXPECT_EQ(InputFile(by_text.out + "/model.safetensors").read_all(),
+              InputFile(by_file.out + "/model.safetensors").read_all())
+        << method_name(method);
+    // and not what no statistics give
+    ConvertOptions blind = by_file;
+    blind.out = at("blind-" + method_name(method));
+    blind.calibration = {};
+    run(blind);
+    EXPECT_NE(InputFile(by_file.out + "/model.safetensors").read_all(),
+              InputFile(blind.out + "/model.safetensors").read_all())
+        << method_name(method);
+  }
+}
+
+TEST_F(CalibrationTest, StatisticsOfAnotherModelAreRefused) {
+  prepare(kDifferentHeads);
+  ConvertOptions by_text = options("text");
+  by_text.calibration.layer_steps = 0;
+  by_text.calibration.save_statistics = at("statistics.safetensors");
+  run(by_text);
+  TinyModelSpec other = kDifferentHeads;
+  other.seed = 2;
+  write_tiny_model(at("other"), other);
+  ConvertOptions wrong = options("out");
+  wrong.model = at("other");
+  wrong.calibration = {.statistics = at("statistics.safetensors")};
+  expect_error<CheckpointError>("STATS_MODEL", [&] { run(wrong); });
+  wrong.calibration.statistics = at("other/model.safetensors");
+  expect_error<CheckpointError>("STATS_FORMAT", [&] { run(wrong); });
+  EXPECT_FALSE(path_exists(at("out.partial")));
+}
+
+TEST_F(CalibrationTest, TooLittleTextSaysHowMuchIsNeeded) {
+  prepare(kDifferentHeads, 90);
+  // Wo is fitted over 6 heads of 8: 2 * 48 tokens at least.
+  const ErrorInfo error =
+      expect_error<CheckpointError>("TEXT_TOO_SHORT", [&] { run(options("out")); });
+  EXPECT_NE(error.message.find("at least 96 tokens"), std::string::npos) << error.message;
+  EXPECT_NE(error.message.find("found 90 tokens"), std::string::npos) << error.message;
+  EXPECT_FALSE(path_exists(at("out.partial")));
+}
+
+TEST_F(CalibrationTest, IdsBeyondTheVocabularyAreRefused) {
+  prepare(kDifferentHeads);
+  TokenFileWriter writer(at("text.bin"), 1000);
+  writer.add(std::vector<int32_t>(500, 999));
+  writer.finish();
+  expect_error<CheckpointError>("TOKENS_RANGE", [&] { run(options("out")); });
+  EXPECT_FALSE(path_exists(at("out.partial")));
+}
+
+TEST_F(CalibrationTest, ActivationsThatAreNotFiniteNameTheLayer) {
+  write_tokens(at("text.bin"), 4096);
+  const std::string name = "model.layers.1.self_attn.o_proj.weight";
+  write_model_with(at("in"), kDifferentHeads, {{name, std::vector<double>(40 * 48, 1e38)}});
+  const ErrorInfo error =
+      expect_error<CheckpointError>("CALIBRATION_NONFINITE", [&] { run(options("out")); });
+  EXPECT_NE(error.message.find("layer 1"), std::string::npos) << error.message;
+}
+
+TEST_F(CalibrationTest, AsManyHeadsAsBeforeIsACopy) {
+  prepare(kDifferentHeads);
+  ConvertOptions same = options("out");
+  same.n_kv_heads = 6;
+  run(same);
+  EXPECT_EQ(InputFile(at("in/model.safetensors")).read_all(),
+            InputFile(at("out/model.safetensors")).read_all());
+}
+
+TEST(OutputRefit, RecoversALinearMap) {
+  const at::Tensor heads = random_tensor({400, 12}, 1);
+  const at::Tensor truth = random_tensor({7, 12}, 2, at::kDouble);
+  const at::Tensor wanted = at::matmul(heads.to(at::kDouble), truth.t()).to(at::kFloat);
+  OutputRefit refit(12, 7);
+  refit.add(heads.narrow(0, 0, 150), wanted.narrow(0, 0, 150));
+  refit.add(heads.narrow(0, 150, 250), wanted.narrow(0, 150, 250));
+  EXPECT_LE(relative_error(refit.solve(random_tensor({7, 12}, 3)), truth), 1e-3);
+  // What is right already stays exactly: the ridge pulls towards the start, not towards zero.
+  EXPECT_LE(relative_error(refit.solve(truth), truth), 1e-6);
+}
+
+}  // namespace
+}  // namespace regroup::testing
