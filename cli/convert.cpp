@@ -43,8 +43,8 @@ struct ConvertFlags {
   bool allow_nonfinite = false;
 };
 
-/// The best measured one with text; the paper's without (docs/methods.md).
-Method default_method(bool with_text) { return with_text ? Method::kPca : Method::kMean; }
+/// The best measured one, with and without text (docs/methods.md).
+constexpr Method kDefaultMethod = Method::kPca;
 
 Grouping default_grouping(Method method) {
   const bool plain = !reads_weights(method) || method == Method::kPrune;
@@ -64,7 +64,10 @@ bool parse_layer_inputs(const std::string& text) {
   if (text == "parent") return false;
   throw ConfigError({.code = "FLAG_VALUE",
                      .message = fmt::format("--layer-inputs must be converted or parent, found {}",
-                                            printable(text))});
+                                            printable(text)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "leave it out for converted, the better one measured"});
 }
 
 /// Flags that mean nothing without text are refused without it.
@@ -130,8 +133,7 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
                        .hint = "`regroup run` takes several"});
   }
   options.n_kv_heads = flags.kv_heads.front();
-  options.method = flags.method.empty() ? default_method(!flags.calibration.empty())
-                                        : parse_method(flags.method);
+  options.method = flags.method.empty() ? kDefaultMethod : parse_method(flags.method);
   options.grouping =
       flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
   options.logit_gain = parse_switch(flags.logit_gain, "--logit-gain");
@@ -263,7 +265,7 @@ void add_calibration_flags(CLI::App& command, ConvertFlags& flags) {
   };
   add("--calibration", flags.calibration,
       "Text (.txt, .jsonl) or token files to measure the model on");
-  add("--calibration-tokens", flags.calibration_tokens, "Most tokens to use; left out: 64k");
+  add("--calibration-tokens", flags.calibration_tokens, "Most tokens to use; left out: 40k");
   add("--calibration-seq-len", flags.calibration_seq_len,
       "Tokens a window; left out: the model's longest, at most 2048");
   add("--field", flags.field, "Key of a .jsonl line that holds the text")->capture_default_str();
@@ -308,8 +310,7 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
       ->required();
   command->add_option("--method", flags->method,
                       "How the heads of a group merge: " + join(method_names(), ", ") +
-                          "; left out: " + method_name(default_method(false)) +
-                          ", with --calibration " + method_name(default_method(true)));
+                          "; left out: " + method_name(kDefaultMethod));
   command->add_option("--grouping", flags->grouping,
                       "Which heads form a group: " + join(grouping_names(), ", ") +
                           "; left out: the best measured one for the method");

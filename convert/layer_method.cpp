@@ -99,13 +99,12 @@ std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics
     return best_grouping(kv, size, pair_cost(aligned_similarity(moments)), rules.seed);
   }
   const int64_t readers = parent.group_size();
-  // Each over its own total, which makes keys and values comparable. Keys count twice: what is lost of
-  // them passes through a softmax and costs more (found by measurement).
+  // Each over its own total, which makes keys and values comparable.
   const double keys =
       key_energy(moments).mul(readers_energy(moments, readers)).sum().item<double>();
   const double values = value_energy(moments).sum().item<double>();
   const GroupCost cost = [&](const Members& members) {
-    return 2 * key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
+    return key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
            value_pca_cost(moments, members) / std::max(values, 1e-300);
   };
   return best_grouping(kv, size, cost, rules.seed);

@@ -18,11 +18,11 @@ struct CalibrationOptions {
   std::vector<std::string> files;
   std::string field = "text";
   std::string separator;
-  int64_t tokens = 65536;  ///< at most so many are used
+  int64_t tokens = 40960;  ///< at most so many are used
   int64_t seq_len = 0;     ///< tokens a window; 0: the model's longest, at most 2048
   bool sequential = true;  ///< each layer sees the converted layers below it
   bool refit_output = true;
-  int64_t layer_steps = 80;  ///< of the layer-wise stage; 0: none
+  int64_t layer_steps = 130;  ///< of the layer-wise stage; 0: none
   int64_t layer_batch = 8;
   double layer_lr = 0.02;
   std::string scratch;     ///< folder for the activations; "": memory

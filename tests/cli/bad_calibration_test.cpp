@@ -1,0 +1,108 @@
+// Wrong input to a conversion that works with text: exit code, stable code, words, nothing written.
+#include <filesystem>
+
+#include "cli/cli_tools.h"
+#include "regroup/checkpoint/token_file.h"
+
+namespace regroup::testing {
+namespace {
+
+Words calibrated(const Words& more) {
+  return with({"convert", "MODEL", "OUT", "--kv-heads", "2"}, more);
+}
+
+void write_tokens(const Workplace& w, int64_t count, int32_t id) {
+  TokenFileWriter writer(w.folder / "a.bin", 1000);
+  writer.add(std::vector<int32_t>(static_cast<size_t>(count), id));
+  writer.finish();
+}
+
+const auto kTokens = [](const Workplace& w) { write_tokens(w, 4096, 3); };
+
+TEST(BadInput, Calibration) {
+  check_all({
+      {"no such text", {}, calibrated({"--calibration", "@a.bin"}), 3, "IO_READ_ERROR", {"@a.bin"}},
+      {"too little",
+       [](const Workplace& w) { write_tokens(w, 100, 3); },
+       calibrated({"--calibration", "@a.bin", "--calibration-seq-len", "64"}),
+       3,
+       "TEXT_TOO_SHORT",
+       {"@a.bin", "at least 128 tokens", "found 100 tokens", "--calibration-tokens"}},
+      {"ids beyond the vocabulary",
+       [](const Workplace& w) { write_tokens(w, 4096, 999); },
+       calibrated({"--calibration", "@a.bin"}),
+       3,
+       "TOKENS_RANGE",
+       {"@a.bin", "999"}},
+      {"windows the model does not know",
+       kTokens,
+       calibrated({"--calibration", "@a.bin", "--calibration-seq-len", "129"}),
+       2,
+       "FLAG_VALUE",
+       {"--calibration-seq-len", "at most 128", "found 129"}},
+      {"no scratch folder",
+       kTokens,
+       calibrated({"--calibration", "@a.bin", "--scratch", "@nosuch"}),
+       2,
+       "OUTPUT_PARENT",
+       {"--scratch must be a folder", "@nosuch"}},
+      {"no folder for the statistics",
+       kTokens,
+       calibrated({"--calibration", "@a.bin", "--save-statistics", "@nosuch/s"}),
+       2,
+       "OUTPUT_PARENT",
+       {"--save-statistics", "@nosuch/s"}},
+      {"a method that draws",
+       kTokens,
+       calibrated({"--calibration", "@a.bin", "--method", "random"}),
+       2,
+       "METHOD_COMBINATION",
+       {"random", "leave out --calibration"}},
+      {"text and statistics",
+       kTokens,
+       calibrated({"--calibration", "@a.bin", "--statistics", "@a.bin"}),
+       2,
+       "METHOD_COMBINATION",
+       {"--statistics", "--calibration"}},
+      {"no statistics at all",
+       [](const Workplace& w) { w.folder.write("s", std::string("\2\0\0\0\0\0\0\0{}", 10)); },
+       calibrated({"--statistics", "@s"}),
+       3,
+       "STATS_FORMAT",
+       {"@s", "--save-statistics"}},
+      {"steps without text",
+       {},
+       calibrated({"--layer-steps", "5"}),
+       2,
+       "FLAG_MISSING",
+       {"--layer-steps", "found no --calibration"}},
+      {"neither on nor off",
+       kTokens,
+       calibrated({"--calibration", "@a.bin", "--refit-output", "maybe"}),
+       2,
+       "FLAG_VALUE",
+       {"--refit-output must be on or off", "found maybe"}},
+      {"a batch of nothing",
+       kTokens,
+       calibrated({"--calibration", "@a.bin", "--layer-batch", "0"}),
+       2,
+       "FLAG_VALUE",
+       {"--layer-batch", "0"}},
+  });
+}
+
+// A refused text leaves nothing behind that a corrected command would stumble over.
+TEST(Calibration, TheCorrectedCommandRuns) {
+  const Workplace w;
+  write_tokens(w, 4096, 3);
+  const Words wrong = {"convert",       w.model,           w.out, "--kv-heads", "2",
+                       "--calibration", w.folder / "b.bin"};
+  EXPECT_EQ(regroup(wrong).exit_code, 3);
+  const Finished right =
+      regroup({"convert", w.model, w.out, "--kv-heads", "2", "--calibration", w.folder / "a.bin",
+               "--layer-steps", "2", "--device", "cpu", "--threads", "1"});
+  EXPECT_EQ(right.exit_code, 0) << right.err;
+}
+
+}  // namespace
+}  // namespace regroup::testing
