@@ -56,7 +56,10 @@ bool parse_switch(const std::string& text, const char* flag) {
   if (text == "off") return false;
   throw ConfigError(
       {.code = "FLAG_VALUE",
-       .message = fmt::format("{} must be on or off, found {}", flag, printable(text))});
+       .message = fmt::format("{} must be on or off, found {}", flag, printable(text)),
+       .path = {},
+       .tensor = {},
+       .hint = "leave it out for on"});
 }
 
 bool parse_layer_inputs(const std::string& text) {
