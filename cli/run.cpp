@@ -162,6 +162,10 @@ class Pipeline {
       const std::string run = folder(g) + "/uptrained";
       Stage stage{"g" + g + "/uptrain", {"uptrain", converted, run},  {converted},
                   run + "/model",       result("g" + g + "-uptrain"), true};
+      if (const std::string teacher = teacher_path(); !teacher.empty()) {
+        stage.arguments.insert(stage.arguments.end(), {"--teacher", teacher});
+        stage.inputs.push_back(teacher);
+      }
       for (const std::string& path : values("uptrain", "data")) stage.inputs.push_back(path);
       for (const std::string& path : values("uptrain", "valid")) stage.inputs.push_back(path);
       all.push_back(stage);
@@ -169,6 +173,12 @@ class Pipeline {
     }
     if (evaluates) all.push_back(eval_stage("eval", models, "eval"));
     return all;
+  }
+
+  /// "" without a teacher. "parent" stands for the model that [convert] starts from.
+  std::string teacher_path() const {
+    const std::string named = value("uptrain", "teacher").value_or("");
+    return named == "parent" ? model_ : named;
   }
 
   Stage eval_stage(const std::string& name, const std::vector<std::string>& models,

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
-#include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/kv_cache.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/model/runtime.h"
@@ -152,12 +151,6 @@ std::string role_of(const std::string& path) {
   const auto method = root.is_object() ? root.find("method") : root.end();
   if (method == root.end() || !method->is_object()) return "model";
   return method->value("name", "") == "uptrain" ? "uptrained" : "converted";
-}
-
-std::string model_digest(const ModelFolder& folder) {
-  std::string all = sha256_of_text(folder.config_text());
-  for (const auto& shard : folder.shards()) all += sha256_of_file(shard->path());
-  return sha256_of_text(all);
 }
 
 Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,

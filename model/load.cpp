@@ -10,6 +10,7 @@
 #include <span>
 
 #include "regroup/checkpoint/companions.h"
+#include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/normal_stream.h"
 #include "regroup/checkpoint/strict_json.h"
@@ -146,6 +147,12 @@ std::map<std::string, Dtype> stored_dtypes(const ModelFolder& folder) {
     dtypes[tensor.name] = folder.locate(tensor.name).info->dtype;
   }
   return dtypes;
+}
+
+std::string model_digest(const ModelFolder& folder) {
+  std::string all = sha256_of_text(folder.config_text());
+  for (const auto& shard : folder.shards()) all += sha256_of_file(shard->path());
+  return sha256_of_text(all);
 }
 
 void copy_companions(const std::string& model, const std::string& folder) {

@@ -29,7 +29,6 @@ struct EvaluatedText {
 
 /// What the folder's manifest says it is: converted, uptrained, or just a model.
 std::string role_of(const std::string& path);
-std::string model_digest(const ModelFolder& folder);
 
 /// Results in lm-evaluation-harness's layout (CLI.md, eval): one object for one model, else
 /// {"models": [...]}.

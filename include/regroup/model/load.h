@@ -29,6 +29,10 @@ void save_weights(const Decoder& decoder, const SaveOptions& options);
 /// The dtype of every tensor as the folder stores it.
 std::map<std::string, Dtype> stored_dtypes(const ModelFolder& folder);
 
+/// SHA-256 over config.json and every weight file: which model something was measured on, started from
+/// or learns from.
+std::string model_digest(const ModelFolder& folder);
+
 /// Copies config.json's text and every tokenizer and generation file from `model` to `folder`.
 void copy_companions(const std::string& model, const std::string& folder);
 
