@@ -25,6 +25,8 @@ struct UptrainFlags {
   std::string teacher;
   std::optional<double> kl_weight;
   std::optional<double> temperature;
+  std::string teacher_cache;
+  std::optional<int64_t> teacher_top_k;
   std::string token_format = "auto";
   std::string field = "text";
   std::string separator;
@@ -75,6 +77,8 @@ UptrainOptions to_options(const UptrainFlags& flags, const Globals& globals) {
   o.teacher = flags.teacher;
   o.kl_weight = flags.kl_weight;
   o.temperature = flags.temperature;
+  o.teacher_cache = flags.teacher_cache;
+  o.teacher_top_k = flags.teacher_top_k;
   o.token_format = parse_token_format(flags.token_format);
   o.field = flags.field;
   o.document_separator = parse_separator(flags.separator);
@@ -124,8 +128,10 @@ std::string banner(const RunFacts& f) {
   if (!f.teacher.empty()) {
     row("teacher", fmt::format("{}, KL weight {}, temperature {}", f.teacher, f.mix.kl_weight,
                                f.mix.temperature));
-    row("", fmt::format("{} of the memory; {} of frozen weights are held once for both",
-                        human_bytes(f.teacher_bytes), human_bytes(f.shared_bytes)));
+    row("", f.teacher_cache.empty()
+                ? fmt::format("{} of the memory; {} of frozen weights are held once for both",
+                              human_bytes(f.teacher_bytes), human_bytes(f.shared_bytes))
+                : fmt::format("answers from {}", f.teacher_cache));
   }
   if (f.first_val_loss)
     row("valid loss", fmt::format("{:.4f} before the first step", *f.first_val_loss));
@@ -184,6 +190,7 @@ CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
   const TrainObserver observer = {
       .started = [](const RunFacts& facts) { spdlog::info("uptrain\n{}", banner(facts)); },
       .stepped = [&](const StepMetrics& m, int64_t steps) { line.show(m, steps); },
+      .announced = [](const std::string& text) { spdlog::info("{}", text); },
       .noted = [](const std::string& text) { spdlog::debug("{}", text); },
       .warned = [](const std::string& text) { spdlog::warn("{}", text); }};
   const TrainResult result = uptrain(to_options(flags, globals), observer);
@@ -242,6 +249,14 @@ void add_teacher_flags(CLI::App& command, UptrainFlags& flags) {
                      "A of (1 - A) cross-entropy + A T^2 KL(teacher || model); left out: 1");
   command.add_option("--temperature", flags.temperature,
                      "T of both distributions in the KL; left out: 1");
+  command.add_option(
+      "--teacher-cache", flags.teacher_cache,
+      "Folder of the teacher's likeliest tokens: filled once, then read by every run "
+      "of the same data, seed and length");
+  command
+      .add_option("--teacher-top-k", flags.teacher_top_k,
+                  "How many of them a cache keeps at each position; left out: 64")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
 }
 
 void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {

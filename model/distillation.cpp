@@ -42,11 +42,15 @@ kernels::DistillationFactors factors_of(double scale, const DistillationMix& mix
           static_cast<float>(mix.temperature)};
 }
 
+bool has_kernel(const Tensor& logits) {
+  return logits.is_cpu() && logits.scalar_type() == at::kFloat;
+}
+
 double total(const Tensor& per_row, const Tensor& counted) {
   return per_row.masked_fill(counted.logical_not(), 0).sum(at::kDouble).item<double>();
 }
 
-/// For devices without a kernel: logits become the gradient. `dkl` is d KL / d (logits / T).
+/// For devices and dtypes without a kernel: logits become the gradient. `dkl` is d KL / d (logits / T).
 DistillationSums finish_composite(const Tensor& logits, const Tensor& kl, const Tensor& dkl,
                                   const Tensor& targets, double scale, const DistillationMix& mix) {
   const Tensor counted = targets.ge(0);
@@ -56,7 +60,7 @@ DistillationSums finish_composite(const Tensor& logits, const Tensor& kl, const 
   logits.copy_(log_probs.exp());
   logits.scatter_add_(1, index, at::full_like(nll, -1).unsqueeze(1));
   logits.mul_(1 - mix.kl_weight).add_(dkl, mix.kl_weight * mix.temperature);
-  logits.mul_(counted.to(at::kFloat).mul(scale).unsqueeze(1));
+  logits.mul_(counted.to(logits.scalar_type()).mul(scale).unsqueeze(1));
   return {total(nll, counted), total(kl, counted)};
 }
 
@@ -66,7 +70,7 @@ DistillationSums distillation_gradient_(const Tensor& student, const Tensor& tea
                                         const Tensor& targets, double scale,
                                         const DistillationMix& mix) {
   const int64_t vocab = student.size(1);
-  if (student.is_cpu()) {
+  if (has_kernel(student)) {
     return sum_blocks(student.size(0), [&](int64_t begin, int64_t end) {
       return kernels::distillation_rows(student.data_ptr<float>(), teacher.data_ptr<float>(),
                                         targets.data_ptr<int64_t>(), begin, end, vocab,
@@ -85,7 +89,7 @@ DistillationSums distillation_gradient_(const Tensor& student, const TopKLogProb
                                         const DistillationMix& mix) {
   const int64_t vocab = student.size(1);
   const int64_t k = teacher.ids.size(1);
-  if (student.is_cpu()) {
+  if (has_kernel(student)) {
     const kernels::TopKRows rows = {teacher.ids.data_ptr<int32_t>(),
                                     teacher.log_probs.data_ptr<float>(),
                                     teacher.log_tail.data_ptr<float>(), k};

@@ -1,7 +1,8 @@
 # The command line, as a user and a script see it.
 regroup_test(cli command_line)
 regroup_test(cli pipeline)
-foreach(name IN ITEMS command_line pipeline)
+regroup_test(cli uptrain_teacher)
+foreach(name IN ITEMS command_line pipeline uptrain_teacher)
   target_compile_definitions(${name}_test PRIVATE REGROUP_BINARY="$<TARGET_FILE:regroup>")
   add_dependencies(${name}_test regroup)
 endforeach()

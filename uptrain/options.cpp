@@ -47,6 +47,12 @@ void check_teacher_options(const UptrainOptions& o) {
   };
   needs_teacher(o.kl_weight.has_value(), "--kl-weight");
   needs_teacher(o.temperature.has_value(), "--temperature");
+  needs_teacher(!o.teacher_cache.empty(), "--teacher-cache");
+  needs_teacher(o.teacher_top_k.has_value(), "--teacher-top-k");
+  if (o.teacher_top_k && o.teacher_cache.empty()) {
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = "--teacher-top-k needs --teacher-cache, the folder to fill"});
+  }
   const DistillationMix mix = mix_of(o);
   in_range(mix.kl_weight >= 0 && mix.kl_weight <= 1, "--kl-weight must be in [0, 1]",
            mix.kl_weight);
@@ -58,6 +64,8 @@ DistillationMix mix_of(const UptrainOptions& o) {
   // KL alone at T = 1 is what worked best elsewhere (arXiv:2407.14679).
   return {.kl_weight = o.kl_weight.value_or(1.0), .temperature = o.temperature.value_or(1.0)};
 }
+
+int64_t top_k_of(const UptrainOptions& o) { return o.teacher_top_k.value_or(64); }
 
 int64_t Budget::resolve(int64_t tokens_per_step) const {
   const int given = steps.has_value() + tokens.has_value() + fraction.has_value();

@@ -127,6 +127,7 @@ std::unique_ptr<Teacher> open_teacher(const UptrainOptions& options, const Model
     observer.warned(fmt::format("--seq-len {} exceeds the teacher's max_position_embeddings {}",
                                 options.seq_len, limit));
   }
+  if (options.teacher_cache.empty()) teacher->load();
   return teacher;
 }
 
@@ -153,6 +154,7 @@ Json further_settings(const RunSetup& setup) {
   settings["teacher_sha256"] = setup.teacher->digest();
   settings["kl_weight"] = mix.kl_weight;
   settings["temperature"] = mix.temperature;
+  if (setup.teacher->cache() != nullptr) settings["teacher_top_k"] = top_k_of(setup.options);
   return settings;
 }
 
@@ -192,6 +194,8 @@ void add_teacher_facts(const RunSetup& setup, RunFacts& facts) {
   const Teacher& teacher = *setup.teacher;
   facts.teacher = o.teacher;
   facts.mix = mix_of(o);
+  facts.teacher_cache = o.teacher_cache;
+  if (teacher.cache() != nullptr) return;  // nothing of it is in memory, and it computes nothing
   facts.teacher_bytes = teacher.own_bytes() + estimate_teacher_bytes(teacher.config(), o);
   facts.shared_bytes = teacher.shared_bytes();
   facts.memory_bytes += facts.teacher_bytes;
@@ -250,6 +254,10 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
                     .floor = options.min_learning_rate,
                     .warmup_steps = options.warmup_steps,
                     .steps = options.budget.resolve(options.batch_size * options.seq_len)};
+  if (!options.teacher_cache.empty()) {
+    setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
+                             observer.announced);
+  }
   setup.decoder = std::move(loaded.decoder);
   setup.decoder->set_activation_checkpointing(options.activation_checkpointing);
   setup.dtypes = std::move(loaded.dtypes);

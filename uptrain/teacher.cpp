@@ -9,6 +9,7 @@
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
 
 namespace regroup {
@@ -62,15 +63,49 @@ bool interchangeable(const at::Tensor& theirs, const at::Tensor& ours) {
 
 }  // namespace
 
-Teacher::Teacher(const UptrainOptions& options, const ModelConfig& student, at::Device device) {
-  const ModelFolder folder = ModelFolder::open(options.teacher);
-  check_vocabulary(options, folder.config(), student);
-  const at::ScalarType dtype = options.precision == "bf16" ? at::kBFloat16 : at::kFloat;
-  decoder_ = std::make_unique<Decoder>(load_decoder(folder, dtype, device));
-  digest_ = model_digest(folder);
+Teacher::Teacher(const UptrainOptions& options, const ModelConfig& student, at::Device device)
+    : folder_(ModelFolder::open(options.teacher)),
+      dtype_(options.precision == "bf16" ? at::kBFloat16 : at::kFloat),
+      device_(device) {
+  check_vocabulary(options, folder_.config(), student);
+  digest_ = model_digest(folder_);
+}
+
+void Teacher::load() {
+  decoder_ = std::make_unique<Decoder>(load_decoder(folder_, dtype_, device_));
+}
+
+void Teacher::use_cache(const UptrainOptions& options, const Dataset& dataset, int64_t samples,
+                        const std::function<void(const std::string&)>& announce) {
+  const int64_t vocab = config().vocab_size;
+  const TeacherCacheKey key = {.teacher_sha256 = digest_,
+                               .data = dataset.fingerprint(),
+                               .seed = options.seed,
+                               .seq_len = options.seq_len,
+                               .vocab_size = vocab,
+                               .top_k = std::min(top_k_of(options), vocab),
+                               .temperature = mix_of(options).temperature,
+                               .precision = options.precision,
+                               .samples = samples};
+  const std::string& folder = options.teacher_cache;
+  try {
+    cache_ = TeacherCache::find(folder, key);
+  } catch (const ConfigError&) {
+    if (!options.overwrite) throw;
+  }
+  if (cache_) return;
+  if (announce) {
+    announce(fmt::format("teacher cache: writes {} to {}: {} samples of {} tokens, {} ids each",
+                         human_bytes(key.bytes()), folder, samples, key.seq_len, key.top_k));
+  }
+  load();
+  TeacherCache::write(folder, key, *decoder_, dataset, options.micro_batch_size, {});
+  decoder_.reset();
+  cache_ = TeacherCache::find(folder, key);
 }
 
 int64_t Teacher::share_frozen(Decoder& student) {
+  if (!decoder_) return 0;
   const c10::NoGradGuard no_gradients;
   const std::vector<at::Tensor*> theirs = slots(*decoder_);
   const std::vector<at::Tensor*> ours = slots(student);
@@ -83,13 +118,15 @@ int64_t Teacher::share_frozen(Decoder& student) {
 }
 
 int64_t Teacher::own_bytes() const {
+  if (!decoder_) return 0;
   int64_t total = 0;
   for (const at::Tensor& t : decoder_->parameters()) total += static_cast<int64_t>(t.nbytes());
   return total - shared_bytes_;
 }
 
-TeacherSignal Teacher::signal(const at::Tensor& ids) const {
+TeacherSignal Teacher::signal(int64_t first_sample, const at::Tensor& ids) const {
   const c10::NoGradGuard no_gradients;
+  if (cache_) return {{}, {}, cache_->read(first_sample, ids.size(0), device_)};
   return {decoder_->hidden(ids).flatten(0, 1), decoder_->lm_head(), {}};
 }
 

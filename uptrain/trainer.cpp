@@ -118,22 +118,22 @@ class Trainer {
                                  .to(setup_.decoder->device());  // [n, seq + 1]
       const at::Tensor inputs = ids.narrow(1, 0, options_.seq_len).contiguous();
       const at::Tensor targets = ids.narrow(1, 1, options_.seq_len).flatten();
-      const at::Tensor loss = loss_of(inputs, targets, scale, metrics);
+      const at::Tensor loss = loss_of(first_sample + done, inputs, targets, scale, metrics);
       loss.backward();
       metrics.loss += loss.item<double>();
     }
   }
 
-  /// Of one micro-batch: inputs [n, seq], targets [n seq].
-  at::Tensor loss_of(const at::Tensor& inputs, const at::Tensor& targets, double scale,
-                     StepMetrics& metrics) {
+  /// Of one micro-batch from `first_sample` on: inputs [n, seq], targets [n seq].
+  at::Tensor loss_of(int64_t first_sample, const at::Tensor& inputs, const at::Tensor& targets,
+                     double scale, StepMetrics& metrics) {
     const Decoder& decoder = *setup_.decoder;
     if (!setup_.teacher) {
       const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);  // [n seq, hidden]
       return fused_cross_entropy(hidden, decoder.lm_head(), targets, scale);
     }
     // The teacher first: its activations are gone before those of the student are kept.
-    const TeacherSignal signal = setup_.teacher->signal(inputs);
+    const TeacherSignal signal = setup_.teacher->signal(first_sample, inputs);
     const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);  // [n seq, hidden]
     const DistillationLoss loss =
         fused_distillation(hidden, decoder.lm_head(), targets, scale, signal, setup_.facts.mix);

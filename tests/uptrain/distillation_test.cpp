@@ -192,6 +192,35 @@ TEST(Distillation, BucketsBoundTheFullKlFromBelow) {
               3e-6 * full);
 }
 
+// What other devices run, seen on the CPU: float64 has no kernel.
+TEST(Distillation, TheCompositionEqualsTheKernels) {
+  const at::Tensor logits = random_tensor({33, 77}, 1);
+  const at::Tensor teacher = random_tensor({33, 77}, 2);
+  const at::Tensor targets = random_ids(1, 33, 77, 3).view({-1});
+  targets[5].fill_(-1);
+  const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
+  for (const DistillationMix& mix : {DistillationMix{0.0, 1.0}, {0.3, 2.0}, {1.0, 1.0}}) {
+    const auto compare = [&](const auto& narrow_teacher, const auto& wide_teacher) {
+      const at::Tensor a = logits.clone();
+      const at::Tensor b = wide(logits);
+      const DistillationSums one = distillation_gradient_(a, narrow_teacher, targets, 0.1, mix);
+      const DistillationSums two = distillation_gradient_(b, wide_teacher, targets, 0.1, mix);
+      EXPECT_NEAR(one.ce, two.ce, 1e-6 * two.ce);
+      EXPECT_NEAR(one.kl, two.kl, 1e-6 * two.ce);
+      EXPECT_LT(relative_error(a, b), 2e-6) << mix.kl_weight;
+      EXPECT_EQ(b[5].abs().max().item<double>(), 0);
+    };
+    compare(teacher.clone(), wide(teacher));
+    for (const int64_t k : {3, 77}) {
+      const at::Tensor log_t = at::log_softmax(teacher / mix.temperature, 1);
+      const auto [top, ids] = log_t.topk(k, 1);
+      const at::Tensor rest = at::logsumexp(log_t.scatter(1, ids, -INFINITY), 1);
+      compare(TopKLogProbs{ids.to(at::kInt), top, rest},
+              TopKLogProbs{ids.to(at::kInt), wide(top), wide(rest)});
+    }
+  }
+}
+
 TEST(Distillation, ThreadsDoNotChangeTheBits) {
   const auto run = [](int threads) {
     set_threads(threads);

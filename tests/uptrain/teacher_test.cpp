@@ -25,7 +25,12 @@ struct Family {
     o.teacher = f.folder / "teacher";
     return o;
   }
-  Teacher teacher() const { return {into("x"), load_folder(f.options.model).config(), at::kCPU}; }
+  std::unique_ptr<Teacher> teacher() const {
+    const ModelConfig student = load_folder(f.options.model).config();
+    auto loaded = std::make_unique<Teacher>(into("x"), student, at::kCPU);
+    loaded->load();
+    return loaded;
+  }
 
   Fixture f;
   TinyModelSpec spec = {.n_layers = 1, .n_kv_heads = 4};
@@ -37,7 +42,8 @@ TEST(Sharing, FrozenEqualTensorsAreHeldOnce) {
   const Family family;
   for (const TrainScope scope : {TrainScope::kAttention, TrainScope::kKv}) {
     Decoder student = load_folder(family.f.options.model);
-    Teacher teacher = family.teacher();
+    const auto held = family.teacher();
+    Teacher& teacher = *held;
     const at::Tensor ids = random_ids(1, 9, 64, 1);
     const at::Tensor before = all_logits(teacher.decoder(), ids);
     choose_trainable(student, scope, 1.0);
@@ -68,9 +74,9 @@ TEST(Sharing, FrozenEqualTensorsAreHeldOnce) {
 TEST(Sharing, NothingThatIsTrained) {
   const Family family;
   Decoder student = load_folder(family.f.options.model);
-  Teacher teacher = family.teacher();
+  const auto teacher = family.teacher();
   choose_trainable(student, TrainScope::kAll, 1.0);
-  EXPECT_EQ(teacher.share_frozen(student), 0);
+  EXPECT_EQ(teacher->share_frozen(student), 0);
 }
 
 std::vector<Json> steps_of(const std::string& out) {

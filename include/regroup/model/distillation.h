@@ -26,7 +26,8 @@ struct TopKLogProbs {
 
 /// Losses and their gradient in one go: `student` becomes scale times the gradient of each row's loss.
 /// Exactly zero in value and KL gradient where teacher and student hold the same bits.
-/// @param student  [rows, vocab] float32 logits, overwritten
+/// @param student  [rows, vocab] float32 logits, overwritten. float64 is taken too; it goes the way of
+///                 devices that have no kernel, a composition of ATen operations
 /// @param teacher  [rows, vocab] float32 logits, overwritten too
 /// @param targets  [rows] int64; a negative target counts nothing, in the KL neither
 /// Sums are taken in float64 over fixed blocks of rows: threads do not change the result.

@@ -36,9 +36,11 @@ struct UptrainOptions {
   std::string out;
   std::vector<std::string> data;
   std::string valid;
-  std::string teacher;                ///< a model folder, or "": next-token loss alone
-  std::optional<double> kl_weight;    ///< A; 1 with a teacher unless given
-  std::optional<double> temperature;  ///< T; 1 unless given
+  std::string teacher;              ///< a model folder, or "": next-token loss alone
+  std::optional<double> kl_weight;  ///< A; 1 with a teacher unless given
+  std::string teacher_cache;        ///< folder of the teacher's answers; "": it is asked each time
+  std::optional<int64_t> teacher_top_k;  ///< 64 unless given
+  std::optional<double> temperature;     ///< T; 1 unless given
   TokenFormat token_format = TokenFormat::kAuto;
   std::string field = "text";
   std::string document_separator;
@@ -73,5 +75,6 @@ void check_teacher_options(const UptrainOptions& options);
 
 /// Loss of a run with a teacher, with what was not given filled in.
 DistillationMix mix_of(const UptrainOptions& options);
+int64_t top_k_of(const UptrainOptions& options);
 
 }  // namespace regroup

@@ -24,8 +24,9 @@ struct RunFacts {
   int64_t data_tokens = 0;
   double epochs = 0;
   double flops_per_token = 0;
-  int64_t memory_bytes = 0;  ///< estimate: weights, optimizer, activations of one micro-batch
-  std::string teacher;       ///< "": none
+  int64_t memory_bytes = 0;   ///< estimate: weights, optimizer, activations of one micro-batch
+  std::string teacher;        ///< "": none
+  std::string teacher_cache;  ///< "": the teacher is asked at every step
   DistillationMix mix;
   int64_t teacher_bytes = 0;  ///< of the teacher alone; part of memory_bytes
   int64_t shared_bytes = 0;   ///< of weights that model and teacher hold once
@@ -54,7 +55,8 @@ struct TrainResult {
 struct TrainObserver {
   std::function<void(const RunFacts&)> started;
   std::function<void(const StepMetrics&, int64_t steps)> stepped;
-  std::function<void(const std::string&)> noted;  ///< one line worth logging
+  std::function<void(const std::string&)> announced;  ///< what will take time or disk, beforehand
+  std::function<void(const std::string&)> noted;      ///< one line worth logging
   std::function<void(const std::string&)> warned;
 };
 
