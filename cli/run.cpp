@@ -168,6 +168,10 @@ class Pipeline {
       const std::string run = folder(g) + "/uptrained";
       Stage stage{"g" + g + "/uptrain", {"uptrain", converted, run},  {converted},
                   run + "/model",       result("g" + g + "-uptrain"), true};
+      if (const std::string teacher = teacher_path(); !teacher.empty()) {
+        stage.arguments.insert(stage.arguments.end(), {"--teacher", teacher});
+        stage.inputs.push_back(teacher);
+      }
       for (const std::string& path : recipe_.values("uptrain", "data"))
         stage.inputs.push_back(path);
       for (const std::string& path : recipe_.values("uptrain", "valid"))
@@ -177,6 +181,13 @@ class Pipeline {
     }
     if (evaluates) all.push_back(eval_stage("eval", models, "eval"));
     return all;
+  }
+
+  /// "" without a teacher. "parent" stands for the model that [convert] starts from.
+  std::string teacher_path() const {
+    const std::vector<std::string> named = recipe_.values("uptrain", "teacher");
+    if (named.empty()) return "";
+    return named.front() == "parent" ? model_ : named.front();
   }
 
   Stage eval_stage(const std::string& name, const std::vector<std::string>& models,

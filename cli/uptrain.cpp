@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <optional>
 #include <sstream>
 
 #include "command.h"
@@ -21,6 +22,11 @@ struct UptrainFlags {
   std::string out;
   std::vector<std::string> data;
   std::string valid;
+  std::string teacher;
+  std::optional<double> kl_weight;
+  std::optional<double> temperature;
+  std::string teacher_cache;
+  std::optional<int64_t> teacher_top_k;
   std::string token_format = "auto";
   std::string field = "text";
   std::string separator;
@@ -40,6 +46,7 @@ struct UptrainFlags {
   std::string precision = "fp32";
   bool activation_checkpointing = false;
   std::string train = "all";
+  double kv_lr_scale = 1;
   int64_t checkpoint_every = 250;
   int64_t keep_checkpoints = 2;
   int64_t eval_every = 0;
@@ -67,6 +74,11 @@ UptrainOptions to_options(const UptrainFlags& flags, const Globals& globals) {
   o.out = flags.out;
   o.data = flags.data;
   o.valid = flags.valid;
+  o.teacher = flags.teacher;
+  o.kl_weight = flags.kl_weight;
+  o.temperature = flags.temperature;
+  o.teacher_cache = flags.teacher_cache;
+  o.teacher_top_k = flags.teacher_top_k;
   o.token_format = parse_token_format(flags.token_format);
   o.field = flags.field;
   o.document_separator = parse_separator(flags.separator);
@@ -83,6 +95,7 @@ UptrainOptions to_options(const UptrainFlags& flags, const Globals& globals) {
   o.precision = flags.precision;
   o.activation_checkpointing = flags.activation_checkpointing;
   o.train = parse_train_scope(flags.train);
+  o.kv_lr_scale = flags.kv_lr_scale;
   o.checkpoint_every = flags.checkpoint_every;
   o.keep_checkpoints = flags.keep_checkpoints;
   o.eval_every = flags.eval_every;
@@ -112,6 +125,14 @@ std::string banner(const RunFacts& f) {
   row("compute",
       fmt::format("{:.3g} FLOPs, {} on {}", f.flops_per_token * tokens, f.precision, f.device));
   row("memory", fmt::format("about {}", human_bytes(f.memory_bytes)));
+  if (!f.teacher.empty()) {
+    row("teacher", fmt::format("{}, KL weight {}, temperature {}", f.teacher, f.mix.kl_weight,
+                               f.mix.temperature));
+    row("", f.teacher_cache.empty()
+                ? fmt::format("{} of the memory; {} of frozen weights are held once for both",
+                              human_bytes(f.teacher_bytes), human_bytes(f.shared_bytes))
+                : fmt::format("answers from {}", f.teacher_cache));
+  }
   if (f.first_val_loss)
     row("valid loss", fmt::format("{:.4f} before the first step", *f.first_val_loss));
   if (f.resumed_from) row("resumed", fmt::format("from step {}", *f.resumed_from));
@@ -127,6 +148,7 @@ class StepLine {
     std::string text = fmt::format(
         "step {}/{}  loss {:.4f}  norm {:.3f}  lr {:.2e}  {:.0f} tok/s  {} left", m.step, steps,
         m.loss, m.grad_norm, m.learning_rate, m.tokens_per_s, human_seconds(left));
+    if (m.kl) text += fmt::format("  ce {:.4f}  kl {:.4f}", m.ce.value_or(0), *m.kl);
     if (m.val_loss) text += fmt::format("  valid {:.4f}", *m.val_loss);
     line_.text(text, m.step == steps || m.val_loss.has_value());
   }
@@ -152,6 +174,11 @@ Json to_json(const UptrainFlags& flags, const TrainResult& r, double seconds) {
                {"skipped", r.skipped},
                {"seconds", seconds},
                {"peak_rss_bytes", peak_rss_bytes()}};
+  if (r.kl) {
+    json["teacher"] = flags.teacher;
+    json["ce"] = *r.ce;
+    json["kl"] = *r.kl;
+  }
   if (r.resumed_from) json["resumed_from"] = *r.resumed_from;
   if (r.peak_device_bytes > 0) json["peak_device_bytes"] = r.peak_device_bytes;
   return json;
@@ -167,6 +194,7 @@ CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
   const TrainObserver observer = {
       .started = [](const RunFacts& facts) { spdlog::info("uptrain\n{}", banner(facts)); },
       .stepped = [&](const StepMetrics& m, int64_t steps) { line.show(m, steps); },
+      .announced = [](const std::string& text) { spdlog::info("{}", text); },
       .noted = [](const std::string& text) { spdlog::debug("{}", text); },
       .warned = [](const std::string& text) { spdlog::warn("{}", text); }};
   const TrainResult result = uptrain(to_options(flags, globals), observer);
@@ -177,6 +205,10 @@ CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
       result.steps, human_count(static_cast<double>(result.tokens)), result.tokens_per_s,
       result.flops, result.skipped, human_bytes(peak_rss_bytes()));
   output.text += fmt::format("training loss {:.4f}", result.loss);
+  if (result.kl) {
+    output.text += fmt::format(" (cross-entropy {:.4f}, KL to {} {:.4f})", *result.ce,
+                               flags.teacher, *result.kl);
+  }
   if (result.val_loss) {
     output.text += fmt::format(", validation loss {:.4f} (best {:.4f})", *result.val_loss,
                                *result.best_val_loss);
@@ -213,6 +245,24 @@ void add_data_flags(CLI::App& command, UptrainFlags& flags) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
 }
 
+void add_teacher_flags(CLI::App& command, UptrainFlags& flags) {
+  command.add_option("--teacher", flags.teacher,
+                     "Model to agree with, usually the unconverted parent; in a recipe of run also "
+                     "\"parent\"");
+  command.add_option("--kl-weight", flags.kl_weight,
+                     "A of (1 - A) cross-entropy + A T^2 KL(teacher || model); left out: 1");
+  command.add_option("--temperature", flags.temperature,
+                     "T of both distributions in the KL; left out: 1");
+  command.add_option(
+      "--teacher-cache", flags.teacher_cache,
+      "Folder of the teacher's likeliest tokens: filled once, then read by every run "
+      "of the same data, seed and length");
+  command
+      .add_option("--teacher-top-k", flags.teacher_top_k,
+                  "How many of them a cache keeps at each position; left out: 64")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+}
+
 void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
   const auto positive = CLI::Range(1e-12, 1e3);
   command.add_option("--lr", flags.lr, "Peak learning rate")
@@ -237,8 +287,15 @@ void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
       ->capture_default_str();
   command.add_flag("--activation-checkpointing", flags.activation_checkpointing,
                    "Recompute activations in the backward pass: less memory, same bits");
-  command.add_option("--train", flags.train, "What is trained: all or attention")
+  command
+      .add_option("--train", flags.train,
+                  "What is trained: all, attention (q, k, v, o) or kv (k and v)")
       ->capture_default_str();
+  command
+      .add_option("--kv-lr-scale", flags.kv_lr_scale,
+                  "Learning rate of k and v, as a multiple of the others'")
+      ->capture_default_str()
+      ->check(CLI::Range(1e-6, 1e6));
 }
 
 void add_run_flags(CLI::App& command, UptrainFlags& flags) {
@@ -287,6 +344,7 @@ void add_uptrain_command(CLI::App& root, Invocation& invocation) {
   add_model(*command, flags->model)->required();
   add_out(*command, flags->out, "Folder of the run")->required();
   add_data_flags(*command, *flags);
+  add_teacher_flags(*command, *flags);
   add_optimizer_flags(*command, *flags);
   add_run_flags(*command, *flags);
   // The callback of the final pass: the recipe has been read by then. (parse_complete_callback comes

@@ -37,7 +37,8 @@ void read_line(const Json& json, const std::string& where, Log& log) {
   const int64_t tokens = fields.integer("tokens", 0, INT64_MAX).value_or(log.run.tokens);
   if (const auto loss = fields.number("loss"); loss && !json.contains("event")) {
     forget_from(log.train, *step);
-    log.train.push_back({*step, tokens, *loss});
+    // With a teacher the loss is a divergence; only "ce" compares with the validation loss.
+    log.train.push_back({*step, tokens, fields.number("ce").value_or(*loss)});
     log.run.steps = *step;
     log.run.tokens = tokens;
     log.run.seconds += fields.number("step_s").value_or(0);

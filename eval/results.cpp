@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
-#include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/kv_cache.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/model/runtime.h"

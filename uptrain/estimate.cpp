@@ -4,18 +4,42 @@
 
 namespace regroup {
 
+namespace {
+
+/// Weights of the matrices that every token is multiplied with.
+struct Matrices {
+  double query, kv, output, mlp, head;
+  double all() const { return query + kv + output + mlp + head; }
+};
+
+Matrices matrices_of(const ModelConfig& c) {
+  const auto per_layer = static_cast<double>(c.n_layers) * static_cast<double>(c.hidden_size);
+  return {.query = per_layer * static_cast<double>(c.query_size()),
+          .kv = per_layer * 2 * static_cast<double>(c.kv_size()),
+          .output = per_layer * static_cast<double>(c.query_size()),
+          .mlp = per_layer * 3 * static_cast<double>(c.intermediate_size),
+          .head = static_cast<double>(c.hidden_size) * static_cast<double>(c.vocab_size)};
+}
+
+/// q k^T and its product with v, forward.
+double attention_flops(const ModelConfig& c, int64_t seq_len) {
+  return 2 * static_cast<double>(c.n_layers) * static_cast<double>(c.query_size()) *
+         static_cast<double>(seq_len);
+}
+
+}  // namespace
+
 double training_flops_per_token(const ModelConfig& c, int64_t seq_len, TrainScope scope) {
-  const auto layers = static_cast<double>(c.n_layers);
-  const auto hidden = static_cast<double>(c.hidden_size);
-  const auto query = static_cast<double>(c.query_size());
-  const auto kv = static_cast<double>(c.kv_size());
-  const double attention_matrices = layers * hidden * (2 * query + 2 * kv);
-  const double mlp_matrices = layers * 3 * hidden * static_cast<double>(c.intermediate_size);
-  const double head = hidden * static_cast<double>(c.vocab_size);
-  const double all = attention_matrices + mlp_matrices + head;
-  const double trained = scope == TrainScope::kAttention ? attention_matrices : all;
-  const double scores = 6 * layers * query * static_cast<double>(seq_len);
-  return 4 * all + 2 * trained + scores;
+  const Matrices m = matrices_of(c);
+  const double attention = 3 * attention_flops(c, seq_len);
+  if (scope == TrainScope::kAll) return 6 * m.all() + attention;
+  const double first_input = (m.query + m.kv) / static_cast<double>(c.n_layers);
+  const double trained = scope == TrainScope::kKv ? m.kv : m.query + m.kv + m.output;
+  return 4 * m.all() - 2 * first_input + 2 * trained + attention;
+}
+
+double forward_flops_per_token(const ModelConfig& c, int64_t seq_len) {
+  return 2 * matrices_of(c).all() + attention_flops(c, seq_len);
 }
 
 int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& options,
@@ -36,6 +60,14 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   const int64_t kept_layers = options.activation_checkpointing ? 1 : c.n_layers;
   const int64_t boundary = options.activation_checkpointing ? 2 * c.hidden_size * c.n_layers : 0;
   return weights + tokens * width * (per_layer * kept_layers + boundary + 2 * c.hidden_size);
+}
+
+int64_t estimate_teacher_bytes(const ModelConfig& c, const UptrainOptions& options) {
+  const int64_t width = options.precision == "bf16" ? 2 : 4;
+  const int64_t micro =
+      options.micro_batch_size > 0 ? options.micro_batch_size : options.batch_size;
+  // Nothing is kept for a backward pass: the residual stream and one layer's MLP at a time.
+  return micro * options.seq_len * width * (3 * c.hidden_size + 3 * c.intermediate_size);
 }
 
 }  // namespace regroup

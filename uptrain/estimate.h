@@ -9,4 +9,7 @@ namespace regroup {
 int64_t estimate_training_bytes(const ModelConfig& config, const UptrainOptions& options,
                                 int64_t n_trainable);
 
+/// Activations of a teacher's forward pass over one micro-batch.
+int64_t estimate_teacher_bytes(const ModelConfig& teacher, const UptrainOptions& options);
+
 }  // namespace regroup

@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "regroup/model/ops.h"
 
@@ -24,9 +25,14 @@ int64_t chunk_tokens(int64_t vocab) {
   return std::clamp<int64_t>(kLogitBytes / 4 / vocab, 16, 4096);
 }
 
-struct FusedCrossEntropy : torch::autograd::Function<FusedCrossEntropy> {
+/// Turns the logits of tokens [first, first + n), float32 [n, vocab], into scale times the gradient of
+/// the chunk's loss; returns that loss, not scaled.
+using ChunkLoss = std::function<double(const Tensor& logits, int64_t first, int64_t n)>;
+
+/// scale * loss, its gradients taken in the forward pass.
+struct FusedHead : torch::autograd::Function<FusedHead> {
   static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& lm_head,
-                        const Tensor& targets, double scale) {
+                        const ChunkLoss& chunk_loss, double scale) {
     const bool needs_head = lm_head.requires_grad();
     const bool narrow = hidden.scalar_type() != at::kFloat;
     Tensor dhidden = at::empty_like(hidden);  // [tokens, hidden]
@@ -37,8 +43,8 @@ struct FusedCrossEntropy : torch::autograd::Function<FusedCrossEntropy> {
     for (int64_t first = 0; first < hidden.size(0); first += chunk) {
       const int64_t n = std::min(chunk, hidden.size(0) - first);
       const Tensor h = hidden.narrow(0, first, n);
-      Tensor logits = project(h, lm_head).to(at::kFloat);  // the only [chunk, vocab]
-      loss += cross_entropy_gradient_(logits, targets.narrow(0, first, n), scale);
+      Tensor logits = project(h, lm_head).to(at::kFloat);  // the student's only [chunk, vocab]
+      loss += chunk_loss(logits, first, n);
       const Tensor g = narrow ? logits.to(hidden.scalar_type()) : logits;
       dhidden.narrow(0, first, n).copy_(project(g, lm_head.t()));
       if (!needs_head) continue;
@@ -62,11 +68,46 @@ struct FusedCrossEntropy : torch::autograd::Function<FusedCrossEntropy> {
   }
 };
 
+/// The teacher's side of one chunk. float32 [n, vocab], or its likeliest ids.
+DistillationSums against_teacher(const Tensor& logits, const TeacherSignal& teacher, int64_t first,
+                                 int64_t n, const Tensor& targets, double scale,
+                                 const DistillationMix& mix) {
+  const Tensor t = targets.narrow(0, first, n);
+  if (!teacher.hidden.defined()) {
+    const TopKLogProbs part = {teacher.top_k.ids.narrow(0, first, n),
+                               teacher.top_k.log_probs.narrow(0, first, n),
+                               teacher.top_k.log_tail.narrow(0, first, n)};
+    return distillation_gradient_(logits, part, t, scale, mix);
+  }
+  const Tensor theirs = project(teacher.hidden.narrow(0, first, n), teacher.lm_head).to(at::kFloat);
+  return distillation_gradient_(logits, theirs, t, scale, mix);
+}
+
 }  // namespace
 
 Tensor fused_cross_entropy(const Tensor& hidden, const Tensor& lm_head, const Tensor& targets,
                            double scale) {
-  return FusedCrossEntropy::apply(hidden.contiguous(), lm_head, targets.contiguous(), scale);
+  const Tensor t = targets.contiguous();
+  const ChunkLoss loss = [&](const Tensor& logits, int64_t first, int64_t n) {
+    return cross_entropy_gradient_(logits, t.narrow(0, first, n), scale);
+  };
+  return FusedHead::apply(hidden.contiguous(), lm_head, loss, scale);
+}
+
+DistillationLoss fused_distillation(const Tensor& hidden, const Tensor& lm_head,
+                                    const Tensor& targets, double scale,
+                                    const TeacherSignal& teacher, const DistillationMix& mix) {
+  const Tensor t = targets.contiguous();
+  DistillationLoss result;
+  const ChunkLoss loss = [&](const Tensor& logits, int64_t first, int64_t n) {
+    const DistillationSums sums = against_teacher(logits, teacher, first, n, t, scale, mix);
+    result.ce += scale * sums.ce;
+    result.kl += scale * sums.kl;
+    return (1 - mix.kl_weight) * sums.ce +
+           mix.kl_weight * mix.temperature * mix.temperature * sums.kl;
+  };
+  result.loss = FusedHead::apply(hidden.contiguous(), lm_head, loss, scale);
+  return result;
 }
 
 }  // namespace regroup

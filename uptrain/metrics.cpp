@@ -41,6 +41,8 @@ void MetricsFile::step(const StepMetrics& m) {
                  {"loss", m.loss},           {"lr", m.learning_rate},
                  {"grad_norm", m.grad_norm}, {"tokens_per_s", m.tokens_per_s},
                  {"step_s", m.step_s}};
+  if (m.ce) object["ce"] = *m.ce;
+  if (m.kl) object["kl"] = *m.kl;
   if (m.val_loss) object["val_loss"] = *m.val_loss;
   line(object);
 }

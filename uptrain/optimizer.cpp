@@ -20,71 +20,113 @@ namespace {
 
 using at::Tensor;
 
-/// Runs when autograd has finished one parameter's gradient.
+/// Where the gradient of rows [first, first + count) goes.
+struct GradientSink {
+  int64_t first;
+  int64_t count;
+  Tensor sum;  // float32, shaped like the rows
+};
+
+/// Runs when autograd has finished one parameter's gradient. Rows that are not trained are dropped.
 struct GradientHook : torch::autograd::PostAccumulateGradHook {
-  explicit GradientHook(Tensor into) : sum(std::move(into)) {}
   void operator()(const torch::autograd::Variable& parameter) override {
     const c10::NoGradGuard no_gradients;
-    sum.add_(parameter.grad());  // in float32, whatever the parameter's dtype
+    // In float32, whatever the parameter's dtype.
+    for (const GradientSink& sink : sinks)
+      sink.sum.add_(parameter.grad().narrow(0, sink.first, sink.count));
     const_cast<torch::autograd::Variable&>(parameter).mutable_grad().reset();
   }
-  Tensor sum;
+  std::vector<GradientSink> sinks;
 };
+
+std::string bucket_name(bool decays, double lr_scale) {
+  const std::string name = decays ? "decay" : "no_decay";
+  return lr_scale == 1.0 ? name : fmt::format("{}@{}", name, lr_scale);
+}
 
 }  // namespace
 
 struct AdamW::Bucket {
   std::string name;
   double weight_decay;
-  std::vector<Tensor> parameters;
-  std::vector<Tensor> masters;  // views of `master`, one a parameter
-  Tensor master;                // [elements] float32
+  double lr_scale;
+  std::vector<TrainedRows> trained;
+  std::vector<Tensor> masters;    // views of `master`, shaped like the rows
+  std::vector<Tensor> gradients;  // the same of `gradient`
+  Tensor master;                  // [elements] float32
   Tensor gradient;
   Tensor exp_avg;
   Tensor exp_avg_sq;
 
-  Bucket(std::string bucket_name, double decay, std::vector<Tensor> leaves)
-      : name(std::move(bucket_name)), weight_decay(decay), parameters(std::move(leaves)) {
+  /// Allocates the buffers once `trained` is complete, and takes over the weights.
+  void fill() {
     const c10::NoGradGuard no_gradients;
     int64_t elements = 0;
-    for (const Tensor& p : parameters) elements += p.numel();
-    master = at::zeros({elements}, parameters[0].options().dtype(at::kFloat).requires_grad(false));
+    for (const TrainedRows& t : trained) elements += t.rows_of(t.parameter).numel();
+    const auto options = trained[0].parameter.options().dtype(at::kFloat).requires_grad(false);
+    master = at::zeros({elements}, options);
     gradient = at::zeros_like(master);
     exp_avg = at::zeros_like(master);
     exp_avg_sq = at::zeros_like(master);
     int64_t offset = 0;
-    for (Tensor& p : parameters) {
-      const Tensor view = master.narrow(0, offset, p.numel()).view(p.sizes());
-      view.copy_(p);
-      masters.push_back(view);
-      if (p.scalar_type() == at::kFloat) p.set_data(view);
-      torch::autograd::impl::set_post_acc_grad_hooks(
-          p, std::make_unique<GradientHook>(gradient.narrow(0, offset, p.numel()).view(p.sizes())));
-      offset += p.numel();
+    for (TrainedRows& t : trained) {
+      const Tensor rows = t.rows_of(t.parameter);
+      masters.push_back(master.narrow(0, offset, rows.numel()).view(rows.sizes()));
+      gradients.push_back(gradient.narrow(0, offset, rows.numel()).view(rows.sizes()));
+      masters.back().copy_(rows);
+      if (lives_in_master(t)) t.parameter.set_data(masters.back());
+      offset += rows.numel();
     }
   }
-  ~Bucket() {
-    for (const Tensor& p : parameters) torch::autograd::impl::set_post_acc_grad_hooks(p, nullptr);
+  static bool lives_in_master(const TrainedRows& t) {
+    return t.is_whole() && t.parameter.scalar_type() == at::kFloat;
   }
-  Bucket(const Bucket&) = delete;
-  Bucket& operator=(const Bucket&) = delete;
 };
 
-AdamW::AdamW(std::vector<Tensor> parameters, const AdamWOptions& options) : options_(options) {
-  std::vector<Tensor> matrices;
-  std::vector<Tensor> vectors;
-  for (Tensor& p : parameters) (p.dim() >= 2 ? matrices : vectors).push_back(p);
-  updates_ = at::zeros({}, parameters.at(0).options().dtype(at::kFloat).requires_grad(false));
-  if (!matrices.empty()) {
-    buckets_.push_back(
-        std::make_unique<Bucket>("decay", options.weight_decay, std::move(matrices)));
+AdamW::AdamW(const std::vector<TrainedRows>& trained, const AdamWOptions& options)
+    : options_(options) {
+  updates_ =
+      at::zeros({}, trained.at(0).parameter.options().dtype(at::kFloat).requires_grad(false));
+  for (const TrainedRows& t : trained) bucket_of(t).trained.push_back(t);
+  std::map<at::TensorImpl*, std::unique_ptr<GradientHook>> hooks;  // one a parameter
+  for (const auto& bucket : buckets_) {
+    bucket->fill();
+    for (size_t i = 0; i < bucket->trained.size(); ++i) {
+      const TrainedRows& t = bucket->trained[i];
+      auto& hook = hooks[t.parameter.unsafeGetTensorImpl()];
+      if (!hook) hook = std::make_unique<GradientHook>();
+      hook->sinks.push_back({t.first, t.count, bucket->gradients[i]});
+    }
   }
-  if (!vectors.empty()) {
-    buckets_.push_back(std::make_unique<Bucket>("no_decay", 0.0, std::move(vectors)));
+  for (const TrainedRows& t : trained) {
+    auto hook = hooks.extract(t.parameter.unsafeGetTensorImpl());
+    if (!hook.empty()) {
+      torch::autograd::impl::set_post_acc_grad_hooks(t.parameter, std::move(hook.mapped()));
+    }
   }
 }
 
-AdamW::~AdamW() = default;
+AdamW::Bucket& AdamW::bucket_of(const TrainedRows& t) {
+  const bool decays = t.parameter.dim() >= 2;
+  const std::string name = bucket_name(decays, t.lr_scale);
+  for (const auto& bucket : buckets_) {
+    if (bucket->name == name) return *bucket;
+  }
+  auto bucket = std::make_unique<Bucket>();
+  bucket->name = name;
+  bucket->weight_decay = decays ? options_.weight_decay : 0.0;
+  bucket->lr_scale = t.lr_scale;
+  buckets_.push_back(std::move(bucket));
+  return *buckets_.back();
+}
+
+AdamW::~AdamW() {
+  for (const auto& bucket : buckets_) {
+    for (const TrainedRows& t : bucket->trained) {
+      torch::autograd::impl::set_post_acc_grad_hooks(t.parameter, nullptr);
+    }
+  }
+}
 
 void AdamW::zero_gradients() {
   for (const auto& bucket : buckets_) bucket->gradient.zero_();
@@ -105,7 +147,8 @@ StepOutcome AdamW::step(double learning_rate) {
   updates_.add_(1);
   for (const auto& b : buckets_) {
     at::_fused_adamw_({b->master}, {b->gradient}, {b->exp_avg}, {b->exp_avg_sq}, {}, {updates_},
-                      learning_rate, options_.beta1, options_.beta2, b->weight_decay, options_.eps,
+                      learning_rate * b->lr_scale, options_.beta1, options_.beta2, b->weight_decay,
+                      options_.eps,
                       /*amsgrad=*/false, /*maximize=*/false, divisor);
   }
   refresh_parameters();
@@ -115,9 +158,9 @@ StepOutcome AdamW::step(double learning_rate) {
 void AdamW::refresh_parameters() {
   const c10::NoGradGuard no_gradients;
   for (const auto& bucket : buckets_) {
-    for (size_t i = 0; i < bucket->parameters.size(); ++i) {
-      Tensor& p = bucket->parameters[i];
-      if (p.scalar_type() != at::kFloat) p.copy_(bucket->masters[i]);
+    for (size_t i = 0; i < bucket->trained.size(); ++i) {
+      const TrainedRows& t = bucket->trained[i];
+      if (!Bucket::lives_in_master(t)) t.rows_of(t.parameter).copy_(bucket->masters[i]);
     }
   }
 }

@@ -24,6 +24,7 @@ void check_file(const std::string& path, TokenFormat format) {
 }  // namespace
 
 void check_options(const UptrainOptions& o) {
+  check_teacher_options(o);
   if (o.data.empty()) {
     throw ConfigError({.code = "FLAG_MISSING", .message = "--data must name at least one file"});
   }
@@ -45,10 +46,59 @@ void check_options(const UptrainOptions& o) {
 TrainScope parse_train_scope(const std::string& name) {
   if (name == "all") return TrainScope::kAll;
   if (name == "attention") return TrainScope::kAttention;
+  if (name == "kv") return TrainScope::kKv;
   throw ConfigError(
       {.code = "FLAG_VALUE",
-       .message = fmt::format("--train must be all or attention, found {}", printable(name))});
+       .message = fmt::format("--train must be all, attention or kv, found {}", printable(name))});
 }
+
+const char* train_scope_name(TrainScope scope) {
+  switch (scope) {
+    case TrainScope::kAll:
+      return "all";
+    case TrainScope::kAttention:
+      return "attention";
+    case TrainScope::kKv:
+      return "kv";
+  }
+  return "";
+}
+
+void check_teacher_options(const UptrainOptions& o) {
+  const auto needs_teacher = [&](bool given, const char* flag) {
+    if (!given || !o.teacher.empty()) return;
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = fmt::format("{} needs --teacher, the model to learn from", flag),
+                       .path = {},
+                       .tensor = {},
+                       .hint = "give --teacher PARENT, or leave the flag out"});
+  };
+  const auto in_range = [](bool good, const char* message, double found) {
+    if (good) return;
+    throw ConfigError(
+        {.code = "FLAG_VALUE", .message = fmt::format("{}, found {}", message, found)});
+  };
+  needs_teacher(o.kl_weight.has_value(), "--kl-weight");
+  needs_teacher(o.temperature.has_value(), "--temperature");
+  needs_teacher(!o.teacher_cache.empty(), "--teacher-cache");
+  needs_teacher(o.teacher_top_k.has_value(), "--teacher-top-k");
+  if (o.teacher_top_k && o.teacher_cache.empty()) {
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = "--teacher-top-k needs --teacher-cache, the folder to fill"});
+  }
+  const DistillationMix mix = mix_of(o);
+  in_range(mix.kl_weight >= 0 && mix.kl_weight <= 1, "--kl-weight must be in [0, 1]",
+           mix.kl_weight);
+  in_range(mix.temperature >= 0.01 && mix.temperature <= 100,
+           "--temperature must be in [0.01, 100]", mix.temperature);
+}
+
+DistillationMix mix_of(const UptrainOptions& o) {
+  // KL alone at T = 1 is what worked best elsewhere (arXiv:2407.14679).
+  return {.kl_weight = o.kl_weight.value_or(1.0), .temperature = o.temperature.value_or(1.0)};
+}
+
+int64_t top_k_of(const UptrainOptions& o) { return o.teacher_top_k.value_or(64); }
 
 int64_t Budget::resolve(int64_t tokens_per_step) const {
   const int given = steps.has_value() + tokens.has_value() + fraction.has_value();

@@ -13,6 +13,7 @@
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
+#include "regroup/uptrain/trainable.h"
 
 namespace regroup {
 namespace {
@@ -112,23 +113,6 @@ std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_
   }
 }
 
-/// Marks the tensors to train; the others keep their bytes.
-std::vector<at::Tensor> choose_trainable(Decoder& decoder, TrainScope scope) {
-  std::vector<at::Tensor> chosen;
-  if (scope == TrainScope::kAll) {
-    chosen = decoder.parameters();
-  } else {
-    for (int64_t i = 0; i < decoder.config().n_layers; ++i) {
-      const LayerWeights& w = decoder.layer(i);
-      for (const at::Tensor& t : {w.qkv, w.qkv_bias, w.output, w.output_bias}) {
-        if (t.defined()) chosen.push_back(t);
-      }
-    }
-  }
-  for (at::Tensor& tensor : chosen) tensor.set_requires_grad(true);
-  return chosen;
-}
-
 struct LoadedModel {
   std::unique_ptr<Decoder> decoder;
   std::map<std::string, Dtype> dtypes;
@@ -153,10 +137,20 @@ LoadedModel load_model(const UptrainOptions& options, at::Device device) {
   const ModelFolder folder = ModelFolder::open(options.model);
   loaded.decoder = std::make_unique<Decoder>(load_decoder(folder, dtype, device));
   loaded.dtypes = stored_dtypes(folder);
-  std::string all = sha256_of_text(folder.config_text());
-  for (const auto& shard : folder.shards()) all += sha256_of_file(shard->path());
-  loaded.digest = sha256_of_text(all);
+  loaded.digest = model_digest(folder);
   return loaded;
+}
+
+std::unique_ptr<Teacher> open_teacher(const UptrainOptions& options, const ModelConfig& config,
+                                      at::Device device, const TrainObserver& observer) {
+  auto teacher = std::make_unique<Teacher>(options, config, device);
+  const int64_t limit = teacher->config().max_positions;
+  if (options.seq_len > limit && observer.warned) {
+    observer.warned(fmt::format("--seq-len {} exceeds the teacher's max_position_embeddings {}",
+                                options.seq_len, limit));
+  }
+  if (options.teacher_cache.empty()) teacher->load();
+  return teacher;
 }
 
 const char* schedule_name(ScheduleKind kind) {
@@ -173,6 +167,19 @@ const char* schedule_name(ScheduleKind kind) {
   return "";
 }
 
+/// Settings of what a run may do without; absent where it does.
+Json further_settings(const RunSetup& setup) {
+  Json settings = Json::object();
+  if (setup.options.kv_lr_scale != 1.0) settings["kv_lr_scale"] = setup.options.kv_lr_scale;
+  if (!setup.teacher) return settings;
+  const DistillationMix mix = mix_of(setup.options);
+  settings["teacher_sha256"] = setup.teacher->digest();
+  settings["kl_weight"] = mix.kl_weight;
+  settings["temperature"] = mix.temperature;
+  if (setup.teacher->cache() != nullptr) settings["teacher_top_k"] = top_k_of(setup.options);
+  return settings;
+}
+
 /// XXH3-128 of the validation ids; "" without a validation text.
 std::string fingerprint_of(const std::optional<TokenStream>& stream) {
   if (!stream) return {};
@@ -181,9 +188,9 @@ std::string fingerprint_of(const std::optional<TokenStream>& stream) {
   return hash.hex();
 }
 
-Json settings_of(const UptrainOptions& o, const Schedule& schedule, const std::string& model_digest,
+Json settings_of(const UptrainOptions& o, const Schedule& schedule, const std::string& started_from,
                  const Dataset& dataset, const std::optional<TokenStream>& validation) {
-  return {{"model_sha256", model_digest},
+  return {{"model_sha256", started_from},
           {"data", dataset.fingerprint()},
           {"valid", fingerprint_of(validation)},
           {"steps", schedule.steps},
@@ -199,9 +206,22 @@ Json settings_of(const UptrainOptions& o, const Schedule& schedule, const std::s
           {"beta2", o.adamw.beta2},
           {"clip_grad_norm", o.adamw.clip_grad_norm},
           {"precision", o.precision},
-          {"train", o.train == TrainScope::kAll ? "all" : "attention"},
+          {"train", train_scope_name(o.train)},
           {"init_from_scratch", o.init_from_scratch},
           {"seed", o.seed}};
+}
+
+void add_teacher_facts(const RunSetup& setup, RunFacts& facts) {
+  const UptrainOptions& o = setup.options;
+  const Teacher& teacher = *setup.teacher;
+  facts.teacher = o.teacher;
+  facts.mix = mix_of(o);
+  facts.teacher_cache = o.teacher_cache;
+  if (teacher.cache() != nullptr) return;  // nothing of it is in memory, and it computes nothing
+  facts.teacher_bytes = teacher.own_bytes() + estimate_teacher_bytes(teacher.config(), o);
+  facts.shared_bytes = teacher.shared_bytes();
+  facts.memory_bytes += facts.teacher_bytes;
+  facts.flops_per_token += forward_flops_per_token(teacher.config(), o.seq_len);
 }
 
 RunFacts facts_of(const RunSetup& setup) {
@@ -224,6 +244,7 @@ RunFacts facts_of(const RunSetup& setup) {
   facts.memory_bytes = estimate_training_bytes(config, o, facts.n_trainable);
   facts.device = device_description(setup.decoder->device());
   facts.precision = o.precision;
+  if (setup.teacher) add_teacher_facts(setup, facts);
   return facts;
 }
 
@@ -276,6 +297,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   const ModelConfig config = read_model_config(options.model + "/config.json");
   resolve_options(options, config, observer);
   LoadedModel loaded = load_model(options, device);
+  if (!options.teacher.empty()) setup.teacher = open_teacher(options, config, device, observer);
   setup.validation = read_validation(options, config.vocab_size);
   FreshFolder fresh(options.out);
   Claim claim = claim_output(options);
@@ -290,13 +312,20 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
                     .floor = options.min_learning_rate,
                     .warmup_steps = options.warmup_steps,
                     .steps = options.budget.resolve(options.batch_size * options.seq_len)};
+  if (!options.teacher_cache.empty()) {
+    setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
+                             observer.announced);
+  }
   setup.decoder = std::move(loaded.decoder);
   setup.decoder->set_activation_checkpointing(options.activation_checkpointing);
   setup.dtypes = std::move(loaded.dtypes);
-  setup.optimizer =
-      std::make_unique<AdamW>(choose_trainable(*setup.decoder, options.train), options.adamw);
-  setup.state.settings =
-      settings_of(options, setup.schedule, loaded.digest, *setup.dataset, setup.validation).dump();
+  setup.optimizer = std::make_unique<AdamW>(
+      choose_trainable(*setup.decoder, options.train, options.kv_lr_scale), options.adamw);
+  if (setup.teacher) setup.teacher->share_frozen(*setup.decoder);
+  Json settings =
+      settings_of(options, setup.schedule, loaded.digest, *setup.dataset, setup.validation);
+  settings.update(further_settings(setup));
+  setup.state.settings = settings.dump();
   setup.facts = facts_of(setup);
   if (claim.replaces) {
     drop_run(options.out, /*keep_data=*/false);

@@ -9,6 +9,7 @@
 #include "regroup/checkpoint/token_stream.h"
 #include "regroup/model/decoder.h"
 #include "regroup/uptrain/dataset.h"
+#include "regroup/uptrain/teacher.h"
 #include "regroup/uptrain/trainer.h"
 #include "regroup/uptrain/training_state.h"
 
@@ -19,6 +20,7 @@ struct RunSetup {
   UptrainOptions options;
   FileDescriptor lock;  ///< of OUT, as long as the run lives
   std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<Teacher> teacher;  ///< nullptr: next-token loss alone
   std::unique_ptr<Dataset> dataset;
   std::optional<TokenStream> validation;
   std::unique_ptr<AdamW> optimizer;

@@ -55,7 +55,7 @@ class Trainer {
                         {"n_kv_heads", setup_.facts.n_kv_heads},
                         {"n_params", setup_.facts.n_params},
                         {"n_trainable", setup_.facts.n_trainable},
-                        {"teacher", nullptr},
+                        {"teacher", options_.teacher.empty() ? Json() : Json(options_.teacher)},
                         {"tokens_per_step", setup_.facts.tokens_per_step},
                         {"steps", setup_.facts.steps},
                         {"seq_len", setup_.facts.seq_len},
@@ -76,7 +76,7 @@ class Trainer {
     StepMetrics metrics;
     metrics.step = step;
     metrics.learning_rate = setup_.schedule.learning_rate(step);
-    metrics.loss = forward_backward(state.step * options_.batch_size);
+    forward_backward(state.step * options_.batch_size, metrics);
     const bool finite = std::isfinite(metrics.loss);
     const StepOutcome outcome =
         finite
@@ -87,6 +87,8 @@ class Trainer {
     state.step = step;
     state.tokens += setup_.facts.tokens_per_step;
     state.last_loss = metrics.loss;
+    last_ce_ = metrics.ce;
+    last_kl_ = metrics.kl;
     metrics.tokens = state.tokens;
     metrics.step_s = seconds_since(start);
     metrics.tokens_per_s = static_cast<double>(setup_.facts.tokens_per_step) / metrics.step_s;
@@ -103,26 +105,41 @@ class Trainer {
     if (save_due && !last) save();
   }
 
-  /// Sums the gradients of the whole batch; returns its mean loss.
-  double forward_backward(int64_t first_sample) {
+  /// Sums the gradients of the whole batch; notes its mean loss.
+  void forward_backward(int64_t first_sample, StepMetrics& metrics) {
     setup_.optimizer->zero_gradients();
     const int64_t batch = options_.batch_size;
     const int64_t micro = options_.micro_batch_size;
     const double scale = 1.0 / static_cast<double>(setup_.facts.tokens_per_step);
-    double loss_sum = 0;
+    metrics.loss = 0;
     for (int64_t done = 0; done < batch; done += micro) {
       const int64_t n = std::min(micro, batch - done);
       const at::Tensor ids = setup_.dataset->batch(first_sample + done, n)
                                  .to(setup_.decoder->device());  // [n, seq + 1]
       const at::Tensor inputs = ids.narrow(1, 0, options_.seq_len).contiguous();
       const at::Tensor targets = ids.narrow(1, 1, options_.seq_len).flatten();
-      const at::Tensor hidden = setup_.decoder->hidden(inputs).flatten(0, 1);  // [n seq, hidden]
-      const at::Tensor loss =
-          fused_cross_entropy(hidden, setup_.decoder->lm_head(), targets, scale);
+      const at::Tensor loss = loss_of(first_sample + done, inputs, targets, scale, metrics);
       loss.backward();
-      loss_sum += loss.item<double>();
+      metrics.loss += loss.item<double>();
     }
-    return loss_sum;
+  }
+
+  /// Of one micro-batch from `first_sample` on: inputs [n, seq], targets [n seq].
+  at::Tensor loss_of(int64_t first_sample, const at::Tensor& inputs, const at::Tensor& targets,
+                     double scale, StepMetrics& metrics) {
+    const Decoder& decoder = *setup_.decoder;
+    if (!setup_.teacher) {
+      const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);  // [n seq, hidden]
+      return fused_cross_entropy(hidden, decoder.lm_head(), targets, scale);
+    }
+    // The teacher first: its activations are gone before those of the student are kept.
+    const TeacherSignal signal = setup_.teacher->signal(first_sample, inputs);
+    const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);  // [n seq, hidden]
+    const DistillationLoss loss =
+        fused_distillation(hidden, decoder.lm_head(), targets, scale, signal, setup_.facts.mix);
+    metrics.ce = metrics.ce.value_or(0) + loss.ce;
+    metrics.kl = metrics.kl.value_or(0) + loss.kl;
+    return loss.loss;
   }
 
   /// A step without a finite gradient changes nothing; several in a row are no accident.
@@ -167,6 +184,8 @@ class Trainer {
     board_.scalar("train/lr", metrics.learning_rate, metrics.step);
     board_.scalar("train/grad_norm", metrics.grad_norm, metrics.step);
     board_.scalar("train/tokens_per_s", metrics.tokens_per_s, metrics.step);
+    if (metrics.ce) board_.scalar("train/ce", *metrics.ce, metrics.step);
+    if (metrics.kl) board_.scalar("train/kl", *metrics.kl, metrics.step);
     if (metrics.val_loss) board_.scalar("valid/loss", *metrics.val_loss, metrics.step);
     board_.flush();
     if (observer_.stepped) observer_.stepped(metrics, setup_.schedule.steps);
@@ -211,6 +230,8 @@ class Trainer {
     result.steps = state.step;
     result.tokens = state.tokens;
     result.loss = state.last_loss;
+    result.ce = last_ce_;
+    result.kl = last_kl_;
     result.val_loss = state.val_loss;
     if (state.val_loss) result.best_val_loss = state.best_val_loss;
     result.resumed_from = setup_.facts.resumed_from;
@@ -229,6 +250,8 @@ class Trainer {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   double train_s_ = 0;
   int64_t trained_tokens_ = 0;
+  std::optional<double> last_ce_;
+  std::optional<double> last_kl_;
 };
 
 }  // namespace

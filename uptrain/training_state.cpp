@@ -123,15 +123,18 @@ std::string damage_of(const std::string& folder) {
   return {};
 }
 
-/// Names of the settings that differ, with both values.
+/// Names of the settings that differ, with both values; some only one of the two may have.
 std::string differing_settings(const Json& before, const Json& now) {
+  const auto value_of = [](const Json& settings, const std::string& key) {
+    return settings.contains(key) ? printable(settings[key].dump(), 80) : "absent";
+  };
+  Json both = now;
+  both.update(before);
   std::vector<std::string> fields;
-  for (const auto& [key, value] : now.items()) {
-    if (before.contains(key) && before[key] == value) continue;
+  for (const auto& [key, unused] : both.items()) {
+    if (before.contains(key) && now.contains(key) && before[key] == now[key]) continue;
     fields.push_back(
-        fmt::format("{} (was {}, now {})", key,
-                    before.contains(key) ? printable(before[key].dump(), 80) : "absent",
-                    printable(value.dump(), 80)));
+        fmt::format("{} (was {}, now {})", key, value_of(before, key), value_of(now, key)));
   }
   return join(fields, ", ");
 }

@@ -156,6 +156,7 @@ TEST_F(Pipeline, EveryValueIsCheckedBeforeTheFirstStage) {
       {"[plan]", "[plan]\ngpu-memory = \"80\"", "FLAG_VALUE", "[plan] --gpu-memory must"},
       {"[plan]", "[plan]\nkv-dtype = \"fp5\"", "FLAG_VALUE", "fp5"},
       {"[convert]", "[convert]\nmethod = \"median\"", "METHOD_UNKNOWN", "[convert] --method must"},
+      {"[uptrain]", "[uptrain]\nkl-weight = 0.5", "FLAG_MISSING", "[uptrain] --kl-weight"},
       {"[convert]", "[convert]\ngrouping = \"far\"", "FLAG_VALUE", "[convert] --grouping must"},
       {"[convert]", "[convert]\ndtype = \"int8\"", "FLAG_VALUE", "[convert] --dtype must"},
       {"[convert]", "[convert]\nresume = \"maybe\"", "FLAG_VALUE", "[convert] --resume must"},

@@ -95,6 +95,18 @@ TEST(Metrics, StepsThatAResumeRepeatsCountOnce) {
   EXPECT_EQ(run.train[1].loss, 2);
 }
 
+// The loss of a run with a teacher is a divergence; the validation loss beside it is a cross-entropy.
+TEST(Metrics, WithATeacherTheCurveIsTheCrossEntropy) {
+  const std::string text =
+      R"({"event":"start","step":0,"model":"c","n_kv_heads":4,"n_params":9,"teacher":"p","steps":1}
+{"step":1,"tokens":64,"loss":0.25,"ce":1.75,"kl":0.25,"step_s":1,"val_loss":1.5}
+)";
+  const ReportUptraining run = Files().add("m.jsonl", text).gather().uptrainings.at(0);
+  EXPECT_EQ(run.teacher, "p");
+  ASSERT_EQ(run.train.size(), 1u);
+  EXPECT_EQ(run.train[0].loss, 1.75);
+}
+
 TEST(Metrics, ALongCurveBecomesMeansOfEqualBuckets) {
   const std::vector<CurvePoint> points = {
       {1, 10, 4}, {2, 20, 2}, {3, 30, 6}, {4, 40, 8}, {5, 50, 1}};

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "regroup/model/load.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
 

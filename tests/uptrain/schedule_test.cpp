@@ -57,7 +57,7 @@ TEST(Schedule, UnknownNames) {
   EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { parse_schedule("step"); }).message,
             "--schedule must be constant, linear, cosine or wsd, found step");
   EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { parse_train_scope("mlp"); }).message,
-            "--train must be all or attention, found mlp");
+            "--train must be all, attention or kv, found mlp");
 }
 
 TEST(Budget, ByHand) {

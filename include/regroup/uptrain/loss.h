@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "regroup/model/distillation.h"
+
 namespace regroup {
 
 /// Cross-entropy of next-token prediction, fused with the output projection and computed in chunks of
@@ -16,5 +18,27 @@ namespace regroup {
 /// Softmax and sums are taken in float32, the total in float64, whatever the dtype of `hidden`.
 at::Tensor fused_cross_entropy(const at::Tensor& hidden, const at::Tensor& lm_head,
                                const at::Tensor& targets, double scale);
+
+/// What the teacher says of the tokens of a micro-batch: its hidden states, from which logits are made
+/// chunk by chunk, or what a cache kept of them.
+struct TeacherSignal {
+  at::Tensor hidden;   ///< [tokens, teacher's hidden]; undefined: top_k holds
+  at::Tensor lm_head;  ///< [vocab, teacher's hidden]
+  TopKLogProbs top_k;  ///< rows are tokens
+};
+
+struct DistillationLoss {
+  at::Tensor loss;  ///< scalar float32: (1 - A) ce + A T^2 kl, the one to differentiate
+  double ce = 0;    ///< scale * sum of cross-entropies
+  double kl = 0;    ///< scale * sum of KL(teacher_T || student_T)
+};
+
+/// Cross-entropy mixed with the divergence from a teacher, fused with the output projection as above:
+/// two [chunk, vocab] at a time, never [tokens, vocab]. With kl_weight 0 loss and gradients are those
+/// of fused_cross_entropy up to rounding.
+/// Source: arXiv:1503.02531; the chunked form: training.md, section 4.1.
+DistillationLoss fused_distillation(const at::Tensor& hidden, const at::Tensor& lm_head,
+                                    const at::Tensor& targets, double scale,
+                                    const TeacherSignal& teacher, const DistillationMix& mix);
 
 }  // namespace regroup

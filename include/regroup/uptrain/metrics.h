@@ -13,8 +13,10 @@ namespace regroup {
 /// What one step is reported as.
 struct StepMetrics {
   int64_t step = 0;
-  int64_t tokens = 0;  ///< seen so far
-  double loss = 0;     ///< nats a token, of this step's batch
+  int64_t tokens = 0;        ///< seen so far
+  double loss = 0;           ///< nats a token, of this step's batch
+  std::optional<double> ce;  ///< with a teacher: the loss's parts, nats a token
+  std::optional<double> kl;
   double learning_rate = 0;
   double grad_norm = 0;
   double tokens_per_s = 0;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "regroup/model/decoder.h"
@@ -20,20 +21,36 @@ struct AdamWOptions {
   double clip_grad_norm = 1.0;  ///< 0: no clipping
 };
 
+/// Rows of a leaf to train; a whole tensor converts by itself. The others keep their bytes.
+struct TrainedRows {
+  TrainedRows(at::Tensor whole)  // NOLINT: implicit on purpose
+      : parameter(std::move(whole)), count(parameter.size(0)) {}
+  TrainedRows(at::Tensor leaf, int64_t first_row, int64_t n_rows, double scale)
+      : parameter(std::move(leaf)), first(first_row), count(n_rows), lr_scale(scale) {}
+  bool is_whole() const { return count == parameter.size(0); }
+  at::Tensor rows_of(const at::Tensor& t) const { return t.narrow(0, first, count); }
+
+  at::Tensor parameter;  ///< requires a gradient
+  int64_t first = 0;
+  int64_t count;
+  double lr_scale = 1.0;  ///< times the learning rate of the step
+};
+
 /// What one optimizer step saw and did.
 struct StepOutcome {
   double grad_norm = 0;  ///< before clipping
   bool applied = true;   ///< false: gradient not finite, nothing was changed
 };
 
-/// AdamW with decoupled weight decay (arXiv:1711.05101) on flat float32 buffers: one buffer of master
-/// weights, gradients and moments for the weights that decay and one for those that do not, so that a
-/// step is two fused operations. float32 parameters live in the master buffer itself; bfloat16 ones
-/// are refreshed from it. Gradients are summed in float32 over micro-batches.
+/// AdamW with decoupled weight decay (arXiv:1711.05101) on flat float32 buffers: one bucket of master
+/// weights, gradients and moments for the weights that decay and one for those that do not, for each
+/// lr_scale, so that a step is a few fused operations. float32 parameters that are trained whole live
+/// in the master buffer itself; bfloat16 ones and rows of a larger tensor are refreshed from it.
+/// Gradients are summed in float32 over micro-batches.
 class AdamW {
  public:
-  /// @param parameters  leaves that require a gradient; their storage is replaced
-  AdamW(std::vector<at::Tensor> parameters, const AdamWOptions& options);
+  /// @param trained  no row twice; the storage of whole float32 parameters is replaced
+  AdamW(const std::vector<TrainedRows>& trained, const AdamWOptions& options);
   AdamW(const AdamW&) = delete;
   AdamW& operator=(const AdamW&) = delete;
   ~AdamW();
@@ -45,7 +62,7 @@ class AdamW {
   int64_t n_elements() const;
   int64_t state_bytes() const;
   /// Buffers by name, for exact state on disk: "decay.master", "decay.exp_avg", ... and "updates", how
-  /// many steps were applied.
+  /// many steps were applied. Buckets of another lr_scale: "decay@10.master".
   std::map<std::string, at::Tensor> state() const;
   /// Copies the saved buffers back and refreshes the parameters.
   /// @throws CheckpointError CKPT_STATE when names or sizes differ
@@ -53,6 +70,7 @@ class AdamW {
 
  private:
   struct Bucket;
+  Bucket& bucket_of(const TrainedRows& rows);
   void refresh_parameters();
 
   AdamWOptions options_;

@@ -7,13 +7,17 @@
 
 #include "regroup/checkpoint/output_folder.h"
 #include "regroup/checkpoint/token_file.h"
+#include "regroup/model/distillation.h"
 #include "regroup/uptrain/optimizer.h"
 #include "regroup/uptrain/schedule.h"
 
 namespace regroup {
 
-enum class TrainScope { kAll, kAttention };
+/// What is trained: every weight; the q, k, v and o projections; k and v alone. Biases go with their
+/// projection.
+enum class TrainScope { kAll, kAttention, kKv };
 TrainScope parse_train_scope(const std::string& name);  ///< @throws ConfigError
+const char* train_scope_name(TrainScope scope);
 
 /// How long to train. Exactly one is given; steps() turns it into optimizer steps.
 struct Budget {
@@ -32,6 +36,11 @@ struct UptrainOptions {
   std::string out;
   std::vector<std::string> data;
   std::string valid;
+  std::string teacher;              ///< a model folder, or "": next-token loss alone
+  std::optional<double> kl_weight;  ///< A; 1 with a teacher unless given
+  std::string teacher_cache;        ///< folder of the teacher's answers; "": it is asked each time
+  std::optional<int64_t> teacher_top_k;  ///< 64 unless given
+  std::optional<double> temperature;     ///< T; 1 unless given
   TokenFormat token_format = TokenFormat::kAuto;
   std::string field = "text";
   std::string document_separator;
@@ -47,6 +56,7 @@ struct UptrainOptions {
   std::string precision = "fp32";
   bool activation_checkpointing = false;
   TrainScope train = TrainScope::kAll;
+  double kv_lr_scale = 1.0;      ///< times the learning rate, of k and v
   int64_t checkpoint_every = 0;  ///< steps; 0: only when stopped
   int64_t keep_checkpoints = 2;
   int64_t eval_every = 0;  ///< steps; 0: at the start and at the end
@@ -62,5 +72,13 @@ struct UptrainOptions {
 /// What can be said about the options before the model is there: values, budget, files of data.
 /// @throws ConfigError FLAG_MISSING, FLAG_VALUE, BUDGET; CheckpointError for a file that cannot be read
 void check_options(const UptrainOptions& options);
+
+/// Settings that only make sense with a teacher, and their ranges.
+/// @throws ConfigError FLAG_MISSING, FLAG_VALUE
+void check_teacher_options(const UptrainOptions& options);
+
+/// Loss of a run with a teacher, with what was not given filled in.
+DistillationMix mix_of(const UptrainOptions& options);
+int64_t top_k_of(const UptrainOptions& options);
 
 }  // namespace regroup

@@ -24,7 +24,12 @@ struct RunFacts {
   int64_t data_tokens = 0;
   double epochs = 0;
   double flops_per_token = 0;
-  int64_t memory_bytes = 0;  ///< estimate: weights, optimizer, activations of one micro-batch
+  int64_t memory_bytes = 0;   ///< estimate: weights, optimizer, activations of one micro-batch
+  std::string teacher;        ///< "": none
+  std::string teacher_cache;  ///< "": the teacher is asked at every step
+  DistillationMix mix;
+  int64_t teacher_bytes = 0;  ///< of the teacher alone; part of memory_bytes
+  int64_t shared_bytes = 0;   ///< of weights that model and teacher hold once
   std::string device;
   std::string precision;
   std::optional<int64_t> resumed_from;
@@ -35,6 +40,8 @@ struct TrainResult {
   int64_t steps = 0;
   int64_t tokens = 0;
   double loss = 0;
+  std::optional<double> ce;  ///< with a teacher: parts of the last step's loss
+  std::optional<double> kl;
   std::optional<double> val_loss;
   std::optional<double> best_val_loss;
   std::optional<int64_t> resumed_from;
@@ -48,7 +55,8 @@ struct TrainResult {
 struct TrainObserver {
   std::function<void(const RunFacts&)> started;
   std::function<void(const StepMetrics&, int64_t steps)> stepped;
-  std::function<void(const std::string&)> noted;  ///< one line worth logging
+  std::function<void(const std::string&)> announced;  ///< what will take time or disk, beforehand
+  std::function<void(const std::string&)> noted;      ///< one line worth logging
   std::function<void(const std::string&)> warned;
 };
 
@@ -59,8 +67,15 @@ struct TrainObserver {
 /// @throws StoppedError after SIGINT, SIGTERM or --max-minutes, once everything is on disk
 TrainResult uptrain(const UptrainOptions& options, const TrainObserver& observer);
 
-/// Multiply-adds count two. Causal attention counts half of the square. Frozen matrices need no
-/// weight gradient (training.md 13.1, convention C).
+/// FLOPs that one token of training asks for. Multiply-adds count two, causal attention half of the
+/// square (training.md 13.1, convention C). With N the weights of all matrices (the embedding is a
+/// look-up) and N_t those that are trained: 2 N forward, 2 N for the gradient of the activations, 2 N_t
+/// for that of the weights. Left out is what frozen embeddings make needless: the gradient of the first
+/// layer's input. Scope kv counts the K and V rows alone, though the fused projection's gradient is
+/// computed with the rows of Q, which are dropped.
 double training_flops_per_token(const ModelConfig& config, int64_t seq_len, TrainScope scope);
+
+/// The forward pass alone, 2 N and attention: what a teacher adds.
+double forward_flops_per_token(const ModelConfig& config, int64_t seq_len);
 
 }  // namespace regroup

@@ -1,0 +1,133 @@
+#include "regroup/uptrain/teacher.h"
+
+#include <ATen/ops/equal.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/model/load.h"
+
+namespace regroup {
+namespace {
+
+[[noreturn]] void mismatch(const UptrainOptions& options, const std::string& message) {
+  throw ConfigError({.code = "TEACHER_MISMATCH",
+                     .message = message,
+                     .path = options.teacher,
+                     .tensor = {},
+                     .hint = "name the model that " + options.model + " was converted from"});
+}
+
+/// Ids must mean the same to both.
+void check_vocabulary(const UptrainOptions& options, const ModelConfig& teacher,
+                      const ModelConfig& student) {
+  if (teacher.vocab_size != student.vocab_size) {
+    mismatch(options, fmt::format("the teacher must have the model's vocab_size {}, found {}",
+                                  student.vocab_size, teacher.vocab_size));
+  }
+  const std::string theirs = options.teacher + "/tokenizer.model";
+  const std::string ours = options.model + "/tokenizer.model";
+  if (!path_exists(theirs) || !path_exists(ours)) return;
+  const std::string found = sha256_of_file(theirs);
+  const std::string wanted = sha256_of_file(ours);
+  if (found == wanted) return;
+  mismatch(options, fmt::format("the teacher must have the model's tokenizer.model (SHA-256 {}), "
+                                "found another one ({})",
+                                wanted, found));
+}
+
+/// Every tensor that the decoder computes with, in an order of its own: the same place means the same
+/// use in two decoders, up to the layers that only one has. May be undefined.
+std::vector<at::Tensor*> slots(Decoder& decoder) {
+  std::vector<at::Tensor*> all = {&decoder.embedding(), &decoder.final_norm(),
+                                  &decoder.untied_lm_head()};
+  for (int64_t i = 0; i < decoder.config().n_layers; ++i) {
+    LayerWeights& w = decoder.layer(i);
+    all.insert(all.end(), {&w.input_norm, &w.qkv, &w.qkv_bias, &w.output, &w.output_bias,
+                           &w.mlp_norm, &w.gate_up, &w.gate_up_bias, &w.down, &w.down_bias});
+  }
+  return all;
+}
+
+/// Frozen in the student, and the same bytes: 0 and -0 differ.
+bool interchangeable(const at::Tensor& theirs, const at::Tensor& ours) {
+  if (!theirs.defined() || !ours.defined() || ours.requires_grad()) return false;
+  const at::ScalarType bits = ours.element_size() == 2 ? at::kShort : at::kInt;
+  return theirs.sizes() == ours.sizes() && at::equal(theirs.view(bits), ours.view(bits));
+}
+
+}  // namespace
+
+Teacher::Teacher(const UptrainOptions& options, const ModelConfig& student, at::Device device)
+    : folder_(ModelFolder::open(options.teacher)),
+      dtype_(options.precision == "bf16" ? at::kBFloat16 : at::kFloat),
+      device_(device) {
+  check_vocabulary(options, folder_.config(), student);
+  digest_ = model_digest(folder_);
+}
+
+void Teacher::load() {
+  decoder_ = std::make_unique<Decoder>(load_decoder(folder_, dtype_, device_));
+}
+
+void Teacher::use_cache(const UptrainOptions& options, const Dataset& dataset, int64_t samples,
+                        const std::function<void(const std::string&)>& announce) {
+  const int64_t vocab = config().vocab_size;
+  const TeacherCacheKey key = {.teacher_sha256 = digest_,
+                               .data = dataset.fingerprint(),
+                               .seed = options.seed,
+                               .seq_len = options.seq_len,
+                               .vocab_size = vocab,
+                               .top_k = std::min(top_k_of(options), vocab),
+                               .temperature = mix_of(options).temperature,
+                               .precision = options.precision,
+                               .samples = samples};
+  const std::string& folder = options.teacher_cache;
+  try {
+    cache_ = TeacherCache::find(folder, key);
+  } catch (const ConfigError&) {
+    if (!options.overwrite) throw;
+  }
+  if (cache_) return;
+  if (announce) {
+    announce(fmt::format("teacher cache: writes {} to {}: {} samples of {} tokens, {} ids each",
+                         human_bytes(key.bytes()), folder, samples, key.seq_len, key.top_k));
+  }
+  load();
+  TeacherCache::write(folder, key, *decoder_, dataset, options.micro_batch_size, {});
+  decoder_.reset();
+  cache_ = TeacherCache::find(folder, key);
+}
+
+int64_t Teacher::share_frozen(Decoder& student) {
+  if (!decoder_) return 0;
+  const c10::NoGradGuard no_gradients;
+  const std::vector<at::Tensor*> theirs = slots(*decoder_);
+  const std::vector<at::Tensor*> ours = slots(student);
+  for (size_t i = 0; i < std::min(theirs.size(), ours.size()); ++i) {
+    if (!interchangeable(*theirs[i], *ours[i])) continue;
+    *theirs[i] = *ours[i];
+    shared_bytes_ += static_cast<int64_t>(ours[i]->nbytes());
+  }
+  return shared_bytes_;
+}
+
+int64_t Teacher::own_bytes() const {
+  if (!decoder_) return 0;
+  int64_t total = 0;
+  for (const at::Tensor& t : decoder_->parameters()) total += static_cast<int64_t>(t.nbytes());
+  return total - shared_bytes_;
+}
+
+TeacherSignal Teacher::signal(int64_t first_sample, const at::Tensor& ids) const {
+  const c10::NoGradGuard no_gradients;
+  if (cache_) return {{}, {}, cache_->read(first_sample, ids.size(0), device_)};
+  return {decoder_->hidden(ids).flatten(0, 1), decoder_->lm_head(), {}};
+}
+
+}  // namespace regroup
