@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace regroup {
 namespace {
@@ -25,14 +26,34 @@ static_assert(kRows.size() == static_cast<size_t>(Dtype::kU64) + 1);
 /// double -> float rounded to odd: the float whose last bit is set when anything was cut off.
 /// Rounding that to a shorter format (nearest even) equals rounding the double itself: float has
 /// more than two bits beyond bf16 and f16, subnormals included.
+/// Without branches, so that loops over it vectorise.
 inline uint32_t round_to_odd(double value) {
   const auto nearest = static_cast<float>(value);
-  auto bits = std::bit_cast<uint32_t>(nearest);
   const double back = nearest;
-  if (std::isinf(nearest) && std::isfinite(value)) return (bits & 0x80000000u) | 0x7F7FFFFFu;
-  if (back == value || std::isnan(value)) return bits;
-  if (std::fabs(back) > std::fabs(value)) --bits;  // toward zero
-  return bits | 1u;
+  const auto away = static_cast<uint32_t>(std::fabs(back) > std::fabs(value));  // from zero
+  const auto inexact = static_cast<uint32_t>(back != value);                    // also a NaN
+  return (std::bit_cast<uint32_t>(nearest) - away) | inexact;
+}
+
+inline uint16_t round_to_bf16(double value) {
+  const uint32_t bits = round_to_odd(value);
+  const uint32_t nan = bits >> 16 | 0x40u;
+  const uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
+  return static_cast<uint16_t>(value == value ? rounded : nan);
+}
+
+/// Rounds with `round` and counts the finite values that became infinite (`kInfinity`).
+template <typename T, T kInfinity, typename Round>
+int64_t round_all(std::span<const double> values, std::byte* out, Round round) {
+  constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
+  int64_t overflowed = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const T bits = round(values[i]);
+    std::memcpy(out + i * sizeof(T), &bits, sizeof(T));
+    overflowed += static_cast<int64_t>((bits & kMagnitude) == kInfinity) &
+                  static_cast<int64_t>(std::fabs(values[i]) <= std::numeric_limits<double>::max());
+  }
+  return overflowed;
 }
 
 template <typename T>
@@ -78,11 +99,7 @@ bool is_weight_dtype(Dtype dtype) {
   return dtype == Dtype::kF16 || dtype == Dtype::kBF16 || dtype == Dtype::kF32;
 }
 
-uint16_t to_bf16(double value) {
-  const uint32_t bits = round_to_odd(value);
-  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
-}
+uint16_t to_bf16(double value) { return round_to_bf16(value); }
 
 uint16_t to_f16(double value) {
   const uint32_t bits = round_to_odd(value);
@@ -116,35 +133,23 @@ void widen(Dtype dtype, std::span<const std::byte> bytes, std::span<double> out)
   if (dtype == Dtype::kF32) {
     for (size_t i = 0; i < out.size(); ++i) out[i] = load<float>(in + 4 * i);
   } else if (dtype == Dtype::kBF16) {
-    for (size_t i = 0; i < out.size(); ++i) out[i] = from_bf16(load<uint16_t>(in + 2 * i));
+    const auto value = [](uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); };
+    for (size_t i = 0; i < out.size(); ++i) out[i] = value(load<uint16_t>(in + 2 * i));
   } else {
     for (size_t i = 0; i < out.size(); ++i) out[i] = from_f16(load<uint16_t>(in + 2 * i));
   }
 }
 
 int64_t round_to(Dtype dtype, std::span<const double> values, std::span<std::byte> out) {
-  int64_t overflowed = 0;
-  const auto store = [&](size_t i, auto bits) {
-    std::memcpy(out.data() + i * sizeof(bits), &bits, sizeof(bits));
-  };
-  for (size_t i = 0; i < values.size(); ++i) {
-    bool infinite = false;
-    if (dtype == Dtype::kF32) {
-      const auto rounded = static_cast<float>(values[i]);
-      infinite = std::isinf(rounded);
-      store(i, rounded);
-    } else if (dtype == Dtype::kBF16) {
-      const uint16_t rounded = to_bf16(values[i]);
-      infinite = (rounded & 0x7FFFu) == 0x7F80u;
-      store(i, rounded);
-    } else {
-      const uint16_t rounded = to_f16(values[i]);
-      infinite = (rounded & 0x7FFFu) == 0x7C00u;
-      store(i, rounded);
-    }
-    overflowed += infinite && std::isfinite(values[i]);
+  if (dtype == Dtype::kF32) {
+    return round_all<uint32_t, 0x7F800000u>(values, out.data(), [](double value) {
+      return std::bit_cast<uint32_t>(static_cast<float>(value));
+    });
   }
-  return overflowed;
+  if (dtype == Dtype::kBF16) {
+    return round_all<uint16_t, 0x7F80u>(values, out.data(), round_to_bf16);
+  }
+  return round_all<uint16_t, 0x7C00u>(values, out.data(), to_f16);
 }
 
 int64_t count_nonfinite(Dtype dtype, std::span<const std::byte> bytes, int64_t* first) {

@@ -23,6 +23,15 @@ if(torch_version VERSION_LESS 2.11)
 endif()
 message(STATUS "LibTorch ${torch_version}: ${torch_dir}")
 
+# The OpenMP runtime that libtorch_cpu itself uses: with a second one in the process its threads and
+# ours would compete for the cores.
+file(GLOB torch_gomp "${torch_dir}/lib/libgomp*.so*")
+if(torch_gomp)
+  list(GET torch_gomp 0 torch_gomp)
+else()
+  set(torch_gomp gomp)
+endif()
+
 find_package(Threads REQUIRED)
 add_library(torch::c10 SHARED IMPORTED)
 set_target_properties(torch::c10 PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/libc10.so")
@@ -30,7 +39,8 @@ add_library(torch::cpu SHARED IMPORTED)
 set_target_properties(torch::cpu PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/libtorch_cpu.so"
   # -idirafter: system headers, but behind the system's own: the wheel carries a copy of fmt that must
   # not meet Debian's libfmt.
-  INTERFACE_COMPILE_OPTIONS "SHELL:-idirafter ${torch_dir}/include;SHELL:-idirafter ${torch_dir}/include/torch/csrc/api/include"
-  INTERFACE_LINK_LIBRARIES "torch::c10;Threads::Threads"
+  # -fopenmp: at::parallel_for is a template that stays on one thread without it.
+  INTERFACE_COMPILE_OPTIONS "-fopenmp;SHELL:-idirafter ${torch_dir}/include;SHELL:-idirafter ${torch_dir}/include/torch/csrc/api/include"
+  INTERFACE_LINK_LIBRARIES "torch::c10;${torch_gomp};Threads::Threads"
   # libtorch_cpu finds its CUDA runtime by its own rpath; the linker need not.
   INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined;-Wl,-rpath,${torch_dir}/lib")

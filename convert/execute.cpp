@@ -121,7 +121,8 @@ class Executor {
   }
 
   Json produce(const ShardPlan& shard) {
-    ShardWriter out(folder_.staging_path(shard.name), shard.prefix, shard.bytes, pool_, hashing_);
+    ShardWriter out(folder_.staging_path(shard.name), shard.prefix, shard.bytes, pool_, hashing_,
+                    writing_);
     TensorWriter writer(source_, pool_, plan_, options_);
     Json tensors = Json::array();
     done_ += static_cast<int64_t>(shard.prefix.size());
@@ -202,7 +203,8 @@ class Executor {
   OutputFolder& folder_;
   ChunkPool pool_;
   SourceReader source_;
-  HashThread hashing_;
+  WorkThread hashing_;
+  WorkThread writing_;
   ConvertResult result_;
   Json files_ = Json::array();
   Json tensors_ = Json::array();

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace regroup {
 
@@ -24,9 +25,9 @@ Chunk ChunkPool::get(int64_t bytes) {
   });
 }
 
-HashThread::HashThread() : thread_([this] { work(); }) {}
+WorkThread::WorkThread() : thread_([this] { run(); }) {}
 
-HashThread::~HashThread() {
+WorkThread::~WorkThread() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -36,30 +37,53 @@ HashThread::~HashThread() {
   thread_.join();
 }
 
-void HashThread::push(Sha256* sha, Chunk chunk) {
+void WorkThread::push(std::function<void()> work) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return static_cast<int64_t>(queue_.size()) < kQueuedChunks; });
-  queue_.push_back({sha, std::move(chunk)});
+  rethrow();
+  queue_.push_back(std::move(work));
   lock.unlock();
   changed_.notify_all();
 }
 
-void HashThread::drain() {
+void WorkThread::drain() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return queue_.empty() && !busy_; });
+  rethrow();
 }
 
-void HashThread::work() {
+void WorkThread::cancel() noexcept {
+  std::unique_lock lock(mutex_);
+  queue_.clear();
+  changed_.wait(lock, [&] { return !busy_; });
+  error_ = nullptr;
+}
+
+void WorkThread::rethrow() {
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void WorkThread::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
     if (queue_.empty()) return;
-    const Item item = std::move(queue_.front());
+    std::function<void()> work = std::move(queue_.front());
     queue_.pop_front();
     busy_ = true;
     lock.unlock();
-    item.sha->update(*item.chunk);
+    std::exception_ptr error;
+    try {
+      work();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    work = nullptr;  // gives its chunk back
     lock.lock();
+    if (error) {
+      error_ = error;
+      queue_.clear();
+    }
     busy_ = false;
     changed_.notify_all();
   }
@@ -93,7 +117,7 @@ void SourceReader::feed(size_t shard, int64_t offset, const Chunk& chunk) {
   if (offset > positions_[shard]) catch_up(shard, offset);
   if (offset != positions_[shard])
     return;  // hashed before, or overlapping: catch_up() will come by
-  thread_.push(&digests_[shard], chunk);
+  hashing_.push([digest = &digests_[shard], chunk] { digest->update(*chunk); });
   positions_[shard] += bytes;
 }
 
@@ -103,7 +127,8 @@ void SourceReader::catch_up(size_t shard, int64_t offset) {
     const int64_t bytes = std::min(offset - positions_[shard], kChunkBytes);
     Chunk chunk = pool_.get(bytes);
     file.read(positions_[shard], *chunk);
-    thread_.push(&digests_[shard], std::move(chunk));
+    hashing_.push(
+        [digest = &digests_[shard], chunk = std::move(chunk)] { digest->update(*chunk); });
     positions_[shard] += bytes;
   }
 }
@@ -112,28 +137,34 @@ std::vector<std::string> SourceReader::finish() {
   for (size_t shard = 0; shard < digests_.size(); ++shard) {
     catch_up(shard, model_.shards()[shard]->file().size());
   }
-  thread_.drain();
+  hashing_.drain();
   std::vector<std::string> hex;
   for (Sha256& digest : digests_) hex.push_back(digest.hex());
   return hex;
 }
 
 ShardWriter::ShardWriter(const std::string& path, const std::string& prefix, int64_t bytes,
-                         ChunkPool& pool, HashThread& thread)
-    : file_(path, bytes), thread_(thread) {
+                         ChunkPool& pool, WorkThread& hashing, WorkThread& writing)
+    : file_(path, bytes), hashing_(hashing), writing_(writing) {
   Chunk chunk = pool.get(static_cast<int64_t>(prefix.size()));
   std::copy_n(reinterpret_cast<const std::byte*>(prefix.data()), prefix.size(), chunk->begin());
-  file_.write(*chunk);
-  thread_.push(&sha_, std::move(chunk));
+  pass_on(chunk);
 }
 
-// A write that fails leaves chunks behind that still point at sha_.
-ShardWriter::~ShardWriter() { thread_.drain(); }
+// After a failure chunks are left behind that still point at this object.
+ShardWriter::~ShardWriter() {
+  hashing_.cancel();
+  writing_.cancel();
+}
+
+void ShardWriter::pass_on(const Chunk& chunk) {
+  writing_.push([this, chunk] { file_.write(*chunk); });
+  hashing_.push([this, chunk] { sha_.update(*chunk); });
+}
 
 void ShardWriter::write(const Chunk& chunk) {
-  thread_.push(&sha_, chunk);
+  pass_on(chunk);
   tensor_hash_.update(*chunk);
-  file_.write(*chunk);
 }
 
 std::string ShardWriter::end_tensor() {
@@ -143,8 +174,9 @@ std::string ShardWriter::end_tensor() {
 }
 
 std::string ShardWriter::finish() {
+  writing_.drain();
   file_.sync_and_close();
-  thread_.drain();
+  hashing_.drain();
   return sha_.hex();
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -20,8 +21,8 @@ namespace regroup {
 
 inline constexpr int64_t kChunkBytes = 1 << 20;
 inline constexpr int64_t kQueuedChunks = 12;
-/// What the chunks of both hash threads may hold at once.
-inline constexpr int64_t kPipelineBytes = 2 * (kQueuedChunks + 2) * kChunkBytes;
+/// What the chunks of the three threads beside the moving one may hold at once.
+inline constexpr int64_t kPipelineBytes = 3 * (kQueuedChunks + 2) * kChunkBytes;
 inline constexpr int64_t kRowBlockBytes = 4 << 20;
 
 /// A piece of a file on its way; shared by the thread that writes it and those that hash it.
@@ -40,24 +41,25 @@ class ChunkPool {
   std::shared_ptr<Shelf> shelf_ = std::make_shared<Shelf>();
 };
 
-/// Hashes chunks in the order they are pushed, beside the thread that moves the bytes.
-class HashThread {
+/// Does pieces of work (a chunk hashed, a chunk written) in the order they are pushed, beside the
+/// thread that moves the bytes. After one that throws, the rest is skipped.
+class WorkThread {
  public:
-  HashThread();
-  ~HashThread();
-  void push(Sha256* sha, Chunk chunk);  ///< waits when the queue is full
-  void drain();                         ///< until everything pushed has been hashed
+  WorkThread();
+  ~WorkThread();
+  /// Waits when the queue is full. @throws what earlier work threw
+  void push(std::function<void()> work);
+  void drain();  ///< until everything pushed is done or skipped. @throws what the work threw
+  void cancel() noexcept;  ///< forgets what has not begun, and what was thrown
 
  private:
-  void work();
+  void run();
+  void rethrow();
 
-  struct Item {
-    Sha256* sha;
-    Chunk chunk;
-  };
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Item> queue_;
+  std::deque<std::function<void()>> queue_;
+  std::exception_ptr error_;
   bool busy_ = false;
   bool stopping_ = false;
   std::thread thread_;
@@ -84,24 +86,27 @@ class SourceReader {
   ChunkPool& pool_;
   std::vector<Sha256> digests_;
   std::vector<int64_t> positions_;  // by shard: every byte before it has been hashed
-  HashThread thread_;               // last: stops before what it works on goes
+  WorkThread hashing_;              // last: stops before what it works on goes
 };
 
 /// Writes one output shard and takes its SHA-256 and each tensor's XXH3-128 on the way.
 class ShardWriter {
  public:
   ShardWriter(const std::string& path, const std::string& prefix, int64_t bytes, ChunkPool& pool,
-              HashThread& thread);
+              WorkThread& hashing, WorkThread& writing);
   ~ShardWriter();
   void write(const Chunk& chunk);
   std::string end_tensor();  ///< the XXH3-128 of the chunks since the last call
   std::string finish();      ///< syncs and closes; the SHA-256 of the file
 
  private:
+  void pass_on(const Chunk& chunk);
+
   OutputFile file_;
   Sha256 sha_;
   Xxh3 tensor_hash_;
-  HashThread& thread_;
+  WorkThread& hashing_;
+  WorkThread& writing_;
 };
 
 }  // namespace regroup

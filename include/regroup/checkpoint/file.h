@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,10 +68,20 @@ class OutputFile {
   int64_t size() const { return size_; }
 
  private:
+  void put(std::span<const std::byte> bytes);
+  void put_block();
+  void leave_direct();
+
+  struct Free {
+    void operator()(std::byte* block) const;
+  };
   std::string path_;
   FileDescriptor fd_;
   int64_t size_ = 0;
   int64_t writeback_from_ = 0;
+  // A large file goes to the disk past the page cache, in aligned blocks.
+  std::unique_ptr<std::byte, Free> block_;  // null: through the page cache
+  size_t in_block_ = 0;
 };
 
 /// The OutputError for `error_number` (an errno) while doing `action` to `path`.
