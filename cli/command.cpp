@@ -133,6 +133,7 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
   add_globals(root, *invocation.globals);
   add_plan_command(root, invocation);
   add_convert_command(root, invocation);
+  add_compare_command(root, invocation);
   add_tokenize_command(root, invocation);
   add_uptrain_command(root, invocation);
   add_eval_command(root, invocation);

@@ -49,6 +49,7 @@ void apply_globals(const Globals& globals);
 /// One function per command; each lives in the file of its name.
 void add_plan_command(CLI::App& root, Invocation& invocation);
 void add_convert_command(CLI::App& root, Invocation& invocation);
+void add_compare_command(CLI::App& root, Invocation& invocation);
 void add_tokenize_command(CLI::App& root, Invocation& invocation);
 void add_uptrain_command(CLI::App& root, Invocation& invocation);
 void add_eval_command(CLI::App& root, Invocation& invocation);

@@ -3,9 +3,9 @@
 
 #include <map>
 
+#include "calibration_flags.h"
 #include "command.h"
 #include "progress.h"
-#include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
@@ -20,20 +20,7 @@ struct ConvertFlags {
   std::string out;
   std::vector<int64_t> kv_heads;  // one; a recipe of `run` may list several
   std::string method;
-  std::string grouping;
-  std::vector<std::string> calibration;
-  std::string calibration_tokens;
-  std::string calibration_seq_len;
-  std::string field = "text";
-  std::string separator;
-  std::string layer_inputs = "converted";
-  std::string refit_output = "on";
-  std::string logit_gain = "on";
-  int64_t layer_steps = CalibrationOptions{}.layer_steps;
-  int64_t layer_batch = CalibrationOptions{}.layer_batch;
-  double layer_lr = CalibrationOptions{}.layer_lr;
-  std::string scratch;
-  std::string statistics;
+  CalibrationFlags calibration;
   std::string save_statistics;
   std::string dtype = "keep";
   std::string max_shard_size;
@@ -42,86 +29,6 @@ struct ConvertFlags {
   bool dry_run = false;
   bool allow_nonfinite = false;
 };
-
-/// The best measured one, with and without text (docs/methods.md).
-constexpr Method kDefaultMethod = Method::kPca;
-
-Grouping default_grouping(Method method) {
-  const bool plain = !reads_weights(method) || method == Method::kPrune;
-  return plain ? Grouping::kContiguous : Grouping::kResidual;
-}
-
-bool parse_switch(const std::string& text, const char* flag) {
-  if (text == "on") return true;
-  if (text == "off") return false;
-  throw ConfigError(
-      {.code = "FLAG_VALUE",
-       .message = fmt::format("{} must be on or off, found {}", flag, printable(text)),
-       .path = {},
-       .tensor = {},
-       .hint = "leave it out for on"});
-}
-
-bool parse_layer_inputs(const std::string& text) {
-  if (text == "converted") return true;
-  if (text == "parent") return false;
-  throw ConfigError({.code = "FLAG_VALUE",
-                     .message = fmt::format("--layer-inputs must be converted or parent, found {}",
-                                            printable(text)),
-                     .path = {},
-                     .tensor = {},
-                     .hint = "leave it out for converted, the better one measured"});
-}
-
-/// Flags that mean nothing without text are refused without it.
-void refuse_without_text(const ConvertFlags& flags) {
-  const ConvertFlags plain;
-  const std::pair<const char*, bool> given[] = {
-      {"--calibration-tokens", !flags.calibration_tokens.empty()},
-      {"--calibration-seq-len", !flags.calibration_seq_len.empty()},
-      {"--field", flags.field != plain.field},
-      {"--document-separator", !flags.separator.empty()},
-      {"--layer-inputs", flags.layer_inputs != plain.layer_inputs},
-      {"--refit-output", flags.refit_output != plain.refit_output},
-      {"--layer-steps", flags.layer_steps != plain.layer_steps},
-      {"--layer-batch", flags.layer_batch != plain.layer_batch},
-      {"--layer-lr", flags.layer_lr != plain.layer_lr},
-      {"--scratch", !flags.scratch.empty()},
-      {"--save-statistics", !flags.save_statistics.empty()}};
-  for (const auto& [flag, is_given] : given) {
-    if (!is_given) continue;
-    throw ConfigError(
-        {.code = "FLAG_MISSING",
-         .message = fmt::format("{} needs text to work on, found no --calibration", flag),
-         .path = {},
-         .tensor = {},
-         .hint = "give --calibration FILE, or leave it out"});
-  }
-}
-
-CalibrationOptions calibration_options(const ConvertFlags& flags, const Globals& globals) {
-  if (flags.calibration.empty()) refuse_without_text(flags);
-  CalibrationOptions options;
-  options.files = flags.calibration;
-  options.field = flags.field;
-  options.separator = parse_separator(flags.separator);
-  if (!flags.calibration_tokens.empty()) {
-    options.tokens = parse_count(flags.calibration_tokens, "--calibration-tokens");
-  }
-  if (!flags.calibration_seq_len.empty()) {
-    options.seq_len = parse_count(flags.calibration_seq_len, "--calibration-seq-len");
-  }
-  options.sequential = parse_layer_inputs(flags.layer_inputs);
-  options.refit_output = parse_switch(flags.refit_output, "--refit-output");
-  options.layer_steps = flags.layer_steps;
-  options.layer_batch = flags.layer_batch;
-  options.layer_lr = flags.layer_lr;
-  options.scratch = flags.scratch;
-  options.statistics = flags.statistics;
-  options.save_statistics = flags.save_statistics;
-  options.device = globals.device == "auto" ? "cpu" : globals.device;
-  return options;
-}
 
 ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
   ConvertOptions options;
@@ -137,11 +44,11 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
   }
   options.n_kv_heads = flags.kv_heads.front();
   options.method = flags.method.empty() ? kDefaultMethod : parse_method(flags.method);
-  options.grouping =
-      flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
-  options.logit_gain = parse_switch(flags.logit_gain, "--logit-gain");
-  options.calibration = calibration_options(flags, globals);
-  options.seed = globals.seed;
+  apply_calibration_flags(flags.calibration, globals, /*other_text=*/false, options);
+  if (!flags.save_statistics.empty() && flags.calibration.calibration.empty()) {
+    refuse_without_calibration("--save-statistics");
+  }
+  options.calibration.save_statistics = flags.save_statistics;
   options.dtype = flags.dtype;
   if (!flags.max_shard_size.empty()) {
     options.max_shard_bytes = parse_size(flags.max_shard_size, "--max-shard-size");
@@ -262,42 +169,6 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   return output;
 }
 
-void add_calibration_flags(CLI::App& command, ConvertFlags& flags) {
-  const auto add = [&](const char* name, auto& value, const char* what) {
-    return command.add_option(name, value, what);
-  };
-  add("--calibration", flags.calibration,
-      "Text (.txt, .jsonl) or token files to measure the model on");
-  add("--calibration-tokens", flags.calibration_tokens, "Most tokens to use; left out: 40k");
-  add("--calibration-seq-len", flags.calibration_seq_len,
-      "Tokens a window; left out: the model's longest, at most 2048");
-  add("--field", flags.field, "Key of a .jsonl line that holds the text")->capture_default_str();
-  add("--document-separator", flags.separator,
-      "Stands between the documents of a .txt file; \\n is a line feed");
-  add("--layer-inputs", flags.layer_inputs,
-      "What a layer is fitted on: the output of the converted layers below it (converted) or the "
-      "parent's (parent)")
-      ->capture_default_str();
-  add("--refit-output", flags.refit_output,
-      "Fit the output projection to the parent's attention by least squares: on or off")
-      ->capture_default_str();
-  add("--layer-steps", flags.layer_steps,
-      "Training steps a layer on the parent's attention output; 0: none")
-      ->check(CLI::Range(int64_t{0}, int64_t{1000000}))
-      ->capture_default_str();
-  add("--layer-batch", flags.layer_batch, "Windows of such a step")
-      ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
-      ->capture_default_str();
-  add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");
-  add("--save-statistics", flags.save_statistics, "Keep the moments of this calibration in a file");
-  add("--logit-gain", flags.logit_gain, "Restore the spread of attention logits (pca): on or off")
-      ->capture_default_str();
-  add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text");
-}
-
 }  // namespace
 
 void add_convert_command(CLI::App& root, Invocation& invocation) {
@@ -314,10 +185,9 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--method", flags->method,
                       "How the heads of a group merge: " + join(method_names(), ", ") +
                           "; left out: " + method_name(kDefaultMethod));
-  command->add_option("--grouping", flags->grouping,
-                      "Which heads form a group: " + join(grouping_names(), ", ") +
-                          "; left out: the best measured one for the method");
-  add_calibration_flags(*command, *flags);
+  add_calibration_flags(*command, flags->calibration);
+  command->add_option("--save-statistics", flags->save_statistics,
+                      "Keep the moments of this calibration in a file");
   command->add_option("--dtype", flags->dtype, "Dtype of the weights: keep, bf16, f16 or f32")
       ->capture_default_str();
   command->add_option("--max-shard-size", flags->max_shard_size,

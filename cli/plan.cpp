@@ -1,13 +1,18 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <memory>
+
 #include "command.h"
 #include "regroup/checkpoint/capacity.h"
+#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/kv_cache.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/eval/damage.h"
 #include "table.h"
 
 namespace regroup {
@@ -22,7 +27,79 @@ struct PlanFlags {
   std::string reserve;
   std::string kv_dtype = "bf16";
   std::string weight_dtype = "bf16";
+  std::string damage;  // what `compare` wrote
+  std::optional<double> max_loss_increase;
 };
+
+/// What conversion costs, where `compare` measured it.
+struct Quality {
+  std::optional<DamageReport> report;
+  std::vector<const DamageEntry*> best;  // of *report
+
+  const DamageEntry* at(int64_t n_kv_heads) const {
+    const auto found = std::find_if(best.begin(), best.end(), [&](const DamageEntry* entry) {
+      return entry->n_kv_heads == n_kv_heads;
+    });
+    return found == best.end() ? nullptr : *found;
+  }
+};
+
+std::unique_ptr<Quality> read_quality(const PlanFlags& flags, const ModelConfig& config) {
+  auto quality = std::make_unique<Quality>();
+  if (flags.damage.empty()) {
+    if (!flags.max_loss_increase) return quality;
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = "--max-loss-increase needs measurements, found no --damage",
+                       .path = {},
+                       .tensor = {},
+                       .hint = "run `regroup compare ... --out damage.json` and give that file"});
+  }
+  const Json json =
+      parse_strict_json(InputFile(flags.damage).read_all(), flags.damage, kManifestJson);
+  if (!json.is_object() || !is_damage_json(json)) {
+    throw ConfigError({.code = "DAMAGE_FILE",
+                       .message = "--damage must be what `regroup compare --out` wrote",
+                       .path = flags.damage,
+                       .tensor = {},
+                       .hint = "run `regroup compare` first"});
+  }
+  quality->report = read_damage(json, flags.damage);
+  if (quality->report->n_kv_heads != config.n_kv_heads) {
+    throw ConfigError({.code = "DAMAGE_MODEL",
+                       .message = fmt::format("--damage must be of the same model, found one of {} "
+                                              "KV heads where the model has {}",
+                                              quality->report->n_kv_heads, config.n_kv_heads),
+                       .path = flags.damage,
+                       .tensor = {},
+                       .hint = "run `regroup compare` on this model"});
+  }
+  quality->best = best_entries(*quality->report);
+  return quality;
+}
+
+/// What the measurements say about the choice, as a sentence; empty without them.
+std::string explain_quality(const Quality& quality, const CapacityPlan& plan,
+                            const PlanFlags& flags) {
+  if (!quality.report) return {};
+  std::string text;
+  if (plan.recommended) {
+    if (const DamageEntry* entry = quality.at(*plan.recommended)) {
+      text = fmt::format("{} KV heads by {} cost {:.4f} nats a token before any uptraining",
+                         entry->n_kv_heads, entry->method, entry->loss_delta.value);
+    }
+  }
+  if (!flags.max_loss_increase) return text;
+  if (!text.empty()) text += "; ";
+  const DamageEntry* smallest = smallest_within(*quality.report, *flags.max_loss_increase);
+  if (smallest == nullptr) {
+    return text + fmt::format("no measured conversion costs at most {} nats a token",
+                              *flags.max_loss_increase);
+  }
+  return text +
+         fmt::format("the fewest KV heads that cost at most {} nats a token: {} by {} ({:.4f})",
+                     *flags.max_loss_increase, smallest->n_kv_heads, smallest->method,
+                     smallest->loss_delta.value);
+}
 
 CapacityRequest to_request(const PlanFlags& flags, const ModelConfig& config) {
   CapacityRequest request;
@@ -78,7 +155,7 @@ std::string formula(const ModelConfig& config, const std::string& kv_dtype) {
 }
 
 std::string plan_text(const ModelConfig& config, const CapacityRequest& request,
-                      const CapacityPlan& plan, const PlanFlags& flags) {
+                      const CapacityPlan& plan, const PlanFlags& flags, const Quality& quality) {
   std::string text =
       fmt::format("{}: {} layers, {} query heads, {} KV heads, {} parameters\n",
                   config.architecture, config.n_layers, config.n_heads, config.n_kv_heads,
@@ -89,32 +166,41 @@ std::string plan_text(const ModelConfig& config, const CapacityRequest& request,
   std::vector<std::vector<std::string>> rows = {
       {"KV heads", "group", "KV per token", "KV cache", "weights", "total"}};
   if (limited) rows[0].insert(rows[0].end(), {"fits", "max batch", "max context"});
+  if (quality.report) rows[0].emplace_back("loss - before");
   for (const CapacityOption& o : plan.options) {
     rows.push_back({std::to_string(o.n_kv_heads), std::to_string(config.n_heads / o.n_kv_heads),
                     human_bytes(o.kv_bytes_per_token), human_bytes(o.kv_bytes),
                     human_bytes(o.weight_bytes), human_bytes(o.total_bytes)});
-    if (!limited) continue;
-    const bool unbounded = o.max_context == INT64_MAX;
-    rows.back().insert(rows.back().end(), {o.fits ? "yes" : "no", std::to_string(o.max_batch),
-                                           unbounded ? "any" : std::to_string(o.max_context)});
+    if (limited) {
+      const bool unbounded = o.max_context == INT64_MAX;
+      rows.back().insert(rows.back().end(), {o.fits ? "yes" : "no", std::to_string(o.max_batch),
+                                             unbounded ? "any" : std::to_string(o.max_context)});
+    }
+    if (!quality.report) continue;
+    const DamageEntry* entry = quality.at(o.n_kv_heads);
+    rows.back().push_back(entry ? fmt::format("{:.4f} ({})", entry->loss_delta.value, entry->method)
+                                : "-");
   }
   text += format_table(rows) + "\n";
   if (plan.recommended) text += fmt::format("recommended: {} KV heads\n", *plan.recommended);
-  return text + plan.why + "\n";
+  const std::string cost = explain_quality(quality, plan, flags);
+  return text + plan.why + "\n" + (cost.empty() ? "" : cost + "\n");
 }
 
 void check_plan(const PlanFlags& flags, const Globals&) {
   const ModelConfig config = read_plan_config(flags);
   plan_capacity(config, to_request(flags, config));
+  if (flags.damage.empty()) read_quality(flags, config);
 }
 
 CommandOutput run_plan(const PlanFlags& flags, const Globals&) {
   const ModelConfig config = read_plan_config(flags);
   const CapacityRequest request = to_request(flags, config);
+  const std::unique_ptr<Quality> quality = read_quality(flags, config);
   const CapacityPlan plan = plan_capacity(config, request);
   for (const std::string& warning : plan.warnings) spdlog::warn("{}", warning);
   CommandOutput output;
-  output.text = plan_text(config, request, plan, flags);
+  output.text = plan_text(config, request, plan, flags, *quality);
   output.json = {
       {"model", model_json(config, request.weight_bits)},
       {"context", request.context},
@@ -140,6 +226,17 @@ CommandOutput run_plan(const PlanFlags& flags, const Globals&) {
                                       {"fits", limited ? Json(o.fits) : Json()},
                                       {"max_batch", when_limited(o.max_batch)},
                                       {"max_context", when_limited(o.max_context)}});
+    if (const DamageEntry* entry = quality->at(o.n_kv_heads)) {
+      output.json["options"].back()["damage"] = {{"method", entry->method},
+                                                 {"loss_delta", entry->loss_delta.value},
+                                                 {"kl", entry->kl.value}};
+    }
+  }
+  if (quality->report) output.json["damage_why"] = explain_quality(*quality, plan, flags);
+  if (flags.max_loss_increase) {
+    const DamageEntry* smallest = smallest_within(*quality->report, *flags.max_loss_increase);
+    output.json["max_loss_increase"] = *flags.max_loss_increase;
+    output.json["smallest_kv_heads"] = smallest ? Json(smallest->n_kv_heads) : Json();
   }
   return output;
 }
@@ -162,6 +259,10 @@ void add_plan_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--reserve", flags->reserve, "Memory to keep free");
   command->add_option("--kv-dtype", flags->kv_dtype, "bf16, f16, f32, fp8, int8 or int4")
       ->capture_default_str();
+  command->add_option("--damage", flags->damage,
+                      "What `compare --out` measured on this model: the cost of each choice");
+  command->add_option("--max-loss-increase", flags->max_loss_increase,
+                      "Also name the fewest KV heads that cost at most so many nats a token");
   command->add_option("--weight-dtype", flags->weight_dtype, "bf16, f16, f32, fp8, int8 or int4")
       ->capture_default_str();
 }

@@ -1,5 +1,7 @@
 #include "grouping.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <bit>
 #include <limits>
@@ -33,6 +35,7 @@ class ExactSearch {
     best_.assign(size_t{all} + 1, std::numeric_limits<double>::infinity());
     group_.assign(size_t{all} + 1, 0);
     best_[0] = 0;
+    price_groups(all);
     for (uint32_t set = 0; set < all; ++set) {
       if (best_[set] == std::numeric_limits<double>::infinity()) continue;
       // The lowest head that is left opens the next group: each partition is seen once.
@@ -47,7 +50,7 @@ class ExactSearch {
  private:
   void extend(uint32_t set, uint32_t group, int64_t next, int64_t size) {
     if (size == m_) {
-      const double total = best_[set] + cost_of(group);
+      const double total = best_[set] + costs_.at(group);
       if (total < best_[set | group]) {
         best_[set | group] = total;
         group_[set | group] = group;
@@ -60,10 +63,19 @@ class ExactSearch {
     }
   }
 
-  double cost_of(uint32_t group) {
-    const auto it = costs_.find(group);
-    if (it != costs_.end()) return it->second;
-    return costs_[group] = cost_(members(group));
+  /// Costs are small decompositions: each on one core, many at once.
+  void price_groups(uint32_t all) {
+    std::vector<uint32_t> groups;
+    for (uint32_t set = 1; set <= all; ++set) {
+      if (std::popcount(set) == m_) groups.push_back(set);
+    }
+    std::vector<double> costs(groups.size());
+    at::parallel_for(0, static_cast<int64_t>(groups.size()), 1, [&](int64_t first, int64_t last) {
+      for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
+        costs[i] = cost_(members(groups[i]));
+      }
+    });
+    for (size_t i = 0; i < groups.size(); ++i) costs_[groups[i]] = costs[i];
   }
 
   Group members(uint32_t group) const {

@@ -1,5 +1,6 @@
 #include "layer_method.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/complex.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/from_blob.h>
@@ -261,10 +262,12 @@ LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weig
     t.permutation = choose_order(rules, statistics, moments, parent);
   }
   if (size > 1 && reads_weights(rules.method)) {
-    for (int64_t g = 0; g < rules.n_kv_heads; ++g) {
-      merge_group(rules, moments, members_of(t.permutation, g, size), parent.group_size(),
-                  static_cast<size_t>(g * size), t);
-    }
+    at::parallel_for(0, rules.n_kv_heads, 1, [&](int64_t first, int64_t last) {
+      for (int64_t g = first; g < last; ++g) {
+        merge_group(rules, moments, members_of(t.permutation, g, size), parent.group_size(),
+                    static_cast<size_t>(g * size), t);
+      }
+    });
     if (rules.method == Method::kPrune) silence_dropped(t, parent, size);
     if (rules.method == Method::kPca && rules.logit_gain) {
       restore_logits(t, moments, parent, rules.n_kv_heads);

@@ -82,6 +82,11 @@ Grouping parse_grouping(const std::string& name) {
 }
 std::string grouping_name(Grouping grouping) { return name_of(kGroupings, grouping); }
 
+Grouping default_grouping(Method method) {
+  const bool plain = !reads_weights(method) || method == Method::kPrune;
+  return plain ? Grouping::kContiguous : Grouping::kResidual;
+}
+
 bool reads_weights(Method method) {
   return method != Method::kMean && method != Method::kFirst && method != Method::kRandom;
 }

@@ -40,7 +40,8 @@ bool is_eval(const Json& json) {
 constexpr auto kArray = Json::value_t::array;
 constexpr auto kObject = Json::value_t::object;
 
-constexpr std::array<InputKind, 6> kKinds = {{
+constexpr std::array<InputKind, 7> kKinds = {{
+    {"damage", is_damage_json, add_damage},
     {"eval", is_eval, add_eval_results},
     {"plan", [](const Json& j) { return has(j, "options", kArray) && has(j, "model", kObject); },
      add_plan},
@@ -55,13 +56,13 @@ constexpr std::array<InputKind, 6> kKinds = {{
 }};
 
 [[noreturn]] void refuse(const std::string& path) {
-  throw ConfigError(
-      {.code = "REPORT_INPUT",
-       .message = "holds none of the results that a report is made of",
-       .path = path,
-       .tensor = {},
-       .hint = "give the JSON of eval, plan, convert or run, a regroup.json, a metrics.jsonl of "
-               "uptrain, or a samples file"});
+  throw ConfigError({.code = "REPORT_INPUT",
+                     .message = "holds none of the results that a report is made of",
+                     .path = path,
+                     .tensor = {},
+                     .hint = "give the JSON of eval, compare, plan, convert or run, a "
+                             "regroup.json, a metrics.jsonl of "
+                             "uptrain, or a samples file"});
 }
 
 std::string read_text(const std::string& path) {

@@ -9,6 +9,7 @@ namespace regroup {
 
 /// Each adds what one file holds to `data`. `path` names the file in errors.
 void add_eval_results(const Json& json, const std::string& path, ReportData& data);
+void add_damage(const Json& json, const std::string& path, ReportData& data);
 void add_plan(const Json& json, const std::string& path, ReportData& data);
 void add_samples(const Json& json, const std::string& path, ReportData& data);
 void add_run(const Json& json, const std::string& path, ReportData& data);

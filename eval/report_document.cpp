@@ -142,6 +142,7 @@ ReportDocument compose_report(const ReportData& data) {
                                     first.n_layers, first.n_heads);
   }
   add_quality(data, document.sections);
+  add_damage_sections(data, document.sections);
   add_uptraining_curves(data, document.sections);
   add_memory(data, document.sections);
   add_samples_section(data, document.sections);

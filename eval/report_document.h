@@ -39,7 +39,7 @@ struct Paragraph {
 };
 /// A chart, what it shows, and its numbers for those who cannot see it.
 struct Figure {
-  std::variant<LineChart, BarChart> chart;
+  std::variant<LineChart, BarChart, HeatMap> chart;
   std::string caption;
   Table numbers;
   bool repeats_table = false;  ///< a table beside it has the numbers: a text needs no figure
@@ -89,6 +89,9 @@ ReportDocument compose_report(const ReportData& data);
 std::vector<Finding> compose_findings(const ReportData& data);
 /// Sections that have nothing to show are absent.
 void add_quality(const ReportData& data, std::vector<Section>& sections);
+/// The least damage at every number of KV heads, in one sentence.
+std::string damage_summary(const DamageReport& report);
+void add_damage_sections(const ReportData& data, std::vector<Section>& sections);
 void add_uptraining_curves(const ReportData& data, std::vector<Section>& sections);
 void add_memory(const ReportData& data, std::vector<Section>& sections);
 void add_samples_section(const ReportData& data, std::vector<Section>& sections);

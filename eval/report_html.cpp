@@ -55,6 +55,7 @@ struct ChartHtml {
   const ChartSize& size;
   std::string operator()(const LineChart& chart) const { return line_chart_svg(chart, size); }
   std::string operator()(const BarChart& chart) const { return bar_chart_svg(chart, size.width); }
+  std::string operator()(const HeatMap& map) const { return heat_map_svg(map, size.width); }
 };
 
 struct BlockHtml {

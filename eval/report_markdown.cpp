@@ -42,6 +42,7 @@ struct NumbersOf {
     for (const Bar& bar : chart.bars) table.rows.push_back({{bar.label}, {bar.value}});
     return table_markdown(table);
   }
+  std::string operator()(const HeatMap&) const { return ""; }  // its figure has the numbers
 };
 
 struct BlockMarkdown {

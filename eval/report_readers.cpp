@@ -164,6 +164,10 @@ void add_eval_results(const Json& json, const std::string& path, ReportData& dat
   for (const Json& model : json["models"]) add_model(read_model(model, path), data);
 }
 
+void add_damage(const Json& json, const std::string& path, ReportData& data) {
+  data.damages.push_back(read_damage(json, path));
+}
+
 void add_plan(const Json& json, const std::string& path, ReportData& data) {
   const JsonFields fields(json, path);
   const JsonFields model(object_in(json, "model"), path);

@@ -201,6 +201,27 @@ std::string curve_csv(const ReportUptraining& run, const char* metric,
   return csv;
 }
 
+std::string damage_csv(const DamageReport& report) {
+  std::string csv;
+  for (const DamageEntry& entry : report.entries) {
+    const std::pair<const char*, const Measured*> values[] = {{"loss", &entry.loss},
+                                                              {"loss_delta", &entry.loss_delta},
+                                                              {"kl", &entry.kl},
+                                                              {"top1_agreement", &entry.agreement}};
+    for (const auto& [metric, value] : values) {
+      csv += csv_line({.section = "damage",
+                       .model = report.model,
+                       .role = entry.method,
+                       .n_kv_heads = entry.n_kv_heads,
+                       .metric = report.text + ":" + metric,
+                       .value = csv_number(value->value),
+                       .error = value->error ? csv_number(*value->error) : "",
+                       .n = std::to_string(report.tokens)});
+    }
+  }
+  return csv;
+}
+
 std::string plan_csv(const ReportPlan& plan) {
   std::string csv;
   for (const ReportPlanOption& option : plan.options) {
@@ -231,6 +252,7 @@ std::string report_json(const ReportData& data) {
                      {"tool", {{"name", "regroup"}, {"version", kVersion}}},
                      {"verdict", report_verdict(data)},
                      {"models", list_json(data.models, model_json)},
+                     {"damage", list_json(data.damages, damage_json)},
                      {"plans", list_json(data.plans, plan_json)},
                      {"uptraining", list_json(data.uptrainings, uptraining_json)},
                      {"samples", list_json(data.samples, sample_json)},
@@ -246,6 +268,7 @@ std::string report_csv(const ReportData& data) {
   for (const ReportUptraining& run : data.uptrainings) {
     csv += curve_csv(run, "loss", run.train) + curve_csv(run, "val_loss", run.valid);
   }
+  for (const DamageReport& damage : data.damages) csv += damage_csv(damage);
   for (const ReportPlan& plan : data.plans) csv += plan_csv(plan);
   return csv;
 }

@@ -203,6 +203,7 @@ Finding finding_without_conversion(const ReportData& data) {
                         shorten_name(score.on.text)),
             {}};
   }
+  if (!data.damages.empty()) return {"Conversion", damage_summary(data.damages[0]), {}};
   if (!data.plans.empty()) {
     const ReportPlan& plan = data.plans[0];
     return {"Plan", plan.why.empty() ? "No model was evaluated." : capitalized(plan.why) + ".", {}};

@@ -23,20 +23,6 @@ void put(Json& result, const std::string& metric, const Estimate& estimate) {
   result[metric + "_stderr,none"] = number(estimate.stderr_);
 }
 
-template <typename Value>
-std::vector<double> by_window(const TextScore& score, const Value& value) {
-  std::vector<double> values;
-  for (const WindowScore& window : score.windows) {
-    values.push_back(static_cast<double>(value(window)));
-  }
-  return values;
-}
-
-Estimate loss_estimate(const TextScore& score) {
-  return ratio_estimate(by_window(score, [](const WindowScore& w) { return w.nll; }),
-                        by_window(score, [](const WindowScore& w) { return w.tokens; }));
-}
-
 /// exp(factor * loss), and its error to first order.
 Estimate exponential(const Estimate& loss, double factor) {
   const double value = std::exp(loss.value * factor);
@@ -62,15 +48,10 @@ void put_loss(Json& result, const TokenStream& stream, const TextScore& score) {
   if (stream.words) result["words"] = *stream.words;
 }
 
-void put_fidelity(Json& result, const TextScore& score, const TextScore& baseline) {
-  const auto tokens = by_window(score, [](const WindowScore& w) { return w.tokens; });
-  put(result, "kl",
-      ratio_estimate(by_window(score, [](const WindowScore& w) { return w.kl; }), tokens));
-  put(result, "top1_agreement",
-      ratio_estimate(by_window(score, [](const WindowScore& w) { return w.agreed; }), tokens));
-  std::vector<double> delta = by_window(score, [](const WindowScore& w) { return w.nll; });
-  for (size_t i = 0; i < delta.size(); ++i) delta[i] -= baseline.windows[i].nll;
-  put(result, "loss_delta", ratio_estimate(delta, tokens));
+void put_fidelity(Json& result, const Fidelity& found) {
+  put(result, "kl", found.kl);
+  put(result, "top1_agreement", found.agreement);
+  put(result, "loss_delta", found.loss_delta);
 }
 
 /// The converted model that an uptrained one started from: same number of KV heads.
@@ -89,7 +70,7 @@ Json text_result(const std::vector<EvaluatedModel>& models, size_t m, int64_t ba
   put_loss(result, text.stream, text.scores[m]);
   if (baseline < 0) return result;
   const TextScore& reference = text.scores[static_cast<size_t>(baseline)];
-  put_fidelity(result, text.scores[m], reference);
+  put_fidelity(result, fidelity(text.scores[m], reference));
   const int64_t converted = find_converted(models, m);
   if (converted >= 0) {
     put(result, "recovery",

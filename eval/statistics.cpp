@@ -11,6 +11,15 @@ double sum_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
+template <typename Value>
+std::vector<double> by_window(const TextScore& score, const Value& value) {
+  std::vector<double> values;
+  for (const WindowScore& window : score.windows) {
+    values.push_back(static_cast<double>(value(window)));
+  }
+  return values;
+}
+
 }  // namespace
 
 Estimate ratio_estimate(const std::vector<double>& numerator,
@@ -25,6 +34,21 @@ Estimate ratio_estimate(const std::vector<double>& numerator,
   }
   if (numerator.size() < 2) return {ratio, std::numeric_limits<double>::quiet_NaN()};
   return {ratio, std::sqrt(squares * n / (n - 1)) / total};
+}
+
+Estimate loss_estimate(const TextScore& score) {
+  return ratio_estimate(by_window(score, [](const WindowScore& w) { return w.nll; }),
+                        by_window(score, [](const WindowScore& w) { return w.tokens; }));
+}
+
+Fidelity fidelity(const TextScore& score, const TextScore& baseline) {
+  const auto tokens = by_window(score, [](const WindowScore& w) { return w.tokens; });
+  const auto ratio = [&](const std::vector<double>& sums) { return ratio_estimate(sums, tokens); };
+  std::vector<double> delta = by_window(score, [](const WindowScore& w) { return w.nll; });
+  for (size_t i = 0; i < delta.size(); ++i) delta[i] -= baseline.windows[i].nll;
+  return {.kl = ratio(by_window(score, [](const WindowScore& w) { return w.kl; })),
+          .agreement = ratio(by_window(score, [](const WindowScore& w) { return w.agreed; })),
+          .loss_delta = ratio(delta)};
 }
 
 Estimate recovery_estimate(const TextScore& baseline, const TextScore& converted,

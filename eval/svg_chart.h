@@ -72,6 +72,24 @@ struct BarChart {
 /// Horizontal stacked bars from zero.
 std::string bar_chart_svg(const BarChart& chart, double width);
 
+struct HeatCell {
+  double value = 0;   ///< not finite: left empty
+  std::string text;   ///< written in the cell
+  std::string title;  ///< shown when the pointer rests on it
+};
+struct HeatRow {
+  std::string label;
+  std::vector<HeatCell> cells;
+};
+/// Shade grows with the square root of a value's share of the largest; every cell has its number.
+struct HeatMap {
+  std::string title;
+  std::string x_label;
+  std::vector<std::string> columns;
+  std::vector<HeatRow> rows;
+};
+std::string heat_map_svg(const HeatMap& map, double width);
+
 /// Ticks at 1, 2 or 5 times a power of ten, inside [low, high], at most `most`.
 std::vector<double> linear_ticks(double low, double high, int most);
 std::vector<double> log_ticks(double low, double high, int most);

@@ -39,6 +39,10 @@ std::vector<std::string> grouping_names();
 Grouping parse_grouping(const std::string& name);
 std::string grouping_name(Grouping grouping);
 
+/// The best measured one, with and without text (docs/methods.md).
+inline constexpr Method kDefaultMethod = Method::kPca;
+Grouping default_grouping(Method method);
+
 /// Whether a method looks at the weights, not only at their places.
 bool reads_weights(Method method);
 bool may_regroup(Method method);  ///< whether --grouping means something

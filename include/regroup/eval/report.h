@@ -7,13 +7,9 @@
 #include <utility>
 #include <vector>
 
-namespace regroup {
+#include "regroup/eval/damage.h"
 
-/// A number with its standard error, as eval wrote it; no error where eval wrote "N/A".
-struct Measured {
-  double value = 0;
-  std::optional<double> error;
-};
+namespace regroup {
 
 /// What eval measures on a text, in the order of the report.
 enum class Metric {
@@ -167,6 +163,7 @@ struct ReportData {
   std::vector<ReportSample> samples;
   std::vector<ReportConversion> conversions;
   std::vector<ReportRun> runs;
+  std::vector<DamageReport> damages;
 };
 
 /// Reads result files of any kind, told apart by their content; a folder stands for its regroup.json.

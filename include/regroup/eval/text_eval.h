@@ -55,6 +55,16 @@ struct Estimate {
 Estimate ratio_estimate(const std::vector<double>& numerator,
                         const std::vector<double>& denominator);
 
+Estimate loss_estimate(const TextScore& score);  ///< nats a token
+
+/// How far a model is from the baseline it was scored with.
+struct Fidelity {
+  Estimate kl;          ///< KL(baseline || model), nats a token
+  Estimate agreement;   ///< share of tokens with the same most likely token
+  Estimate loss_delta;  ///< nats a token more than the baseline
+};
+Fidelity fidelity(const TextScore& score, const TextScore& baseline);
+
 /// (C - U) / (C - B) of the sums over windows: how much of the gap that the conversion opened the
 /// uptraining closed; standard error by the jackknife over windows. Not finite without a gap.
 Estimate recovery_estimate(const TextScore& baseline, const TextScore& converted,

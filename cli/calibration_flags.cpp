@@ -1,0 +1,135 @@
+#include "calibration_flags.h"
+
+#include <fmt/format.h>
+
+#include "regroup/checkpoint/documents.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/quantity.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+bool parse_switch(const std::string& text, const char* flag) {
+  if (text == "on") return true;
+  if (text == "off") return false;
+  throw ConfigError(
+      {.code = "FLAG_VALUE",
+       .message = fmt::format("{} must be on or off, found {}", flag, printable(text)),
+       .path = {},
+       .tensor = {},
+       .hint = "leave it out for on"});
+}
+
+bool parse_layer_inputs(const std::string& text) {
+  if (text == "converted") return true;
+  if (text == "parent") return false;
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = fmt::format("--layer-inputs must be converted or parent, found {}",
+                                            printable(text)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "leave it out for converted, the better one measured"});
+}
+
+/// Flags that mean nothing without text are refused without it.
+void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
+  const CalibrationFlags plain;
+  const std::pair<const char*, bool> given[] = {
+      {"--calibration-tokens", !flags.tokens.empty()},
+      {"--calibration-seq-len", !flags.seq_len.empty()},
+      {"--field", !other_text && flags.field != plain.field},
+      {"--document-separator", !other_text && !flags.separator.empty()},
+      {"--layer-inputs", flags.layer_inputs != plain.layer_inputs},
+      {"--refit-output", flags.refit_output != plain.refit_output},
+      {"--layer-steps", flags.layer_steps != plain.layer_steps},
+      {"--layer-batch", flags.layer_batch != plain.layer_batch},
+      {"--layer-lr", flags.layer_lr != plain.layer_lr},
+      {"--scratch", !flags.scratch.empty()}};
+  for (const auto& [flag, is_given] : given) {
+    if (is_given) refuse_without_calibration(flag);
+  }
+}
+
+CalibrationOptions calibration_options(const CalibrationFlags& flags, const Globals& globals) {
+  CalibrationOptions options;
+  options.files = flags.calibration;
+  options.field = flags.field;
+  options.separator = parse_separator(flags.separator);
+  if (!flags.tokens.empty()) {
+    options.tokens = parse_count(flags.tokens, "--calibration-tokens");
+  }
+  if (!flags.seq_len.empty()) {
+    options.seq_len = parse_count(flags.seq_len, "--calibration-seq-len");
+  }
+  options.sequential = parse_layer_inputs(flags.layer_inputs);
+  options.refit_output = parse_switch(flags.refit_output, "--refit-output");
+  options.layer_steps = flags.layer_steps;
+  options.layer_batch = flags.layer_batch;
+  options.layer_lr = flags.layer_lr;
+  options.scratch = flags.scratch;
+  options.statistics = flags.statistics;
+  options.device = globals.device == "auto" ? "cpu" : globals.device;
+  return options;
+}
+
+}  // namespace
+
+void refuse_without_calibration(const char* flag) {
+  throw ConfigError(
+      {.code = "FLAG_MISSING",
+       .message = fmt::format("{} needs text to work on, found no --calibration", flag),
+       .path = {},
+       .tensor = {},
+       .hint = "give --calibration FILE, or leave it out"});
+}
+
+void apply_calibration_flags(const CalibrationFlags& flags, const Globals& globals, bool other_text,
+                             ConvertOptions& options) {
+  if (flags.calibration.empty()) refuse_without_text(flags, other_text);
+  options.grouping =
+      flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
+  options.logit_gain = parse_switch(flags.logit_gain, "--logit-gain");
+  options.calibration = calibration_options(flags, globals);
+  options.seed = globals.seed;
+}
+
+void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
+  const auto add = [&](const char* name, auto& value, const std::string& what) {
+    return command.add_option(name, value, what);
+  };
+  add("--grouping", flags.grouping,
+      "Which heads form a group: " + join(grouping_names(), ", ") +
+          "; left out: the best measured one for the method");
+  add("--calibration", flags.calibration,
+      "Text (.txt, .jsonl) or token files to measure the model on");
+  add("--calibration-tokens", flags.tokens, "Most tokens to use; left out: 40k");
+  add("--calibration-seq-len", flags.seq_len,
+      "Tokens a window; left out: the model's longest, at most 2048");
+  add("--field", flags.field, "Key of a .jsonl line that holds the text")->capture_default_str();
+  add("--document-separator", flags.separator,
+      "Stands between the documents of a .txt file; \\n is a line feed");
+  add("--layer-inputs", flags.layer_inputs,
+      "What a layer is fitted on: the output of the converted layers below it (converted) or the "
+      "parent's (parent)")
+      ->capture_default_str();
+  add("--refit-output", flags.refit_output,
+      "Fit the output projection to the parent's attention by least squares: on or off")
+      ->capture_default_str();
+  add("--layer-steps", flags.layer_steps,
+      "Training steps a layer on the parent's attention output; 0: none")
+      ->check(CLI::Range(int64_t{0}, int64_t{1000000}))
+      ->capture_default_str();
+  add("--layer-batch", flags.layer_batch, "Windows of such a step")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
+      ->capture_default_str();
+  add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");
+  add("--logit-gain", flags.logit_gain, "Restore the spread of attention logits (pca): on or off")
+      ->capture_default_str();
+  add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text");
+}
+
+}  // namespace regroup

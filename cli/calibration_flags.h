@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "command.h"
+#include "regroup/convert/plan.h"
+
+namespace regroup {
+
+/// How heads merge and what is measured on text: the flags that `convert` and `compare` share.
+struct CalibrationFlags {
+  std::string grouping;
+  std::vector<std::string> calibration;
+  std::string tokens;
+  std::string seq_len;
+  std::string field = "text";
+  std::string separator;
+  std::string layer_inputs = "converted";
+  std::string refit_output = "on";
+  std::string logit_gain = "on";
+  int64_t layer_steps = CalibrationOptions{}.layer_steps;
+  int64_t layer_batch = CalibrationOptions{}.layer_batch;
+  double layer_lr = CalibrationOptions{}.layer_lr;
+  std::string scratch;
+  std::string statistics;
+};
+
+/// Refuses `flag`, which means nothing without --calibration.
+[[noreturn]] void refuse_without_calibration(const char* flag);
+
+void add_calibration_flags(CLI::App& command, CalibrationFlags& flags);
+
+/// Fills in everything about `method` that the flags decide.
+/// @param other_text  the command reads text besides: --field and --document-separator may stand alone
+/// @throws ConfigError FLAG_VALUE, FLAG_MISSING
+void apply_calibration_flags(const CalibrationFlags& flags, const Globals& globals, bool other_text,
+                             ConvertOptions& options);
+
+}  // namespace regroup
