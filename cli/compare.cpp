@@ -264,8 +264,8 @@ std::string layer_lines(const DamageReport& report) {
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
       return entry->layers[a].kl->value > entry->layers[b].kl->value;
     });
-    text += fmt::format("{} KV heads, {}: layers alone add up to {:.4f} nats; costliest:",
-                        entry->n_kv_heads, entry->method, *sum);
+    text += fmt::format("{} KV head{}, {}: layers alone add up to {:.4f} nats; costliest:",
+                        entry->n_kv_heads, entry->n_kv_heads == 1 ? "" : "s", entry->method, *sum);
     for (size_t i = 0; i < std::min<size_t>(3, order.size()); ++i) {
       text += fmt::format(" layer {} (KL {:.4f})", order[i], entry->layers[order[i]].kl->value);
     }

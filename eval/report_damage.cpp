@@ -92,6 +92,7 @@ Figure damage_figure(const DamageReport& report) {
     }
     chart.series.push_back(std::move(series));
   }
+  std::sort(chart.x_ticks.begin(), chart.x_ticks.end());
   return {.chart = std::move(chart),
           .caption = "What conversion alone costs: lower is better, further left is smaller.",
           .numbers = {},
@@ -167,7 +168,8 @@ void add_damage_sections(const ReportData& data, std::vector<Section>& sections)
   Section section{.id = "damage", .title = "What conversion alone costs", .blocks = {}};
   for (const DamageReport& report : data.damages) {
     if (report.entries.empty()) continue;
-    section.blocks.push_back(Paragraph{damage_summary(report)});
+    // Without models it is the verdict already.
+    if (!data.models.empty()) section.blocks.push_back(Paragraph{damage_summary(report)});
     section.blocks.push_back(damage_table(report));
     section.blocks.push_back(damage_figure(report));
     add_layer_maps(report, section);
