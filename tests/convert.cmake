@@ -9,6 +9,7 @@ regroup_test(convert conversion_resume)
 regroup_test(convert conversion_memory)
 regroup_test(convert converted_in_transformers)
 regroup_test(convert method_planted)
+regroup_test(convert rope_legality)
 regroup_test(convert group_merge)
 regroup_test(convert calibration)
 # Of the room's own headers.
