@@ -114,12 +114,11 @@ void check_transform(const LayerTransform& transform, const ModelConfig& config,
       const auto [row, column] = *fault;
       throw ConfigError(
           {.code = "TRANSFORM",
-           .message =
-               fmt::format("layer {}, key head {}: the {} matrix must turn each rotary plane (l, l "
-                           "+ {}) by itself, "
-                           "or it does not commute with RoPE; found {} in row {}, column {}",
-                           layer, head, matrices == &transform.encode_key ? "encoding" : "decoding",
-                           d / 2, (*matrices)[head].dense[row * d + column], row, column)});
+           .message = fmt::format(
+               "layer {}, key head {}: the {} matrix must turn each rotary plane (l, l + {}) by "
+               "itself, or it does not commute with RoPE; found {} in row {}, column {}",
+               layer, head, matrices == &transform.encode_key ? "encoding" : "decoding", d / 2,
+               (*matrices)[head].dense[row * d + column], row, column)});
     }
   }
 }

@@ -77,8 +77,8 @@ double agreement(const HeadMoments& m, const std::vector<Tensor>& turn) {
   return sum;
 }
 
-// Sweeps start from pairs aligned to the first head and never lose; at their end every head stands where
-// the others pull it.
+// Sweeps start from pairs aligned to the first head and never lose; at their end every head stands
+// where the others pull it.
 TEST(Alignment, SweepsOnlyGain) {
   const Members everyone = {0, 1, 2, 3, 4};
   for (uint64_t seed = 1; seed <= 5; ++seed) {

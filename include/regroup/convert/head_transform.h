@@ -52,8 +52,8 @@ struct LayerTransform {
 /// smaller than the parent's.
 LayerTransform identity_transform(const ModelConfig& config);
 
-/// Key matrices must commute with the rotary embedding, which turns components (l, l + head_dim / 2)
-/// of every head: on each such pair they must be a scaled rotation [[a, -b], [b, a]], and zero elsewhere.
+/// Key matrices must commute with the rotary embedding, which turns the pairs (l, l + head_dim / 2) of
+/// every head: a scaled rotation [[a, -b], [b, a]] on each pair and zero elsewhere.
 /// @param layer  only named in the message
 /// @throws ConfigError TRANSFORM when sizes disagree with `config`, the permutation is none, or a key
 ///         matrix does not commute
