@@ -1,4 +1,7 @@
 // The file holds what the decision says: every method's fold in memory against the written tensors.
+#include <ATen/ops/cat.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
 #include "convert/convert_tools.h"
@@ -7,6 +10,22 @@
 
 namespace regroup::testing {
 namespace {
+
+// Moments are of what the model computes: a head's rows on (x, 1) are its projection, bias included.
+TEST(WidenedWeights, ProjectAsTheModelDoes) {
+  const TinyModelSpec spec{.n_heads = 12, .n_kv_heads = 6, .head_dim = 6, .attention_bias = true};
+  const TemporaryFolder temporary;
+  write_tiny_model(temporary / "in", spec);
+  const ModelFolder model = ModelFolder::open(temporary / "in");
+  const LayerWeights w = load_layer(model, 1, at::kFloat, at::kCPU);
+  ASSERT_GT(w.qkv_bias.abs().max().item<double>(), 0.1);
+  const at::Tensor x = random_tensor({9, spec.hidden_size}, 1);
+  const at::Tensor with_one = at::cat({x.to(at::kDouble), at::ones({9, 1}, at::kDouble)}, 1);
+  const at::Tensor wanted = project(x, w.qkv, w.qkv_bias).unflatten(1, {-1, spec.head_dim});
+  const AttentionWeights wide = widen_attention(w, model.config());
+  const at::Tensor found = at::matmul(with_one, at::cat({wide.q, wide.k, wide.v}).transpose(1, 2));
+  EXPECT_LE(relative_error(found.transpose(0, 1), wanted), 1e-6);  // [tokens, heads, head_dim]
+}
 
 TEST(ExportedWeights, AreTheFoldOfTheDecision) {
   for (const TinyModelSpec& spec :

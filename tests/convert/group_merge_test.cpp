@@ -6,6 +6,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/imag.h>
+#include <ATen/ops/linalg_eigvalsh.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/real.h>
@@ -210,6 +211,10 @@ TEST(Residual, PrincipalComponentsLoseWhatTheSpectrumDrops) {
   const double best = lost(pca_values(m, everyone));
   EXPECT_NEAR(best, value_pca_cost(m, everyone), 1e-9 * best);
   EXPECT_LT(best, lost(align_values(m, everyone, false)));
+  // The gauge: the first member's decoder symmetric and positive.
+  const Tensor first = pca_values(m, everyone).decode[0];
+  EXPECT_LE(relative_error(first, first.t()), 1e-9);
+  EXPECT_GT(at::linalg_eigvalsh(first).min().item<double>(), 0.0);
 }
 
 // Keys: weighted by query energy, no complex factors lose less than the top eigenvector's.

@@ -130,19 +130,35 @@ TEST(PlantedLayer, ScatteredCopiesAreFoundByEveryMethodThatGroups) {
   }
 }
 
-// 22 heads are too many for the exact search: the swaps follow from the seed alone.
-TEST(PlantedLayer, TheSameSeedGivesTheSameMatrices) {
-  std::vector<int64_t> source(22);
-  for (size_t i = 0; i < source.size(); ++i) source[i] = static_cast<int64_t>(i);
-  const PlantedLayer p = plant_layer({.source = source, .readers = 1, .head_dim = 2, .hidden = 30});
-  const LayerDecision a = decide(p, Method::kPca, Grouping::kResidual, 11, 7);
-  const LayerDecision b = decide(p, Method::kPca, Grouping::kResidual, 11, 7);
-  EXPECT_EQ(a.transform.permutation, b.transform.permutation);
-  for (size_t i = 0; i < 22; ++i) {
-    EXPECT_EQ(a.transform.encode_key[i].dense, b.transform.encode_key[i].dense);
-    EXPECT_EQ(a.transform.decode_value[i].dense, b.transform.decode_value[i].dense);
+// Two of three are equal: one of them survives, not the first.
+TEST(PlantedLayer, TheMedoidIsTheHeadLikeTheOthers) {
+  const PlantedLayer p = plant_layer({.source = {5, 0, 0, 1, 4, 1}});
+  const LayerTransform t = decide(p, Method::kMedoid, Grouping::kContiguous, 2).transform;
+  for (const auto* encode : {&t.encode_key, &t.encode_value}) {
+    EXPECT_TRUE((*encode)[0].is_zero());
+    EXPECT_TRUE((*encode)[4].is_zero());
+    for (const size_t group : {0, 3}) {
+      double kept = 0;
+      for (size_t i = group; i < group + 3; ++i) kept += (*encode)[i].scale;
+      EXPECT_EQ(kept, 1.0);
+    }
   }
-  EXPECT_EQ(a.transform.logit_gain, b.transform.logit_gain);
+}
+
+// A head that nobody asks counts nothing among the keys, one that Wo ignores nothing among the values.
+TEST(PlantedLayer, WeightsFollowUse) {
+  PlantedLayer p = plant_layer({.source = {0, 1, 2, 3}, .readers = 1});
+  p.weights.q[1].mul_(0.0);
+  p.weights.o[2].mul_(0.0);
+  const LayerTransform t = decide(p, Method::kWeighted, Grouping::kContiguous, 2).transform;
+  EXPECT_EQ(t.encode_key[1].scale, 0.0);
+  EXPECT_EQ(t.encode_key[0].scale, 1.0);
+  EXPECT_EQ(t.encode_value[2].scale, 0.0);
+  EXPECT_EQ(t.encode_value[3].scale, 1.0);
+  for (const auto* encode : {&t.encode_key, &t.encode_value}) {
+    EXPECT_NEAR((*encode)[0].scale + (*encode)[1].scale, 1.0, kExact);
+    EXPECT_NEAR((*encode)[2].scale + (*encode)[3].scale, 1.0, kExact);
+  }
 }
 
 }  // namespace
