@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "regroup/checkpoint/error.h"
 
@@ -24,6 +26,29 @@ bool all_identity(const std::vector<HeadMatrix>& matrices) {
 
 bool all_one(const std::vector<double>& gains) {
   return std::all_of(gains.begin(), gains.end(), [](double gain) { return gain == 1.0; });
+}
+
+constexpr double kRoundingShare = 1e-9;  // of a matrix' largest entry
+
+/// The first entry that keeps `matrix` from being one complex number a rotary plane.
+std::optional<std::pair<size_t, size_t>> entry_against_rope(const HeadMatrix& matrix, size_t d) {
+  if (matrix.dense.empty()) return std::nullopt;
+  const auto at = [&](size_t row, size_t column) { return matrix.dense[row * d + column]; };
+  double largest = 0;
+  for (const double x : matrix.dense) largest = std::max(largest, std::abs(x));
+  const size_t half = d / 2;
+  for (size_t row = 0; row < d; ++row) {
+    for (size_t column = 0; column < d; ++column) {
+      double wanted = 0;
+      if (row % half == column % half) {
+        const double twin = at((row + half) % d, (column + half) % d);
+        wanted = row == column ? twin : -twin;
+      }
+      // Written so that NaN is a fault.
+      if (!(std::abs(at(row, column) - wanted) <= kRoundingShare * largest)) return {{row, column}};
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -57,7 +82,7 @@ LayerTransform identity_transform(const ModelConfig& config) {
   return transform;
 }
 
-void check_transform(const LayerTransform& transform, const ModelConfig& config) {
+void check_transform(const LayerTransform& transform, const ModelConfig& config, int64_t layer) {
   const auto kv_heads = static_cast<size_t>(config.n_kv_heads);
   const auto heads = static_cast<size_t>(config.n_heads);
   const auto require = [](bool holds, const std::string& rule) {
@@ -79,6 +104,21 @@ void check_transform(const LayerTransform& transform, const ModelConfig& config)
       require(matrix.dense.empty() || matrix.dense.size() == square,
               fmt::format("a dense head matrix must have {} entries, found {}", square,
                           matrix.dense.size()));
+    }
+  }
+  const auto d = static_cast<size_t>(config.head_dim);
+  for (const auto* matrices : {&transform.encode_key, &transform.decode_key}) {
+    for (size_t head = 0; head < kv_heads; ++head) {
+      const auto fault = entry_against_rope((*matrices)[head], d);
+      if (!fault) continue;
+      const auto [row, column] = *fault;
+      throw ConfigError(
+          {.code = "TRANSFORM",
+           .message = fmt::format(
+               "layer {}, key head {}: the {} matrix must turn each rotary plane (l, l + {}) by "
+               "itself, or it does not commute with RoPE; found {} in row {}, column {}",
+               layer, head, matrices == &transform.encode_key ? "encoding" : "decoding", d / 2,
+               (*matrices)[head].dense[row * d + column], row, column)});
     }
   }
 }

@@ -182,7 +182,9 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
                        .message = fmt::format("transforms must be given for {} layers, found {}",
                                               plan.before.n_layers, plan.transforms.size())});
   }
-  for (const LayerTransform& transform : plan.transforms) check_transform(transform, plan.before);
+  for (size_t layer = 0; layer < plan.transforms.size(); ++layer) {
+    check_transform(plan.transforms[layer], plan.before, static_cast<int64_t>(layer));
+  }
   const auto dtype = target_dtype(options.dtype);
   plan.shards = options.max_shard_bytes == 0
                     ? parent_shards(model, plan, dtype)

@@ -96,6 +96,47 @@ TEST_F(CalibrationTest, ALosslessMergeStaysLossless) {
   EXPECT_LE(damage("out"), 1e-4);
 }
 
+// Three copies of each of two heads, in any order; for methods that turn heads, each in its own basis.
+TEST_F(CalibrationTest, ScatteredHeadsAreFoundByEveryMethodThatGroups) {
+  const TinyModelSpec spec = {
+      .n_heads = 6, .n_kv_heads = 6, .attention_bias = true, .distinct_kv_heads = 2};
+  write_tokens(at("text.bin"), 2048);
+  write_tiny_model(at("plain"), spec);
+  const ModelConfig config = ModelFolder::open(at("plain")).config();
+  for (const Method method : {Method::kMean, Method::kFirst, Method::kMedoid, Method::kWeighted,
+                              Method::kAlign, Method::kAlignNorm, Method::kPca}) {
+    const bool turns = method >= Method::kAlign;
+    const std::vector<LayerTransform> scattered = rebased(
+        config, {.why = "scattered", .permute = true, .turn_values = turns, .turn_keys = turns});
+    const std::string parent = turns ? "turned" : "permuted";
+    if (!path_exists(at(parent))) convert_by(scattered, at("plain"), at(parent), 6);
+    for (const Grouping grouping :
+         {Grouping::kSimilarity, Grouping::kResidual, Grouping::kContiguous}) {
+      const std::string name = method_name(method) + "-" + grouping_name(grouping);
+      SCOPED_TRACE(name);
+      ConvertOptions by = options(name);
+      by.model = at(parent);
+      by.method = method;
+      by.grouping = grouping;
+      by.calibration.layer_steps = 0;
+      for (const LayerReport& layer : run(by).layers) {
+        if (grouping == Grouping::kContiguous) {
+          EXPECT_GE(*layer.closed, 1e-3);
+          continue;
+        }
+        EXPECT_LE(*layer.closed, 1e-9);
+        for (size_t i = 0; i < 6; ++i) {
+          const auto source = [&](size_t position) {
+            const auto head = static_cast<size_t>(layer.order[position]);
+            return scattered[static_cast<size_t>(layer.layer)].permutation[head] / 3;
+          };
+          EXPECT_EQ(source(i), source(i / 3 * 3));
+        }
+      }
+    }
+  }
+}
+
 TEST_F(CalibrationTest, ResumedAfterALayerGivesTheSameBytes) {
   prepare(kDifferentHeads);
   run(options("whole"));

@@ -3,8 +3,10 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/complex.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/imag.h>
+#include <ATen/ops/linalg_eigvalsh.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/real.h>
@@ -86,6 +88,22 @@ struct Sampled {
   Tensor inputs;  // [samples, hidden + 1]
 };
 
+/// Multiples of 1/8: the accumulator's float32 products and sums of them are exact.
+Tensor eighths(int64_t tokens) {
+  return random_tensor({tokens, 12}, 5).mul(8).round().add(2).div(8);
+}
+
+Tensor accumulated(const Tensor& x, const std::vector<int64_t>& chunks) {
+  MomentAccumulator moments(12);
+  int64_t first = 0;
+  for (const int64_t count : chunks) {
+    moments.add(x.narrow(0, first, count));
+    first += count;
+  }
+  EXPECT_EQ(moments.tokens(), x.size(0));
+  return moments.mean();
+}
+
 Sampled sampled() {
   Sampled s;
   s.config.n_heads = 6;
@@ -95,14 +113,8 @@ Sampled sampled() {
   s.weights = {random_tensor({6, 4, 13}, 1, at::kDouble), random_tensor({3, 4, 13}, 2, at::kDouble),
                random_tensor({3, 4, 13}, 3, at::kDouble),
                random_tensor({6, 12, 4}, 4, at::kDouble)};
-  // float32 values, so that the accumulator's product of them is nearly exact
-  const Tensor x = random_tensor({500, 12}, 5).add(0.3);
-  MomentAccumulator moments(12);
-  for (const auto& [first, count] :
-       std::vector<std::pair<int64_t, int64_t>>{{0, 7}, {7, 293}, {300, 200}}) {
-    moments.add(x.narrow(0, first, count));
-  }
-  s.statistics.moment = moments.mean();
+  const Tensor x = eighths(500);
+  s.statistics.moment = accumulated(x, {7, 293, 200});
   s.inputs = at::cat({x.to(at::kDouble), at::ones({500, 1}, at::kDouble)}, 1);
   return s;
 }
@@ -110,6 +122,16 @@ Sampled sampled() {
 /// What each head computes for the samples, [heads, samples, head_dim].
 Tensor outputs(const Sampled& s, const Tensor& weights) {
   return at::matmul(s.inputs, weights.transpose(1, 2));
+}
+
+TEST(MomentAccumulator, ChunksDoNotMatter) {
+  const Tensor x = eighths(500);
+  const Tensor wide = at::cat({x.to(at::kDouble), at::ones({500, 1}, at::kDouble)}, 1);
+  const Tensor direct = at::matmul(wide.t(), wide).div(500);
+  for (const auto& chunks : std::vector<std::vector<int64_t>>{
+           {500}, {7, 293, 200}, {1, 498, 1}, std::vector<int64_t>(500, 1)}) {
+    EXPECT_TRUE(at::equal(accumulated(x, chunks), direct)) << chunks.size() << " chunks";
+  }
 }
 
 TEST(HeadMoments, EqualDirectOnes) {
@@ -122,15 +144,15 @@ TEST(HeadMoments, EqualDirectOnes) {
   const Tensor z = at::complex(halves[0].contiguous(), halves[1].contiguous());  // [kv, n, planes]
   for (int64_t i = 0; i < 3; ++i) {
     for (int64_t j = 0; j < 3; ++j) {
-      EXPECT_LE(relative_error(m.value[i][j], at::matmul(v[i].t(), v[j]).div(500)), 1e-6);
+      EXPECT_LE(relative_error(m.value[i][j], at::matmul(v[i].t(), v[j]).div(500)), 1e-9);
       const Tensor direct = z[i].mul(z[j].conj()).mean(0);  // [planes]
       EXPECT_LE(m.key.select(1, i).select(1, j).sub(direct).abs().max().item<double>(),
-                1e-6 * direct.abs().max().item<double>() + 1e-6);
+                1e-9 * direct.abs().max().item<double>() + 1e-9);
     }
   }
   const Tensor energy = q.square().mean(1);  // [H, d]
   EXPECT_LE(relative_error(m.query_energy, energy.narrow(1, 0, 2).add(energy.narrow(1, 2, 2))),
-            1e-6);
+            1e-9);
 }
 
 /// E|x_i - D_i sum_j E_j x_j|^2 from the samples, summed over the members.
@@ -160,12 +182,12 @@ TEST(Residual, PredictsTheMeasuredLoss) {
       decode.push_back(plane_matrix(merge.decode[i]));
     }
     const double direct = measured(k, at::stack(encode), at::stack(decode));
-    EXPECT_NEAR(key_residual(m, everyone, merge).lost, direct, 1e-5 * direct);
+    EXPECT_NEAR(key_residual(m, everyone, merge).lost, direct, 1e-9 * direct);
   }
   for (const ValueMerge& merge : {align_values(m, everyone, false), align_values(m, everyone, true),
                                   pca_values(m, everyone)}) {
     const double direct = measured(v, merge.encode, merge.decode);
-    EXPECT_NEAR(value_residual(m, everyone, merge).lost, direct, 1e-5 * direct);
+    EXPECT_NEAR(value_residual(m, everyone, merge).lost, direct, 1e-9 * direct);
   }
 }
 
@@ -187,8 +209,12 @@ TEST(Residual, PrincipalComponentsLoseWhatTheSpectrumDrops) {
     return sum;
   };
   const double best = lost(pca_values(m, everyone));
-  EXPECT_NEAR(best, value_pca_cost(m, everyone), 1e-5 * best);
+  EXPECT_NEAR(best, value_pca_cost(m, everyone), 1e-9 * best);
   EXPECT_LT(best, lost(align_values(m, everyone, false)));
+  // The gauge: the first member's decoder symmetric and positive.
+  const Tensor first = pca_values(m, everyone).decode[0];
+  EXPECT_LE(relative_error(first, first.t()), 1e-9);
+  EXPECT_GT(at::linalg_eigvalsh(first).min().item<double>(), 0.0);
 }
 
 // Keys: weighted by query energy, no complex factors lose less than the top eigenvector's.
@@ -205,7 +231,7 @@ TEST(Residual, KeysLoseLeastByTheirOwnMeasure) {
     return gap.abs().square().mean(1).mul(energy).sum().item<double>();
   };
   const KeyMerge best = pca_keys(m, everyone, 2);
-  EXPECT_NEAR(lost(best), key_pca_cost(m, everyone, 2), 1e-5 * lost(best));
+  EXPECT_NEAR(lost(best), key_pca_cost(m, everyone, 2), 1e-9 * lost(best));
   EXPECT_LT(lost(best), lost(align_keys(m, everyone, false)));
   // The gauge: the first member real and positive.
   EXPECT_LE(at::imag(best.decode[0]).abs().max().item<double>(), 1e-9);

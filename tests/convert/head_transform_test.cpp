@@ -26,7 +26,7 @@ TEST(HeadTransform, IdentityChangesNothing) {
   EXPECT_EQ(transform.output_gain, std::vector<double>(8, 1.0));
   EXPECT_FALSE(transform.changes_queries());
   EXPECT_FALSE(transform.changes_outputs());
-  EXPECT_NO_THROW(check_transform(transform, config));
+  EXPECT_NO_THROW(check_transform(transform, config, 0));
 }
 
 TEST(HeadTransform, WhatTouchesQueriesAndOutputs) {
@@ -52,7 +52,7 @@ TEST(HeadTransform, WhatTouchesQueriesAndOutputs) {
     c.change(transform);
     EXPECT_EQ(transform.changes_queries(), c.queries);
     EXPECT_EQ(transform.changes_outputs(), c.outputs);
-    EXPECT_NO_THROW(check_transform(transform, grouped_config()));
+    EXPECT_NO_THROW(check_transform(transform, grouped_config(), 0));
   }
 }
 
@@ -89,7 +89,7 @@ TEST(HeadTransform, RefusesWhatDoesNotFit) {
     LayerTransform transform = identity_transform(grouped_config());
     c.change(transform);
     const ErrorInfo error = expect_error<ConfigError>(
-        "TRANSFORM", [&] { check_transform(transform, grouped_config()); });
+        "TRANSFORM", [&] { check_transform(transform, grouped_config(), 0); });
     EXPECT_EQ(error.message, c.message);
   }
 }

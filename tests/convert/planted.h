@@ -33,14 +33,39 @@ inline Matrix orthogonal(int64_t d, Random& random) {
   return m;
 }
 
-/// A complex number a plane, [[a, -b], [b, a]] on components (l, l + d / 2): all that commutes with
-/// a rotary embedding. `encode` multiplies by c, `decode` divides by it.
-struct Planes {
+inline Matrix product(const Matrix& a, const Matrix& b, int64_t d) {
+  Matrix out(a.size(), 0.0);
+  const auto n = static_cast<size_t>(d);
+  for (size_t i = 0; i < n; ++i)
+    for (size_t k = 0; k < n; ++k)
+      for (size_t j = 0; j < n; ++j) out[i * n + j] += a[i * n + k] * b[k * n + j];
+  return out;
+}
+
+/// A matrix and its inverse.
+struct Basis {
   Matrix encode;
   Matrix decode;
 };
-inline Planes plane_rotations(int64_t d, bool unit, Random& random) {
-  Planes planes{Matrix(static_cast<size_t>(d * d)), Matrix(static_cast<size_t>(d * d))};
+
+/// Any invertible matrix: two orthogonal ones with a stretch of 0.5 ... 1.5 between them.
+inline Basis invertible(int64_t d, Random& random) {
+  const Matrix left = orthogonal(d, random);
+  const Matrix right = orthogonal(d, random);
+  Matrix stretch(left.size(), 0.0);
+  Matrix shrink(left.size(), 0.0);
+  for (size_t i = 0; i < left.size(); i += static_cast<size_t>(d) + 1) {
+    stretch[i] = 0.5 + random.uniform();
+    shrink[i] = 1 / stretch[i];
+  }
+  return {product(product(left, stretch, d), right, d),
+          product(product(transposed(right, d), shrink, d), transposed(left, d), d)};
+}
+
+/// A complex number a plane, [[a, -b], [b, a]] on components (l, l + d / 2): all that commutes with
+/// a rotary embedding. `encode` multiplies by c, `decode` divides by it.
+inline Basis plane_rotations(int64_t d, bool unit, Random& random) {
+  Basis planes{Matrix(static_cast<size_t>(d * d)), Matrix(static_cast<size_t>(d * d))};
   const auto set = [&](Matrix& m, int64_t l, double a, double b) {
     const int64_t h = l + d / 2;
     m[static_cast<size_t>(l * d + l)] = m[static_cast<size_t>(h * d + h)] = a;
@@ -61,7 +86,8 @@ struct Change {
   bool permute = false;
   bool turn_values = false;
   bool turn_keys = false;
-  bool scale_keys = false;  // |c| other than 1
+  bool scale_keys = false;      // |c| other than 1
+  bool stretch_values = false;  // any invertible matrix
 };
 
 /// Another basis for every head of every layer; the model stays the same function.
@@ -78,8 +104,13 @@ inline std::vector<LayerTransform> rebased(const ModelConfig& config, const Chan
         t.encode_value[head].dense = orthogonal(config.head_dim, random);
         t.decode_value[head].dense = transposed(t.encode_value[head].dense, config.head_dim);
       }
+      if (change.stretch_values) {
+        const Basis basis = invertible(config.head_dim, random);
+        t.encode_value[head].dense = basis.encode;
+        t.decode_value[head].dense = basis.decode;
+      }
       if (change.turn_keys) {
-        const Planes planes = plane_rotations(config.head_dim, !change.scale_keys, random);
+        const Basis planes = plane_rotations(config.head_dim, !change.scale_keys, random);
         t.encode_key[head].dense = planes.encode;
         t.decode_key[head].dense = planes.decode;
       }

@@ -1,0 +1,73 @@
+// The file holds what the decision says: every method's fold in memory against the written tensors.
+#include <ATen/ops/cat.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
+#include <gtest/gtest.h>
+
+#include "convert/convert_tools.h"
+#include "layer_method.h"
+#include "model/decoder_tools.h"
+
+namespace regroup::testing {
+namespace {
+
+// Moments are of what the model computes: a head's rows on (x, 1) are its projection, bias included.
+TEST(WidenedWeights, ProjectAsTheModelDoes) {
+  const TinyModelSpec spec{.n_heads = 12, .n_kv_heads = 6, .head_dim = 6, .attention_bias = true};
+  const TemporaryFolder temporary;
+  write_tiny_model(temporary / "in", spec);
+  const ModelFolder model = ModelFolder::open(temporary / "in");
+  const LayerWeights w = load_layer(model, 1, at::kFloat, at::kCPU);
+  ASSERT_GT(w.qkv_bias.abs().max().item<double>(), 0.1);
+  const at::Tensor x = random_tensor({9, spec.hidden_size}, 1);
+  const at::Tensor with_one = at::cat({x.to(at::kDouble), at::ones({9, 1}, at::kDouble)}, 1);
+  const at::Tensor wanted = project(x, w.qkv, w.qkv_bias).unflatten(1, {-1, spec.head_dim});
+  const AttentionWeights wide = widen_attention(w, model.config());
+  const at::Tensor found = at::matmul(with_one, at::cat({wide.q, wide.k, wide.v}).transpose(1, 2));
+  EXPECT_LE(relative_error(found.transpose(0, 1), wanted), 1e-6);  // [tokens, heads, head_dim]
+}
+
+TEST(ExportedWeights, AreTheFoldOfTheDecision) {
+  for (const TinyModelSpec& spec :
+       {TinyModelSpec{.n_heads = 12, .n_kv_heads = 12, .head_dim = 10, .hidden_size = 96},
+        TinyModelSpec{.n_heads = 12, .n_kv_heads = 6, .head_dim = 6, .attention_bias = true}}) {
+    const TemporaryFolder temporary;
+    write_tiny_model(temporary / "in", spec);
+    const ModelFolder parent = ModelFolder::open(temporary / "in");
+    for (const std::string& name : method_names()) {
+      const Method method = parse_method(name);
+      if (method == Method::kRandom) continue;  // drawn while it is written (merge_test)
+      for (const Grouping grouping : {Grouping::kContiguous, Grouping::kResidual}) {
+        if (grouping != Grouping::kContiguous && !may_regroup(method)) continue;
+        SCOPED_TRACE(name + ", " + grouping_name(grouping));
+        const std::string out = temporary / (name + "-" + grouping_name(grouping));
+        const ConvertOptions options{.model = temporary / "in",
+                                     .out = out,
+                                     .n_kv_heads = 3,
+                                     .method = method,
+                                     .grouping = grouping};
+        const ConversionPlan plan = convert_model(parent, options, {}).first;
+        const ModelFolder child = ModelFolder::open(out);
+        EXPECT_EQ(child.config().n_kv_heads, 3);
+        EXPECT_EQ(child.config().n_heads, 12);
+        for (int64_t layer = 0; layer < 2; ++layer) {
+          const auto attention = [layer](const ModelFolder& folder) {
+            return widen_attention(load_layer(folder, layer, at::kFloat, at::kCPU),
+                                   folder.config());
+          };
+          const AttentionWeights wanted = fold_attention(
+              attention(parent), plan.transforms[static_cast<size_t>(layer)], parent.config(), 3);
+          const AttentionWeights found = attention(child);
+          EXPECT_EQ(found.k.sizes(), wanted.k.sizes());
+          EXPECT_LE(relative_error(found.q, wanted.q), 1e-7);
+          EXPECT_LE(relative_error(found.k, wanted.k), 1e-7);
+          EXPECT_LE(relative_error(found.v, wanted.v), 1e-7);
+          EXPECT_LE(relative_error(found.o, wanted.o), 1e-7);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace regroup::testing
