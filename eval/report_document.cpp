@@ -49,6 +49,18 @@ const ReportModel* find_converted(const ReportData& data, int64_t n_kv_heads) {
   return nullptr;
 }
 
+const ReportModel* find_converted(const ReportData& data, const ReportUptraining& run) {
+  for (const ReportModel& model : data.models) {
+    if (model.role == "converted" && model.name == run.model) return &model;
+  }
+  return find_converted(data, run.n_kv_heads);
+}
+
+const ReportModel* find_converted(const ReportData& data, const ReportModel& uptrained) {
+  const ReportUptraining* run = find_uptraining(data, uptrained);
+  return run != nullptr ? find_converted(data, *run) : find_converted(data, uptrained.n_kv_heads);
+}
+
 const ReportUptraining* find_uptraining(const ReportData& data, const ReportModel& model) {
   std::vector<const ReportUptraining*> candidates;
   for (const ReportUptraining& run : data.uptrainings) {
@@ -142,6 +154,7 @@ ReportDocument compose_report(const ReportData& data) {
                                     first.n_layers, first.n_heads);
   }
   add_quality(data, document.sections);
+  add_recovery(data, document.sections);
   add_uptraining_curves(data, document.sections);
   add_memory(data, document.sections);
   add_samples_section(data, document.sections);

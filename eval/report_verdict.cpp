@@ -17,6 +17,11 @@ struct Case {
   EvaluatedOn on;
   bool name_text = false;  ///< several texts were evaluated: say which one this is about
 
+  /// The original itself, trained on: what the training text alone brings.
+  bool is_control() const {
+    return uptrained != nullptr && baseline != nullptr &&
+           uptrained->n_kv_heads == baseline->n_kv_heads;
+  }
   const ReportModel& smaller() const { return uptrained != nullptr ? *uptrained : *converted; }
   const ReportScore* score(const ReportModel* model) const {
     return model != nullptr ? find_score(*model, on) : nullptr;
@@ -110,6 +115,9 @@ std::string capitalized(std::string text) {
 }
 
 std::string verdict(const ReportData& data, const Case& c) {
+  if (c.is_control() && c.score(c.uptrained) != nullptr) {
+    return "The control, the original trained on: " + uptraining_clause(data, c) + ".";
+  }
   std::string text = memory_sentence(c);
   const std::string conversion = conversion_clause(c);
   const std::string uptraining = uptraining_clause(data, c);
@@ -173,7 +181,7 @@ std::vector<Case> collect_cases(const ReportData& data) {
   for (const ReportModel& model : data.models) {
     Case c{.baseline = find_baseline(data), .on = texts[0], .name_text = texts.size() > 1};
     if (model.role == "uptrained") {
-      c.converted = find_converted(data, model.n_kv_heads);
+      c.converted = find_converted(data, model);
       c.uptrained = &model;
     } else if (model.role == "converted" && !uptrained_with(model.n_kv_heads)) {
       c.converted = &model;
@@ -188,6 +196,7 @@ std::vector<Case> collect_cases(const ReportData& data) {
 
 std::string case_title(const Case& c) {
   const int64_t heads = c.smaller().n_kv_heads;
+  if (c.is_control()) return "Control, " + heads_text(heads);
   if (c.baseline == nullptr || c.baseline->n_kv_heads == heads) return heads_text(heads);
   return fmt::format("{} → {}", c.baseline->n_kv_heads, heads_text(heads));
 }
@@ -225,6 +234,7 @@ std::vector<Finding> compose_findings(const ReportData& data) {
     findings.push_back({case_title(c), verdict(data, c), tiles_of(data, c)});
   }
   if (findings.empty()) findings.push_back(finding_without_conversion(data));
+  add_recovery_findings(data, findings);
   return findings;
 }
 
