@@ -133,6 +133,13 @@ std::string run_label(const ReportData& data, const ReportUptraining& run) {
   return method + " + " + objective_text;
 }
 
+std::string run_suffix(const ReportData& data, const ReportUptraining& run) {
+  const auto same =
+      std::count_if(data.uptrainings.begin(), data.uptrainings.end(),
+                    [&](const auto& other) { return other.n_kv_heads == run.n_kv_heads; });
+  return same > 1 ? ", " + shorten_name(run_label(data, run)) : "";
+}
+
 std::vector<Recovery> find_recoveries(const ReportData& data) {
   std::vector<Recovery> recoveries;
   std::vector<bool> done(data.uptrainings.size(), false);

@@ -49,6 +49,9 @@ std::vector<Recovery> find_recoveries(const ReportData& data);
 /// "mean + CE", "pca (calibrated) + KL", "control".
 std::string run_label(const ReportData& data, const ReportUptraining& run);
 
+/// ", mean + CE" where several runs have as many KV heads; else nothing.
+std::string run_suffix(const ReportData& data, const ReportUptraining& run);
+
 /// "To 90 % of the gap at 2 KV heads: ..."
 std::string recovery_sentence(const Recovery& recovery);
 

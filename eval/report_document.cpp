@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "escape.h"
+#include "recovery.h"
 #include "regroup/version.h"
 
 namespace regroup {
@@ -159,10 +160,11 @@ ReportDocument compose_report(const ReportData& data) {
   add_memory(data, document.sections);
   add_samples_section(data, document.sections);
   add_provenance(data, document.sections);
+  const bool read_off = !find_recoveries(data).empty();
   document.footer = fmt::format(
-      "Made by regroup {} from {} file{}. Every number is one that a "
-      "result file holds.",
-      kVersion, data.sources.size(), data.sources.size() == 1 ? "" : "s");
+      "Made by regroup {} from {} file{}. Every number is one that a result file holds{}.",
+      kVersion, data.sources.size(), data.sources.size() == 1 ? "" : "s",
+      read_off ? ", or is read off a curve of one" : "");
   return document;
 }
 

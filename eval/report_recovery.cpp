@@ -98,7 +98,9 @@ std::string caption(const ReportData& data, const Recovery& recovery) {
   if (calibrated) text += " Tokens that a conversion was calibrated on are not counted.";
   if (recovery.controls.empty()) return text;
   return text +
-         " The control is the parent itself, trained on: what it gains, the text has taught.";
+         " The control is the parent itself, trained on: what changes there is the doing of text "
+         "and "
+         "settings, and no recovery.";
 }
 
 std::vector<Cell> run_row(const RecoveryRun& run, bool crossings) {

@@ -67,15 +67,6 @@ Table curve_table(const ReportUptraining& run) {
   return table;
 }
 
-/// Its number of heads; also what it did where several runs have as many.
-std::string run_name(const ReportData& data, const ReportUptraining& run) {
-  const auto same =
-      std::count_if(data.uptrainings.begin(), data.uptrainings.end(),
-                    [&](const auto& other) { return other.n_kv_heads == run.n_kv_heads; });
-  const std::string heads = heads_text(run.n_kv_heads);
-  return same > 1 ? fmt::format("{}, {}", heads, shorten_name(run_label(data, run))) : heads;
-}
-
 std::string run_summary(const ReportUptraining& run) {
   std::string text =
       fmt::format("{} steps, {} tokens", grouped_digits(run.steps), grouped_digits(run.tokens));
@@ -93,7 +84,8 @@ void add_uptraining_curves(const ReportData& data, std::vector<Section>& section
   for (const ReportUptraining& run : data.uptrainings) {
     if (run.train.empty() && run.valid.empty()) continue;
     LineChart chart = curve_chart(data, run);
-    std::string caption = fmt::format("{}: {}", run_name(data, run), run_summary(run));
+    std::string caption =
+        fmt::format("{}: {}", heads_text(run.n_kv_heads) + run_suffix(data, run), run_summary(run));
     if (!chart.references.empty()) {
       caption += fmt::format(
           " The dashed lines are eval's losses on {}; the run's validation text "

@@ -1,8 +1,10 @@
 // The verdict: what the numbers say, in one or two sentences, and no more than they say.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "recovery.h"
 #include "regroup/checkpoint/text.h"
 #include "report_document.h"
 
@@ -142,7 +144,7 @@ std::vector<Tile> tiles_of(const ReportData& data, const Case& c) {
   std::vector<Tile> tiles;
   const ReportScore* uptrained = c.score(c.uptrained);
   const ReportScore* converted = c.score(c.converted);
-  const bool gap = converted == nullptr || !no_measurable_gap(*converted);
+  const bool gap = c.is_control() || converted == nullptr || !no_measurable_gap(*converted);
   if (converted != nullptr && !gap) {
     tiles.push_back({"none", "measurable gap", "within 2 standard errors"});
   } else if (uptrained != nullptr && (*uptrained)[Metric::kRecovery]) {
@@ -152,7 +154,8 @@ std::vector<Tile> tiles_of(const ReportData& data, const Case& c) {
   }
   const ReportModel& model = c.smaller();
   if (model.kv_bytes_per_token > 0) {
-    const bool compared = c.baseline != nullptr && c.baseline->kv_bytes_per_token > 0;
+    const bool compared =
+        !c.is_control() && c.baseline != nullptr && c.baseline->kv_bytes_per_token > 0;
     tiles.push_back({human_bytes(model.kv_bytes_per_token), "KV cache a token",
                      compared ? "instead of " + human_bytes(c.baseline->kv_bytes_per_token) : ""});
   }
@@ -191,14 +194,17 @@ std::vector<Case> collect_cases(const ReportData& data) {
     if (!c.smaller().scores.empty()) c.on = c.smaller().scores[0].on;
     cases.push_back(c);
   }
+  std::stable_partition(cases.begin(), cases.end(), [](const Case& c) { return !c.is_control(); });
   return cases;
 }
 
-std::string case_title(const Case& c) {
+std::string case_title(const ReportData& data, const Case& c) {
   const int64_t heads = c.smaller().n_kv_heads;
+  const ReportUptraining* run = c.uptrained ? find_uptraining(data, *c.uptrained) : nullptr;
   if (c.is_control()) return "Control, " + heads_text(heads);
   if (c.baseline == nullptr || c.baseline->n_kv_heads == heads) return heads_text(heads);
-  return fmt::format("{} → {}", c.baseline->n_kv_heads, heads_text(heads));
+  return fmt::format("{} → {}{}", c.baseline->n_kv_heads, heads_text(heads),
+                     run != nullptr ? run_suffix(data, *run) : "");
 }
 
 /// Without a converted model there is no before and after; say what there is.
@@ -231,7 +237,7 @@ Finding finding_without_conversion(const ReportData& data) {
 std::vector<Finding> compose_findings(const ReportData& data) {
   std::vector<Finding> findings;
   for (const Case& c : collect_cases(data)) {
-    findings.push_back({case_title(c), verdict(data, c), tiles_of(data, c)});
+    findings.push_back({case_title(data, c), verdict(data, c), tiles_of(data, c)});
   }
   if (findings.empty()) findings.push_back(finding_without_conversion(data));
   add_recovery_findings(data, findings);

@@ -120,6 +120,49 @@ TEST(Recovery, TheTableHoldsEveryRunAndTheControl) {
       << markdown;
 }
 
+TEST(Recovery, AnEvaluatedControlIsCalledOne) {
+  Files files;
+  files.add("mean.jsonl", kMeanLog)
+      .add("c.jsonl", kControlLog)
+      .add("e.json", models({kBaseline, model_json("converted", 8, 1.387, delta(0, 0)),
+                             model_json("uptrained", 8, 1.287, delta(-0.1, 0.004)),
+                             model_json("converted", 2, 4, delta(2.6, 0.1))}));
+  const std::vector<std::string> verdict = report_verdict(files.gather());
+  ASSERT_EQ(verdict.size(), 3u);
+  EXPECT_TRUE(verdict[0].starts_with("With 2 instead of 8 KV heads")) << verdict[0];
+  EXPECT_EQ(verdict[1],
+            "The control, the original trained on: after uptraining on 3000 tokens the loss is "
+            "1.287, 0.1000 ± 0.0040 below the original's.");
+  EXPECT_TRUE(verdict[2].starts_with("To 90 %")) << verdict[2];
+  EXPECT_EQ(report_html(files.gather()).find("measurable gap"), std::string::npos);
+}
+
+TEST(Recovery, SeveralRunsOfOneNumberOfHeadsKeepTheirOwnConversion) {
+  // Both logs say model runs/m; the second one's run folder made "other/model".
+  std::string other = log_of(2, conversion("pca", true), {{0, 1.5}, {1000, 1.4}});
+  other.replace(other.find("runs/m"), 6, "converted-2");
+  Files files;
+  files.add("mean.jsonl", kMeanLog).add("pca.jsonl", other);
+  const std::string folder = files.paths()[1].substr(0, files.paths()[1].rfind('/') + 1);
+  ReportData data = files.gather();
+  data.uptrainings[0].path = "elsewhere/metrics.jsonl";
+  for (const char* name : {"runs/m", "converted-2"}) {
+    data.models.push_back({.role = "converted", .name = name, .n_kv_heads = 2});
+  }
+  ReportModel uptrained{.role = "uptrained", .name = folder + "model", .n_kv_heads = 2};
+  EXPECT_EQ(find_converted(data, uptrained)->name, "converted-2");
+  uptrained.name = "elsewhere/model";
+  EXPECT_EQ(find_converted(data, uptrained)->name, "runs/m");
+  uptrained.name = "unknown/model";
+  EXPECT_EQ(find_converted(data, uptrained)->name, "runs/m");  // the first of its heads
+}
+
+TEST(Recovery, TheFooterSaysThatNumbersAreReadOffCurves) {
+  const std::string end = "holds, or is read off a curve of one.";
+  EXPECT_NE(report_markdown(three().gather()).find(end), std::string::npos);
+  EXPECT_EQ(report_markdown(full().gather()).find(end), std::string::npos);
+}
+
 TEST(Recovery, TheChartHasALineARunAndTheTwoReferences) {
   const std::string html = report_html(three().gather());
   for (const char* part :
