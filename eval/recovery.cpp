@@ -46,23 +46,27 @@ std::string folder_name(std::string path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-/// Equal labels get what tells them apart: the budget, then the file.
+/// What may tell two runs of one label apart, best first.
+std::array<std::string, 3> distinctions(const ReportUptraining& run) {
+  const size_t slash = run.path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : run.path.substr(0, slash);
+  return {fmt::format("{} tokens", human_count(static_cast<double>(run.tokens))),
+          folder_name(folder), run.path};
+}
+
+/// Equal labels get the budget, the run's folder or the file: whatever differs.
 void tell_apart(std::vector<RecoveryRun>& runs) {
-  const auto extend = [&](auto&& suffix) {
-    std::vector<bool> shared;
+  for (size_t d = 0; d < 3; ++d) {
+    std::vector<std::string> labels;
     for (const RecoveryRun& run : runs) {
-      shared.push_back(std::count_if(runs.begin(), runs.end(), [&](const RecoveryRun& other) {
-                         return other.label == run.label;
-                       }) > 1);
+      const std::string distinction = distinctions(*run.run)[d];
+      const bool differs = std::any_of(runs.begin(), runs.end(), [&](const RecoveryRun& other) {
+        return other.label == run.label && distinctions(*other.run)[d] != distinction;
+      });
+      labels.push_back(differs ? run.label + ", " + distinction : run.label);
     }
-    for (size_t r = 0; r < runs.size(); ++r) {
-      if (shared[r]) runs[r].label += suffix(*runs[r].run);
-    }
-  };
-  extend([](const ReportUptraining& run) {
-    return fmt::format(", {} tokens", human_count(static_cast<double>(run.tokens)));
-  });
-  extend([](const ReportUptraining& run) { return ", " + run.path; });
+    for (size_t r = 0; r < runs.size(); ++r) runs[r].label = labels[r];
+  }
 }
 
 /// The group of `first` and of every later run that compares with it; `done` marks them.

@@ -143,10 +143,13 @@ std::string recovery_sentence(const Recovery& recovery) {
     const Crossing& y = b->crossings[kSentencePercent];
     return std::pair(x.reached, x.tokens) < std::pair(y.reached, y.tokens);
   });
+  const bool commas = std::any_of(runs.begin(), runs.end(), [](const auto* run) {
+    return run->label.find(',') != std::string::npos;
+  });
   std::string text;
   for (const RecoveryRun* run : runs) {
     const Crossing& crossing = run->crossings[kSentencePercent];
-    text += text.empty() ? " " : ", ";
+    text += text.empty() ? " " : commas ? "; " : ", ";
     text += shorten_name(run->label) + " " + crossing_text(crossing);
     if (crossing.reached == Reached::kLater) text += " tokens";
   }

@@ -243,20 +243,29 @@ TEST(Recovery, WithoutAGapNothingIsReadOff) {
   EXPECT_EQ(report_csv(data).find("tokens_to"), std::string::npos);
 }
 
-TEST(Recovery, EqualLabelsGetTheBudgetAndThenTheFile) {
-  const std::string smaller =
-      log_of(2, conversion("pca", true) + kTeacher, {{0, 1.375}, {500, 0.9}});
-  const std::string again = log_of(2, conversion("pca", true) + kTeacher, {{0, 1.375}, {500, 0.8}});
-  Files files;
-  files.add("a.jsonl", kCalibratedLog)
-      .add("b.jsonl", smaller)
-      .add("d.jsonl", again)
-      .add("c.jsonl", kControlLog);
-  const ReportData data = files.gather();
-  const auto runs = find_recoveries(data).at(0).runs;
-  EXPECT_EQ(runs[0].label, "pca (calibrated) + KL, 1000 tokens");
-  EXPECT_EQ(runs[1].label, "pca (calibrated) + KL, 500 tokens, " + files.paths()[1]);
-  EXPECT_EQ(runs[2].label, "pca (calibrated) + KL, 500 tokens, " + files.paths()[2]);
+TEST(Recovery, EqualLabelsGetWhatDiffers) {
+  const auto labels_of = [](const std::array<std::pair<const char*, int64_t>, 3>& runs) {
+    ReportData data;
+    data.uptrainings = {{.path = "c", .parent_kv_heads = 8, .n_kv_heads = 8, .valid = {{0, 0, 1}}}};
+    for (const auto& [path, tokens] : runs) {
+      data.uptrainings.push_back({.path = path,
+                                  .method = "mean",
+                                  .n_kv_heads = 2,
+                                  .tokens = tokens,
+                                  .valid = {{0, 0, 2}}});
+    }
+    std::vector<std::string> labels;
+    const Recovery recovery = find_recoveries(data).at(0);
+    for (const RecoveryRun& run : recovery.runs) labels.push_back(run.label);
+    EXPECT_NE(recovery_sentence(recovery).find("not reached; mean + CE, "), std::string::npos);
+    return labels;
+  };
+  using Labels = std::vector<std::string>;
+  EXPECT_EQ(
+      labels_of({{{"r/a/m", 1000}, {"r/b/m", 500}, {"r/c/m", 500}}}),
+      (Labels{"mean + CE, 1000 tokens", "mean + CE, 500 tokens, b", "mean + CE, 500 tokens, c"}));
+  EXPECT_EQ(labels_of({{{"r/a/m", 9}, {"r/b/m", 9}, {"s/b/m", 9}}}),
+            (Labels{"mean + CE, a", "mean + CE, b, r/b/m", "mean + CE, b, s/b/m"}));
 }
 
 TEST(Recovery, LabelsSayMethodAndObjective) {
