@@ -50,16 +50,29 @@ const ReportModel* find_converted(const ReportData& data, int64_t n_kv_heads) {
   return nullptr;
 }
 
+namespace {
+
+/// Of several nobody knows which one is meant.
+const ReportModel* only_converted(const ReportData& data, int64_t n_kv_heads) {
+  const auto several =
+      std::count_if(data.models.begin(), data.models.end(), [&](const auto& model) {
+        return model.role == "converted" && model.n_kv_heads == n_kv_heads;
+      });
+  return several == 1 ? find_converted(data, n_kv_heads) : nullptr;
+}
+
+}  // namespace
+
 const ReportModel* find_converted(const ReportData& data, const ReportUptraining& run) {
   for (const ReportModel& model : data.models) {
     if (model.role == "converted" && model.name == run.model) return &model;
   }
-  return find_converted(data, run.n_kv_heads);
+  return only_converted(data, run.n_kv_heads);
 }
 
 const ReportModel* find_converted(const ReportData& data, const ReportModel& uptrained) {
   const ReportUptraining* run = find_uptraining(data, uptrained);
-  return run != nullptr ? find_converted(data, *run) : find_converted(data, uptrained.n_kv_heads);
+  return run != nullptr ? find_converted(data, *run) : only_converted(data, uptrained.n_kv_heads);
 }
 
 const ReportUptraining* find_uptraining(const ReportData& data, const ReportModel& model) {

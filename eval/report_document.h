@@ -105,7 +105,7 @@ void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& c
 const ReportModel* find_baseline(const ReportData& data);
 /// The converted model with as many KV heads, which eval's recovery refers to.
 const ReportModel* find_converted(const ReportData& data, int64_t n_kv_heads);
-/// The same for an uptrained model, or for a run: the model it was made of, if that is known.
+/// For an uptrained model, or for a run: the model it was made of; nullptr unless that is certain.
 const ReportModel* find_converted(const ReportData& data, const ReportModel& uptrained);
 const ReportModel* find_converted(const ReportData& data, const ReportUptraining& run);
 /// The run that made the uptrained `model`, nullptr unless that is certain.
