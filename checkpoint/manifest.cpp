@@ -132,6 +132,27 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
 
 }  // namespace
 
+std::optional<ConversionRecord> conversion_of(const std::string& folder) {
+  const std::string path = folder + "/" + kManifestName;
+  if (!path_exists(path)) return std::nullopt;
+  try {
+    const Json manifest = read_strict_json(path, kManifestJson);
+    if (manifest.at("format") != "regroup-manifest/1") return std::nullopt;
+    const Json& method = manifest.at("method");
+    const Json& heads = method.at("n_kv_heads");
+    const Json& arguments = manifest.at("arguments");
+    return ConversionRecord{
+        .method = method.at("name").get<std::string>(),
+        .calibrated = arguments.contains("calibration") || arguments.contains("statistics_sha256"),
+        .kv_heads_before = heads.at("before").get<int64_t>(),
+        .kv_heads_after = heads.at("after").get<int64_t>()};
+  } catch (const Error&) {
+    return std::nullopt;
+  } catch (const Json::exception&) {
+    return std::nullopt;
+  }
+}
+
 VerifyResult verify_folder(const std::string& path, const std::string& parent) {
   const ModelFolder folder = ModelFolder::open(path);
   VerifyResult result;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "escape.h"
+#include "recovery.h"
 #include "regroup/version.h"
 
 namespace regroup {
@@ -47,6 +48,31 @@ const ReportModel* find_converted(const ReportData& data, int64_t n_kv_heads) {
     if (model.role == "converted" && model.n_kv_heads == n_kv_heads) return &model;
   }
   return nullptr;
+}
+
+namespace {
+
+/// Of several nobody knows which one is meant.
+const ReportModel* only_converted(const ReportData& data, int64_t n_kv_heads) {
+  const auto several =
+      std::count_if(data.models.begin(), data.models.end(), [&](const auto& model) {
+        return model.role == "converted" && model.n_kv_heads == n_kv_heads;
+      });
+  return several == 1 ? find_converted(data, n_kv_heads) : nullptr;
+}
+
+}  // namespace
+
+const ReportModel* find_converted(const ReportData& data, const ReportUptraining& run) {
+  for (const ReportModel& model : data.models) {
+    if (model.role == "converted" && model.name == run.model) return &model;
+  }
+  return only_converted(data, run.n_kv_heads);
+}
+
+const ReportModel* find_converted(const ReportData& data, const ReportModel& uptrained) {
+  const ReportUptraining* run = find_uptraining(data, uptrained);
+  return run != nullptr ? find_converted(data, *run) : only_converted(data, uptrained.n_kv_heads);
 }
 
 const ReportUptraining* find_uptraining(const ReportData& data, const ReportModel& model) {
@@ -143,14 +169,16 @@ ReportDocument compose_report(const ReportData& data) {
   }
   add_quality(data, document.sections);
   add_damage_sections(data, document.sections);
+  add_recovery(data, document.sections);
   add_uptraining_curves(data, document.sections);
   add_memory(data, document.sections);
   add_samples_section(data, document.sections);
   add_provenance(data, document.sections);
+  const bool read_off = !find_recoveries(data).empty();
   document.footer = fmt::format(
-      "Made by regroup {} from {} file{}. Every number is one that a "
-      "result file holds.",
-      kVersion, data.sources.size(), data.sources.size() == 1 ? "" : "s");
+      "Made by regroup {} from {} file{}. Every number is one that a result file holds{}.",
+      kVersion, data.sources.size(), data.sources.size() == 1 ? "" : "s",
+      read_off ? ", or is read off a curve of one" : "");
   return document;
 }
 

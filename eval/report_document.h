@@ -87,21 +87,30 @@ struct ReportDocument {
 
 ReportDocument compose_report(const ReportData& data);
 std::vector<Finding> compose_findings(const ReportData& data);
+/// What comparable runs needed, a sentence for each number of KV heads.
+void add_recovery_findings(const ReportData& data, std::vector<Finding>& findings);
 /// Sections that have nothing to show are absent.
 void add_quality(const ReportData& data, std::vector<Section>& sections);
 /// The least damage at every number of KV heads, in one sentence.
 std::string damage_summary(const DamageReport& report);
 void add_damage_sections(const ReportData& data, std::vector<Section>& sections);
+void add_recovery(const ReportData& data, std::vector<Section>& sections);
 void add_uptraining_curves(const ReportData& data, std::vector<Section>& sections);
 void add_memory(const ReportData& data, std::vector<Section>& sections);
 void add_samples_section(const ReportData& data, std::vector<Section>& sections);
 void add_provenance(const ReportData& data, std::vector<Section>& sections);
+
+/// A reference line at the loss of `model` on a text; none when it is not known.
+void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart);
 
 // Selecting.
 
 const ReportModel* find_baseline(const ReportData& data);
 /// The converted model with as many KV heads, which eval's recovery refers to.
 const ReportModel* find_converted(const ReportData& data, int64_t n_kv_heads);
+/// For an uptrained model, or for a run: the model it was made of; nullptr unless that is certain.
+const ReportModel* find_converted(const ReportData& data, const ReportModel& uptrained);
+const ReportModel* find_converted(const ReportData& data, const ReportUptraining& run);
 /// The run that made the uptrained `model`, nullptr unless that is certain.
 const ReportUptraining* find_uptraining(const ReportData& data, const ReportModel& model);
 /// What the evaluations were made on, in the order of the files.

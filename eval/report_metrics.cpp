@@ -15,10 +15,24 @@ struct Log {
   std::vector<CurvePoint> train;
 };
 
+void read_conversion(const Json& json, const std::string& where, ReportUptraining& run) {
+  const JsonFields fields(json, where);
+  run.method = fields.string("method").value_or("");
+  run.calibrated = fields.boolean("calibrated").value_or(false);
+  if (const Json* heads = fields.find("n_kv_heads")) {
+    run.parent_kv_heads = JsonFields(*heads, where).integer("before", 0, INT64_MAX).value_or(0);
+  }
+}
+
 void read_start(const Json& json, const std::string& where, ReportUptraining& run) {
   const JsonFields fields(json, where);
   run.model = fields.string("model").value_or(run.model);
   run.teacher = fields.string("teacher").value_or("");
+  run.kl_weight = fields.number("kl_weight");
+  run.temperature = fields.number("temperature");
+  run.valid_text = fields.string("valid").value_or("");
+  run.seq_len = fields.integer("seq_len", 0, INT64_MAX).value_or(0);
+  if (const Json* conversion = fields.find("conversion")) read_conversion(*conversion, where, run);
   run.n_kv_heads = fields.integer("n_kv_heads", 0, INT64_MAX).value_or(run.n_kv_heads);
   run.n_params = fields.integer("n_params", 0, INT64_MAX).value_or(run.n_params);
   run.planned_steps = fields.integer("steps", 0, INT64_MAX).value_or(run.planned_steps);

@@ -4,9 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "escape.h"
+#include "recovery.h"
 #include "regroup/checkpoint/strict_json.h"
 #include "regroup/eval/report.h"
 #include "regroup/version.h"
+#include "report_rows.h"
 
 namespace regroup {
 namespace {
@@ -88,7 +90,11 @@ Json curve_json(const std::vector<CurvePoint>& points) {
 Json uptraining_json(const ReportUptraining& run) {
   return {{"path", run.path},
           {"model", run.model},
+          {"method", run.method.empty() ? Json() : Json(run.method)},
+          {"calibrated", run.calibrated},
           {"teacher", run.teacher.empty() ? Json() : Json(run.teacher)},
+          {"kl_weight", optional_json(run.kl_weight)},
+          {"temperature", optional_json(run.temperature)},
           {"n_kv_heads", run.n_kv_heads},
           {"n_params", run.n_params},
           {"steps", run.steps},
@@ -142,28 +148,6 @@ Json list_json(const std::vector<T>& items, Json (*to_json)(const T&)) {
   Json json = Json::array();
   for (const T& item : items) json.push_back(to_json(item));
   return json;
-}
-
-/// One line of the long table. Cells that do not apply stay empty.
-struct CsvRow {
-  const char* section;
-  std::string model = {};
-  std::string role = {};
-  int64_t n_kv_heads = 0;
-  std::string metric = {};
-  std::string x = {};
-  std::string value = {};
-  std::string error = {};
-  std::string n = {};
-};
-
-std::string csv_number(double value) { return fmt::format("{}", value); }
-
-/// Numbers are written as they are; only texts can be taken for formulas.
-std::string csv_line(const CsvRow& row) {
-  return fmt::format("{},{},{},{},{},{},{},{},{}\n", row.section, escape_csv(row.model),
-                     escape_csv(row.role), row.n_kv_heads, escape_csv(row.metric), row.x, row.value,
-                     row.error, row.n);
 }
 
 std::string scores_csv(const ReportModel& model) {
@@ -247,6 +231,15 @@ std::string plan_csv(const ReportPlan& plan) {
 
 }  // namespace
 
+std::string csv_number(double value) { return fmt::format("{}", value); }
+
+/// Numbers are written as they are; only texts can be taken for formulas.
+std::string csv_line(const CsvRow& row) {
+  return fmt::format("{},{},{},{},{},{},{},{},{}\n", row.section, escape_csv(row.model),
+                     escape_csv(row.role), row.n_kv_heads, escape_csv(row.metric), row.x, row.value,
+                     row.error, row.n);
+}
+
 std::string report_json(const ReportData& data) {
   const Json json = {{"schema", "regroup-report/1"},
                      {"tool", {{"name", "regroup"}, {"version", kVersion}}},
@@ -255,6 +248,7 @@ std::string report_json(const ReportData& data) {
                      {"damage", list_json(data.damages, damage_json)},
                      {"plans", list_json(data.plans, plan_json)},
                      {"uptraining", list_json(data.uptrainings, uptraining_json)},
+                     {"recovery", recoveries_json(data)},
                      {"samples", list_json(data.samples, sample_json)},
                      {"conversions", list_json(data.conversions, conversion_json)},
                      {"runs", list_json(data.runs, run_json)},
@@ -269,6 +263,7 @@ std::string report_csv(const ReportData& data) {
     csv += curve_csv(run, "loss", run.train) + curve_csv(run, "val_loss", run.valid);
   }
   for (const DamageReport& damage : data.damages) csv += damage_csv(damage);
+  csv += recoveries_csv(data);
   for (const ReportPlan& plan : data.plans) csv += plan_csv(plan);
   return csv;
 }

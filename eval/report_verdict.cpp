@@ -1,8 +1,10 @@
 // The verdict: what the numbers say, in one or two sentences, and no more than they say.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "recovery.h"
 #include "regroup/checkpoint/text.h"
 #include "report_document.h"
 
@@ -17,6 +19,11 @@ struct Case {
   EvaluatedOn on;
   bool name_text = false;  ///< several texts were evaluated: say which one this is about
 
+  /// The original itself, trained on: what the training text alone brings.
+  bool is_control() const {
+    return uptrained != nullptr && baseline != nullptr &&
+           uptrained->n_kv_heads == baseline->n_kv_heads;
+  }
   const ReportModel& smaller() const { return uptrained != nullptr ? *uptrained : *converted; }
   const ReportScore* score(const ReportModel* model) const {
     return model != nullptr ? find_score(*model, on) : nullptr;
@@ -110,6 +117,9 @@ std::string capitalized(std::string text) {
 }
 
 std::string verdict(const ReportData& data, const Case& c) {
+  if (c.is_control() && c.score(c.uptrained) != nullptr) {
+    return "The control, the original trained on: " + uptraining_clause(data, c) + ".";
+  }
   std::string text = memory_sentence(c);
   const std::string conversion = conversion_clause(c);
   const std::string uptraining = uptraining_clause(data, c);
@@ -134,7 +144,7 @@ std::vector<Tile> tiles_of(const ReportData& data, const Case& c) {
   std::vector<Tile> tiles;
   const ReportScore* uptrained = c.score(c.uptrained);
   const ReportScore* converted = c.score(c.converted);
-  const bool gap = converted == nullptr || !no_measurable_gap(*converted);
+  const bool gap = c.is_control() || converted == nullptr || !no_measurable_gap(*converted);
   if (converted != nullptr && !gap) {
     tiles.push_back({"none", "measurable gap", "within 2 standard errors"});
   } else if (uptrained != nullptr && (*uptrained)[Metric::kRecovery]) {
@@ -144,7 +154,8 @@ std::vector<Tile> tiles_of(const ReportData& data, const Case& c) {
   }
   const ReportModel& model = c.smaller();
   if (model.kv_bytes_per_token > 0) {
-    const bool compared = c.baseline != nullptr && c.baseline->kv_bytes_per_token > 0;
+    const bool compared =
+        !c.is_control() && c.baseline != nullptr && c.baseline->kv_bytes_per_token > 0;
     tiles.push_back({human_bytes(model.kv_bytes_per_token), "KV cache a token",
                      compared ? "instead of " + human_bytes(c.baseline->kv_bytes_per_token) : ""});
   }
@@ -173,7 +184,7 @@ std::vector<Case> collect_cases(const ReportData& data) {
   for (const ReportModel& model : data.models) {
     Case c{.baseline = find_baseline(data), .on = texts[0], .name_text = texts.size() > 1};
     if (model.role == "uptrained") {
-      c.converted = find_converted(data, model.n_kv_heads);
+      c.converted = find_converted(data, model);
       c.uptrained = &model;
     } else if (model.role == "converted" && !uptrained_with(model.n_kv_heads)) {
       c.converted = &model;
@@ -183,13 +194,17 @@ std::vector<Case> collect_cases(const ReportData& data) {
     if (!c.smaller().scores.empty()) c.on = c.smaller().scores[0].on;
     cases.push_back(c);
   }
+  std::stable_partition(cases.begin(), cases.end(), [](const Case& c) { return !c.is_control(); });
   return cases;
 }
 
-std::string case_title(const Case& c) {
+std::string case_title(const ReportData& data, const Case& c) {
   const int64_t heads = c.smaller().n_kv_heads;
+  const ReportUptraining* run = c.uptrained ? find_uptraining(data, *c.uptrained) : nullptr;
+  if (c.is_control()) return "Control, " + heads_text(heads);
   if (c.baseline == nullptr || c.baseline->n_kv_heads == heads) return heads_text(heads);
-  return fmt::format("{} → {}", c.baseline->n_kv_heads, heads_text(heads));
+  return fmt::format("{} → {}{}", c.baseline->n_kv_heads, heads_text(heads),
+                     run != nullptr ? run_suffix(data, *run) : "");
 }
 
 /// Without a converted model there is no before and after; say what there is.
@@ -223,9 +238,10 @@ Finding finding_without_conversion(const ReportData& data) {
 std::vector<Finding> compose_findings(const ReportData& data) {
   std::vector<Finding> findings;
   for (const Case& c : collect_cases(data)) {
-    findings.push_back({case_title(c), verdict(data, c), tiles_of(data, c)});
+    findings.push_back({case_title(data, c), verdict(data, c), tiles_of(data, c)});
   }
   if (findings.empty()) findings.push_back(finding_without_conversion(data));
+  add_recovery_findings(data, findings);
   return findings;
 }
 

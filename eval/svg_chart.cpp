@@ -80,7 +80,8 @@ void fit_ranges(const LineChart& chart, Frame& frame) {
   for (const ReferenceLine& line : chart.references) y.add(line.y);
   for (const double tick : chart.x_ticks) x.add(tick);
   x.apply(frame.x, chart.x_ticks.empty() ? 0.02 : 0.12);
-  y.apply(frame.y, chart.references.empty() ? 0.06 : 0.1);
+  constexpr std::array<double, 3> kRoom = {0.06, 0.1, 0.14};  // of two lines, one is labelled below
+  y.apply(frame.y, kRoom[std::min<size_t>(chart.references.size(), 2)]);
 }
 
 Frame make_frame(const LineChart& chart, const ChartSize& size, double top) {

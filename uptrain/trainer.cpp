@@ -13,6 +13,7 @@
 #include "regroup/model/text_loss.h"
 #include "regroup/uptrain/loss.h"
 #include "run_setup.h"
+#include "start_event.h"
 
 namespace regroup {
 namespace {
@@ -51,20 +52,10 @@ class Trainer {
       state.best_val_loss = *state.val_loss;
     }
     setup_.facts.first_val_loss = state.first_val_loss;
-    const Json facts = {{"model", options_.model},
-                        {"n_kv_heads", setup_.facts.n_kv_heads},
-                        {"n_params", setup_.facts.n_params},
-                        {"n_trainable", setup_.facts.n_trainable},
-                        {"teacher", options_.teacher.empty() ? Json() : Json(options_.teacher)},
-                        {"tokens_per_step", setup_.facts.tokens_per_step},
-                        {"steps", setup_.facts.steps},
-                        {"seq_len", setup_.facts.seq_len},
-                        {"flops_per_token", setup_.facts.flops_per_token},
-                        {"val_loss", state.first_val_loss ? Json(*state.first_val_loss) : Json()}};
     if (resumed) {
       metrics_.event("resume", state.step, Json::object());
     } else {
-      metrics_.event("start", 0, facts);
+      metrics_.event("start", 0, start_facts(setup_));
     }
     if (observer_.started) observer_.started(setup_.facts);
   }

@@ -35,6 +35,24 @@ ReportModel model_of(const std::string& role, int64_t n_kv_heads, const std::str
   return model;
 }
 
+/// With the baseline's heads it is the control.
+ReportUptraining run_of(int64_t n_kv_heads, const std::string& s) {
+  return {.path = s,
+          .model = s,
+          .teacher = s,
+          .kl_weight = 0.5,
+          .calibrated = true,
+          .valid_text = s,
+          .n_kv_heads = n_kv_heads,
+          .n_params = 900,
+          .steps = 2,
+          .tokens = 200,
+          .planned_steps = 3,
+          .seconds = 1,
+          .train = {{1, 100, 2.0}, {2, 200, 1.0}},
+          .valid = {{0, 0, n_kv_heads == 8 ? 1.0 : 2.0}, {2, 200, 1.1}}};
+}
+
 /// Every kind of section, with `s` wherever a text can stand.
 ReportData data_of(const std::string& s) {
   ReportData data;
@@ -52,17 +70,9 @@ ReportData data_of(const std::string& s) {
                  .warnings = {s},
                  .options = {{8, 1024, 2048, 1000, 3048, true, 2, 100},
                              {4, 512, 1024, 1000, 2024, true, 4, std::nullopt}}}};
-  data.uptrainings = {{.path = s,
-                       .model = s,
-                       .teacher = s,
-                       .n_kv_heads = 4,
-                       .n_params = 900,
-                       .steps = 2,
-                       .tokens = 200,
-                       .planned_steps = 3,
-                       .seconds = 1,
-                       .train = {{1, 100, 2.0}, {2, 200, 1.0}},
-                       .valid = {{2, 200, 1.1}}}};
+  data.uptrainings = {run_of(4, s), run_of(2, s), run_of(2, s), run_of(8, s)};
+  // Two labels that only the files tell apart; the others are made of the model's folder.
+  data.uptrainings[1].method = data.uptrainings[2].method = s;
   data.samples = {{s, {{"baseline", 8, s}, {"uptrained", 4, s}, {s, 4, s}}}};
   data.conversions = {{s, s, s, s, 8, 4, {{s, s}}, {{s, s}}}};
   data.runs = {{s, s, s, s, {{s, s, 1.0, {s, s}, {{s, s}}}}}};
@@ -203,7 +213,8 @@ TEST(HostileReport, EverySvgIsWellFormed) {
       const size_t end = html.find("</svg>", at) + 6;
       EXPECT_NO_THROW(Markup(html.substr(at, end - at)).require_well_formed());
     }
-    EXPECT_EQ(charts, 8u);  // two Pareto plots, a curve and bars, each for wide and narrow pages
+    // Two Pareto plots, two recoveries, four curves and bars, each for wide and narrow pages.
+    EXPECT_EQ(charts, 18u);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,18 @@
 namespace regroup {
 
 inline constexpr const char* kManifestName = "regroup.json";
+
+/// How a folder was converted, as its manifest says.
+struct ConversionRecord {
+  std::string method;
+  bool calibrated = false;  ///< with text, or with statistics of an earlier calibration
+  int64_t kv_heads_before = 0;
+  int64_t kv_heads_after = 0;
+};
+
+/// Nothing unless the folder's manifest is one of a conversion. Only for telling people: a manifest
+/// that cannot be read is verify's business, and nothing here.
+std::optional<ConversionRecord> conversion_of(const std::string& folder);
 
 /// What verify() found. Empty `problems` means that everything agrees.
 struct VerifyResult {

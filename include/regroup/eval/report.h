@@ -96,6 +96,13 @@ struct ReportUptraining {
   std::string path;
   std::string model;
   std::string teacher;  ///< empty: none
+  std::optional<double> kl_weight;
+  std::optional<double> temperature;
+  std::string method;           ///< of the conversion it started from; empty: not known
+  bool calibrated = false;      ///< likewise
+  int64_t parent_kv_heads = 0;  ///< likewise; 0: not known
+  std::string valid_text;       ///< digest of the validation text
+  int64_t seq_len = 0;
   int64_t n_kv_heads = 0;
   int64_t n_params = 0;
   int64_t steps = 0;   ///< done
