@@ -148,9 +148,9 @@ OutputFile::OutputFile(std::string path, int64_t expected_bytes)
   }
   // Copying gigabytes into the page cache costs as much as hashing them, and drives out what others
   // have there. Not every file system offers the way past it.
-  if (expected_bytes >= kDirectBytes && ::fcntl(fd_.get(), F_SETFL, O_DIRECT) == 0) {
-    block_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, kBlockBytes)));
-  }
+  if (expected_bytes < kDirectBytes) return;
+  block_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, kBlockBytes)));
+  if (block_ && ::fcntl(fd_.get(), F_SETFL, O_DIRECT) != 0) block_.reset();
 }
 
 void OutputFile::Free::operator()(std::byte* block) const { std::free(block); }

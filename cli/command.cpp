@@ -8,6 +8,7 @@
 
 #include "recipe.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/runtime.h"
 #include "regroup/version.h"
@@ -174,6 +175,16 @@ void apply_globals(const Globals& globals) {
                                   : spdlog::level::from_str(globals.log_level));
   spdlog::set_default_logger(std::move(logger));
   set_threads(globals.threads);
+}
+
+int64_t eval_seq_len(const std::string& flag, const ModelConfig& config) {
+  if (flag.empty()) return std::min<int64_t>(config.max_positions, 2048);
+  const int64_t seq_len = parse_context(flag, "--seq-len");
+  if (seq_len > config.max_positions) {
+    spdlog::warn("--seq-len {} exceeds the model's max_position_embeddings {}", seq_len,
+                 config.max_positions);
+  }
+  return seq_len;
 }
 
 }  // namespace regroup

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/strict_json.h"
 
 namespace regroup {
@@ -83,5 +84,8 @@ std::pair<CLI::App*, std::shared_ptr<Options>> add_command(
 /// --model and --out as positional arguments that a recipe can set too.
 CLI::Option* add_model(CLI::App& command, std::string& model);
 CLI::Option* add_out(CLI::App& command, std::string& out, const std::string& what);
+
+/// --seq-len of commands that evaluate: tokens a window predicts. Warns beyond the model's context.
+int64_t eval_seq_len(const std::string& flag, const ModelConfig& config);
 
 }  // namespace regroup

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <memory>
 
 #include "calibration_flags.h"
 #include "command.h"
@@ -25,6 +26,8 @@
 namespace regroup {
 namespace {
 
+constexpr int64_t kLayerTokens = 8192;
+
 struct CompareFlags {
   std::string model;
   std::vector<std::string> methods = {"mean", "align-norm", "pca"};
@@ -33,7 +36,7 @@ struct CompareFlags {
   std::string eval_seq_len;
   std::string max_tokens;
   bool per_layer = false;
-  std::string layer_tokens = "8192";
+  std::string layer_tokens;
   CalibrationFlags calibration;
   std::string out;
 };
@@ -41,8 +44,18 @@ struct CompareFlags {
 /// A folder that goes with this object.
 class TemporaryFolder {
  public:
-  explicit TemporaryFolder(const std::string& parent) : path_(parent + "/regroup-compare-XXXXXX") {
-    if (::mkdtemp(path_.data()) == nullptr) throw_output_error(errno, "create", path_);
+  /// In `parent`, or where the system keeps temporary files when that is empty.
+  explicit TemporaryFolder(std::string parent) {
+    std::error_code error;
+    if (parent.empty()) parent = std::filesystem::temp_directory_path(error);
+    path_ = parent + "/regroup-compare-XXXXXX";
+    if (error || ::mkdtemp(path_.data()) == nullptr) {
+      throw OutputError({.code = "OUTPUT_PARENT",
+                         .message = "no temporary folder can be made for the calibrated layers",
+                         .path = path_,
+                         .tensor = {},
+                         .hint = "name a folder with --scratch"});
+    }
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
@@ -90,12 +103,6 @@ TokenStream read_text(const CompareFlags& flags, const ModelConfig& config) {
   return stream;
 }
 
-WindowOptions windows_of(const CompareFlags& flags, const ModelConfig& config) {
-  return {.seq_len = flags.eval_seq_len.empty() ? std::min<int64_t>(config.max_positions, 2048)
-                                                : parse_context(flags.eval_seq_len, "--seq-len"),
-          .batch_size = 0};
-}
-
 Measured measured(const Estimate& estimate) {
   return {estimate.value,
           std::isfinite(estimate.stderr_) ? std::optional(estimate.stderr_) : std::nullopt};
@@ -107,6 +114,11 @@ TokenStream first_tokens(const TokenStream& stream, int64_t count) {
   return first;
 }
 
+int64_t layer_tokens(const CompareFlags& flags) {
+  return flags.layer_tokens.empty() ? kLayerTokens
+                                    : parse_count(flags.layer_tokens, "--layer-tokens");
+}
+
 /// Everything that stays the same from one conversion to the next.
 class Comparison {
  public:
@@ -116,11 +128,11 @@ class Comparison {
         model_(model),
         device_(open_device(globals.device)),
         stream_(read_text(flags, model.config())),
-        windows_(windows_of(flags, model.config())),
+        windows_({.seq_len = eval_seq_len(flags.eval_seq_len, model.config()), .batch_size = 0}),
         parent_(load_decoder(model, at::kFloat, device_)),
         progress_("compare", globals.quiet) {
     if (flags.per_layer) {
-      part_ = first_tokens(stream_, parse_count(flags.layer_tokens, "--layer-tokens"));
+      part_ = first_tokens(stream_, layer_tokens(flags));
     }
   }
 
@@ -131,6 +143,11 @@ class Comparison {
       doing_ = fmt::format("{}/{} {} to {} heads", i + 1, conversions.size(),
                            method_name(conversions[i].method), conversions[i].n_kv_heads);
       report.entries.push_back(measure(conversions[i], report));
+      if (!flags_.out.empty()) {  // what is measured stays, whatever comes later
+        write_file_atomically(
+            flags_.out,
+            damage_json(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+      }
     }
     progress_.text(fmt::format("{} conversions measured", conversions.size()), /*last=*/true);
     return report;
@@ -147,6 +164,11 @@ class Comparison {
             .tokens = static_cast<int64_t>(stream_.ids.size()) - 1,
             .seq_len = windows_.seq_len,
             .layer_tokens = flags_.per_layer ? static_cast<int64_t>(part_.ids.size()) - 1 : 0,
+            .n_layers = model_.config().n_layers,
+            .head_dim = model_.config().head_dim,
+            .source = !flags_.calibration.calibration.empty()  ? "text"
+                      : !flags_.calibration.statistics.empty() ? "statistics"
+                                                               : "weights",
             .calibration_tokens = 0,
             .n_kv_heads = model_.config().n_kv_heads,
             .kv_bytes_per_token =
@@ -158,13 +180,11 @@ class Comparison {
   DamageEntry measure(const ConvertOptions& options, DamageReport& report) {
     const Stopwatch watch;
     const TransformRequest request = request_of(model_.config(), options);
-    const std::string& scratch = options.calibration.scratch;
-    const TemporaryFolder layers(scratch.empty() ? std::filesystem::temp_directory_path().string()
-                                                 : scratch);
-    const Calibrated calibrated =
-        decide_conversion(model_, request, layers.path(), [&](int64_t layer, int64_t n) {
-          progress_.text(fmt::format("  {}: calibrate layer {}/{}", doing_, layer, n));
-        });
+    std::unique_ptr<TemporaryFolder> layers;
+    if (!options.calibration.files.empty()) {
+      layers = std::make_unique<TemporaryFolder>(options.calibration.scratch);
+    }
+    const Calibrated calibrated = decide(request, layers ? layers->path() : "");
     DamageEntry entry{
         .method = method_name(options.method),
         .grouping = may_regroup(options.method) ? grouping_name(options.grouping) : "",
@@ -188,6 +208,17 @@ class Comparison {
     score_whole(converted_decoder(model_, parent_, request, calibrated), entry);
     if (flags_.per_layer) score_layers(request, calibrated, entry);
     return entry;
+  }
+
+  Calibrated decide(const TransformRequest& request, const std::string& layers_folder) {
+    try {
+      return decide_conversion(model_, request, layers_folder, [&](int64_t layer, int64_t n) {
+        progress_.text(fmt::format("  {}: calibrate layer {}/{}", doing_, layer, n));
+      });
+    } catch (const StoppedError&) {
+      throw_if_stopped(/*resumable=*/false);  // its layers go with this process
+      throw;
+    }
   }
 
   std::pair<TextScore, Fidelity> score(const Decoder& decoder, const TokenStream& stream,
@@ -287,9 +318,16 @@ std::vector<ConvertOptions> conversions_of(const CompareFlags& flags, const Glob
   }
   std::vector<int64_t> kv_heads = flags.kv_heads;
   std::sort(kv_heads.begin(), kv_heads.end(), std::greater<>());
+  kv_heads.erase(std::unique(kv_heads.begin(), kv_heads.end()), kv_heads.end());
   std::vector<ConvertOptions> conversions;
+  std::vector<std::string> methods;
+  for (const std::string& method : flags.methods) {
+    if (std::find(methods.begin(), methods.end(), method) == methods.end()) {
+      methods.push_back(method);
+    }
+  }
   for (const int64_t n : kv_heads) {
-    for (const std::string& method : flags.methods) {
+    for (const std::string& method : methods) {
       conversions.push_back(options_of(flags, globals, method, n));
       request_of(config, conversions.back());
     }
@@ -307,7 +345,20 @@ void check_compare(const CompareFlags& flags, const Globals& globals) {
   }
   if (!flags.max_tokens.empty()) parse_count(flags.max_tokens, "--max-tokens");
   if (!flags.eval_seq_len.empty()) parse_context(flags.eval_seq_len, "--seq-len");
-  parse_count(flags.layer_tokens, "--layer-tokens");
+  if (!flags.layer_tokens.empty() && !flags.per_layer) {
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = "--layer-tokens means something only with --per-layer",
+                       .path = {},
+                       .tensor = {},
+                       .hint = "add --per-layer, or leave it out"});
+  }
+  if (layer_tokens(flags) < 2) {
+    throw ConfigError({.code = "FLAG_VALUE",
+                       .message = "--layer-tokens must be at least 2, found 1",
+                       .path = {},
+                       .tensor = {},
+                       .hint = "one token is predicted from those before it"});
+  }
   require_text_file(flags.text);
   const ModelFolder model = ModelFolder::open(flags.model);
   conversions_of(flags, globals, model.config());
@@ -323,8 +374,6 @@ CommandOutput run_compare(const CompareFlags& flags, const Globals& globals) {
   output.json = damage_json(report);
   output.text = damage_table(report) + layer_lines(report);
   if (!flags.out.empty()) {
-    write_file_atomically(flags.out,
-                          output.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
     output.text += fmt::format("wrote {}; `regroup report {} --out damage.html` draws it\n",
                                printable(flags.out), printable(flags.out));
   }
@@ -352,8 +401,8 @@ void add_compare_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--max-tokens", flags->max_tokens, "Use the first N tokens of the text");
   command->add_flag("--per-layer", flags->per_layer,
                     "Also measure every layer converted alone, the others as they were");
-  command->add_option("--layer-tokens", flags->layer_tokens, "Tokens of the text for that")
-      ->capture_default_str();
+  command->add_option("--layer-tokens", flags->layer_tokens,
+                      fmt::format("Tokens of the text for that; left out: {}", kLayerTokens));
   add_calibration_flags(*command, flags->calibration);
   command->add_option("--out", flags->out,
                       "Write the result to this JSON file, for report and plan");

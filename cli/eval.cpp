@@ -100,12 +100,7 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
 
 WindowOptions window_options(const EvalFlags& flags, const ModelConfig& config) {
   WindowOptions options;
-  options.seq_len = flags.seq_len.empty() ? std::min<int64_t>(config.max_positions, 2048)
-                                          : parse_context(flags.seq_len, "--seq-len");
-  if (options.seq_len > config.max_positions) {
-    spdlog::warn("--seq-len {} exceeds the model's max_position_embeddings {}", options.seq_len,
-                 config.max_positions);
-  }
+  options.seq_len = eval_seq_len(flags.seq_len, config);
   if (flags.batch_size != "auto")
     options.batch_size = parse_count(flags.batch_size, "--batch-size");
   return options;

@@ -54,8 +54,7 @@ std::unique_ptr<Quality> read_quality(const PlanFlags& flags, const ModelConfig&
                        .tensor = {},
                        .hint = "run `regroup compare ... --out damage.json` and give that file"});
   }
-  const Json json =
-      parse_strict_json(InputFile(flags.damage).read_all(), flags.damage, kManifestJson);
+  const Json json = read_strict_json(flags.damage, kManifestJson);
   if (!json.is_object() || !is_damage_json(json)) {
     throw ConfigError({.code = "DAMAGE_FILE",
                        .message = "--damage must be what `regroup compare --out` wrote",
@@ -64,11 +63,15 @@ std::unique_ptr<Quality> read_quality(const PlanFlags& flags, const ModelConfig&
                        .hint = "run `regroup compare` first"});
   }
   quality->report = read_damage(json, flags.damage);
-  if (quality->report->n_kv_heads != config.n_kv_heads) {
+  const DamageReport& report = *quality->report;
+  if (report.n_kv_heads != config.n_kv_heads || report.n_layers != config.n_layers ||
+      report.head_dim != config.head_dim) {
     throw ConfigError({.code = "DAMAGE_MODEL",
-                       .message = fmt::format("--damage must be of the same model, found one of {} "
-                                              "KV heads where the model has {}",
-                                              quality->report->n_kv_heads, config.n_kv_heads),
+                       .message = fmt::format(
+                           "--damage must be of the same model, found {} layers and {} KV heads of "
+                           "size {} where the model has {}, {} and {}",
+                           report.n_layers, report.n_kv_heads, report.head_dim, config.n_layers,
+                           config.n_kv_heads, config.head_dim),
                        .path = flags.damage,
                        .tensor = {},
                        .hint = "run `regroup compare` on this model"});
@@ -190,7 +193,7 @@ std::string plan_text(const ModelConfig& config, const CapacityRequest& request,
 void check_plan(const PlanFlags& flags, const Globals&) {
   const ModelConfig config = read_plan_config(flags);
   plan_capacity(config, to_request(flags, config));
-  if (flags.damage.empty()) read_quality(flags, config);
+  read_quality(flags, config);
 }
 
 CommandOutput run_plan(const PlanFlags& flags, const Globals&) {

@@ -2,8 +2,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
-
-#include <cmath>
+#include <fmt/format.h>
 
 #include "calibrated_layer.h"
 #include "layer_method.h"
@@ -48,8 +47,17 @@ void round_as_stored(const ModelFolder& model, const std::string& dtype, const M
   for (const Role role : kAttentionRoles) {
     const Tensor view = layer_view(own, after, role);
     if (!view.defined()) continue;
-    const Dtype stored = model.locate(tensor_name(after, role, layer)).info->dtype;
-    view.copy_(view.to(to_scalar_type(target_dtype(dtype).value_or(stored))));
+    const std::string name = tensor_name(after, role, layer);
+    const Dtype stored = target_dtype(dtype).value_or(model.locate(name).info->dtype);
+    view.copy_(view.to(to_scalar_type(stored)));
+    if (view.isfinite().all().item<bool>()) continue;
+    throw CheckpointError(
+        {.code = "VAL_OVERFLOW",
+         .message = fmt::format("converted weights must fit {}, found NaN or infinity",
+                                dtype_name(stored)),
+         .path = model.path(),
+         .tensor = name,
+         .hint = "leave out the method or number of heads that was being measured"});
   }
 }
 

@@ -21,8 +21,9 @@ namespace regroup {
 
 inline constexpr int64_t kChunkBytes = 1 << 20;
 inline constexpr int64_t kQueuedChunks = 12;
-/// What the chunks of the three threads beside the moving one may hold at once.
-inline constexpr int64_t kPipelineBytes = 3 * (kQueuedChunks + 2) * kChunkBytes;
+/// What the chunks of the three threads beside the moving one may hold at once, and the block of a
+/// file on its way to the disk.
+inline constexpr int64_t kPipelineBytes = 3 * (kQueuedChunks + 2) * kChunkBytes + (4 << 20);
 inline constexpr int64_t kRowBlockBytes = 4 << 20;
 
 /// A piece of a file on its way; shared by the thread that writes it and those that hash it.

@@ -49,6 +49,17 @@ std::optional<Measured> measured_in(const JsonFields& fields, const std::string&
   return Measured{*value, fields.number((key + "_stderr").c_str())};
 }
 
+/// What no entry can do without: read as 0 it would cost nothing.
+Measured required(const JsonFields& fields, const std::string& key, const std::string& path) {
+  const std::optional<Measured> found = measured_in(fields, key);
+  if (found) return *found;
+  throw CheckpointError({.code = "CFG_TYPE",
+                         .message = "every \"" + key + "\" must be a number",
+                         .path = path,
+                         .tensor = {},
+                         .hint = "give the file as `regroup compare --out` wrote it"});
+}
+
 int64_t count_in(const JsonFields& fields, const char* key) {
   return fields.integer(key, 0, INT64_MAX).value_or(0);
 }
@@ -76,15 +87,16 @@ DamageEntry read_entry(const Json& json, const std::string& path) {
   const JsonFields fields(json, path);
   DamageEntry entry{.method = fields.string("method").value_or(""),
                     .grouping = fields.string("grouping").value_or(""),
-                    .n_kv_heads = count_in(fields, "n_kv_heads"),
+                    .n_kv_heads = fields.integer("n_kv_heads", 1, INT64_MAX).value_or(0),
                     .kv_bytes_per_token = count_in(fields, "kv_bytes_per_token"),
-                    .loss = measured_in(fields, "loss").value_or(Measured{}),
-                    .loss_delta = measured_in(fields, "loss_delta").value_or(Measured{}),
-                    .kl = measured_in(fields, "kl").value_or(Measured{}),
-                    .agreement = measured_in(fields, "top1_agreement").value_or(Measured{}),
+                    .loss = required(fields, "loss", path),
+                    .loss_delta = required(fields, "loss_delta", path),
+                    .kl = required(fields, "kl", path),
+                    .agreement = required(fields, "top1_agreement", path),
                     .flops = fields.number("flops").value_or(0),
                     .seconds = fields.number("seconds").value_or(0),
                     .layers = {}};
+  if (entry.n_kv_heads == 0) required(fields, "n_kv_heads", path);
   for (const Json& layer : objects_in(json, "layers", path)) {
     entry.layers.push_back(read_layer(layer, path));
   }
@@ -94,18 +106,21 @@ DamageEntry read_entry(const Json& json, const std::string& path) {
 }  // namespace
 
 Json damage_json(const DamageReport& report) {
-  Json json = {
-      {"format", kFormat},
-      {"model", report.model},
-      {"digest", report.digest},
-      {"text", report.text},
-      {"tokens", report.tokens},
-      {"seq_len", report.seq_len},
-      {"layer_tokens", report.layer_tokens},
-      {"calibration_tokens", report.calibration_tokens},
-      {"parent",
-       {{"n_kv_heads", report.n_kv_heads}, {"kv_bytes_per_token", report.kv_bytes_per_token}}},
-      {"damage", Json::array()}};
+  Json json = {{"format", kFormat},
+               {"model", report.model},
+               {"digest", report.digest},
+               {"text", report.text},
+               {"tokens", report.tokens},
+               {"seq_len", report.seq_len},
+               {"layer_tokens", report.layer_tokens},
+               {"source", report.source},
+               {"calibration_tokens", report.calibration_tokens},
+               {"parent",
+                {{"n_layers", report.n_layers},
+                 {"head_dim", report.head_dim},
+                 {"n_kv_heads", report.n_kv_heads},
+                 {"kv_bytes_per_token", report.kv_bytes_per_token}}},
+               {"damage", Json::array()}};
   put(json["parent"], "loss", report.loss);
   for (const DamageEntry& entry : report.entries) json["damage"].push_back(entry_json(entry));
   return json;
@@ -127,10 +142,13 @@ DamageReport read_damage(const Json& json, const std::string& path) {
                       .tokens = count_in(fields, "tokens"),
                       .seq_len = count_in(fields, "seq_len"),
                       .layer_tokens = count_in(fields, "layer_tokens"),
+                      .n_layers = count_in(about, "n_layers"),
+                      .head_dim = count_in(about, "head_dim"),
+                      .source = fields.string("source").value_or(""),
                       .calibration_tokens = count_in(fields, "calibration_tokens"),
                       .n_kv_heads = count_in(about, "n_kv_heads"),
                       .kv_bytes_per_token = count_in(about, "kv_bytes_per_token"),
-                      .loss = measured_in(about, "loss").value_or(Measured{}),
+                      .loss = required(about, "loss", path),
                       .entries = {}};
   for (const Json& entry : objects_in(json, "damage", path)) {
     report.entries.push_back(read_entry(entry, path));

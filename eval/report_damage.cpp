@@ -27,10 +27,9 @@ std::vector<std::string> methods_of(const DamageReport& report) {
 std::string conditions(const DamageReport& report) {
   std::string text = fmt::format("{} tokens of {}, windows of {}", grouped_digits(report.tokens),
                                  shorten_name(report.text), grouped_digits(report.seq_len));
-  return report.calibration_tokens > 0
-             ? text + fmt::format("; calibrated on {} tokens",
-                                  grouped_digits(report.calibration_tokens))
-             : text + "; decided from the weights alone";
+  if (report.source == "statistics") return text + "; decided from saved statistics";
+  if (report.source != "text") return text + "; decided from the weights alone";
+  return text + fmt::format("; calibrated on {} tokens", grouped_digits(report.calibration_tokens));
 }
 
 Table damage_table(const DamageReport& report) {
@@ -168,8 +167,9 @@ void add_damage_sections(const ReportData& data, std::vector<Section>& sections)
   Section section{.id = "damage", .title = "What conversion alone costs", .blocks = {}};
   for (const DamageReport& report : data.damages) {
     if (report.entries.empty()) continue;
-    // Without models it is the verdict already.
-    if (!data.models.empty()) section.blocks.push_back(Paragraph{damage_summary(report)});
+    // Without models the first one is the verdict already.
+    const bool said = data.models.empty() && &report == &data.damages.front();
+    if (!said) section.blocks.push_back(Paragraph{damage_summary(report)});
     section.blocks.push_back(damage_table(report));
     section.blocks.push_back(damage_figure(report));
     add_layer_maps(report, section);

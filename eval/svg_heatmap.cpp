@@ -30,8 +30,8 @@ std::string draw_cell(const HeatCell& cell, double share, double x, double y, do
   std::string svg = fmt::format(
       "<g class=\"c2\"><rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" "
       "fill-opacity=\"{:.3f}\"><title>{}</title></rect></g>",
-      svg_number(x + 1), svg_number(y + 1), svg_number(width - 2), svg_number(kRow - 2), opacity,
-      escape_html(cell.title));
+      svg_number(x + 1), svg_number(y + 1), svg_number(std::max(0.5, width - 2)),
+      svg_number(kRow - 2), opacity, escape_html(cell.title));
   if (text_width(cell.text) + 4 <= width) {
     svg += svg_text("name", x + width / 2, y + 17, "middle", cell.text);
   }

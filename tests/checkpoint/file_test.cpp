@@ -99,6 +99,22 @@ TEST(OutputFile, WritesFromStartToEnd) {
   EXPECT_EQ(read_file(folder / "x"), "abcde");
 }
 
+// Files of 64 MiB and more leave in aligned blocks of 4 MiB; the last one ends anywhere.
+TEST(OutputFile, LargeFilesKeepEveryByte) {
+  const TemporaryFolder folder;
+  OutputFile file(folder / "x", /*expected_bytes=*/int64_t{64} << 20);
+  std::string expected;
+  for (size_t piece : {1, 4095, 4096, 3'000'001, 7'000'003, 4'194'304, 17}) {
+    std::string bytes(piece, '\0');
+    for (size_t i = 0; i < piece; ++i) bytes[i] = static_cast<char>((i * 7919 + piece) >> 3);
+    file.write(bytes);
+    expected += bytes;
+  }
+  EXPECT_EQ(file.size(), static_cast<int64_t>(expected.size()));
+  file.sync_and_close();
+  EXPECT_TRUE(read_file(folder / "x") == expected);
+}
+
 TEST(OutputFile, AFullDiskIsSaid) {
   OutputFile file("/dev/full");
   const ErrorInfo error = expect_error<OutputError>("IO_NO_SPACE", [&] { file.write("abc"); });

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/strict_json.h"
@@ -154,6 +155,8 @@ TEST_F(Compare, RefusesWhatCannotBeMeasured) {
             "OUTPUT_PARENT");
   EXPECT_EQ(error_code({"--kv-heads", "2", "--per-layer", "--calibration", folder_ / "text.txt"}),
             "FLAG_VALUE");
+  EXPECT_EQ(error_code({"--kv-heads", "2", "--layer-tokens", "9"}), "FLAG_MISSING");
+  EXPECT_EQ(error_code({"--kv-heads", "2", "--per-layer", "--layer-tokens", "1"}), "FLAG_VALUE");
   const auto plan_error = [&](const std::vector<std::string>& more) {
     std::vector<std::string> line = {"plan", folder_ / "parent"};
     line.insert(line.end(), more.begin(), more.end());
@@ -161,6 +164,17 @@ TEST_F(Compare, RefusesWhatCannotBeMeasured) {
   };
   EXPECT_EQ(plan_error({"--max-loss-increase", "1"}), "FLAG_MISSING");
   EXPECT_EQ(plan_error({"--damage", (folder_ / "parent") + "/config.json"}), "DAMAGE_FILE");
+  // A number that is missing is not a conversion that costs nothing.
+  const std::string parent =
+      R"("parent": {"n_layers": 2, "head_dim": 8, "n_kv_heads": 4, "loss": 1.0})";
+  const std::string head = R"({"format": "regroup-damage/1", )" + parent + R"(, "damage": [)";
+  const std::string entry =
+      R"("n_kv_heads": 2, "layers": [], "loss": 1, "kl": 1, "top1_agreement": 0)";
+  EXPECT_EQ(plan_error({"--damage", folder_.write("d.json", head + "{" + entry + "}]}")}),
+            "CFG_TYPE");
+  const std::string other =
+      std::regex_replace(head, std::regex("\"n_layers\": 2"), "\"n_layers\": 3");
+  EXPECT_EQ(plan_error({"--damage", folder_.write("e.json", other + "]}")}), "DAMAGE_MODEL");
 }
 
 }  // namespace

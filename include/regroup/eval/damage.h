@@ -46,6 +46,9 @@ struct DamageReport {
   int64_t tokens = 0;
   int64_t seq_len = 0;
   int64_t layer_tokens = 0;  ///< scored for each layer alone; 0: not measured
+  int64_t n_layers = 0;
+  int64_t head_dim = 0;
+  std::string source;  ///< what methods looked at: "weights", "statistics" or "text"
   int64_t calibration_tokens = 0;
   int64_t n_kv_heads = 0;  ///< the parent's
   int64_t kv_bytes_per_token = 0;
