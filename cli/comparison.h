@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "calibration_flags.h"
+#include "regroup/convert/plan.h"
+#include "regroup/eval/damage.h"
+
+namespace regroup {
+
+inline constexpr int64_t kLayerTokens = 8192;
+
+struct CompareFlags {
+  std::string model;
+  std::vector<std::string> methods = {"mean", "align-norm", "pca"};
+  std::vector<int64_t> kv_heads;
+  std::string text;
+  std::string eval_seq_len;
+  std::string max_tokens;
+  bool per_layer = false;
+  std::string layer_tokens;
+  CalibrationFlags calibration;
+  std::string out;
+};
+
+/// Tokens to measure each layer alone on. @throws ConfigError FLAG_VALUE
+int64_t layer_tokens(const CompareFlags& flags);
+
+/// What one conversion asks of its method: transform_request(), and `random` too, which takes no text.
+/// @throws ConfigError or UnsupportedError for combinations that make no sense
+TransformRequest comparison_request(const ModelConfig& parent, const ConvertOptions& options);
+
+/// Makes every conversion in memory and measures it against the parent. It works on what the rooms
+/// convert and eval offer, which do not know each other. The file of --out holds what is measured so far.
+DamageReport measure_damage(const CompareFlags& flags, const Globals& globals,
+                            const ModelFolder& model,
+                            const std::vector<ConvertOptions>& conversions);
+
+}  // namespace regroup
