@@ -74,7 +74,8 @@ sample-tokens = 4
   /// Stage -> seconds it took: a stage that ran again has another time.
   std::map<std::string, std::string> stages() const {
     std::map<std::string, std::string> all;
-    for (const Json& stage : Json::parse(read_file(out_ + "/run.json")).at("stages")) {
+    const Json stages = Json::parse(read_file(out_ + "/run.json")).at("stages");
+    for (const Json& stage : stages) {
       EXPECT_EQ(stage.at("state"), "done");
       all[stage.at("name")] = stage.at("seconds").dump();
     }
