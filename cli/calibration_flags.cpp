@@ -18,7 +18,7 @@ bool parse_switch(const std::string& text, const char* flag) {
        .message = fmt::format("{} must be on or off, found {}", flag, printable(text)),
        .path = {},
        .tensor = {},
-       .hint = "leave it out for on"});
+       .hint = "leave it out for the better one measured"});
 }
 
 bool parse_layer_inputs(const std::string& text) {
@@ -90,6 +90,7 @@ void apply_calibration_flags(const CalibrationFlags& flags, const Globals& globa
   options.grouping =
       flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
   options.logit_gain = parse_switch(flags.logit_gain, "--logit-gain");
+  options.output_gain = parse_switch(flags.output_gain, "--output-gain");
   options.calibration = calibration_options(flags, globals);
   options.seed = globals.seed;
 }
@@ -128,6 +129,9 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       ->capture_default_str();
   add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");
   add("--logit-gain", flags.logit_gain, "Restore the spread of attention logits (pca): on or off")
+      ->capture_default_str();
+  add("--output-gain", flags.output_gain,
+      "Restore the energy of what each head adds to the residual stream (pca): on or off")
       ->capture_default_str();
   add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text");
 }

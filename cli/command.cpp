@@ -79,6 +79,26 @@ bool looks_like_flag(const std::string& argument) { return argument.starts_with(
                                                       : fmt::format("did you mean {}?", near)});
 }
 
+/// "--kv-heads must be a whole number, found x" for the parser's "Could not convert: --kv-heads = x".
+std::string explain_value(const CLI::App& root, const std::string& what) {
+  const size_t name_at = what.find(": ");
+  const size_t value_at = what.find(" = ");
+  if (name_at == std::string::npos || value_at == std::string::npos) return what;
+  const std::string name = what.substr(name_at + 2, value_at - name_at - 2);
+  const CLI::App& command = root.get_subcommands().empty() ? root : *root.get_subcommands().front();
+  const CLI::Option* option = command.get_option_no_throw(name);
+  if (option == nullptr) option = root.get_option_no_throw(name);
+  if (option == nullptr) return what;
+  const std::string type = option->get_type_name();
+  const std::string wanted = type.starts_with("INT")     ? "a whole number"
+                             : type.starts_with("UINT")  ? "a whole number from 0 up"
+                             : type.starts_with("FLOAT") ? "a number"
+                                                         : "of type " + type;
+  const bool list = option->get_expected_max() > 1;
+  return fmt::format("{} must be {}{}, found {}", name, wanted,
+                     list ? ", or several separated by commas" : "", what.substr(value_at + 3));
+}
+
 [[noreturn]] void refuse(const CLI::App& root, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) refuse_extras(root);
   const bool no_command = root.get_subcommands().empty();
@@ -89,6 +109,8 @@ bool looks_like_flag(const std::string& argument) { return argument.starts_with(
   std::string message = error.what();
   if (no_command && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
     message = fmt::format("name a command: {}", join(command_names(root), ", "));
+  } else if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {
+    message = explain_value(root, message);
   }
   throw ConfigError({.code = "FLAG_VALUE",
                      .message = printable(message, 400),

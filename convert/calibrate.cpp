@@ -32,6 +32,7 @@ MergeRules rules_of(const TransformRequest& request, int64_t layer) {
           .grouping = request.grouping,
           .n_kv_heads = request.n_kv_heads,
           .logit_gain = request.logit_gain,
+          .output_gain = request.output_gain,
           .seed = request.seed + static_cast<uint64_t>(layer)};
 }
 

@@ -36,7 +36,10 @@ Json arguments(const ConvertOptions& options) {
                {"dtype", options.dtype},
                {"max_shard_size", options.max_shard_bytes},
                {"allow_nonfinite", options.allow_nonfinite}};
-  if (options.method == Method::kPca) json["logit_gain"] = options.logit_gain;
+  if (options.method == Method::kPca) {
+    json["logit_gain"] = options.logit_gain;
+    json["output_gain"] = options.output_gain;
+  }
   const CalibrationOptions& calibration = options.calibration;
   if (!calibration.files.empty()) json["calibration"] = calibration_arguments(calibration);
   if (!calibration.statistics.empty()) {

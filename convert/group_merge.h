@@ -40,6 +40,10 @@ Residual value_residual(const HeadMoments& moments, const Members& members,
 at::Tensor merged_key_energy(const HeadMoments& moments, const Members& members,
                              const KeyMerge& merge);
 
+/// E[v_g v_g^T], [head_dim, head_dim].
+at::Tensor merged_value_moment(const HeadMoments& moments, const Members& members,
+                               const ValueMerge& merge);
+
 /// Generalised Procrustes: each head is turned so that the group agrees, then the mean is taken.
 /// Keys by one phase a plane, values by an orthogonal matrix; the first member stays as it is.
 /// @param restore_norm  scale the mean to the members' mean energy (docs/methods.md)

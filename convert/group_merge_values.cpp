@@ -132,6 +132,11 @@ ValueMerge pca_values(const HeadMoments& moments, const Members& members) {
   return {encode, decode};
 }
 
+Tensor merged_value_moment(const HeadMoments& moments, const Members& members,
+                           const ValueMerge& merge) {
+  return merged_moment(block_of(moments, members), merge.encode);
+}
+
 Residual& Residual::operator+=(const Residual& other) {
   lost += other.lost;
   total += other.total;

@@ -70,4 +70,17 @@ HeadMoments head_moments(const AttentionWeights& w, const LayerStatistics& stati
   return out;
 }
 
+Tensor key_energy(const HeadMoments& moments) {
+  return at::real(moments.key.diagonal(0, 1, 2)).t().clamp_min(0.0);
+}
+
+Tensor readers_energy(const HeadMoments& moments, int64_t readers) {
+  return moments.query_energy.unflatten(0, {-1, readers}).sum(1);
+}
+
+Tensor value_energy(const HeadMoments& moments) {
+  const Tensor own = moments.value.diagonal(0, 0, 1).permute({2, 0, 1});  // [kv, d, d]
+  return moments.value_metric.mul(own).sum({1, 2});
+}
+
 }  // namespace regroup

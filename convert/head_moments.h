@@ -33,6 +33,13 @@ struct HeadMoments {
 HeadMoments head_moments(const AttentionWeights& weights, const LayerStatistics& statistics,
                          const ModelConfig& config);
 
+/// E|k_i|^2 of every plane, [n_kv_heads, planes].
+at::Tensor key_energy(const HeadMoments& moments);
+/// Query energy summed over the `readers` heads that read each KV head, [n_kv_heads, planes].
+at::Tensor readers_energy(const HeadMoments& moments, int64_t readers);
+/// Energy of each KV head's values as Wo sees it, [n_kv_heads].
+at::Tensor value_energy(const HeadMoments& moments);
+
 /// The rows of [heads, head_dim, columns] as complex planes, [heads, head_dim / 2, columns].
 at::Tensor complex_planes(const at::Tensor& rows);
 

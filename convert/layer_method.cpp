@@ -15,7 +15,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "grouping.h"
+#include "head_order.h"
 
 namespace regroup {
 namespace {
@@ -43,72 +43,6 @@ Tensor to_planes(const HeadMatrix& matrix, int64_t d) {
 
 Members members_of(const std::vector<int64_t>& order, int64_t group, int64_t size) {
   return {order.begin() + group * size, order.begin() + (group + 1) * size};
-}
-
-/// E|k_i|^2 of every plane, [kv, planes].
-Tensor key_energy(const HeadMoments& moments) {
-  return at::real(moments.key.diagonal(0, 1, 2)).t().clamp_min(0.0);
-}
-
-/// Query energy summed over the heads that read each KV head, [kv, planes].
-Tensor readers_energy(const HeadMoments& moments, int64_t readers) {
-  return moments.query_energy.unflatten(0, {-1, readers}).sum(1);
-}
-
-/// Energy of each KV head's values as Wo sees it, [kv].
-Tensor value_energy(const HeadMoments& moments) {
-  const Tensor own = moments.value.diagonal(0, 0, 1).permute({2, 0, 1});  // [kv, d, d]
-  return moments.value_metric.mul(own).sum({1, 2});
-}
-
-/// Kept heads, each followed by the dropped ones whose place it takes: the heads that add most to the
-/// residual stream are kept (docs/methods.md, prune).
-std::vector<int64_t> prune_order(const MergeRules& rules, const LayerStatistics& statistics,
-                                 const HeadMoments& moments, const ModelConfig& parent) {
-  const int64_t kv = parent.n_kv_heads;
-  const Tensor importance =
-      statistics.head_norm.defined()
-          ? statistics.head_norm.view({kv, parent.group_size()}).sum(1)  // over its query heads
-          : value_energy(moments);
-  std::vector<int64_t> ranked(static_cast<size_t>(kv));
-  std::iota(ranked.begin(), ranked.end(), int64_t{0});
-  std::stable_sort(ranked.begin(), ranked.end(), [&](int64_t a, int64_t b) {
-    return importance[a].item<double>() > importance[b].item<double>();
-  });
-  const auto cut = ranked.begin() + rules.n_kv_heads;
-  std::sort(ranked.begin(), cut);
-  std::sort(cut, ranked.end());
-  const int64_t dropped_each = kv / rules.n_kv_heads - 1;
-  std::vector<int64_t> order;
-  for (int64_t g = 0; g < rules.n_kv_heads; ++g) {
-    order.push_back(ranked[static_cast<size_t>(g)]);
-    const auto first = cut + g * dropped_each;
-    order.insert(order.end(), first, first + dropped_each);
-  }
-  return order;
-}
-
-std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics& statistics,
-                                  const HeadMoments& moments, const ModelConfig& parent) {
-  const int64_t kv = parent.n_kv_heads;
-  const int64_t size = kv / rules.n_kv_heads;
-  if (rules.method == Method::kPrune) return prune_order(rules, statistics, moments, parent);
-  std::vector<int64_t> order(static_cast<size_t>(kv));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  if (size == 1 || size == kv || rules.grouping == Grouping::kContiguous) return order;
-  if (rules.grouping == Grouping::kSimilarity) {
-    return best_grouping(kv, size, pair_cost(aligned_similarity(moments)), rules.seed);
-  }
-  const int64_t readers = parent.group_size();
-  // Each over its own total, which makes keys and values comparable.
-  const double keys =
-      key_energy(moments).mul(readers_energy(moments, readers)).sum().item<double>();
-  const double values = value_energy(moments).sum().item<double>();
-  const GroupCost cost = [&](const Members& members) {
-    return key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
-           value_pca_cost(moments, members) / std::max(values, 1e-300);
-  };
-  return best_grouping(kv, size, cost, rules.seed);
 }
 
 /// Index within the group of the head most like the others.
@@ -202,30 +136,64 @@ ValueMerge value_merge(const LayerTransform& t, size_t first, int64_t m, int64_t
                              [d](const HeadMatrix& matrix) { return to_tensor(matrix, d); });
 }
 
+/// sqrt(before / after), where that is a usable factor.
+void set_gain(double& gain, double before, double after) {
+  const double value = std::sqrt(before / after);
+  if (std::isfinite(value) && value > 0) gain = value;
+}
+
+/// body(position of the first member, members) for every group.
+template <typename Body>
+void for_groups(const LayerTransform& t, const ModelConfig& parent, int64_t n_kv_heads,
+                const Body& body) {
+  const int64_t size = parent.n_kv_heads / n_kv_heads;
+  for (int64_t g = 0; g < n_kv_heads; ++g) {
+    body(static_cast<size_t>(g * size), members_of(t.permutation, g, size));
+  }
+}
+
 /// Merging flattens logits: gamma^2 = sum_l E|q_l|^2 E|k_l|^2 / sum_l E|q_l|^2 E|k'_l|^2, with queries
 /// and keys taken as independent.
 void restore_logits(LayerTransform& t, const HeadMoments& moments, const ModelConfig& parent,
                     int64_t n_kv_heads) {
-  const int64_t size = parent.n_kv_heads / n_kv_heads;
-  const int64_t readers = parent.group_size();
+  const auto readers = static_cast<size_t>(parent.group_size());
   const Tensor own = key_energy(moments);  // [kv, planes]
-  for (int64_t g = 0; g < n_kv_heads; ++g) {
-    const Members members = members_of(t.permutation, g, size);
-    const KeyMerge merge = key_merge(t, static_cast<size_t>(g * size), size, parent.head_dim);
+  for_groups(t, parent, n_kv_heads, [&](size_t first, const Members& members) {
+    const KeyMerge merge =
+        key_merge(t, first, static_cast<int64_t>(members.size()), parent.head_dim);
     const Tensor merged = merged_key_energy(moments, members, merge);  // [planes]
-    for (int64_t i = 0; i < size; ++i) {
-      const Tensor again = merge.decode[i].abs().square().mul(merged);
-      for (int64_t r = 0; r < readers; ++r) {
-        const Tensor query = moments.query_energy[members[static_cast<size_t>(i)] * readers + r];
-        const double before = query.mul(own[members[static_cast<size_t>(i)]]).sum().item<double>();
-        const double after = query.mul(again).sum().item<double>();
-        const double gain = std::sqrt(before / after);
-        if (std::isfinite(gain) && gain > 0) {
-          t.logit_gain[static_cast<size_t>((g * size + i) * readers + r)] = gain;
-        }
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Tensor again = merge.decode[static_cast<int64_t>(i)].abs().square().mul(merged);
+      for (size_t r = 0; r < readers; ++r) {
+        const Tensor query =
+            moments.query_energy[members[i] * parent.group_size() + static_cast<int64_t>(r)];
+        set_gain(t.logit_gain[(first + i) * readers + r],
+                 query.mul(own[members[i]]).sum().item<double>(),
+                 query.mul(again).sum().item<double>());
       }
     }
-  }
+  });
+}
+
+/// eta^2 = E|Wo v|^2 / E|Wo v'|^2 of a KV head's readers together, with the same attention over values
+/// before and after.
+void restore_outputs(LayerTransform& t, const HeadMoments& moments, const ModelConfig& parent,
+                     int64_t n_kv_heads) {
+  const auto readers = static_cast<size_t>(parent.group_size());
+  const Tensor own = value_energy(moments);  // [kv]
+  for_groups(t, parent, n_kv_heads, [&](size_t first, const Members& members) {
+    const ValueMerge merge =
+        value_merge(t, first, static_cast<int64_t>(members.size()), parent.head_dim);
+    const Tensor merged = merged_value_moment(moments, members, merge);  // [d, d]
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Tensor decode = merge.decode[static_cast<int64_t>(i)];
+      const Tensor again = at::matmul(at::matmul(decode, merged), decode.t());
+      const double after = moments.value_metric[members[i]].mul(again).sum().item<double>();
+      for (size_t r = 0; r < readers; ++r) {
+        set_gain(t.output_gain[(first + i) * readers + r], own[members[i]].item<double>(), after);
+      }
+    }
+  });
 }
 
 /// Dropped heads fall silent: their columns of Wo are zero, and training may wake them.
@@ -271,6 +239,9 @@ LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weig
     if (rules.method == Method::kPrune) silence_dropped(t, parent, size);
     if (rules.method == Method::kPca && rules.logit_gain) {
       restore_logits(t, moments, parent, rules.n_kv_heads);
+    }
+    if (rules.method == Method::kPca && rules.output_gain) {
+      restore_outputs(t, moments, parent, rules.n_kv_heads);
     }
   }
   if (!t.redraw) {

@@ -13,6 +13,8 @@ struct MergeRules {
   Grouping grouping = Grouping::kResidual;
   int64_t n_kv_heads = 0;
   bool logit_gain = true;  ///< pca: restore the spread of the logits that merging flattens
+  bool output_gain =
+      false;  ///< pca: restore the energy of what a head writes to the residual stream
   uint64_t seed = 0;
 };
 

@@ -68,6 +68,7 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
   return {.method = options.method,
           .grouping = options.grouping,
           .logit_gain = options.logit_gain,
+          .output_gain = options.output_gain,
           .n_kv_heads = options.n_kv_heads,
           .dtype = options.dtype,
           .seed = options.seed,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/safetensors.h"
 
@@ -52,7 +53,18 @@ class ModelFolder {
  private:
   ModelFolder() = default;
   void open_shards();
+  /// Sets has_index_. @throws CheckpointError AMBIGUOUS_INPUT, MODEL_NO_WEIGHTS, ...
+  void choose_weights(const std::vector<std::string>& present);
+  /// @return metadata.total_size, if declared
+  std::optional<int64_t> read_index(const std::vector<std::string>& present,
+                                    std::vector<ErrorInfo>& problems);
+  void open_listed(std::vector<ErrorInfo>& problems);
+
   void check_tensors();
+  void locate_tensors(std::vector<ErrorInfo>& problems);
+  void check_expected(std::vector<ErrorInfo>& problems) const;
+  void note_declared_dtype();
+  void check_unexpected(std::vector<ErrorInfo>& problems);
 
   std::string path_;
   ModelConfig config_;

@@ -36,6 +36,7 @@ struct TransformRequest {
   Method method = Method::kPca;
   Grouping grouping = Grouping::kResidual;
   bool logit_gain = true;
+  bool output_gain = false;
   int64_t n_kv_heads = 0;
   std::string dtype = "keep";  ///< of the output; layers below are rounded to it
   uint64_t seed = 0;

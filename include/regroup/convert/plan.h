@@ -20,7 +20,8 @@ struct ConvertOptions {
   int64_t n_kv_heads = 0;
   Method method = Method::kMean;
   Grouping grouping = Grouping::kContiguous;
-  bool logit_gain = true;  ///< pca only
+  bool logit_gain = true;    ///< pca only
+  bool output_gain = false;  ///< pca only
   CalibrationOptions calibration;
   uint64_t seed = 0;
   std::string dtype = "keep";   ///< keep, bf16, f16 or f32

@@ -1,0 +1,96 @@
+// Which heads form a group.
+#include "head_order.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "grouping.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+/// Kept heads, each followed by the dropped ones whose place it takes: the heads that add most to the
+/// residual stream are kept (docs/methods.md, prune).
+std::vector<int64_t> prune_order(const MergeRules& rules, const LayerStatistics& statistics,
+                                 const HeadMoments& moments, const ModelConfig& parent) {
+  const int64_t kv = parent.n_kv_heads;
+  const Tensor importance =
+      statistics.head_norm.defined()
+          ? statistics.head_norm.view({kv, parent.group_size()}).sum(1)  // over its query heads
+          : value_energy(moments);
+  std::vector<int64_t> ranked(static_cast<size_t>(kv));
+  std::iota(ranked.begin(), ranked.end(), int64_t{0});
+  std::stable_sort(ranked.begin(), ranked.end(), [&](int64_t a, int64_t b) {
+    return importance[a].item<double>() > importance[b].item<double>();
+  });
+  const auto cut = ranked.begin() + rules.n_kv_heads;
+  std::sort(ranked.begin(), cut);
+  std::sort(cut, ranked.end());
+  const int64_t dropped_each = kv / rules.n_kv_heads - 1;
+  std::vector<int64_t> order;
+  for (int64_t g = 0; g < rules.n_kv_heads; ++g) {
+    order.push_back(ranked[static_cast<size_t>(g)]);
+    const auto first = cut + g * dropped_each;
+    order.insert(order.end(), first, first + dropped_each);
+  }
+  return order;
+}
+
+/// Multiplications, up to a factor, of an eigenproblem for every group that can be formed.
+double pricing_work(int64_t n_heads, int64_t size, int64_t head_dim) {
+  double groups = 1;
+  for (int64_t i = 0; i < size; ++i) {
+    groups *= static_cast<double>(n_heads - i) / static_cast<double>(i + 1);
+  }
+  return groups * std::pow(static_cast<double>(size * head_dim), 3);
+}
+
+/// What every two heads would lose as a group of their own, [n, n].
+Tensor pair_prices(int64_t n_heads, const GroupCost& cost) {
+  const Tensor prices = at::zeros({n_heads, n_heads}, at::kDouble);
+  double* at = prices.data_ptr<double>();
+  at::parallel_for(0, n_heads * n_heads, 1, [&](int64_t first, int64_t last) {
+    for (int64_t pair = first; pair < last; ++pair) {
+      const int64_t i = pair / n_heads;
+      const int64_t j = pair % n_heads;
+      if (i < j) at[pair] = at[j * n_heads + i] = cost({i, j});
+    }
+  });
+  return prices;
+}
+
+}  // namespace
+
+std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics& statistics,
+                                  const HeadMoments& moments, const ModelConfig& parent) {
+  const int64_t kv = parent.n_kv_heads;
+  const int64_t size = kv / rules.n_kv_heads;
+  if (rules.method == Method::kPrune) return prune_order(rules, statistics, moments, parent);
+  std::vector<int64_t> order(static_cast<size_t>(kv));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  if (size == 1 || size == kv || rules.grouping == Grouping::kContiguous) return order;
+  if (rules.grouping == Grouping::kSimilarity) {
+    return best_grouping(kv, size, pair_cost(aligned_similarity(moments)), rules.seed);
+  }
+  const int64_t readers = parent.group_size();
+  // Each over its own total, which makes keys and values comparable.
+  const double keys =
+      key_energy(moments).mul(readers_energy(moments, readers)).sum().item<double>();
+  const double values = value_energy(moments).sum().item<double>();
+  const GroupCost cost = [&](const Members& members) {
+    return key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
+           value_pca_cost(moments, members) / std::max(values, 1e-300);
+  };
+  if (pricing_work(kv, size, parent.head_dim) <= kMostPricingWork) {
+    return best_grouping(kv, size, cost, rules.seed);
+  }
+  return best_grouping(kv, size, pair_cost(pair_prices(kv, cost).neg()), rules.seed);
+}
+
+}  // namespace regroup
