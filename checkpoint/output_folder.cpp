@@ -10,6 +10,7 @@
 
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -78,12 +79,13 @@ std::string without_last_slash(std::string path) {
 /// (regroup.json is there) or right after it began (temporary names).
 void refuse_foreign(const std::string& partial) {
   if (path_exists(partial + "/" + kManifest)) return;
-  for (const auto& entry : std::filesystem::directory_iterator(partial)) {
+  std::error_code error;  // another process may just have published the folder
+  for (const auto& entry : std::filesystem::directory_iterator(partial, error)) {
     const std::string name = entry.path().filename().string();
     if (name == kLock || name.find(kStagingSuffix) != std::string::npos) continue;
     refuse("PARTIAL_EXISTS", partial,
            fmt::format("holds files that no run of regroup left there ({})", printable(name)),
-           "move them away, choose another OUT, or give --overwrite");
+           "move them away, or choose another OUT");
   }
 }
 
@@ -97,23 +99,6 @@ ResumeMode parse_resume_mode(const std::string& text) {
          "leave it out to resume whenever that is possible");
 }
 
-void check_output_path(const std::string& given, const std::string& input, bool overwrite) {
-  const std::string out = without_last_slash(given);
-  if (out.empty()) refuse("OUTPUT_EMPTY", {}, "OUT must not be empty", "name the folder to create");
-  if (!input.empty() && (is_inside(out, input) || is_inside(input, out))) {
-    refuse("OUTPUT_IS_INPUT", out, fmt::format("must lie outside the input {}", printable(input)),
-           "choose a folder beside the model, not in it");
-  }
-  if (path_exists(out) && !overwrite) {
-    refuse("OUTPUT_EXISTS", out, "must not exist", "choose another name, or give --overwrite");
-  }
-  if (!is_folder(parent_folder(out))) {
-    refuse("OUTPUT_PARENT", out,
-           fmt::format("its parent folder {} must exist", printable(parent_folder(out))),
-           "create the parent folder first");
-  }
-}
-
 OutputFolder::OutputFolder(std::string out, const Json& job, OutputOptions options)
     : out_(without_last_slash(std::move(out))),
       options_(options),
@@ -123,6 +108,8 @@ OutputFolder::OutputFolder(std::string out, const Json& job, OutputOptions optio
     refuse("PARTIAL_MISSING", partial_, "must hold an interrupted run, as --resume required asks",
            "leave out --resume to start anew");
   }
+  // Before the lock, which is a file too.
+  if (is_folder(partial_) && !path_exists(partial_ + "/" + kJob)) refuse_foreign(partial_);
   make_folder(partial_);
   lock_ = lock_folder(partial_);
   start_or_resume(job);
@@ -151,7 +138,7 @@ void OutputFolder::start_or_resume(const Json& job) {
              "drop it");
     }
   }
-  if (!present && !options_.overwrite) refuse_foreign(partial_);
+  if (!present) refuse_foreign(partial_);
   // What is left is a stale attempt of ours. Its JOB.json goes last: killed in between, the rest is
   // still known to be ours.
   for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
@@ -185,6 +172,7 @@ void OutputFolder::commit(const std::string& name, const Json& record) {
 }
 
 void OutputFolder::publish() {
+  if (options_.overwrite) require_replaceable(out_);  // it may have changed since the start
   // Anything that is not a committed file does not belong to the result.
   for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
     if (!progress_->contains(entry.path().filename().string())) remove_tree(entry.path().string());

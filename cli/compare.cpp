@@ -7,6 +7,7 @@
 #include "comparison.h"
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "table.h"
@@ -98,12 +99,10 @@ std::vector<ConvertOptions> conversions_of(const CompareFlags& flags, const Glob
 }
 
 void check_compare(const CompareFlags& flags, const Globals& globals) {
-  if (!flags.out.empty() && !is_folder(parent_folder(flags.out))) {
-    throw ConfigError({.code = "OUTPUT_PARENT",
-                       .message = "the folder of --out must exist",
-                       .path = flags.out,
-                       .tensor = {},
-                       .hint = "create the folder first"});
+  if (!flags.out.empty()) {
+    std::vector<std::string> inputs = flags.calibration.calibration;
+    inputs.insert(inputs.end(), {flags.model, flags.text, flags.calibration.statistics});
+    check_output_file(flags.out, "--out", inputs);
   }
   if (!flags.max_tokens.empty()) parse_count(flags.max_tokens, "--max-tokens");
   if (!flags.eval_seq_len.empty()) parse_context(flags.eval_seq_len, "--seq-len");

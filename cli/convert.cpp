@@ -49,6 +49,7 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
     refuse_without_calibration("--save-statistics");
   }
   options.calibration.save_statistics = flags.save_statistics;
+  target_dtype(flags.dtype);  // a wrong one is refused before the model is opened
   options.dtype = flags.dtype;
   if (!flags.max_shard_size.empty()) {
     options.max_shard_bytes = parse_size(flags.max_shard_size, "--max-shard-size");
@@ -138,7 +139,7 @@ void check_convert(const ConvertFlags& flags, const Globals& globals) {
 CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   const ConvertOptions options = to_options(flags, globals);
-  if (!flags.dry_run) check_output_path(options.out, options.model, options.output.overwrite);
+  check_output(options);
   const ModelFolder model = ModelFolder::open(options.model);
   for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
   if (flags.dry_run) return dry_run(model, planned(model, options), options);

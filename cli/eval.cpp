@@ -6,6 +6,7 @@
 #include "command.h"
 #include "progress.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/eval/results.h"
@@ -158,8 +159,27 @@ void check_eval(const EvalFlags& flags, const Globals&) {
   for (const std::string& path : flags.tokens) TokenFile(path, format);
 }
 
+/// Not part of check_eval(): `run` makes the folders of its results after it has checked every stage.
+void check_outputs(const EvalFlags& flags) {
+  std::vector<std::string> inputs = {flags.baseline};
+  for (const auto* given : {&flags.models, &flags.text, &flags.tokens}) {
+    inputs.insert(inputs.end(), given->begin(), given->end());
+  }
+  if (!flags.out.empty()) check_output_file(flags.out, "--out", inputs);
+  if (!flags.token_nll.empty()) check_output_file(flags.token_nll, "--token-nll", inputs);
+  if (flags.out.empty() || flags.token_nll.empty() || !is_inside(flags.out, flags.token_nll)) {
+    return;
+  }
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = "--out and --token-nll must name two files, found one",
+                     .path = flags.out,
+                     .tensor = {},
+                     .hint = "choose another name for one of them"});
+}
+
 CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
   check_eval(flags, globals);
+  check_outputs(flags);
   const at::Device device = open_device(globals.device);
   std::vector<Loaded> models;
   for (const std::string& path : flags.models) models.push_back(load(path, flags, device));

@@ -2,12 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "command.h"
-#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/manifest.h"
+#include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -18,21 +15,8 @@ struct ReportFlags {
   std::string out;
 };
 
-void require_not_an_input(const ReportFlags& flags) {
-  for (const std::string& path : flags.results) {
-    std::error_code error;
-    const std::string file = is_folder(path) ? path + "/" + kManifestName : path;
-    if (!std::filesystem::equivalent(file, flags.out, error)) continue;
-    throw ConfigError({.code = "OUT_IS_INPUT",
-                       .message = "--out must not be one of the files that the report is made of",
-                       .path = flags.out,
-                       .tensor = {},
-                       .hint = "choose another name"});
-  }
-}
-
 CommandOutput run_report(const ReportFlags& flags, const Globals&) {
-  require_not_an_input(flags);
+  check_output_file(flags.out, "--out", flags.results);
   render_report({}, flags.out);  // an unknown extension is refused before anything is read
   const ReportData data = gather_report(flags.results);
   const std::string text = render_report(data, flags.out);

@@ -7,6 +7,7 @@
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/checkpoint/token_file.h"
 #include "regroup/checkpoint/tokenizer.h"
@@ -30,8 +31,17 @@ void write_sidecar(const std::string& out, const Json& facts) {
   write_file_atomically(out + ".json", facts.dump(2) + "\n");
 }
 
+/// The token file and its sidecar are written over what is there: it must not be what is read.
+void check_outputs(const TokenizeFlags& flags) {
+  std::vector<std::string> inputs = flags.files;
+  inputs.push_back(flags.model);
+  check_output_file(flags.out, "--out", inputs);
+  check_output_file(flags.out + ".json", "the file beside --out", inputs);
+}
+
 CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   const Stopwatch watch;
+  check_outputs(flags);
   require_model_folder(flags.model);
   const ModelConfig config = read_model_config(flags.model + "/config.json");
   const Tokenizer tokenizer = Tokenizer::open(flags.model);

@@ -4,6 +4,7 @@
 
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/manifest.h"
+#include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/plan.h"
 #include "regroup/version.h"
@@ -217,9 +218,16 @@ class Executor {
 
 }  // namespace
 
+void check_output(const ConvertOptions& options) {
+  std::vector<std::string> inputs = options.calibration.files;
+  inputs.push_back(options.model);
+  inputs.push_back(options.calibration.statistics);
+  check_output_path(options.out, inputs, options.output.overwrite);
+}
+
 ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,
                                  const ConvertOptions& options, const ProgressFunction& progress) {
-  check_output_path(options.out, model.path(), options.output.overwrite);
+  check_output(options);
   require_free_space(options.out, plan.written_bytes);
   OutputFolder folder(options.out, make_job(model, options), options.output);
   return Executor(model, plan, options, progress, folder).run();
@@ -234,7 +242,10 @@ std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
     return {std::move(plan), std::move(result)};
   }
   const TransformRequest request = transform_request(model.config(), options);
-  check_output_path(options.out, model.path(), options.output.overwrite);
+  // Every setting is checked before OUT.partial is there: what it would hold of a wrong one would
+  // stand in the way of the right one.
+  plan_conversion(model, options, placeholder_transforms(model.config(), options));
+  check_output(options);
   require_free_space(options.out, model.weight_bytes());
   // What can be wrong with statistics or text is found before OUT.partial is there.
   Calibrated calibrated;

@@ -136,9 +136,14 @@ std::optional<Dtype> target_dtype(const std::string& name) {
   if (name == "bf16") return Dtype::kBF16;
   if (name == "f16") return Dtype::kF16;
   if (name == "f32") return Dtype::kF32;
-  throw ConfigError({.code = "FLAG_VALUE",
-                     .message = fmt::format("--dtype must be keep, bf16, f16 or f32, found {}",
-                                            printable(name))});
+  throw ConfigError(
+      {.code = "FLAG_VALUE",
+       .message = fmt::format("--dtype must be keep, bf16, f16 or f32, found {}", printable(name)),
+       .path = {},
+       .tensor = {},
+       .hint = name == "fp32" || name == "float32"
+                   ? "write f32"
+                   : "leave it out to keep the dtypes of the model"});
 }
 
 const char* action_name(Action action) {

@@ -3,6 +3,8 @@
 
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/output_path.h"
+#include "regroup/checkpoint/text.h"
 #include "regroup/convert/plan.h"
 
 namespace regroup {
@@ -11,6 +13,22 @@ namespace {
 [[noreturn]] void refuse(const std::string& message, const std::string& hint) {
   throw ConfigError(
       {.code = "METHOD_COMBINATION", .message = message, .path = {}, .tensor = {}, .hint = hint});
+}
+
+void check_saved_statistics(const ConvertOptions& options) {
+  const std::string& path = options.calibration.save_statistics;
+  if (path.empty()) return;
+  std::vector<std::string> inputs = options.calibration.files;
+  inputs.push_back(options.model);
+  check_output_file(path, "--save-statistics", inputs);
+  if (options.out.empty() || !is_inside(path, options.out)) return;
+  throw ConfigError({.code = "OUTPUT_PLACE",
+                     .message = fmt::format("--save-statistics must lie outside OUT ({}), which "
+                                            "holds the model alone",
+                                            printable(options.out)),
+                     .path = path,
+                     .tensor = {},
+                     .hint = "choose a file beside OUT"});
 }
 
 }  // namespace
@@ -39,14 +57,7 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
   if (calibration.files.empty() && !calibration.save_statistics.empty()) {
     refuse("--save-statistics needs text to take them from", "give --calibration FILE");
   }
-  if (!calibration.save_statistics.empty() &&
-      !is_folder(parent_folder(calibration.save_statistics))) {
-    throw ConfigError({.code = "OUTPUT_PARENT",
-                       .message = "the folder of --save-statistics must exist",
-                       .path = calibration.save_statistics,
-                       .tensor = {},
-                       .hint = "create the folder first"});
-  }
+  check_saved_statistics(options);
   if (!calibration.scratch.empty() && !is_folder(calibration.scratch)) {
     throw ConfigError(
         {.code = "OUTPUT_PARENT",

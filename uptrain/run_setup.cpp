@@ -10,6 +10,7 @@
 #include "prepare.h"
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
@@ -44,8 +45,11 @@ struct Claim {
 /// Creates OUT, or takes over what an earlier run left there. Drops nothing yet.
 Claim claim_output(const UptrainOptions& options) {
   const std::string& out = options.out;
-  check_output_path(out, options.model, /*overwrite=*/true);
-  const bool ours = path_exists(out + "/recipe.toml");
+  std::vector<std::string> inputs = options.data;
+  inputs.insert(inputs.end(), {options.model, options.valid, options.teacher});
+  check_output_place(out, inputs);
+  // A recipe alone may be anybody's; the lock stays in every folder that a run was ever in.
+  const bool ours = path_exists(out + "/recipe.toml") && path_exists(out + "/.lock");
   if (path_exists(out) && !ours) {
     refuse("OUTPUT_EXISTS", "must not exist, and holds no run of regroup uptrain", out,
            "choose another name");

@@ -14,6 +14,8 @@
 #include <nlohmann/json.hpp>
 
 #include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/output_path.h"
+#include "regroup/checkpoint/output_path.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
@@ -179,7 +181,10 @@ TEST_F(Output, StaleFilesOfOursAreRemoved) {
 TEST_F(Output, ForeignFilesAreLeftAlone) {
   fs::create_directory(partial_);
   write_file(partial_ + "/thesis.txt", "not ours");
-  expect_error<ConfigError>("PARTIAL_EXISTS", [&] { OutputFolder folder(out_, kJob, {}); });
+  for (const bool overwrite : {false, true}) {
+    expect_error<ConfigError>("PARTIAL_EXISTS",
+                              [&] { OutputFolder folder(out_, kJob, {.overwrite = overwrite}); });
+  }
   EXPECT_TRUE(fs::exists(partial_ + "/thesis.txt"));
 }
 
@@ -193,16 +198,30 @@ TEST_F(Output, AnOutThatAppearsMeanwhileIsNotReplaced) {
 
 TEST_F(Output, OverwriteReplacesAtTheEnd) {
   fs::create_directory(out_);
-  write_file(out_ + "/old", "old");
+  const std::string manifest = "{\"format\": \"regroup-manifest/1\"}";
+  write_file(out_ + "/regroup.json", manifest);
+  const std::string before = read_tree(out_);
   {
     OutputFolder folder(out_, kJob, {.overwrite = true});
     for (const auto& [name, bytes] : golden_files()) write_one(folder, name, bytes);
-    EXPECT_EQ(read_tree(out_), "old\n3\nold\n");
+    EXPECT_EQ(read_tree(out_), before);
     folder.publish();
   }
   EXPECT_EQ(read_tree(out_), golden_tree());
   const auto entries = fs::directory_iterator(temporary_.path());
   EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
+}
+
+TEST_F(Output, OverwriteSparesWhatTookThePlaceMeanwhile) {
+  OutputFolder folder(out_, kJob, {.overwrite = true});
+  for (const auto& [name, bytes] : golden_files()) write_one(folder, name, bytes);
+  fs::create_directory(out_);
+  write_file(out_ + "/thesis.txt", "not ours");
+  expect_error<ConfigError>("OUTPUT_FOREIGN", [&] { folder.publish(); });
+  EXPECT_EQ(read_file(out_ + "/thesis.txt"), "not ours");
+  fs::remove_all(out_);
+  folder.publish();  // nothing of the new folder was lost
+  EXPECT_EQ(read_tree(out_), golden_tree());
 }
 
 TEST_F(Output, ASecondProcessIsLockedOut) {
@@ -327,13 +346,23 @@ TEST(OutputPath, IsCheckedBeforeAnyWork) {
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.why);
-    expect_error<ConfigError>(c.code, [&] { check_output_path(c.out, folder / "model", false); });
+    expect_error<ConfigError>(c.code, [&] { check_output_path(c.out, {folder / "model"}, false); });
   }
   for (const char* good : {"out", "out/", "model2"}) {
-    EXPECT_NO_THROW(check_output_path(folder / good, folder / "model", false)) << good;
+    EXPECT_NO_THROW(check_output_path(folder / good, {folder / "model"}, false)) << good;
   }
-  EXPECT_NO_THROW(check_output_path(folder / "empty", folder / "model", true));
-  EXPECT_NO_THROW(check_output_path("out-in-this-folder", "", false));
+  EXPECT_NO_THROW(check_output_path(folder / "empty", {folder / "model"}, true));
+  EXPECT_NO_THROW(check_output_path("out-in-this-folder", {}, false));
+  // --overwrite replaces folders that hold a manifest of ours, and nothing else.
+  folder.write("empty/regroup.json", "{\"format\": \"regroup-manifest/1\"}");
+  EXPECT_NO_THROW(check_output_path(folder / "empty", {folder / "model"}, true));
+  for (const char* manifest : {"", "[]", "{}", "{\"format\": 1}", "{\"format\": \"other/1\"}"}) {
+    folder.write("empty/regroup.json", manifest);
+    expect_error<ConfigError>("OUTPUT_FOREIGN", [&] { require_replaceable(folder / "empty/"); });
+  }
+  for (const char* foreign : {"file", "dangling"}) {
+    expect_error<ConfigError>("OUTPUT_FOREIGN", [&] { require_replaceable(folder / foreign); });
+  }
 }
 
 }  // namespace

@@ -44,6 +44,7 @@ class OutputFolder {
   /// "sha256". From now on a resumed run finds it.
   void commit(const std::string& name, const Json& record);
   /// Publishes the folder. After it returns, OUT is complete and on the disk.
+  /// @throws ConfigError OUTPUT_EXISTS; OUTPUT_FOREIGN, see require_replaceable()
   void publish();
 
   const std::string& partial() const { return partial_; }
@@ -59,9 +60,5 @@ class OutputFolder {
   std::unique_ptr<Json> progress_;  // name of a finished file -> its record
   bool resumed_ = false;
 };
-
-/// Refuses an OUT that cannot be written before any work is done.
-/// @throws ConfigError OUTPUT_EXISTS (unless `overwrite`), OUTPUT_IS_INPUT, OUTPUT_PARENT
-void check_output_path(const std::string& out, const std::string& input, bool overwrite);
 
 }  // namespace regroup

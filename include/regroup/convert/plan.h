@@ -87,6 +87,9 @@ struct ConvertResult {
 /// Called now and then with the bytes written so far and in all.
 using ProgressFunction = std::function<void(int64_t done, int64_t total)>;
 
+/// Refuses an OUT that cannot be written, before any work is done. @throws as check_output_path()
+void check_output(const ConvertOptions& options);
+
 /// Whether the conversion must look at the weights (and perhaps at text) before it can be planned.
 bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options);
 /// @throws ConfigError or UnsupportedError for combinations that make no sense

@@ -1,0 +1,159 @@
+#include "regroup/checkpoint/output_path.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/companions.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/manifest.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
+                         const std::string& hint) {
+  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+/// @param flag  whose value `path` is; "" for OUT
+void require_parent(const std::string& path, const std::string& flag) {
+  const std::string parent = parent_folder(path);
+  if (is_folder(parent)) return;
+  refuse("OUTPUT_PARENT", path,
+         flag.empty()
+             ? fmt::format("its parent folder {} must exist", printable(parent))
+             : fmt::format("the parent folder {} of {} must exist", printable(parent), flag),
+         "create the parent folder first");
+}
+
+/// "out/" is the folder "out"; its parent follows from that name.
+std::string without_last_slash(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
+/// True if the folder's manifest is one that regroup writes.
+bool has_own_manifest(const std::string& folder) {
+  const std::string path = folder + "/" + kManifestName;
+  if (!path_exists(path)) return false;
+  try {
+    const Json manifest = read_strict_json(path, kManifestJson);
+    const auto format = manifest.is_object() ? manifest.find("format") : manifest.end();
+    return format != manifest.end() && format->is_string() &&
+           format->get<std::string>().starts_with("regroup-manifest/");
+  } catch (const CheckpointError&) {
+    return false;  // damaged: whose it was cannot be told
+  }
+}
+
+/// "a.txt, b.txt ...": enough to see what the folder is.
+std::string first_names(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    names.push_back(printable(entry.path().filename().string(), 60));
+  }
+  std::sort(names.begin(), names.end());
+  const bool more = names.size() > 3;
+  if (more) names.resize(3);
+  return join(names, ", ") + (more ? " ..." : "");
+}
+
+bool is_same_file(const std::string& a, const std::string& b) {
+  std::error_code error;
+  return fs::equivalent(a, b, error);
+}
+
+/// True if a command that is given `input` reads the file `path`, whatever names and links lead to it.
+bool reads(const std::string& input, const std::string& path) {
+  if (!is_folder(input)) return is_same_file(input, path);
+  const std::vector<std::string> companions = companion_files(input);
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(input, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool counts = name == "config.json" || name == kManifestName ||
+                        name.find(".safetensors") != std::string::npos ||
+                        std::find(companions.begin(), companions.end(), name) != companions.end();
+    if (counts && is_same_file(entry.path().string(), path)) return true;
+  }
+  return false;
+}
+
+void require_regular(const std::string& path, const std::string& flag) {
+  struct stat status = {};
+  const bool exists = ::stat(path.c_str(), &status) == 0;
+  if (!path.ends_with('/') && (!exists || S_ISREG(status.st_mode))) return;
+  const bool folder = path.ends_with('/') || S_ISDIR(status.st_mode);
+  refuse("OUTPUT_NOT_FILE", path,
+         fmt::format("{} must name a file, found a {}", flag,
+                     folder ? "folder" : "device, pipe or socket"),
+         folder ? "name a file in that folder" : "name a file");
+}
+
+}  // namespace
+
+void check_output_place(const std::string& given, const std::vector<std::string>& inputs) {
+  const std::string out = without_last_slash(given);
+  if (out.empty()) refuse("OUTPUT_EMPTY", {}, "OUT must not be empty", "name the folder to create");
+  for (const std::string& input : inputs) {
+    if (input.empty() || (!is_inside(out, input) && !is_inside(input, out))) continue;
+    refuse("OUTPUT_IS_INPUT", out, fmt::format("must lie outside the input {}", printable(input)),
+           "choose a folder beside the model and the other inputs");
+  }
+  require_parent(out, "");
+}
+
+void check_output_path(const std::string& out, const std::vector<std::string>& inputs,
+                       bool overwrite) {
+  check_output_place(out, inputs);
+  if (overwrite) return require_replaceable(out);
+  if (!path_exists(without_last_slash(out))) return;
+  refuse("OUTPUT_EXISTS", without_last_slash(out), "must not exist",
+         "choose another name, or give --overwrite");
+}
+
+void require_replaceable(const std::string& given) {
+  const std::string out = without_last_slash(given);
+  if (!path_exists(out)) return;
+  std::string found = "something that is no folder";
+  if (is_folder(out)) {
+    std::error_code error;
+    if ((fs::is_empty(out, error) && !error) || has_own_manifest(out)) return;
+    found = fmt::format("a folder without its {} (it holds {})", kManifestName, first_names(out));
+  }
+  refuse("OUTPUT_FOREIGN", out,
+         fmt::format("--overwrite replaces only a model folder that regroup made, found {}", found),
+         "choose another OUT, or move away by hand what is there");
+}
+
+void check_output_file(const std::string& path, const std::string& flag,
+                       const std::vector<std::string>& inputs) {
+  if (path.empty()) {
+    refuse("OUTPUT_EMPTY", {}, fmt::format("{} must not be empty", flag), "name the file to write");
+  }
+  require_regular(path, flag);
+  require_parent(path, flag);
+  for (const std::string& input : inputs) {
+    if (input.empty() || !reads(input, path)) continue;
+    refuse("OUTPUT_IS_INPUT", path,
+           fmt::format("{} must not be a file that is read, found the input {}", flag,
+                       printable(input)),
+           "choose another name");
+  }
+  // The file is written under a temporary name beside it, so the folder is what counts.
+  if (::faccessat(AT_FDCWD, parent_folder(path).c_str(), W_OK | X_OK, AT_EACCESS) == 0) return;
+  throw_output_error(errno, "create", path);
+}
+
+}  // namespace regroup
