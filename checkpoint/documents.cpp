@@ -120,13 +120,14 @@ bool is_text_file(const std::string& path) {
   return path.ends_with(".txt") || path.ends_with(".jsonl");
 }
 
-void require_text_file(const std::string& path) {
+void require_text_file(const std::string& path, const std::string& hint) {
   if (is_text_file(path)) return;
+  InputFile{path};  // a folder, or no file at all, is not a matter of its name
   throw UnsupportedError({.code = "TEXT_KIND",
                           .message = "text files must end in .txt or .jsonl",
                           .path = path,
                           .tensor = {},
-                          .hint = "rename it, or pass token files with --tokens or --data"});
+                          .hint = hint});
 }
 
 int64_t read_documents(const std::string& path, const DocumentOptions& options,

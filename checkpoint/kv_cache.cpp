@@ -22,15 +22,18 @@ int64_t layer_bits(const ModelConfig& config, int64_t n_kv_heads, int64_t bits) 
 
 }  // namespace
 
-int64_t storage_bits(const std::string& name) {
+int64_t storage_bits(const std::string& name, const std::string& flag) {
   std::vector<std::string> known;
   for (const auto& [storage, bits] : kStorage) {
     if (name == storage) return bits;
     known.emplace_back(storage);
   }
   throw ConfigError({.code = "FLAG_VALUE",
-                     .message = fmt::format("a storage type must be one of {}, found {}",
-                                            join(known, ", "), printable(name))});
+                     .message = fmt::format("{} must be one of {}, found {}", flag,
+                                            join(known, ", "), printable(name)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "leave it out for bf16"});
 }
 
 int64_t kv_bytes(const ModelConfig& config, int64_t n_kv_heads, int64_t tokens, int64_t bits) {

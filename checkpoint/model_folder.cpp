@@ -92,13 +92,14 @@ void note_custom_code(const std::string& config_text, const std::string& path,
 
 void require_model_folder(const std::string& path) {
   if (!path_exists(path)) {
-    throw CheckpointError({.code = "MODEL_MISSING",
-                           .message =
-                               "must be a folder with config.json and safetensors files, but "
-                               "does not exist",
-                           .path = path,
-                           .tensor = {},
-                           .hint = "check the spelling of the path"});
+    throw CheckpointError(
+        {.code = "MODEL_MISSING",
+         .message = fmt::format("{}must be a folder with config.json and safetensors files, {}",
+                                path.empty() ? "MODEL " : "",
+                                path.empty() ? "found an empty name" : "but does not exist"),
+         .path = path,
+         .tensor = {},
+         .hint = "check the spelling of the path"});
   }
   if (!is_folder(path)) {
     throw CheckpointError({.code = "MODEL_NOT_FOLDER",

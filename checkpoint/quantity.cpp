@@ -34,17 +34,22 @@ int power_of(char letter) {
   }
 }
 
-[[noreturn]] void refuse(const std::string& text, const std::string& flag, const char* rule) {
+[[noreturn]] void refuse(const std::string& text, const std::string& flag, bool bytes,
+                         const char* rule) {
   throw ConfigError(
       {.code = "FLAG_VALUE",
-       .message = fmt::format("{} must be {}, found \"{}\"", flag, rule, printable(text, 60))});
+       .message = fmt::format("{} must be {}, found \"{}\"", flag, rule, printable(text, 60)),
+       .path = {},
+       .tensor = {},
+       .hint = bytes ? "write a number and its unit: B, kB, MB, GB, TB, KiB, MiB, GiB or TiB"
+                     : "write a number, with k, M, G or T behind it if you like"});
 }
 
 int64_t parse(const std::string& text, const std::string& flag, double base, bool bytes,
               const char* rule) {
   double value = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc()) refuse(text, flag, rule);
+  if (error != std::errc()) refuse(text, flag, bytes, rule);
   std::string unit(rest, text.data() + text.size());
   if (unit.starts_with(' ')) unit.erase(0, 1);
   if (bytes && (unit.ends_with('B') || unit.ends_with('b'))) unit.pop_back();
@@ -53,10 +58,10 @@ int64_t parse(const std::string& text, const std::string& flag, double base, boo
     unit.pop_back();
   }
   const int power = unit.empty() ? 0 : unit.size() == 1 ? power_of(unit[0]) : -1;
-  if (power < 0) refuse(text, flag, rule);
+  if (power < 0) refuse(text, flag, bytes, rule);
   value *= std::pow(base, power);
-  if (!(value >= 1) || value > 9e18) refuse(text, flag, rule);
-  if (!bytes && value != std::floor(value)) refuse(text, flag, rule);
+  if (!(value >= 1) || value > 9e18) refuse(text, flag, bytes, rule);
+  if (!bytes && value != std::floor(value)) refuse(text, flag, bytes, rule);
   return static_cast<int64_t>(value);
 }
 

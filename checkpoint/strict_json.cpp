@@ -51,9 +51,13 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
     const std::string_view before = text_.substr(0, position > 0 ? position - 1 : 0);
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const auto column = before.size() - (before.rfind('\n') + 1) + 1;
-    const std::string what = error.what();
-    fail("JSON_SYNTAX", fmt::format("not valid JSON at line {}, column {}: {}", line, column,
-                                    printable(what.substr(what.rfind("] ") + 2))));
+    // "[json.exception.parse_error.101] parse error at line 2, column 1: syntax error ...": where it
+    // is has been said.
+    std::string what = error.what();
+    what.erase(0, what.find("] ") + 2);
+    if (what.starts_with("parse error at ")) what.erase(0, what.find(": ") + 2);
+    fail("JSON_SYNTAX",
+         fmt::format("not valid JSON at line {}, column {}: {}", line, column, printable(what)));
   }
 
  private:

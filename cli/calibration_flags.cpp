@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "flag_values.h"
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/quantity.h"
@@ -119,13 +120,13 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       ->capture_default_str();
   add("--layer-steps", flags.layer_steps,
       "Training steps a layer on the parent's attention output; 0: none")
-      ->check(CLI::Range(int64_t{0}, int64_t{1000000}))
+      ->check(whole_number(0, 1000000))
       ->capture_default_str();
   add("--layer-batch", flags.layer_batch, "Windows of such a step")
-      ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
+      ->check(whole_number(1, 1000000))
       ->capture_default_str();
   add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number(0.0, 1.0))
       ->capture_default_str();
   add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");
   add("--logit-gain", flags.logit_gain, "Restore the spread of attention logits (pca): on or off")

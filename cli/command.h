@@ -37,7 +37,8 @@ struct Invocation {
   /// Refuses wrong values without doing the work, before anything that it needs from earlier stages
   /// of `run` is there. Empty for commands that nothing runs ahead of.
   std::function<void()> check;
-  std::string text;  ///< instead of an action: the help or the version
+  std::string command;  ///< its name
+  std::string text;     ///< instead of an action: the help or the version
 };
 
 /// Parses a command line (without the program's name), with the recipe it may name.

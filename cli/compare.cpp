@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "comparison.h"
+#include "flag_values.h"
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/output_path.h"
@@ -154,6 +155,8 @@ void add_compare_command(CLI::App& root, Invocation& invocation) {
       ->capture_default_str();
   command->add_option("--kv-heads", flags->kv_heads, "Numbers of key/value heads to compare")
       ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(whole_number())
       ->required();
   command->add_option("--text", flags->text, "Held-out text (.txt, .jsonl) to measure the loss on")
       ->required();

@@ -5,6 +5,7 @@
 
 #include "calibration_flags.h"
 #include "command.h"
+#include "flag_values.h"
 #include "progress.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/quantity.h"
@@ -182,6 +183,8 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
       ->add_option("--kv-heads", flags->kv_heads,
                    "Key/value heads to keep; must divide the model's")
       ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(whole_number())
       ->required();
   command->add_option("--method", flags->method,
                       "How the heads of a group merge: " + join(method_names(), ", ") +

@@ -153,7 +153,7 @@ void check_eval(const EvalFlags& flags, const Globals&) {
   if (flags.batch_size != "auto") parse_count(flags.batch_size, "--batch-size");
   const TokenFormat format = parse_token_format(flags.token_format);
   for (const std::string& path : flags.text) {
-    require_text_file(path);
+    require_text_file(path, "rename it if it holds text, or give a token file to --tokens");
     InputFile{path};
   }
   for (const std::string& path : flags.tokens) TokenFile(path, format);
@@ -231,7 +231,7 @@ void add_eval_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<EvalFlags>(
       root, invocation, "eval", "Measure loss, and fidelity to a baseline, on text", run_eval,
       check_eval);
-  command->add_option("models,--models", flags->models, "Model folders")->required();
+  command->add_option("MODEL,--models", flags->models, "Model folders")->required();
   command->add_option("--baseline", flags->baseline, "Model that KL and agreement refer to");
   command->add_option("--text", flags->text, "Text files (.txt, .jsonl)");
   command->add_option("--tokens", flags->tokens, "Token files");

@@ -48,11 +48,23 @@ int print(const std::string& text) {
   return 0;
 }
 
+/// Whatever is wrong with a flag, its command's help is a place to look.
+CommandOutput carry_out(const Invocation& invocation) {
+  try {
+    apply_globals(*invocation.globals);
+    return invocation.action();
+  } catch (const ConfigError& error) {
+    if (!error.info().hint.empty()) throw;
+    ErrorInfo info = error.info();
+    info.hint = fmt::format("see regroup {} --help", invocation.command);
+    throw ConfigError(info);
+  }
+}
+
 int run(const std::vector<std::string>& arguments) {
   const Invocation invocation = parse_command_line(arguments);
   if (!invocation.action) return print(invocation.text);
-  apply_globals(*invocation.globals);
-  const CommandOutput output = invocation.action();
+  const CommandOutput output = carry_out(invocation);
   const int printed = print(invocation.globals->json ? dump(output.json) : output.text);
   return printed != 0 ? printed : output.exit_code;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "command.h"
+#include "flag_values.h"
 #include "regroup/checkpoint/capacity.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/family.h"
@@ -104,6 +105,18 @@ std::string explain_quality(const Quality& quality, const CapacityPlan& plan,
                      smallest->loss_delta.value);
 }
 
+void require_memory_left(const CapacityRequest& request) {
+  if (!request.gpu_memory_bytes || request.reserve_bytes < *request.gpu_memory_bytes) return;
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = fmt::format("--reserve must be less than --gpu-memory, found {} of "
+                                            "{}: it leaves nothing",
+                                            human_bytes(request.reserve_bytes),
+                                            human_bytes(*request.gpu_memory_bytes)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "reserve less: it is taken from the memory of the GPU"});
+}
+
 CapacityRequest to_request(const PlanFlags& flags, const ModelConfig& config) {
   CapacityRequest request;
   request.kv_heads = flags.kv_heads;
@@ -114,12 +127,23 @@ CapacityRequest to_request(const PlanFlags& flags, const ModelConfig& config) {
     request.gpu_memory_bytes = parse_size(flags.gpu_memory, "--gpu-memory");
   }
   if (!flags.reserve.empty()) request.reserve_bytes = parse_size(flags.reserve, "--reserve");
-  request.kv_bits = storage_bits(flags.kv_dtype);
-  request.weight_bits = storage_bits(flags.weight_dtype);
+  require_memory_left(request);
+  request.kv_bits = storage_bits(flags.kv_dtype, "--kv-dtype");
+  request.weight_bits = storage_bits(flags.weight_dtype, "--weight-dtype");
   return request;
 }
 
 ModelConfig read_plan_config(const PlanFlags& flags) {
+  if (!path_exists(flags.model)) {
+    throw CheckpointError({.code = "CFG_MISSING",
+                           .message = flags.model.empty()
+                                          ? "MODEL must be a model folder or a config.json, found "
+                                            "an empty name"
+                                          : "must exist: a model folder or a config.json",
+                           .path = flags.model,
+                           .tensor = {},
+                           .hint = "check the spelling of the path"});
+  }
   return read_model_config(is_folder(flags.model) ? flags.model + "/config.json" : flags.model);
 }
 
@@ -152,9 +176,11 @@ std::string formula(const ModelConfig& config, const std::string& kv_dtype) {
     text += fmt::format("{} layers * min(tokens, {})", sliding, *config.sliding_window);
   }
   if (full > 0 && sliding > 0) text = "KV bytes of a sequence = (" + text.substr(25) + ")";
-  return text + fmt::format(
-                    " * 2 (K and V) * KV heads * {} (head_dim) * {} bytes ({})\n", config.head_dim,
-                    fmt::format("{:g}", static_cast<double>(storage_bits(kv_dtype)) / 8), kv_dtype);
+  return text +
+         fmt::format(
+             " * 2 (K and V) * KV heads * {} (head_dim) * {} bytes ({})\n", config.head_dim,
+             fmt::format("{:g}", static_cast<double>(storage_bits(kv_dtype, "--kv-dtype")) / 8),
+             kv_dtype);
 }
 
 std::string plan_text(const ModelConfig& config, const CapacityRequest& request,
@@ -250,24 +276,26 @@ void add_plan_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<PlanFlags>(
       root, invocation, "plan", "Which number of KV heads fits a context, a batch and a GPU",
       run_plan, check_plan);
-  command->add_option("model,--model", flags->model, "Model folder or config.json")->required();
+  command->add_option("MODEL,--model", flags->model, "Model folder or config.json")->required();
   command->add_option("--kv-heads", flags->kv_heads, "Numbers to compare; left out: every divisor")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(whole_number());
   command->add_option("--context", flags->context,
                       "Tokens a sequence, 64k = 65,536; left out: the model's own limit");
   command->add_option("--batch", flags->batch, "Sequences at once")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+      ->check(whole_number(1, int64_t{1} << 24));
   command->add_option("--gpu-memory", flags->gpu_memory, "Memory of the GPU, such as 80GiB");
   command->add_option("--reserve", flags->reserve, "Memory to keep free");
   command->add_option("--kv-dtype", flags->kv_dtype, "bf16, f16, f32, fp8, int8 or int4")
+      ->capture_default_str();
+  command->add_option("--weight-dtype", flags->weight_dtype, "bf16, f16, f32, fp8, int8 or int4")
       ->capture_default_str();
   command->add_option("--damage", flags->damage,
                       "What `compare --out` measured on this model: the cost of each choice");
   command->add_option("--max-loss-increase", flags->max_loss_increase,
                       "Also name the fewest KV heads that cost at most so many nats a token");
-  command->add_option("--weight-dtype", flags->weight_dtype, "bf16, f16, f32, fp8, int8 or int4")
-      ->capture_default_str();
 }
 
 }  // namespace regroup

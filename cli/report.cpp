@@ -41,7 +41,7 @@ void add_report_command(CLI::App& root, Invocation& invocation) {
       root, invocation, "report", "Before and after as one page, from the results of the others",
       run_report);
   command
-      ->add_option("results,--results", flags->results,
+      ->add_option("RESULTS,--results", flags->results,
                    "JSON of eval, plan, convert or run; metrics.jsonl of uptrain; samples")
       ->required();
   command->add_option("--out", flags->out, "File to write: .html, .md, .json or .csv")->required();

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "command.h"
+#include "flag_values.h"
 #include "progress.h"
 #include "recipe.h"
 #include "regroup/checkpoint/config.h"
@@ -352,15 +353,14 @@ void add_run_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<RunFlags>(
       root, invocation, "run", "Carry out a recipe: convert, eval, uptrain, eval, report",
       run_pipeline);
-  command
-      ->add_option("recipe_file", flags->recipe, "Recipe (TOML); paths in it are relative to here")
+  command->add_option("RECIPE", flags->recipe, "Recipe (TOML); paths in it are relative to here")
       ->required();
   command->add_option("--out", flags->out, "Folder of the run; left out: runs/NAME of the recipe");
   command->add_option("--prompts", flags->prompts,
                       "Texts that every model continues in the report");
   command->add_option("--sample-tokens", flags->sample_tokens, "Length of the continuations")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+      ->check(whole_number(1, 4096));
 }
 
 }  // namespace regroup

@@ -86,7 +86,7 @@ void add_tokenize_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<TokenizeFlags>(
       root, invocation, "tokenize", "Write text as a token file (llm.c format)", run_tokenize);
   add_model(*command, flags->model)->required();
-  command->add_option("files,--files", flags->files, "Text files (.txt, .jsonl)")->required();
+  command->add_option("FILE,--files", flags->files, "Text files (.txt, .jsonl)")->required();
   command->add_option("--out", flags->out, "Token file to write")->required();
   command->add_option("--field", flags->field, "Key of a .jsonl line that holds the document")
       ->capture_default_str();

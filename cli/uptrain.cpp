@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "command.h"
+#include "flag_values.h"
 #include "progress.h"
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
@@ -230,19 +231,19 @@ void add_data_flags(CLI::App& command, UptrainFlags& flags) {
   command.add_option("--steps", flags.steps, "Budget in optimizer steps");
   command.add_option("--tokens", flags.tokens, "Budget in tokens, such as 5M");
   command.add_option("--fraction", flags.fraction, "Budget as a share of --pretraining-tokens")
-      ->check(CLI::Range(1e-9, 100.0));
+      ->check(number(1e-9, 100.0));
   command.add_option("--pretraining-tokens", flags.pretraining_tokens,
                      "Tokens the parent was trained on");
   command.add_option("--seq-len", flags.seq_len,
                      "Tokens a window predicts; left out: the model's context, at most 2048");
   command.add_option("--batch-size", flags.batch_size, "Sequences per optimizer step")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+      ->check(whole_number(1, int64_t{1} << 24));
   command
       .add_option("--micro-batch-size", flags.micro_batch_size,
                   "Sequences at once; 0: the whole batch")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+      ->check(whole_number(0, int64_t{1} << 24));
 }
 
 void add_teacher_flags(CLI::App& command, UptrainFlags& flags) {
@@ -260,29 +261,29 @@ void add_teacher_flags(CLI::App& command, UptrainFlags& flags) {
   command
       .add_option("--teacher-top-k", flags.teacher_top_k,
                   "How many of them a cache keeps at each position; left out: 64")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+      ->check(whole_number(1, int64_t{1} << 20));
 }
 
 void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
-  const auto positive = CLI::Range(1e-12, 1e3);
+  const auto positive = number(1e-12, 1e3);
   command.add_option("--lr", flags.lr, "Peak learning rate")
       ->capture_default_str()
       ->check(positive);
   command.add_option("--min-lr", flags.min_lr, "Learning rate at the end")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e3));
+      ->check(number(0.0, 1e3));
   command.add_option("--warmup", flags.warmup, "Steps of linear warm-up")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+      ->check(whole_number(0, int64_t{1} << 40));
   command.add_option("--schedule", flags.schedule, "constant, linear, cosine or wsd")
       ->capture_default_str();
   command
       .add_option("--weight-decay", flags.weight_decay, "Of matrices; norms and biases never decay")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(number(0.0, 100.0));
   command.add_option("--clip-grad-norm", flags.clip_grad_norm, "0: no clipping")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e9));
+      ->check(number(0.0, 1e9));
   command.add_option("--precision", flags.precision, "fp32, or bf16 with float32 master weights")
       ->capture_default_str();
   command.add_flag("--activation-checkpointing", flags.activation_checkpointing,
@@ -295,25 +296,25 @@ void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
       .add_option("--kv-lr-scale", flags.kv_lr_scale,
                   "Learning rate of k and v, as a multiple of the others'")
       ->capture_default_str()
-      ->check(CLI::Range(1e-6, 1e6));
+      ->check(number(1e-6, 1e6));
 }
 
 void add_run_flags(CLI::App& command, UptrainFlags& flags) {
-  const auto count = CLI::Range(int64_t{0}, int64_t{1} << 40);
+  const auto count = whole_number(0, int64_t{1} << 40);
   command.add_option("--checkpoint-every", flags.checkpoint_every, "Steps; 0: only when stopped")
       ->capture_default_str()
       ->check(count);
   command
       .add_option("--keep-checkpoints", flags.keep_checkpoints, "How many of the newest to keep")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+      ->check(whole_number(1, int64_t{1} << 20));
   command
       .add_option("--eval-every", flags.eval_every,
                   "Steps between validations; 0: at the start and the end")
       ->capture_default_str()
       ->check(count);
   command.add_option("--max-minutes", flags.max_minutes, "Stop safely (exit 75) after so long")
-      ->check(CLI::Range(0.0, 1e9));
+      ->check(number(0.0, 1e9));
   command.add_flag("--init-from-scratch", flags.init_from_scratch,
                    "Fresh weights: MODEL gives config and tokenizer only");
   command

@@ -17,7 +17,8 @@ CommandOutput run_verify(const VerifyFlags& flags, const Globals&) {
   const VerifyResult result = verify_folder(flags.model, flags.against);
   if (!result.problems.empty()) {
     throw CheckpointError({.code = "VERIFY",
-                           .message = fmt::format("{} problems:\n  {}", result.problems.size(),
+                           .message = fmt::format("{} problem{}:\n  {}", result.problems.size(),
+                                                  result.problems.size() == 1 ? "" : "s",
                                                   join(result.problems, "\n  ")),
                            .path = flags.model,
                            .tensor = {},

@@ -51,6 +51,23 @@ Tensor read_tensor(const SafetensorsFile& file, const std::string& name,
   return out;
 }
 
+/// A file that is no safetensors file at all is another file than the one that was meant.
+SafetensorsFile open_statistics(const std::string& path) {
+  try {
+    return SafetensorsFile(InputFile(path));
+  } catch (const CheckpointError& error) {
+    const std::string& code = error.info().code;
+    for (const char* other : {"ST_TOO_SHORT", "ST_HEADER_TOO_LARGE", "ST_HEADER_PAST_EOF",
+                              "ST_JSON_SYNTAX", "ST_HEADER_NOT_OBJECT"}) {
+      if (code != other) continue;
+      refuse("STATS_FORMAT", path,
+             "must be a statistics file of regroup, found another kind of file",
+             "name a file made with --save-statistics, or leave out --statistics");
+    }
+    throw;
+  }
+}
+
 }  // namespace
 
 LayerStatistics weights_only_statistics(const Tensor& input_norm) {
@@ -100,7 +117,7 @@ void save_statistics(const std::string& path, const std::vector<LayerStatistics>
 
 std::vector<LayerStatistics> load_statistics(const std::string& path, const ModelConfig& config,
                                              const std::string& model_sha256) {
-  const SafetensorsFile file{InputFile(path)};
+  const SafetensorsFile file = open_statistics(path);
   const auto& metadata = file.header().metadata;
   const auto value = [&](const char* key) {
     const auto it = metadata.find(key);

@@ -55,9 +55,11 @@ constexpr std::array<InputKind, 7> kKinds = {{
      add_manifest},
 }};
 
-[[noreturn]] void refuse(const std::string& path) {
+constexpr const char* kNoResults = "holds none of the results that a report is made of";
+
+[[noreturn]] void refuse(const std::string& path, const std::string& message) {
   throw ConfigError({.code = "REPORT_INPUT",
-                     .message = "holds none of the results that a report is made of",
+                     .message = message,
                      .path = path,
                      .tensor = {},
                      .hint = "give the JSON of eval, compare, plan, convert or run, a "
@@ -83,13 +85,13 @@ const char* add_file(const std::string& path, const std::string& text, ReportDat
     return "uptraining log";
   }
   const Json json = parse_strict_json(text, path, kManifestJson);
-  if (!json.is_object()) refuse(path);
+  if (!json.is_object()) refuse(path, kNoResults);
   for (const InputKind& kind : kKinds) {
     if (!kind.matches(json)) continue;
     kind.add(json, path, data);
     return kind.name;
   }
-  refuse(path);
+  refuse(path, kNoResults);
 }
 
 int role_rank(const std::string& role) {
@@ -114,6 +116,9 @@ ReportData gather_report(const std::vector<std::string>& paths) {
   ReportData data;
   for (const std::string& given : paths) {
     const std::string path = is_folder(given) ? given + "/" + kManifestName : given;
+    if (path != given && !path_exists(path)) {
+      refuse(given, fmt::format("must hold a {} when it is a folder, found none", kManifestName));
+    }
     const std::string text = read_text(path);
     const std::string digest = sha256_of_text(text);
     const auto same = [&](const ReportSource& source) { return source.sha256 == digest; };
@@ -134,7 +139,10 @@ std::string render_report(const ReportData& data, const std::string& out) {
   if (out.ends_with(".csv")) return report_csv(data);
   throw ConfigError({.code = "FLAG_VALUE",
                      .message = fmt::format("--out must end in .html, .md, .json or .csv, found {}",
-                                            printable(out))});
+                                            printable(out)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "write a .html file: a browser prints it to other forms"});
 }
 
 }  // namespace regroup

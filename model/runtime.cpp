@@ -46,6 +46,13 @@ void keep_freed_memory() {
   ::mallopt(M_TOP_PAD, 64 << 20);
 }
 
+void require_device_name(const std::string& name) {
+  if (name == "auto" || name == "cpu" || cuda_index(name) >= 0) return;
+  refuse("DEVICE",
+         fmt::format("--device must be auto, cpu, cuda or cuda:N, found {}", printable(name)),
+         "leave it out to use a GPU when there is one");
+}
+
 int get_threads() { return at::get_num_threads(); }
 
 at::Device open_device(const std::string& name) {
@@ -55,12 +62,8 @@ at::Device open_device(const std::string& name) {
     return module != nullptr && module->device_count() > 0 ? at::Device(at::kCUDA, 0)
                                                            : at::Device(at::kCPU);
   }
+  require_device_name(name);
   const int index = cuda_index(name);
-  if (index < 0) {
-    refuse("DEVICE",
-           fmt::format("--device must be auto, cpu, cuda or cuda:N, found {}", printable(name)),
-           "leave it out to use a GPU when there is one");
-  }
   const RegroupCudaModule& module = require_cuda_module();
   if (index >= module.device_count()) {
     refuse("DEVICE",

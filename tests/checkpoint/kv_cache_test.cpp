@@ -125,14 +125,15 @@ TEST(MaxContext, OfALargeModelDoesNotOverflow) {
 }
 
 TEST(StorageBits, KnowsTheNames) {
-  EXPECT_EQ(storage_bits("bf16"), 16);
-  EXPECT_EQ(storage_bits("f16"), 16);
-  EXPECT_EQ(storage_bits("f32"), 32);
-  EXPECT_EQ(storage_bits("fp8"), 8);
-  EXPECT_EQ(storage_bits("int8"), 8);
-  EXPECT_EQ(storage_bits("int4"), 4);
-  EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { storage_bits("int3"); }).message,
-            "a storage type must be one of bf16, f16, f32, fp8, int8, int4, found int3");
+  EXPECT_EQ(storage_bits("bf16", "--kv-dtype"), 16);
+  EXPECT_EQ(storage_bits("f16", "--kv-dtype"), 16);
+  EXPECT_EQ(storage_bits("f32", "--kv-dtype"), 32);
+  EXPECT_EQ(storage_bits("fp8", "--kv-dtype"), 8);
+  EXPECT_EQ(storage_bits("int8", "--kv-dtype"), 8);
+  EXPECT_EQ(storage_bits("int4", "--kv-dtype"), 4);
+  EXPECT_EQ(
+      expect_error<ConfigError>("FLAG_VALUE", [] { storage_bits("int3", "--kv-dtype"); }).message,
+      "--kv-dtype must be one of bf16, f16, f32, fp8, int8, int4, found int3");
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ TEST(StrictJson, RefusesTheRest) {
       {"", "JSON_SYNTAX", "x.json: not valid JSON at line 1, column 1: "},
       {"{\"a\":1,}", "JSON_SYNTAX", "line 1, column 8"},
       {"{\n  \"a\": 1\n  \"b\": 2\n}", "JSON_SYNTAX", "line 3, column "},
-      {"[1] 2", "JSON_SYNTAX", "line 1, column 5"},
+      {"[1] 2", "JSON_SYNTAX", "line 1, column 5: syntax error"},
       {"NaN", "JSON_SYNTAX", "line 1, column 1"},
       {"[1, Infinity]", "JSON_SYNTAX", "line 1, column 5"},
       {"01", "JSON_SYNTAX", "line 1, column 2"},

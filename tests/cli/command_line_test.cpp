@@ -69,6 +69,7 @@ TEST(Commands, DryRunWritesNothing) {
 
 TEST(Commands, VerifyFindsOneFlippedByte) {
   const Workplace w;
+  w.folder.write("model/chat_template.jinja", "{{ text }}");
   const Finished made =
       regroup({"convert", w.model, w.out, "--kv-heads", "2", "--method", "mean", "--quiet"});
   ASSERT_EQ(made.exit_code, 0) << made.err;
@@ -77,6 +78,10 @@ TEST(Commands, VerifyFindsOneFlippedByte) {
   const Json result = Json::parse(good.out);
   EXPECT_EQ(result.at("ok"), true);
   EXPECT_EQ(result.at("changed").size(), 2u) << good.out;  // k_proj and v_proj of the one layer
+  fs::remove(w.out + "/chat_template.jinja");
+  EXPECT_EQ(text(mistake(w, {"verify", w.out}, 3, "VERIFY"), "message"),
+            "1 problem:\n  chat_template.jinja: listed in regroup.json but missing");
+  write_file(w.out + "/chat_template.jinja", "{{ text }}");
   std::string bytes = read_file(w.out + "/model.safetensors");
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   write_file(w.out + "/model.safetensors", bytes);

@@ -25,8 +25,11 @@ std::string parse_separator(const std::string& text);
 
 /// True if `path` ends in .txt or .jsonl.
 bool is_text_file(const std::string& path);
-/// @throws UnsupportedError TEXT_KIND unless `path` is_text_file
-void require_text_file(const std::string& path);
+/// @throws UnsupportedError TEXT_KIND unless `path` is_text_file; CheckpointError for a folder, or
+///         nothing there
+/// @param hint  what to do with a file of another name
+void require_text_file(const std::string& path,
+                       const std::string& hint = "if it holds text, rename it to .txt or .jsonl");
 
 /// Pieces of a split on white space, as lm-evaluation-harness counts words: len(re.split(r"\s+", text))
 /// of Python. White space is Unicode's; at the start or the end of the text it bounds an empty piece,

@@ -8,8 +8,8 @@
 namespace regroup {
 
 /// Bits of one element of the KV cache or of the weights: bf16 16, fp8 and int8 8, int4 4 (scales of
-/// quantised formats are not counted). @throws ConfigError for an unknown name
-int64_t storage_bits(const std::string& name);
+/// quantised formats are not counted). @throws ConfigError, naming `flag`, for an unknown name
+int64_t storage_bits(const std::string& name, const std::string& flag);
 
 /// Bytes the KV cache of one sequence of `tokens` needs, all layers. A layer with a sliding window
 /// keeps at most that many tokens. INT64_MAX when 2^63 bits would not hold it.
