@@ -15,7 +15,6 @@
 
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/output_path.h"
-#include "regroup/checkpoint/output_path.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
