@@ -24,7 +24,7 @@ struct CalibrationOptions {
   bool refit_output = true;
   int64_t layer_steps = 130;  ///< of the layer-wise stage; 0: none
   int64_t layer_batch = 8;
-  double layer_lr = 0.02;
+  double layer_lr = 0.04;
   std::string scratch;     ///< folder for the activations; "": memory
   std::string statistics;  ///< a file of save_statistics() instead of text
   std::string save_statistics;
