@@ -101,6 +101,41 @@ TEST(LogitGain, GivesTheParentsSpreadBack) {
   }
 }
 
+/// Mean square of what each query head's output projection makes of its own KV head's values, summed
+/// over the two heads that read one. [kv]
+Tensor written_squares(const PlantedLayer& p, const AttentionWeights& w) {
+  const Tensor v =
+      outputs(p, w.v).repeat_interleave(w.o.size(0) / w.v.size(0), 0);  // [heads, n, d]
+  return at::matmul(v, w.o.transpose(1, 2))
+      .square()
+      .mean(at::IntArrayRef{1, 2})
+      .view({-1, 2})
+      .sum(1);
+}
+
+TEST(OutputGain, GivesTheParentsEnergyBack) {
+  const PlantedLayer p = plant_layer({.source = kDifferent, .head_dim = 4});
+  const Tensor before = written_squares(p, p.weights);
+  for (const int64_t groups : {1, 2, 3}) {
+    for (const bool gain : {true, false}) {
+      const LayerDecision decision =
+          decide_layer({.grouping = Grouping::kResidual, .n_kv_heads = groups, .output_gain = gain},
+                       p.weights, p.statistics, p.config);
+      const Tensor after =
+          written_squares(p, fold_attention(p.weights, decision.transform, p.config, groups));
+      for (int64_t h = 0; h < 6; ++h) {
+        const int64_t old = decision.transform.permutation[static_cast<size_t>(h)];
+        const double ratio = after[h].item<double>() / before[old].item<double>();
+        if (gain) {
+          EXPECT_NEAR(ratio, 1.0, 1e-9) << groups << " groups, head " << h;
+        } else {
+          EXPECT_LT(ratio, 0.98) << groups << " groups, head " << h;
+        }
+      }
+    }
+  }
+}
+
 // Heads that share nothing, equally strong: their mean keeps 1 / sqrt(m) of the norm, and restoring it
 // multiplies by sqrt(m).
 TEST(NormFactor, IsTheRootOfTheMembersForHeadsThatShareNothing) {

@@ -161,5 +161,19 @@ TEST(PlantedLayer, WeightsFollowUse) {
   }
 }
 
+// 14 heads of 64: pricing all groups of 7 by their own eigenproblems is beyond
+// kMostPricingWork, so the pairs decide, and find what is hidden.
+TEST(WideHeads, AreGroupedByTheirPairs) {
+  PlantedSpec spec{.source = {0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0},
+                   .basis = PlantedSpec::kTurned};
+  spec.readers = 1;
+  spec.head_dim = 64;
+  spec.hidden = 72;
+  spec.samples = 200;
+  const PlantedLayer p = plant_layer(spec);
+  EXPECT_LT(damage(p, Method::kPca, Grouping::kResidual, 2), kExact);
+  EXPECT_GT(damage(p, Method::kPca, Grouping::kContiguous, 2), kLossy);
+}
+
 }  // namespace
 }  // namespace regroup::testing
