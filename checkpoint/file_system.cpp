@@ -150,6 +150,11 @@ std::string parent_folder(const std::string& path) {
   return parent.empty() ? "." : parent.string();
 }
 
+std::string without_last_slash(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
 int64_t free_bytes(const std::string& path) {
   std::error_code error;
   fs::path at = fs::absolute(path, error);

@@ -10,6 +10,7 @@
 
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 
@@ -19,7 +20,6 @@ namespace {
 constexpr const char* kLock = ".lock";
 constexpr const char* kJob = "JOB.json";
 constexpr const char* kProgress = "PROGRESS.json";
-constexpr const char* kManifest = "regroup.json";
 constexpr const char* kStagingSuffix = ".tmp";
 
 /// Adds "arguments.kv_heads (was 2, now 1)" for each field that differs, objects field by field.
@@ -69,16 +69,10 @@ Json read_progress(const std::string& path) {
   throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
 }
 
-/// "out/" is the folder "out"; its parent and its neighbour OUT.partial follow from that name.
-std::string without_last_slash(std::string path) {
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  return path;
-}
-
 /// Files without a JOB.json are only ours when a run was killed right before it was published
 /// (regroup.json is there) or right after it began (temporary names).
 void refuse_foreign(const std::string& partial) {
-  if (path_exists(partial + "/" + kManifest)) return;
+  if (path_exists(partial + "/" + kManifestName)) return;
   std::error_code error;  // another process may just have published the folder
   for (const auto& entry : std::filesystem::directory_iterator(partial, error)) {
     const std::string name = entry.path().filename().string();
@@ -143,9 +137,9 @@ void OutputFolder::start_or_resume(const Json& job) {
   // still known to be ours.
   for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
     const std::string name = entry.path().filename().string();
-    if (name != kLock && name != kJob && name != kManifest) remove_tree(entry.path().string());
+    if (name != kLock && name != kJob && name != kManifestName) remove_tree(entry.path().string());
   }
-  remove_tree(partial_ + "/" + kManifest);  // where JOB.json is gone, it marks the rest as ours
+  remove_tree(partial_ + "/" + kManifestName);  // where JOB.json is gone, it marks the rest as ours
   write_file_atomically(job_path, job.dump(2) + "\n");
 }
 

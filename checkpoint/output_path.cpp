@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/error.h"
@@ -37,34 +39,40 @@ void require_parent(const std::string& path, const std::string& flag) {
          "create the parent folder first");
 }
 
-/// "out/" is the folder "out"; its parent follows from that name.
-std::string without_last_slash(std::string path) {
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  return path;
-}
-
-/// True if the folder's manifest is one that regroup writes.
-bool has_own_manifest(const std::string& folder) {
+/// The files that the folder's manifest names, itself among them; nothing without a manifest of ours.
+std::optional<std::set<std::string>> files_of_manifest(const std::string& folder) {
   const std::string path = folder + "/" + kManifestName;
-  if (!path_exists(path)) return false;
+  if (!path_exists(path)) return std::nullopt;
   try {
     const Json manifest = read_strict_json(path, kManifestJson);
-    const auto format = manifest.is_object() ? manifest.find("format") : manifest.end();
-    return format != manifest.end() && format->is_string() &&
-           format->get<std::string>().starts_with("regroup-manifest/");
+    if (!manifest.at("format").get<std::string>().starts_with("regroup-manifest/")) {
+      return std::nullopt;
+    }
+    std::set<std::string> files = {kManifestName};
+    for (const Json& file : manifest.at("output").at("files")) {
+      files.insert(file.at("path").get<std::string>());
+    }
+    return files;
   } catch (const CheckpointError&) {
-    return false;  // damaged: whose it was cannot be told
+  } catch (const Json::exception&) {
   }
+  return std::nullopt;  // damaged: whose it was cannot be told
 }
 
-/// "a.txt, b.txt ...": enough to see what the folder is.
-std::string first_names(const std::string& folder) {
+/// What the folder holds but for `known`, sorted.
+std::vector<std::string> names_in(const std::string& folder, const std::set<std::string>& known) {
   std::vector<std::string> names;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    names.push_back(printable(entry.path().filename().string(), 60));
+    const std::string name = entry.path().filename().string();
+    if (!known.contains(name)) names.push_back(printable(name, 60));
   }
   std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// "a.txt, b.txt ...": enough to see what it is.
+std::string first(std::vector<std::string> names) {
   const bool more = names.size() > 3;
   if (more) names.resize(3);
   return join(names, ", ") + (more ? " ..." : "");
@@ -117,6 +125,8 @@ void check_output_place(const std::string& given, const std::vector<std::string>
 void check_output_path(const std::string& out, const std::vector<std::string>& inputs,
                        bool overwrite) {
   check_output_place(out, inputs);
+  // What is made grows in OUT.partial, and stale files there are removed.
+  check_output_place(without_last_slash(out) + ".partial", inputs);
   if (overwrite) return require_replaceable(out);
   if (!path_exists(without_last_slash(out))) return;
   refuse("OUTPUT_EXISTS", without_last_slash(out), "must not exist",
@@ -129,8 +139,13 @@ void require_replaceable(const std::string& given) {
   std::string found = "something that is no folder";
   if (is_folder(out)) {
     std::error_code error;
-    if ((fs::is_empty(out, error) && !error) || has_own_manifest(out)) return;
-    found = fmt::format("a folder without its {} (it holds {})", kManifestName, first_names(out));
+    if (fs::is_empty(out, error) && !error) return;
+    const auto files = files_of_manifest(out);
+    const std::vector<std::string> others = names_in(out, files.value_or(std::set<std::string>()));
+    if (files && others.empty()) return;
+    found =
+        files ? fmt::format("one that holds more ({})", first(others))
+              : fmt::format("a folder without its {} (it holds {})", kManifestName, first(others));
   }
   refuse("OUTPUT_FOREIGN", out,
          fmt::format("--overwrite replaces only a model folder that regroup made, found {}", found),

@@ -113,6 +113,13 @@ class Pipeline {
   /// before it.
   void check_stages() const {
     open_device(globals_.device);
+    if (is_inside(out_, model_)) {
+      throw ConfigError({.code = "OUTPUT_IS_INPUT",
+                         .message = fmt::format("must lie outside the input {}", printable(model_)),
+                         .path = out_,
+                         .tensor = {},
+                         .hint = "choose another --out"});
+    }
     for (const Stage& stage : stages()) {
       const Invocation invocation = parse_command_line(command_line(stage, /*replace=*/false));
       try {

@@ -39,7 +39,7 @@ Json arguments(const ConvertOptions& options) {
                {"allow_nonfinite", options.allow_nonfinite}};
   if (options.method == Method::kPca) {
     json["logit_gain"] = options.logit_gain;
-    json["output_gain"] = options.output_gain;
+    if (options.output_gain) json["output_gain"] = true;
   }
   const CalibrationOptions& calibration = options.calibration;
   if (!calibration.files.empty()) json["calibration"] = calibration_arguments(calibration);

@@ -20,8 +20,10 @@ void check_saved_statistics(const ConvertOptions& options) {
   if (path.empty()) return;
   std::vector<std::string> inputs = options.calibration.files;
   inputs.push_back(options.model);
-  check_output_file(path, "--save-statistics", inputs);
-  if (options.out.empty() || !is_inside(path, options.out)) return;
+  const std::string out = without_last_slash(options.out);
+  if (out.empty() || (!is_inside(path, out) && !is_inside(path, out + ".partial"))) {
+    return check_output_file(path, "--save-statistics", inputs);
+  }
   throw ConfigError({.code = "OUTPUT_PLACE",
                      .message = fmt::format("--save-statistics must lie outside OUT ({}), which "
                                             "holds the model alone",

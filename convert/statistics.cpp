@@ -61,7 +61,8 @@ SafetensorsFile open_statistics(const std::string& path) {
                               "ST_JSON_SYNTAX", "ST_HEADER_NOT_OBJECT"}) {
       if (code != other) continue;
       refuse("STATS_FORMAT", path,
-             "must be a statistics file of regroup, found another kind of file",
+             "must be a statistics file of regroup, found another kind of file, or one cut "
+             "short",
              "name a file made with --save-statistics, or leave out --statistics");
     }
     throw;

@@ -48,8 +48,10 @@ Claim claim_output(const UptrainOptions& options) {
   std::vector<std::string> inputs = options.data;
   inputs.insert(inputs.end(), {options.model, options.valid, options.teacher});
   check_output_place(out, inputs);
-  // A recipe alone may be anybody's; the lock stays in every folder that a run was ever in.
-  const bool ours = path_exists(out + "/recipe.toml") && path_exists(out + "/.lock");
+  // A recipe alone may be anybody's. The lock stays in every folder that a run was ever in, and a copy
+  // made without hidden files still has the metrics.
+  const bool ours = path_exists(out + "/recipe.toml") &&
+                    (path_exists(out + "/.lock") || path_exists(out + "/metrics.jsonl"));
   if (path_exists(out) && !ours) {
     refuse("OUTPUT_EXISTS", "must not exist, and holds no run of regroup uptrain", out,
            "choose another name");

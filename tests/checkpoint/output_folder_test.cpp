@@ -197,7 +197,7 @@ TEST_F(Output, AnOutThatAppearsMeanwhileIsNotReplaced) {
 
 TEST_F(Output, OverwriteReplacesAtTheEnd) {
   fs::create_directory(out_);
-  const std::string manifest = "{\"format\": \"regroup-manifest/1\"}";
+  const std::string manifest = "{\"format\": \"regroup-manifest/1\", \"output\": {\"files\": []}}";
   write_file(out_ + "/regroup.json", manifest);
   const std::string before = read_tree(out_);
   {
@@ -340,22 +340,35 @@ TEST(OutputPath, IsCheckedBeforeAnyWork) {
       {"file", folder / "file", "OUTPUT_EXISTS"},
       {"empty folder", folder / "empty", "OUTPUT_EXISTS"},
       {"dangling link", folder / "dangling", "OUTPUT_EXISTS"},
+      {"its partial folder", folder / "source", "OUTPUT_IS_INPUT"},
       {"no parent", folder / "absent/out", "OUTPUT_PARENT"},
       {"nothing", "", "OUTPUT_EMPTY"},
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.why);
-    expect_error<ConfigError>(c.code, [&] { check_output_path(c.out, {folder / "model"}, false); });
+    expect_error<ConfigError>(c.code, [&] {
+      check_output_path(c.out, {folder / "model", folder / "source.partial"}, false);
+    });
   }
   for (const char* good : {"out", "out/", "model2"}) {
     EXPECT_NO_THROW(check_output_path(folder / good, {folder / "model"}, false)) << good;
   }
   EXPECT_NO_THROW(check_output_path(folder / "empty", {folder / "model"}, true));
   EXPECT_NO_THROW(check_output_path("out-in-this-folder", {}, false));
-  // --overwrite replaces folders that hold a manifest of ours, and nothing else.
-  folder.write("empty/regroup.json", "{\"format\": \"regroup-manifest/1\"}");
+  // --overwrite replaces folders that hold a manifest of ours and what it names, and nothing else.
+  folder.write("empty/config.json", "{}");
+  folder.write("empty/regroup.json",
+               "{\"format\": \"regroup-manifest/1\", \"output\": {\"files\": [{\"path\": "
+               "\"config.json\"}]}}");
   EXPECT_NO_THROW(check_output_path(folder / "empty", {folder / "model"}, true));
-  for (const char* manifest : {"", "[]", "{}", "{\"format\": 1}", "{\"format\": \"other/1\"}"}) {
+  folder.write("empty/notes.txt", "mine");
+  EXPECT_NE(
+      expect_error<ConfigError>("OUTPUT_FOREIGN", [&] { require_replaceable(folder / "empty"); })
+          .message.find("notes.txt"),
+      std::string::npos);
+  fs::remove(folder / "empty/notes.txt");
+  for (const char* manifest : {"{\"format\": \"regroup-manifest/1\"}", "", "[]", "{}",
+                               "{\"format\": 1}", "{\"format\": \"other/1\"}"}) {
     folder.write("empty/regroup.json", manifest);
     expect_error<ConfigError>("OUTPUT_FOREIGN", [&] { require_replaceable(folder / "empty/"); });
   }

@@ -104,6 +104,8 @@ bool is_folder(const std::string& path);
 /// True if `inner` is `outer` or lies inside it, links followed. Neither has to exist.
 bool is_inside(const std::string& inner, const std::string& outer);
 std::string parent_folder(const std::string& path);
+/// "out/" is the folder "out"; its parent and its neighbour OUT.partial follow from that name.
+std::string without_last_slash(std::string path);
 /// Free bytes for a new file in (the nearest existing parent of) `path`.
 int64_t free_bytes(const std::string& path);
 /// @throws OutputError IO_NO_SPACE unless `bytes` + 1 % + 64 MiB fit

@@ -15,7 +15,8 @@ void check_output_place(const std::string& out, const std::vector<std::string>& 
 void check_output_path(const std::string& out, const std::vector<std::string>& inputs,
                        bool overwrite);
 
-/// What --overwrite may replace: nothing at all, an empty folder, a model folder that regroup made.
+/// What --overwrite may replace: nothing at all, an empty folder, a model folder that holds
+/// what regroup made and nothing else.
 /// @throws ConfigError OUTPUT_FOREIGN for anything else: it may be all that somebody has
 void require_replaceable(const std::string& out);
 
