@@ -309,6 +309,20 @@ TEST_F(FullDisk, IsSaidByEveryCommandThatWrites) {
               "out\n");
 }
 
+TEST_F(FullDisk, IsSaidOfScratchSpace) {
+  write_tiny_model(w_.model, {.n_layers = 1, .hidden_size = 64, .vocab_size = 2048});
+  TokenFileWriter writer(w_.folder / "a.bin", 2048);
+  for (int32_t i = 0; i < 4000; ++i) writer.add(std::vector<int32_t>(1, i % 2048));
+  writer.finish();
+  // Activations of 4,000 tokens take 2 MB.
+  expect_full(fmt::format("convert {} {} --kv-heads 2 --calibration {}/a.bin --scratch {} --device "
+                          "cpu --threads 1 --quiet",
+                          w_.model, w_.out, w_.folder.path(), disk_),
+              "");
+  EXPECT_FALSE(path_exists(w_.out));
+  EXPECT_FALSE(path_exists(w_.out + ".partial"));
+}
+
 TEST_F(FullDisk, LeavesNoTokenFile) {
   if (!path_exists(kTokenizer)) GTEST_SKIP() << "no " << kTokenizer;
   write_tiny_model(w_.model, {.n_layers = 1, .n_heads = 8, .head_dim = 4, .vocab_size = 512});
