@@ -23,6 +23,7 @@ struct UptrainFlags {
   std::string out;
   std::vector<std::string> data;
   std::string valid;
+  std::string valid_tokens;
   std::string teacher;
   std::optional<double> kl_weight;
   std::optional<double> temperature;
@@ -75,6 +76,9 @@ UptrainOptions to_options(const UptrainFlags& flags, const Globals& globals) {
   o.out = flags.out;
   o.data = flags.data;
   o.valid = flags.valid;
+  if (!flags.valid_tokens.empty()) {
+    o.valid_tokens = parse_count(flags.valid_tokens, "--valid-tokens");
+  }
   o.teacher = flags.teacher;
   o.kl_weight = flags.kl_weight;
   o.temperature = flags.temperature;
@@ -222,6 +226,8 @@ void add_data_flags(CLI::App& command, UptrainFlags& flags) {
   command.add_option("--data", flags.data, "Training data: .txt, .jsonl or token files")
       ->required();
   command.add_option("--valid", flags.valid, "Held-out text or token file");
+  command.add_option("--valid-tokens", flags.valid_tokens,
+                     "Validate on its first N tokens; left out: all");
   command.add_option("--token-format", flags.token_format, "Token files: auto, llmc or nanogpt")
       ->capture_default_str();
   command.add_option("--field", flags.field, "Key of a .jsonl line that holds the document")

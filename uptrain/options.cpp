@@ -38,6 +38,10 @@ void check_options(const UptrainOptions& o) {
                        .message = fmt::format("--min-lr must not exceed --lr, found {} and {}",
                                               o.min_learning_rate, o.learning_rate)});
   }
+  if (o.valid.empty() && o.valid_tokens > 0) {
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = "--valid-tokens limits the text of --valid, found no --valid"});
+  }
   o.budget.resolve(o.batch_size * std::max<int64_t>(1, o.seq_len));
   for (const std::string& path : o.data) check_file(path, o.token_format);
   if (!o.valid.empty()) check_file(o.valid, o.token_format);

@@ -99,10 +99,12 @@ std::optional<TokenStream> read_validation(const UptrainOptions& options, int64_
   TokenStream stream;
   if (is_text_file(options.valid)) {
     stream = read_text_stream(options.valid, tokenizer.get(),
-                              {.field = options.field, .separator = options.document_separator}, 0);
+                              {.field = options.field, .separator = options.document_separator},
+                              options.valid_tokens);
   } else {
     check_sidecar(options.valid, tokenizer);
-    stream = read_token_stream(options.valid, options.token_format, vocab_size, 0);
+    stream =
+        read_token_stream(options.valid, options.token_format, vocab_size, options.valid_tokens);
   }
   require_window(stream);
   return stream;

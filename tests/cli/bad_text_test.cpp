@@ -135,6 +135,12 @@ TEST_F(BadText, Tokens) {
       {"empty", none, uptrain("@a.bin"), 3, "TOKENS_EMPTY", {"@a.bin", "found none"}},
       {"foreign", foreign, uptrain("@a.bin"), 3, "TOKENS_FORMAT", alien},
       {"foreign", foreign, eval("@a.bin", "--tokens"), 3, "TOKENS_FORMAT", alien},
+      {"no text to limit",
+       {},
+       with(uptrain("@train.bin"), {"--valid-tokens", "40"}),
+       2,
+       "FLAG_MISSING",
+       {"--valid-tokens limits the text of --valid"}},
       {"neither", {}, {"eval", "MODEL"}, 2, "FLAG_MISSING", {"give --text or --tokens"}},
   });
 }

@@ -62,6 +62,19 @@ TEST(StartEvent, NamesTheValidationTextByItsContent) {
   EXPECT_TRUE(start_of(without).at("valid").is_null());
 }
 
+TEST(StartEvent, ValidatesOnTheFirstTokensAlone) {
+  const Fixture f;
+  const Json all = start_of(one_step(f, "all"));
+  UptrainOptions some = one_step(f, "some");
+  some.valid_tokens = 40;
+  const Json first = start_of(some);
+  EXPECT_NE(first.at("valid"), all.at("valid"));
+  EXPECT_NE(first.at("val_loss"), all.at("val_loss"));
+  UptrainOptions many = one_step(f, "many");
+  many.valid_tokens = 1'000'000;
+  EXPECT_EQ(start_of(many).at("val_loss"), all.at("val_loss"));
+}
+
 TEST(StartEvent, SaysWhatIsLearntFromATeacher) {
   const Fixture f;
   const Json alone = start_of(one_step(f, "a"));

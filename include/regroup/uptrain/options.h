@@ -36,6 +36,7 @@ struct UptrainOptions {
   std::string out;
   std::vector<std::string> data;
   std::string valid;
+  int64_t valid_tokens = 0;         ///< only the first so many of `valid`; 0: all
   std::string teacher;              ///< a model folder, or "": next-token loss alone
   std::optional<double> kl_weight;  ///< A; 1 with a teacher unless given
   std::string teacher_cache;        ///< folder of the teacher's answers; "": it is asked each time
