@@ -351,7 +351,10 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
   const int64_t rows = std::max(seq, kTokensAtOnce) * (options.layer_steps > 0 ? 8 : 1);
   const int64_t widest =
       2 * config.intermediate_size + 3 * config.query_size() + 4 * config.hidden_size;
-  return in_memory + weights + moments + rows * widest * 4;
+  // Encoders and decoders of every layer's keys and values, until they are written.
+  const int64_t transforms =
+      config.n_layers * 4 * config.n_kv_heads * config.head_dim * config.head_dim * 8;
+  return in_memory + weights + moments + transforms + rows * widest * 4;
 }
 
 }  // namespace regroup
