@@ -90,8 +90,8 @@ void apply_calibration_flags(const CalibrationFlags& flags, const Globals& globa
   if (flags.calibration.empty()) refuse_without_text(flags, other_text);
   options.grouping =
       flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
-  options.logit_gain = parse_switch(flags.logit_gain, "--logit-gain");
-  options.output_gain = parse_switch(flags.output_gain, "--output-gain");
+  options.logit_gain = parse_gain(flags.logit_gain, "--logit-gain");
+  options.output_gain = parse_gain(flags.output_gain, "--output-gain");
   options.calibration = calibration_options(flags, globals);
   options.seed = globals.seed;
 }
@@ -129,10 +129,15 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       ->check(number(0.0, 1.0))
       ->capture_default_str();
   add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");
-  add("--logit-gain", flags.logit_gain, "Restore the spread of attention logits (pca): on or off")
+  add("--logit-gain", flags.logit_gain,
+      "Restore the spread of attention logits (pca): on, off, or auto: as held-out text decides "
+      "where "
+      "the closed form is all, else on")
       ->capture_default_str();
   add("--output-gain", flags.output_gain,
-      "Restore the energy of what each head adds to the residual stream (pca): on or off")
+      "Restore the energy of what each head adds to the residual stream (pca): on, off, or auto: "
+      "as "
+      "held-out text decides where the closed form is all, else off")
       ->capture_default_str();
   add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text");
 }

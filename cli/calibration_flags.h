@@ -18,8 +18,8 @@ struct CalibrationFlags {
   std::string separator;
   std::string layer_inputs = "converted";
   std::string refit_output = "on";
-  std::string logit_gain = "on";
-  std::string output_gain = "off";
+  std::string logit_gain = "auto";
+  std::string output_gain = "auto";
   int64_t layer_steps = CalibrationOptions{}.layer_steps;
   int64_t layer_batch = CalibrationOptions{}.layer_batch;
   double layer_lr = CalibrationOptions{}.layer_lr;

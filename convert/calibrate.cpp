@@ -13,6 +13,7 @@
 #include "activation_store.h"
 #include "calibrated_layer.h"
 #include "calibration_text.h"
+#include "gain_choice.h"
 #include "layer_method.h"
 #include "layer_training.h"
 #include "output_refit.h"
@@ -25,14 +26,12 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kTokensAtOnce = 2048;  // of a chunk of windows that is run together
-
 MergeRules rules_of(const TransformRequest& request, int64_t layer) {
   return {.method = request.method,
           .grouping = request.grouping,
           .n_kv_heads = request.n_kv_heads,
-          .logit_gain = request.logit_gain,
-          .output_gain = request.output_gain,
+          .logit_gain = request.logit_gain != Gain::kOff,
+          .output_gain = request.output_gain != Gain::kOff,
           .seed = request.seed + static_cast<uint64_t>(layer)};
 }
 
@@ -73,11 +72,17 @@ class Calibrator {
         seq_(ids_.size(1)),
         n_(ids_.size(0)),
         n_train_(n_ - std::max<int64_t>(1, n_ / kHeldOutShare)),
-        at_once_(std::max<int64_t>(1, kTokensAtOnce / seq_)),
+        at_once_(std::max<int64_t>(1, kCalibrationTokensAtOnce / seq_)),
         rope_(make_rope_table(config_, seq_, seq_, device_)),
         parent_(n_, seq_, config_.hidden_size, options_.scratch),
-        converted_(n_, seq_, config_.hidden_size, options_.scratch) {
+        converted_(n_, seq_, config_.hidden_size, options_.scratch),
+        candidates_(gain_candidates(request_)) {
     after_.n_kv_heads = request.n_kv_heads;
+    result_.gains = candidates_.front();
+    if (candidates_.size() > 1) {
+      trial_.emplace(model_, request.n_kv_heads, candidates_,
+                     ids_.narrow(0, n_train_, n_ - n_train_), options_.scratch, device_);
+    }
   }
 
   Calibrated run(const std::string& folder, const CalibrationProgress& progress) {
@@ -90,20 +95,19 @@ class Calibrator {
       if (progress) progress(layer, config_.n_layers);
       run_layer(layer, statistics);
     }
+    finish_trial();
     if (progress) progress(config_.n_layers, config_.n_layers);
     if (!options_.save_statistics.empty()) {
       save_statistics(options_.save_statistics, statistics,
                       {.model_sha256 = model_digest(model_), .tokens = n_train_ * seq_});
     }
     result_.tokens = n_ * seq_;
-    if (replaces()) result_.weights_folder = folder_;
+    if (options_.refits()) result_.weights_folder = folder_;
     return std::move(result_);
   }
 
  private:
   static constexpr int64_t kHeldOutShare = 10;  // one window in ten decides, nine are worked on
-
-  bool replaces() const { return options_.refit_output || options_.layer_steps > 0; }
 
   /// More tokens than the side of the largest matrix that is decomposed or inverted.
   int64_t needed_tokens() const {
@@ -221,17 +225,38 @@ class Calibrator {
         static_cast<double>(n_train_ * seq_) * (attention_flops(after_, seq_) + 2 * q * q);
   }
 
+  double held_out_error(int64_t layer, const LayerWeights& w) const {
+    return layer_error(after_, w, layer, rope_, n_train_, n_,
+                       [&](const std::vector<int64_t>& windows) { return gather(windows, w); });
+  }
+
+  /// Tokens that all candidates see together.
+  double gain_tokens() const {
+    return static_cast<double>(static_cast<int64_t>(candidates_.size()) * (n_ - n_train_) * seq_);
+  }
+
+  /// What was left to the end: gains of all layers at once.
+  void finish_trial() {
+    if (!trial_) return;
+    result_.gains = trial_->best();
+    for (LayerTransform& t : result_.transforms) t = with_gains(std::move(t), result_.gains);
+    result_.flops +=
+        gain_tokens() * 2.0 * static_cast<double>(config_.vocab_size * config_.hidden_size);
+  }
+
+  LayerWeights folded(const LayerWeights& w, const AttentionWeights& wide,
+                      const LayerTransform& transform) const {
+    return with_attention(w, fold_attention(wide, transform, config_, request_.n_kv_heads), after_);
+  }
+
   void improve(int64_t layer, LayerWeights& w, LayerReport& report) {
-    const auto source = [&](const std::vector<int64_t>& windows) { return gather(windows, w); };
-    const auto held_out = [&] {
-      return layer_error(after_, w, layer, rope_, n_train_, n_, source);
-    };
-    report.closed = held_out();
+    report.closed = held_out_error(layer, w);
     if (options_.refit_output) {
       refit(layer, w, report);
-      report.refitted = held_out();
+      report.refitted = held_out_error(layer, w);
     }
     if (options_.layer_steps > 0) {
+      const auto source = [&](const std::vector<int64_t>& windows) { return gather(windows, w); };
       const c10::AutoGradMode gradients(true);
       const LayerTrainingOptions training{.steps = options_.layer_steps,
                                           .batch = options_.layer_batch,
@@ -253,10 +278,14 @@ class Calibrator {
     const AttentionWeights wide = widen_attention(w, config_);
     const LayerDecision decision =
         decide_layer(rules_of(request_, layer), wide, statistics, config_);
+    if (trial_) {
+      trial_->add_layer(layer, w, wide, decision.transform);
+      result_.flops += gain_tokens() * (attention_flops(after_, seq_) + mlp_flops(config_));
+    }
+    const LayerTransform transform = with_gains(decision.transform, candidates_.front());
     LayerReport report = report_of(layer, decision);
-    LayerWeights own = with_attention(
-        w, fold_attention(wide, decision.transform, config_, request_.n_kv_heads), after_);
-    if (replaces()) {
+    LayerWeights own = folded(w, wide, transform);
+    if (options_.refits()) {
       const std::string path = calibrated_layer_path(folder_, layer);
       if (!load_calibrated_layer(path, after_, layer, own, report)) {
         improve(layer, own, report);
@@ -266,7 +295,7 @@ class Calibrator {
       }
     }
     result_.flops += report.fit_flops;
-    result_.transforms.push_back(decision.transform);
+    result_.transforms.push_back(trial_ ? decision.transform : transform);
     result_.layers.push_back(report);
     advance(layer, own, w);
   }
@@ -305,6 +334,8 @@ class Calibrator {
   RopeTable rope_;
   ActivationStore parent_;     // before a layer: its input; after run_parent(): past its attention
   ActivationStore converted_;  // the same of the converted model
+  std::vector<Gains> candidates_;
+  std::optional<GainTrial> trial_;
   Calibrated result_;
 };
 
@@ -324,6 +355,7 @@ Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequ
   std::vector<LayerStatistics> measured;
   if (!file.empty()) measured = load_statistics(file, config, model_digest(model));
   Calibrated result;
+  result.gains = gain_candidates(request).front();
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
     throw_if_stopped(/*resumable=*/false);
     const LayerWeights w = load_layer(model, layer, at::kFloat, at::kCPU);
@@ -331,30 +363,10 @@ Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequ
         file.empty() ? weights_only_statistics(w.input_norm) : measured[static_cast<size_t>(layer)];
     const LayerDecision decision =
         decide_layer(rules_of(request, layer), widen_attention(w, config), statistics, config);
-    result.transforms.push_back(decision.transform);
+    result.transforms.push_back(with_gains(decision.transform, result.gains));
     result.layers.push_back(report_of(layer, decision));
   }
   return result;
-}
-
-int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {
-  const int64_t seq = calibration_seq_len(config, options);
-  const int64_t stream = options.tokens * config.hidden_size * 4;
-  const int64_t in_memory = options.scratch.empty() ? 2 * stream : 0;
-  const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
-  const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;
-  // One layer in float32; its attention in float64 twice and, while it is trained, four times more in
-  // float32; moments and their copies in float64.
-  const int64_t weights = layer * 4 + attention * (2 * 8 + 4 * 4);
-  const int64_t side = std::max(config.hidden_size + 1, config.query_size());
-  const int64_t moments = 6 * side * side * 8;
-  const int64_t rows = std::max(seq, kTokensAtOnce) * (options.layer_steps > 0 ? 8 : 1);
-  const int64_t widest =
-      2 * config.intermediate_size + 3 * config.query_size() + 4 * config.hidden_size;
-  // Encoders and decoders of every layer's keys and values, until they are written.
-  const int64_t transforms =
-      config.n_layers * 4 * config.n_kv_heads * config.head_dim * config.head_dim * 8;
-  return in_memory + weights + moments + transforms + rows * widest * 4;
 }
 
 }  // namespace regroup

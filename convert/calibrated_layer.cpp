@@ -117,8 +117,12 @@ bool load_calibrated_layer(const std::string& path, const ModelConfig& after, in
     std::string data(static_cast<size_t>(file.file().size() - file.header().data_begin), '\0');
     file.file().read(file.header().data_begin, std::as_writable_bytes(std::span(data)));
     const auto& metadata = file.header().metadata;
-    if (metadata.at("sha256") != sha256_of_text(data)) return false;
-    report = from_json(Json::parse(metadata.at("report")), layer);
+    const auto text = [&](const char* key) {
+      const auto found = metadata.find(key);
+      return found == metadata.end() ? std::string() : found->second;
+    };
+    if (text("sha256") != sha256_of_text(data)) return false;
+    report = from_json(Json::parse(text("report")), layer);
     for (const Role role : kRoles) {
       const Tensor view = layer_view(weights, after, role);
       if (!view.defined()) continue;
@@ -130,6 +134,8 @@ bool load_calibrated_layer(const std::string& path, const ModelConfig& after, in
     }
     return true;
   } catch (const CheckpointError&) {  // damaged: the layer is done again
+    return false;
+  } catch (const Json::exception&) {
     return false;
   }
 }

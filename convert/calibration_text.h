@@ -6,6 +6,8 @@
 
 namespace regroup {
 
+inline constexpr int64_t kCalibrationTokensAtOnce = 2048;  ///< of the windows that are run together
+
 int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options);
 
 /// The calibration text as windows of token ids, int64 [windows, seq].

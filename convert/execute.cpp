@@ -38,8 +38,8 @@ Json arguments(const ConvertOptions& options) {
                {"max_shard_size", options.max_shard_bytes},
                {"allow_nonfinite", options.allow_nonfinite}};
   if (options.method == Method::kPca) {
-    json["logit_gain"] = options.logit_gain;
-    if (options.output_gain) json["output_gain"] = true;
+    json["logit_gain"] = gain_name(options.logit_gain);
+    json["output_gain"] = gain_name(options.output_gain);
   }
   const CalibrationOptions& calibration = options.calibration;
   if (!calibration.files.empty()) json["calibration"] = calibration_arguments(calibration);
@@ -189,6 +189,9 @@ class Executor {
         {"source", {{"files", source}}},
         {"output", {{"files", files_}, {"tensors", tensors_}}}};
     if (!plan_.layers.empty()) json["method"]["layers"] = layer_records(plan_.layers);
+    if (options_.method == Method::kPca && !plan_.layers.empty()) {
+      json["method"]["gains"] = {{"logit", plan_.gains.logit}, {"output", plan_.gains.output}};
+    }
     if (plan_.calibration_tokens > 0) {
       json["method"]["calibration"] = {{"tokens", plan_.calibration_tokens},
                                        {"flops", plan_.calibration_flops}};

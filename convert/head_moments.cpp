@@ -1,5 +1,6 @@
 #include "head_moments.h"
 
+#include <ATen/ops/bmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/complex.h>
 #include <ATen/ops/diag.h>
@@ -21,6 +22,26 @@ Tensor heads_with_bias(const Tensor& rows, const Tensor& bias, int64_t head_dim)
   return at::cat({wide, column}, 1).unflatten(0, {-1, head_dim});
 }
 
+/// rows [..., hidden + 1] times the moment, which may be given by its diagonal alone.
+Tensor times_moment(const Tensor& rows, const Tensor& moment) {
+  return moment.dim() == 1 ? rows.mul(moment) : at::matmul(rows, moment);
+}
+
+/// E[k_i conj(k_j)] of every rotary plane. With k = a + ib it is
+/// E[a_i a_j] + E[b_i b_j] + i (E[b_i a_j] - E[a_i b_j]): one real product, half of a complex one's work.
+Tensor key_moment(const Tensor& k, const Tensor& moment) {
+  const int64_t kv = k.size(0);
+  const int64_t planes = k.size(1) / 2;
+  const Tensor rows = k.unflatten(1, {2, planes})  // [kv, 2, planes, hidden + 1]
+                          .permute({2, 1, 0, 3})
+                          .flatten(1, 2)
+                          .contiguous();  // [planes, 2 kv, hidden + 1]: a, then b
+  const Tensor both =
+      at::bmm(times_moment(rows, moment), rows.transpose(1, 2)).view({planes, 2, kv, 2, kv});
+  const auto part = [&](int64_t i, int64_t j) { return both.select(3, j).select(1, i); };
+  return at::complex(part(0, 0).add(part(1, 1)), part(1, 0).sub(part(0, 1)));
+}
+
 }  // namespace
 
 AttentionWeights widen_attention(const LayerWeights& w, const ModelConfig& config) {
@@ -38,11 +59,6 @@ AttentionWeights widen_attention(const LayerWeights& w, const ModelConfig& confi
   return wide;
 }
 
-Tensor complex_planes(const Tensor& rows) {
-  const auto halves = rows.chunk(2, 1);
-  return at::complex(halves[0].contiguous(), halves[1].contiguous());
-}
-
 Tensor plane_matrix(const Tensor& factors) {
   const Tensor a = at::diag(at::real(factors));
   const Tensor b = at::diag(at::imag(factors));
@@ -51,18 +67,17 @@ Tensor plane_matrix(const Tensor& factors) {
 
 HeadMoments head_moments(const AttentionWeights& w, const LayerStatistics& statistics,
                          const ModelConfig& config) {
-  const Tensor& c = statistics.moment;  // [hidden + 1, hidden + 1]
+  const Tensor& c = statistics.moment;
   const int64_t kv = config.n_kv_heads;
   const int64_t d = config.head_dim;
   HeadMoments out;
-  const Tensor keys = complex_planes(w.k).transpose(0, 1).contiguous();  // [planes, kv, hidden + 1]
-  out.key = at::matmul(at::matmul(keys, c.to(at::kComplexDouble)), keys.conj().transpose(1, 2));
+  out.key = key_moment(w.k, c);
   const Tensor values = w.v.flatten(0, 1);  // [kv d, hidden + 1]
-  out.value = at::matmul(at::matmul(values, c), values.t())
+  out.value = at::matmul(times_moment(values, c), values.t())
                   .view({kv, d, kv, d})
                   .transpose(1, 2)
                   .contiguous();
-  const Tensor by_component = at::matmul(w.q, c).mul(w.q).sum(2);  // [n_heads, head_dim]: E[q^2]
+  const Tensor by_component = times_moment(w.q, c).mul(w.q).sum(2);  // [n_heads, head_dim]: E[q^2]
   const auto halves = by_component.chunk(2, 1);
   out.query_energy = halves[0].add(halves[1]).clamp_min(0.0);
   const Tensor by_head = at::matmul(w.o.transpose(1, 2), w.o);  // [n_heads, d, d]

@@ -40,9 +40,6 @@ at::Tensor readers_energy(const HeadMoments& moments, int64_t readers);
 /// Energy of each KV head's values as Wo sees it, [n_kv_heads].
 at::Tensor value_energy(const HeadMoments& moments);
 
-/// The rows of [heads, head_dim, columns] as complex planes, [heads, head_dim / 2, columns].
-at::Tensor complex_planes(const at::Tensor& rows);
-
 /// Complex numbers, one a plane, as the real matrix that multiplies each plane by its number.
 /// @param factors  [planes] complex   @return [2 planes, 2 planes] float64
 at::Tensor plane_matrix(const at::Tensor& factors);

@@ -15,9 +15,9 @@ struct LayerBatch {
 };
 
 struct LayerTrainingOptions {
-  int64_t steps = 80;
-  int64_t batch = 8;            ///< windows a step
-  double learning_rate = 0.04;  ///< size of a step relative to the weights' own
+  int64_t steps = 0;
+  int64_t batch = 0;         ///< windows a step
+  double learning_rate = 0;  ///< size of a step relative to the weights' own
   int64_t warmup = 5;
   uint64_t seed = 0;
 };

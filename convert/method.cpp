@@ -30,6 +30,9 @@ constexpr auto kGroupings = std::to_array<Row<Grouping>>({{Grouping::kContiguous
                                                           {Grouping::kSimilarity, "similarity"},
                                                           {Grouping::kResidual, "residual"}});
 
+constexpr auto kGains =
+    std::to_array<Row<Gain>>({{Gain::kAuto, "auto"}, {Gain::kOn, "on"}, {Gain::kOff, "off"}});
+
 template <typename Rows>
 std::vector<std::string> names_of(const Rows& rows) {
   std::vector<std::string> names;
@@ -81,6 +84,11 @@ Grouping parse_grouping(const std::string& name) {
   return parse(kGroupings, name, "--grouping", "FLAG_VALUE");
 }
 std::string grouping_name(Grouping grouping) { return name_of(kGroupings, grouping); }
+
+Gain parse_gain(const std::string& name, const char* flag) {
+  return parse(kGains, name, flag, "FLAG_VALUE");
+}
+std::string gain_name(Gain gain) { return name_of(kGains, gain); }
 
 Grouping default_grouping(Method method) {
   const bool plain = !reads_weights(method) || method == Method::kPrune;

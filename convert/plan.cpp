@@ -180,6 +180,7 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
   plan.transforms = std::move(calibrated.transforms);
   plan.weights_folder = std::move(calibrated.weights_folder);
   plan.layers = std::move(calibrated.layers);
+  plan.gains = calibrated.gains;
   plan.calibration_tokens = calibrated.tokens;
   plan.calibration_flops = calibrated.flops;
   if (plan.transforms.size() != static_cast<size_t>(plan.before.n_layers)) {

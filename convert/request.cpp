@@ -101,8 +101,7 @@ Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOption
     for (double& gain : transform.output_gain) gain = 0.5;
   }
   plain.transforms.assign(static_cast<size_t>(parent.n_layers), transform);
-  const bool fits = calibration.refit_output || calibration.layer_steps > 0;
-  if (!calibration.files.empty() && fits) plain.weights_folder = "-";
+  if (!calibration.files.empty() && calibration.refits()) plain.weights_folder = "-";
   return plain;
 }
 

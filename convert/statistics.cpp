@@ -1,7 +1,6 @@
 #include "regroup/convert/statistics.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/diag.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
@@ -73,7 +72,7 @@ SafetensorsFile open_statistics(const std::string& path) {
 
 LayerStatistics weights_only_statistics(const Tensor& input_norm) {
   const Tensor gains = input_norm.to(at::kCPU, at::kDouble).square();
-  return {at::diag(at::cat({gains, at::ones({1}, at::kDouble)})), {}};
+  return {at::cat({gains, at::ones({1}, at::kDouble)}), {}};
 }
 
 MomentAccumulator::MomentAccumulator(int64_t hidden_size)

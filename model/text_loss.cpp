@@ -11,21 +11,20 @@ namespace {
 
 constexpr int64_t kLogitsAtOnce = int64_t{16} << 20;  // elements of [tokens, vocab]
 
-/// Sum of -log p(target) over tokens. hidden [tokens, hidden], targets [tokens].
-double sum_nll(const Decoder& decoder, const at::Tensor& hidden, const at::Tensor& targets) {
-  const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / decoder.config().vocab_size);
+}  // namespace
+
+double sum_nll(const at::Tensor& lm_head, const at::Tensor& hidden, const at::Tensor& targets) {
+  const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / lm_head.size(0));
   double sum = 0;
   for (int64_t first = 0; first < hidden.size(0); first += piece) {
     const int64_t n = std::min(piece, hidden.size(0) - first);
-    const at::Tensor logits = decoder.logits(hidden.narrow(0, first, n)).to(at::kFloat);
+    const at::Tensor logits = project(hidden.narrow(0, first, n), lm_head).to(at::kFloat);
     const at::Tensor picked =
         at::log_softmax(logits, -1).gather(1, targets.narrow(0, first, n).unsqueeze(1));  // [n, 1]
     sum -= picked.sum(at::kDouble).item<double>();
   }
   return sum;
 }
-
-}  // namespace
 
 double text_loss(const Decoder& decoder, const TokenStream& stream, int64_t seq_len,
                  int64_t windows_at_once) {
@@ -41,7 +40,7 @@ double text_loss(const Decoder& decoder, const TokenStream& stream, int64_t seq_
                            at::TensorOptions().dtype(at::kLong))
           .to(decoder.device(), at::kLong, /*non_blocking=*/false, /*copy=*/true);
     };
-    nll += sum_nll(decoder, decoder.hidden(view(0)).flatten(0, 1), view(1).flatten());
+    nll += sum_nll(decoder.lm_head(), decoder.hidden(view(0)).flatten(0, 1), view(1).flatten());
   };
   for (int64_t first = 0; first < full; first += windows_at_once) {
     score(first, std::min(windows_at_once, full - first), seq_len);

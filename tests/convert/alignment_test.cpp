@@ -13,6 +13,7 @@
 
 #include <cmath>
 
+#include "convert/complex_planes.h"
 #include "group_merge.h"
 #include "grouping.h"
 #include "model/decoder_tools.h"

@@ -84,6 +84,51 @@ TEST_F(CalibrationTest, EveryStageBringsTheLayerCloser) {
   EXPECT_LT(damage("out"), 0.8 * damage("plain"));
 }
 
+// The text's last tenth is held out: the candidate that predicts it best is the one that is written.
+TEST_F(CalibrationTest, GainsAreTheOnesThatPredictHeldOutTextBest) {
+  prepare(kDifferentHeads);
+  const auto with_gains = [&](const std::string& out, Gain logit, Gain output) {
+    ConvertOptions by = options(out);
+    by.logit_gain = logit;
+    by.output_gain = output;
+    by.calibration.sequential = false;
+    by.calibration.refit_output = false;
+    by.calibration.layer_steps = 0;
+    return run(by).gains;
+  };
+  const at::Tensor ids = random_ids(1, 4096, kVocab, 11).view({128, 32}).narrow(0, 116, 12);
+  const auto loss = [&](const std::string& out) {
+    const at::Tensor logits = all_logits(load_folder(at(out)), ids).to(at::kDouble);
+    return -logits.log_softmax(-1)
+                .narrow(1, 0, 31)
+                .gather(2, ids.narrow(1, 1, 31).unsqueeze(2))
+                .mean()
+                .item<double>();
+  };
+  std::string best;
+  for (const Gain logit : {Gain::kOff, Gain::kOn}) {
+    for (const Gain output : {Gain::kOff, Gain::kOn}) {
+      const std::string out = gain_name(logit) + "-" + gain_name(output);
+      const Gains gains = with_gains(out, logit, output);
+      EXPECT_EQ(gains.logit, logit == Gain::kOn);
+      EXPECT_EQ(gains.output, output == Gain::kOn);
+      if (best.empty() || loss(out) < loss(best)) best = out;
+    }
+  }
+  const Gains chosen = with_gains("auto", Gain::kAuto, Gain::kAuto);
+  EXPECT_EQ(std::string(chosen.logit ? "on" : "off") + (chosen.output ? "-on" : "-off"), best);
+  EXPECT_EQ(sha256_of_file(at("auto/model.safetensors")),
+            sha256_of_file(at(best + "/model.safetensors")));
+}
+
+// A refit of Wo leaves nothing for a trial to decide.
+TEST_F(CalibrationTest, WithRefitTheLogitGainAloneIsOn) {
+  prepare(kDifferentHeads);
+  const Gains gains = run(options("out")).gains;
+  EXPECT_TRUE(gains.logit);
+  EXPECT_FALSE(gains.output);
+}
+
 TEST_F(CalibrationTest, ALosslessMergeStaysLossless) {
   prepare({.n_heads = 4, .n_kv_heads = 4, .attention_bias = true, .distinct_kv_heads = 2});
   const ConversionPlan plan = run(options("out"));
@@ -194,21 +239,23 @@ TEST_F(CalibrationTest, SavedStatisticsGiveTheSameConversion) {
     by_text.calibration.refit_output = false;
     by_text.calibration.layer_steps = 0;
     by_text.calibration.save_statistics = at("statistics.safetensors");
+    by_text.output_gain = Gain::kOn;  // not left to text, which the second conversion has none of
+    by_text.logit_gain = Gain::kOn;
     run(by_text);
     ConvertOptions by_file = by_text;
     by_file.out = at("file-" + method_name(method));
     by_file.calibration = {.statistics = at("statistics.safetensors")};
     run(by_file);
-    EXPECT_EQ(InputFile(by_text.out + "/model.safetensors").read_all(),
-              InputFile(by_file.out + "/model.safetensors").read_all())
+    EXPECT_EQ(sha256_of_file(by_text.out + "/model.safetensors"),
+              sha256_of_file(by_file.out + "/model.safetensors"))
         << method_name(method);
     // and not what no statistics give
     ConvertOptions blind = by_file;
     blind.out = at("blind-" + method_name(method));
     blind.calibration = {};
     run(blind);
-    EXPECT_NE(InputFile(by_file.out + "/model.safetensors").read_all(),
-              InputFile(blind.out + "/model.safetensors").read_all())
+    EXPECT_NE(sha256_of_file(by_file.out + "/model.safetensors"),
+              sha256_of_file(blind.out + "/model.safetensors"))
         << method_name(method);
   }
 }

@@ -3,6 +3,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/complex.h>
+#include <ATen/ops/diag.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/imag.h>
@@ -153,6 +154,17 @@ TEST(HeadMoments, EqualDirectOnes) {
   const Tensor energy = q.square().mean(1);  // [H, d]
   EXPECT_LE(relative_error(m.query_energy, energy.narrow(1, 0, 2).add(energy.narrow(1, 2, 2))),
             1e-9);
+}
+
+TEST(HeadMoments, ADiagonalStandsForItsMatrix) {
+  Sampled s = sampled();
+  s.statistics.moment = at::diag(s.statistics.moment.diagonal());
+  const HeadMoments full = head_moments(s.weights, s.statistics, s.config);
+  s.statistics.moment = s.statistics.moment.diagonal().contiguous();
+  const HeadMoments short_form = head_moments(s.weights, s.statistics, s.config);
+  EXPECT_LE(at::real(short_form.key.sub(full.key).abs().max()).item<double>(), 1e-9);
+  EXPECT_LE(relative_error(short_form.value, full.value), 1e-12);
+  EXPECT_LE(relative_error(short_form.query_energy, full.query_energy), 1e-12);
 }
 
 /// E|x_i - D_i sum_j E_j x_j|^2 from the samples, summed over the members.

@@ -16,6 +16,7 @@
 
 #include <cmath>
 
+#include "convert/complex_planes.h"
 #include "layer_method.h"
 #include "model/decoder_tools.h"
 

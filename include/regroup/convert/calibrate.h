@@ -29,14 +29,17 @@ struct CalibrationOptions {
   std::string statistics;  ///< a file of save_statistics() instead of text
   std::string save_statistics;
   std::string device = "cpu";
+
+  /// Whether stages follow the closed forms, so that transforms no longer say what the weights are.
+  bool refits() const { return refit_output || layer_steps > 0; }
 };
 
 /// What a conversion that reads weights is asked to do.
 struct TransformRequest {
   Method method = Method::kPca;
   Grouping grouping = Grouping::kResidual;
-  bool logit_gain = true;
-  bool output_gain = false;
+  Gain logit_gain = Gain::kAuto;
+  Gain output_gain = Gain::kAuto;
   int64_t n_kv_heads = 0;
   std::string dtype = "keep";  ///< of the output; layers below are rounded to it
   uint64_t seed = 0;
@@ -59,6 +62,7 @@ struct LayerReport {
 struct Calibrated {
   std::vector<LayerTransform> transforms;  ///< [n_layers]
   std::vector<LayerReport> layers;
+  Gains gains;  ///< that the transforms have, if the method is pca
   int64_t tokens = 0;
   double flops = 0;  ///< of everything done on text
   std::string

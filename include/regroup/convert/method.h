@@ -29,6 +29,19 @@ enum class Grouping {
   kResidual,    ///< those that lose least when merged by principal components
 };
 
+/// Whether a factor a query head makes up for what merging by `pca` takes away.
+enum class Gain {
+  kOff,
+  kOn,
+  kAuto,  ///< whichever loses less on held-out text, layer by layer; without text the best measured
+};
+
+/// Which of the two gains a conversion has.
+struct Gains {
+  bool logit = true;
+  bool output = false;
+};
+
 std::vector<std::string> method_names();
 /// @throws ConfigError METHOD_UNKNOWN naming the nearest method
 Method parse_method(const std::string& name);
@@ -38,6 +51,10 @@ std::vector<std::string> grouping_names();
 /// @throws ConfigError FLAG_VALUE
 Grouping parse_grouping(const std::string& name);
 std::string grouping_name(Grouping grouping);
+
+/// @throws ConfigError FLAG_VALUE
+Gain parse_gain(const std::string& name, const char* flag);
+std::string gain_name(Gain gain);
 
 /// The best measured one, with and without text (docs/methods.md).
 inline constexpr Method kDefaultMethod = Method::kPca;

@@ -20,8 +20,8 @@ struct ConvertOptions {
   int64_t n_kv_heads = 0;
   Method method = Method::kMean;
   Grouping grouping = Grouping::kContiguous;
-  bool logit_gain = true;    ///< pca only
-  bool output_gain = false;  ///< pca only
+  Gain logit_gain = Gain::kAuto;   ///< pca only
+  Gain output_gain = Gain::kAuto;  ///< pca only
   CalibrationOptions calibration;
   uint64_t seed = 0;
   std::string dtype = "keep";   ///< keep, bf16, f16 or f32
@@ -59,6 +59,7 @@ struct ConversionPlan {
   std::string index_text;           ///< "" for a single shard
   std::string weights_folder;       ///< of calibrated layers, or ""
   std::vector<LayerReport> layers;  ///< what calibration found, or nothing
+  Gains gains;                      ///< pca
   int64_t calibration_tokens = 0;
   double calibration_flops = 0;
   int64_t read_bytes = 0;

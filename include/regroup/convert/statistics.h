@@ -13,7 +13,8 @@ namespace regroup {
 /// What a method knows of the inputs of one layer's attention. K, V and Q are linear in them, so their
 /// moments follow from this one matrix, biases included.
 struct LayerStatistics {
-  /// E[x~ x~^T], float64 [hidden + 1, hidden + 1], with x~ = (x, 1) and x the normed residual stream.
+  /// E[x~ x~^T], float64 [hidden + 1, hidden + 1], with x~ = (x, 1) and x the normed residual stream;
+  /// or [hidden + 1], its diagonal, where the rest is 0.
   at::Tensor moment;
   /// Mean L2 norm of what each query head adds to the residual stream, float64 [n_heads]; undefined
   /// without data.

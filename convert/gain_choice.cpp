@@ -1,0 +1,132 @@
+#include "gain_choice.h"
+
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "calibration_text.h"
+#include "layer_method.h"
+#include "regroup/model/text_loss.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+/// A tensor of the model in float32, [dimensions of `shape`].
+Tensor load(const ModelFolder& model, Role role, at::IntArrayRef shape, at::Device device) {
+  const Tensor weight = at::empty(shape, at::TensorOptions(at::kFloat).device(device));
+  load_weight(model, tensor_name(model.config(), role), weight);
+  return weight;
+}
+
+/// body(first window, number of windows) for a few windows at a time.
+template <typename Body>
+void for_windows(const Tensor& ids, const Body& body) {
+  const int64_t at_once = std::max<int64_t>(1, kCalibrationTokensAtOnce / ids.size(1));
+  for (int64_t at = 0; at < ids.size(0); at += at_once) {
+    body(at, std::min(at_once, ids.size(0) - at));
+  }
+}
+
+}  // namespace
+
+std::vector<Gains> gain_candidates(const TransformRequest& request) {
+  if (request.method != Method::kPca)
+    return {{.logit = true, .output = true}};  // none to take away
+  std::vector<Gains> candidates = {
+      {request.logit_gain != Gain::kOff, request.output_gain == Gain::kOn}};
+  const CalibrationOptions& calibration = request.calibration;
+  if (calibration.files.empty() || calibration.refits()) return candidates;
+  const auto also_other = [&](Gain gain, bool Gains::*which) {
+    if (gain != Gain::kAuto) return;
+    for (size_t i = 0, n = candidates.size(); i < n; ++i) {
+      Gains other = candidates[i];
+      other.*which = !(other.*which);
+      candidates.push_back(other);
+    }
+  };
+  also_other(request.logit_gain, &Gains::logit);
+  also_other(request.output_gain, &Gains::output);
+  return candidates;
+}
+
+LayerTransform with_gains(LayerTransform transform, const Gains& gains) {
+  const auto silence = [](std::vector<double>& factors) {
+    std::fill(factors.begin(), factors.end(), 1.0);
+  };
+  if (!gains.logit) silence(transform.logit_gain);
+  if (!gains.output) silence(transform.output_gain);
+  return transform;
+}
+
+GainTrial::GainTrial(const ModelFolder& model, int64_t n_kv_heads, std::vector<Gains> candidates,
+                     const Tensor& ids, const std::string& scratch, at::Device device)
+    : model_(model),
+      after_(model.config()),
+      candidates_(std::move(candidates)),
+      ids_(ids),
+      device_(device),
+      rope_(make_rope_table(after_, ids.size(1), ids.size(1), device)) {
+  after_.n_kv_heads = n_kv_heads;
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    streams_.emplace_back(ids.size(0), ids.size(1), after_.hidden_size, scratch);
+  }
+  const Tensor table =
+      load(model, Role::kEmbedding, {after_.vocab_size, after_.hidden_size}, at::kCPU);
+  for_windows(ids_, [&](int64_t first, int64_t count) {
+    const Tensor x = at::embedding(table, ids_.narrow(0, first, count));
+    for (ActivationStore& stream : streams_) stream.write(first, x);
+  });
+}
+
+void GainTrial::add_layer(int64_t layer, const LayerWeights& weights, const AttentionWeights& wide,
+                          const LayerTransform& transform) {
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    const LayerWeights own =
+        with_attention(weights,
+                       fold_attention(wide, with_gains(transform, candidates_[i]), model_.config(),
+                                      after_.n_kv_heads),
+                       after_);
+    for_windows(ids_, [&](int64_t first, int64_t count) {
+      const Tensor x = streams_[i].read(first, count).to(device_);
+      const Tensor y = rms_norm(x, own.input_norm, after_.rms_norm_eps);
+      const Tensor mid = x.add(
+          project(attention_heads(after_, own, layer, y, rope_), own.output, own.output_bias));
+      streams_[i].write(first,
+                        mid.add(mlp_output(own, rms_norm(mid, own.mlp_norm, after_.rms_norm_eps))));
+    });
+  }
+}
+
+double GainTrial::loss(const ActivationStore& stream, const Tensor& norm,
+                       const Tensor& head) const {
+  double sum = 0;
+  for_windows(ids_, [&](int64_t first, int64_t count) {
+    const Tensor x = rms_norm(stream.read(first, count).to(device_), norm, after_.rms_norm_eps);
+    const Tensor ids = ids_.narrow(0, first, count).to(device_);
+    const int64_t predicted = ids.size(1) - 1;  // within the window, from the second token on
+    sum += sum_nll(head, x.narrow(1, 0, predicted).flatten(0, 1),
+                   ids.narrow(1, 1, predicted).flatten());
+  });
+  return sum;
+}
+
+Gains GainTrial::best() const {
+  const Tensor norm = load(model_, Role::kFinalNorm, {after_.hidden_size}, device_);
+  const Tensor head = load(model_, after_.tie_word_embeddings ? Role::kEmbedding : Role::kLmHead,
+                           {after_.vocab_size, after_.hidden_size}, device_);
+  Gains best = candidates_.front();
+  double least = std::numeric_limits<double>::infinity();
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    const double now = loss(streams_[i], norm, head);
+    if (now >= least) continue;
+    least = now;
+    best = candidates_[i];
+  }
+  return best;
+}
+
+}  // namespace regroup

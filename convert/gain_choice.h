@@ -1,0 +1,43 @@
+#pragma once
+
+#include <vector>
+
+#include "activation_store.h"
+#include "calibrated_layer.h"
+#include "regroup/model/layer.h"
+
+namespace regroup {
+
+/// The first is what a conversion has when nothing decides. The others are for a trial: those of the
+/// gains that are `auto`, if there is text and the closed form is the last stage.
+std::vector<Gains> gain_candidates(const TransformRequest& request);
+
+/// `transform`, which may have both, with those of `gains` alone.
+LayerTransform with_gains(LayerTransform transform, const Gains& gains);
+
+/// Held-out windows on their way through one converted model for each candidate, layer by layer, to
+/// find the gains that lose least at the end.
+class GainTrial {
+ public:
+  /// @param ids  [windows, seq]
+  GainTrial(const ModelFolder& model, int64_t n_kv_heads, std::vector<Gains> candidates,
+            const at::Tensor& ids, const std::string& scratch, at::Device device);
+  /// @param transform  of this layer, with both gains
+  void add_layer(int64_t layer, const LayerWeights& weights, const AttentionWeights& wide,
+                 const LayerTransform& transform);
+  /// The candidate with the smallest next-token loss after the last layer.
+  Gains best() const;
+
+ private:
+  double loss(const ActivationStore& stream, const at::Tensor& norm, const at::Tensor& head) const;
+
+  const ModelFolder& model_;
+  ModelConfig after_;
+  std::vector<Gains> candidates_;
+  at::Tensor ids_;
+  at::Device device_;
+  RopeTable rope_;
+  std::vector<ActivationStore> streams_;  // by candidate
+};
+
+}  // namespace regroup
