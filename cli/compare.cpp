@@ -28,21 +28,18 @@ ConvertOptions options_of(const CompareFlags& flags, const Globals& globals,
   return options;
 }
 
-std::string estimate_cell(const Measured& value, const char* format) {
-  std::string text = fmt::format(fmt::runtime(format), value.value);
-  if (value.error) text += " ± " + fmt::format(fmt::runtime(format), *value.error);
-  return text;
+std::string cell(const Measured& value) {
+  return format_estimate(value.value, value.error, "{:.4f}");
 }
 
 std::string damage_table(const DamageReport& report) {
   std::vector<std::vector<std::string>> rows = {
       {"method", "grouping", "KV heads", "loss", "loss - before", "KL", "top-1", "seconds"}};
-  rows.push_back({"before", "", std::to_string(report.n_kv_heads),
-                  estimate_cell(report.loss, "{:.4f}"), "", "", "", ""});
+  rows.push_back(
+      {"before", "", std::to_string(report.n_kv_heads), cell(report.loss), "", "", "", ""});
   for (const DamageEntry& entry : report.entries) {
     rows.push_back({entry.method, entry.grouping, std::to_string(entry.n_kv_heads),
-                    estimate_cell(entry.loss, "{:.4f}"), estimate_cell(entry.loss_delta, "{:.4f}"),
-                    estimate_cell(entry.kl, "{:.4f}"), estimate_cell(entry.agreement, "{:.4f}"),
+                    cell(entry.loss), cell(entry.loss_delta), cell(entry.kl), cell(entry.agreement),
                     fmt::format("{:.1f}", entry.seconds)});
   }
   return format_table(rows);

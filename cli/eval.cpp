@@ -111,9 +111,9 @@ std::string cell(const Json& result, const std::string& metric, const char* form
   const auto value = result.find(metric + ",none");
   if (value == result.end() || !value->is_number()) return "-";
   const Json& error = result.at(metric + "_stderr,none");
-  std::string text = fmt::format(fmt::runtime(format), value->get<double>());
-  if (error.is_number()) text += " ± " + fmt::format(fmt::runtime(format), error.get<double>());
-  return text;
+  return format_estimate(value->get<double>(),
+                         error.is_number() ? std::optional(error.get<double>()) : std::nullopt,
+                         format);
 }
 
 std::string results_table(const Json& results) {
