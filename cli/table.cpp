@@ -53,7 +53,7 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
 std::string format_estimate(double value, std::optional<double> error, const char* format) {
   const auto digits = [&](double number) {
     const std::string text = fmt::format(fmt::runtime(format), number);
-    const bool zero = text.find_first_of("123456789") == std::string::npos;
+    const bool zero = text.find_first_not_of("-0.") == std::string::npos;
     return zero && text.starts_with('-') ? text.substr(1) : text;
   };
   return digits(value) + (error ? " ± " + digits(*error) : "");

@@ -71,7 +71,7 @@ class Calibrator {
         ids_(calibration_windows(model, options_, needed_tokens())),
         seq_(ids_.size(1)),
         n_(ids_.size(0)),
-        n_train_(n_ - std::max<int64_t>(1, n_ / kHeldOutShare)),
+        n_train_(n_ - held_out_windows(n_)),
         at_once_(std::max<int64_t>(1, kCalibrationTokensAtOnce / seq_)),
         rope_(make_rope_table(config_, seq_, seq_, device_)),
         parent_(n_, seq_, config_.hidden_size, options_.scratch),
@@ -79,7 +79,7 @@ class Calibrator {
         candidates_(gain_candidates(request_)) {
     after_.n_kv_heads = request.n_kv_heads;
     result_.gains = candidates_.front();
-    if (candidates_.size() > 1) {
+    if (tries_gains()) {
       trial_.emplace(model_, request.n_kv_heads, candidates_,
                      ids_.narrow(0, n_train_, n_ - n_train_), options_.scratch, device_);
     }
@@ -89,6 +89,11 @@ class Calibrator {
     const c10::NoGradGuard no_gradients;
     folder_ = folder;
     embed();
+    if (const auto chosen = load_gains(folder_)) {  // by the run that this one resumes
+      result_.gains = *chosen;
+      trial_.reset();
+    }
+    if (trial_) trial_->start(parent_, n_train_);
     std::vector<LayerStatistics> statistics;
     for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
       throw_if_stopped(/*resumable=*/true);
@@ -107,8 +112,6 @@ class Calibrator {
   }
 
  private:
-  static constexpr int64_t kHeldOutShare = 10;  // one window in ten decides, nine are worked on
-
   /// More tokens than the side of the largest matrix that is decomposed or inverted.
   int64_t needed_tokens() const {
     const int64_t members = config_.n_kv_heads / request_.n_kv_heads;
@@ -235,10 +238,15 @@ class Calibrator {
     return static_cast<double>(static_cast<int64_t>(candidates_.size()) * (n_ - n_train_) * seq_);
   }
 
+  bool tries_gains() const { return candidates_.size() > 1; }
+
   /// What was left to the end: gains of all layers at once.
   void finish_trial() {
-    if (!trial_) return;
-    result_.gains = trial_->best();
+    if (!tries_gains()) return;
+    if (trial_) {
+      result_.gains = trial_->best();
+      save_gains(folder_, result_.gains);
+    }
     for (LayerTransform& t : result_.transforms) t = with_gains(std::move(t), result_.gains);
     result_.flops +=
         gain_tokens() * 2.0 * static_cast<double>(config_.vocab_size * config_.hidden_size);
@@ -278,8 +286,8 @@ class Calibrator {
     const AttentionWeights wide = widen_attention(w, config_);
     const LayerDecision decision =
         decide_layer(rules_of(request_, layer), wide, statistics, config_);
-    if (trial_) {
-      trial_->add_layer(layer, w, wide, decision.transform);
+    if (trial_) trial_->add_layer(layer, w, wide, decision.transform);
+    if (tries_gains()) {
       result_.flops += gain_tokens() * (attention_flops(after_, seq_) + mlp_flops(config_));
     }
     const LayerTransform transform = with_gains(decision.transform, candidates_.front());
@@ -295,7 +303,7 @@ class Calibrator {
       }
     }
     result_.flops += report.fit_flops;
-    result_.transforms.push_back(trial_ ? decision.transform : transform);
+    result_.transforms.push_back(tries_gains() ? decision.transform : transform);
     result_.layers.push_back(report);
     advance(layer, own, w);
   }
@@ -303,16 +311,13 @@ class Calibrator {
   /// Both residual streams to the end of the layer; the MLP is the same.
   void advance(int64_t layer, const LayerWeights& own, const LayerWeights& w) {
     if (layer + 1 == config_.n_layers) return;
-    const auto with_mlp = [&](const Tensor& x) {
-      return x.add(mlp_output(w, rms_norm(x, w.mlp_norm, config_.rms_norm_eps)));
-    };
     for_chunks(0, n_, [&](int64_t first, int64_t count) {
-      parent_.write(first, with_mlp(parent_.read(first, count).to(device_)));
+      const Tensor middle = parent_.read(first, count).to(device_);
+      parent_.write(first,
+                    middle.add(mlp_output(w, rms_norm(middle, w.mlp_norm, config_.rms_norm_eps))));
       if (!options_.sequential) return;
       const Tensor x = converted_.read(first, count).to(device_);
-      const Tensor y = rms_norm(x, w.input_norm, config_.rms_norm_eps);
-      const Tensor heads = attention_heads(after_, own, layer, y, rope_);
-      converted_.write(first, with_mlp(x.add(project(heads, own.output, own.output_bias))));
+      converted_.write(first, through_layer(after_, own, layer, x, rope_));
     });
     if (!options_.sequential) return;
     result_.flops +=

@@ -13,6 +13,10 @@ namespace regroup {
 LayerWeights with_attention(const LayerWeights& layer, const AttentionWeights& attention,
                             const ModelConfig& after);
 
+/// The residual stream after a whole layer. x [windows, seq, hidden]
+at::Tensor through_layer(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
+                         const at::Tensor& x, const RopeTable& rope);
+
 /// Writes q, k, v, o (and biases of q, k, v) rounded to the output's dtypes, under their checkpoint
 /// names, with the layer's report; complete or absent.
 void save_calibrated_layer(const std::string& path, const ModelFolder& model,

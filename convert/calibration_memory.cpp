@@ -7,11 +7,11 @@ namespace regroup {
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {
   const int64_t seq = calibration_seq_len(config, options);
-  const int64_t stream = options.tokens * config.hidden_size * 4;
-  // Without refit and steps a tenth runs through up to four more models, to choose their gains.
-  const bool tries_gains = !options.refits();
+  // Two residual streams; where the closed form is all, the held-out windows of up to four models more,
+  // whose gains are tried.
+  const int64_t tried = options.refits() ? 0 : 4 * held_out_windows(options.tokens / seq) * seq;
   const int64_t in_memory =
-      options.scratch.empty() ? 2 * stream + (tries_gains ? 4 * stream / 10 : 0) : 0;
+      options.scratch.empty() ? (2 * options.tokens + tried) * config.hidden_size * 4 : 0;
   const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
   const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;
   // One layer in float32; its attention in float64 twice and, while it is trained, four times more in
@@ -25,7 +25,10 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
   // Encoders and decoders of every layer's keys and values, until they are written.
   const int64_t transforms =
       config.n_layers * 4 * config.n_kv_heads * config.head_dim * config.head_dim * 8;
-  return in_memory + weights + moments + transforms + rows * widest * 4;
+  const int64_t deciding = weights + moments + rows * widest * 4;
+  // The embedding at the start and the output projection at the end, in float32 and as stored.
+  const int64_t vocabulary = config.vocab_size * config.hidden_size * (4 + 4);
+  return in_memory + transforms + std::max(deciding, vocabulary);
 }
 
 }  // namespace regroup

@@ -1,13 +1,17 @@
 #include "gain_choice.h"
 
-#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "calibration_text.h"
 #include "layer_method.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/checkpoint/strict_json.h"
 #include "regroup/model/text_loss.h"
 
 namespace regroup {
@@ -21,6 +25,8 @@ Tensor load(const ModelFolder& model, Role role, at::IntArrayRef shape, at::Devi
   load_weight(model, tensor_name(model.config(), role), weight);
   return weight;
 }
+
+constexpr const char* kGainsName = "/gains.json";
 
 /// body(first window, number of windows) for a few windows at a time.
 template <typename Body>
@@ -62,6 +68,31 @@ LayerTransform with_gains(LayerTransform transform, const Gains& gains) {
   return transform;
 }
 
+std::optional<Gains> load_gains(const std::string& folder) {
+  const std::string path = folder + kGainsName;
+  if (!path_exists(path)) return std::nullopt;
+  try {
+    const Json json = read_strict_json(path, kManifestJson);
+    return Gains{.logit = json.at("logit").get<bool>(), .output = json.at("output").get<bool>()};
+  } catch (const CheckpointError&) {  // damaged: tried again
+  } catch (const Json::exception&) {
+  }
+  return std::nullopt;
+}
+
+void save_gains(const std::string& folder, const Gains& gains) {
+  const Json json = {{"logit", gains.logit}, {"output", gains.output}};
+  write_file_atomically(folder + kGainsName, json.dump() + "\n");
+}
+
+std::optional<size_t> smallest_finite(const std::vector<double>& numbers) {
+  std::optional<size_t> best;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (std::isfinite(numbers[i]) && (!best || numbers[i] < numbers[*best])) best = i;
+  }
+  return best;
+}
+
 GainTrial::GainTrial(const ModelFolder& model, int64_t n_kv_heads, std::vector<Gains> candidates,
                      const Tensor& ids, const std::string& scratch, at::Device device)
     : model_(model),
@@ -74,10 +105,11 @@ GainTrial::GainTrial(const ModelFolder& model, int64_t n_kv_heads, std::vector<G
   for (size_t i = 0; i < candidates_.size(); ++i) {
     streams_.emplace_back(ids.size(0), ids.size(1), after_.hidden_size, scratch);
   }
-  const Tensor table =
-      load(model, Role::kEmbedding, {after_.vocab_size, after_.hidden_size}, at::kCPU);
+}
+
+void GainTrial::start(const ActivationStore& embedded, int64_t first_window) {
   for_windows(ids_, [&](int64_t first, int64_t count) {
-    const Tensor x = at::embedding(table, ids_.narrow(0, first, count));
+    const Tensor x = embedded.read(first_window + first, count);
     for (ActivationStore& stream : streams_) stream.write(first, x);
   });
 }
@@ -92,11 +124,7 @@ void GainTrial::add_layer(int64_t layer, const LayerWeights& weights, const Atte
                        after_);
     for_windows(ids_, [&](int64_t first, int64_t count) {
       const Tensor x = streams_[i].read(first, count).to(device_);
-      const Tensor y = rms_norm(x, own.input_norm, after_.rms_norm_eps);
-      const Tensor mid = x.add(
-          project(attention_heads(after_, own, layer, y, rope_), own.output, own.output_bias));
-      streams_[i].write(first,
-                        mid.add(mlp_output(own, rms_norm(mid, own.mlp_norm, after_.rms_norm_eps))));
+      streams_[i].write(first, through_layer(after_, own, layer, x, rope_));
     });
   }
 }
@@ -118,15 +146,20 @@ Gains GainTrial::best() const {
   const Tensor norm = load(model_, Role::kFinalNorm, {after_.hidden_size}, device_);
   const Tensor head = load(model_, after_.tie_word_embeddings ? Role::kEmbedding : Role::kLmHead,
                            {after_.vocab_size, after_.hidden_size}, device_);
-  Gains best = candidates_.front();
-  double least = std::numeric_limits<double>::infinity();
-  for (size_t i = 0; i < candidates_.size(); ++i) {
-    const double now = loss(streams_[i], norm, head);
-    if (now >= least) continue;
-    least = now;
-    best = candidates_[i];
+  std::vector<double> losses;
+  for (const ActivationStore& stream : streams_) {
+    throw_if_stopped(/*resumable=*/true);
+    losses.push_back(loss(stream, norm, head));
   }
-  return best;
+  if (const auto best = smallest_finite(losses)) return candidates_[*best];
+  throw CheckpointError({.code = "CALIBRATION_NONFINITE",
+                         .message =
+                             "the converted model's loss on held-out windows must be finite, "
+                             "found NaN or infinity with every choice of gains",
+                         .path = model_.path(),
+                         .tensor = {},
+                         .hint = "check the model with `regroup eval` on the same text, or give "
+                                 "--logit-gain off --output-gain off"});
 }
 
 }  // namespace regroup

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "activation_store.h"
@@ -15,6 +17,14 @@ std::vector<Gains> gain_candidates(const TransformRequest& request);
 /// `transform`, which may have both, with those of `gains` alone.
 LayerTransform with_gains(LayerTransform transform, const Gains& gains);
 
+/// The gains that a trial chose, in a folder of finished layers: with other threads or on another device
+/// a second trial might decide otherwise. @return nothing when there are none
+std::optional<Gains> load_gains(const std::string& folder);
+void save_gains(const std::string& folder, const Gains& gains);
+
+/// Index of the smallest finite number; nothing without one.
+std::optional<size_t> smallest_finite(const std::vector<double>& numbers);
+
 /// Held-out windows on their way through one converted model for each candidate, layer by layer, to
 /// find the gains that lose least at the end.
 class GainTrial {
@@ -22,10 +32,13 @@ class GainTrial {
   /// @param ids  [windows, seq]
   GainTrial(const ModelFolder& model, int64_t n_kv_heads, std::vector<Gains> candidates,
             const at::Tensor& ids, const std::string& scratch, at::Device device);
+  /// The windows of `embedded` from `first_window` on are the inputs of layer 0.
+  void start(const ActivationStore& embedded, int64_t first_window);
   /// @param transform  of this layer, with both gains
   void add_layer(int64_t layer, const LayerWeights& weights, const AttentionWeights& wide,
                  const LayerTransform& transform);
   /// The candidate with the smallest next-token loss after the last layer.
+  /// @throws CheckpointError CALIBRATION_NONFINITE when none has a finite one; StoppedError
   Gains best() const;
 
  private:

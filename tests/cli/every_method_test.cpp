@@ -124,6 +124,22 @@ TEST_F(EveryMethod, LeavesAllButAttentionUntouched) {
   }
 }
 
+TEST_F(EveryMethod, TheManifestSaysWhichGainsPcaHas) {
+  const auto manifest = [](const std::string& name) {
+    return Json::parse(InputFile(*folder_ / name + "/regroup.json").read_all());
+  };
+  const Words words = with(command(*folder_, "gains", "pca", false, "0"),
+                           {"--logit-gain", "off", "--output-gain", "on"});
+  ASSERT_EQ(regroup(words).exit_code, 0);
+  const Json given = manifest("gains");
+  EXPECT_EQ(given.at("method").at("gains"), Json({{"logit", false}, {"output", true}}));
+  EXPECT_EQ(given.at("arguments").at("logit_gain"), "off");
+  EXPECT_EQ(given.at("arguments").at("output_gain"), "on");
+  EXPECT_EQ(manifest("pca").at("method").at("gains"), Json({{"logit", true}, {"output", false}}));
+  EXPECT_EQ(manifest("pca").at("arguments").at("logit_gain"), "auto");
+  EXPECT_FALSE(manifest("prune").at("method").contains("gains"));
+}
+
 // The program is killed once the first layer is on disk; the same command goes on from there. In
 // bfloat16, so that what is on disk is not what was computed.
 TEST(KilledConversion, WhileItCalibratesGivesTheSameBytes) {

@@ -33,7 +33,7 @@ enum class Grouping {
 enum class Gain {
   kOff,
   kOn,
-  kAuto,  ///< whichever loses less on held-out text, layer by layer; without text the best measured
+  kAuto,  ///< as held-out text decides where the closed form is all, else the best measured
 };
 
 /// Which of the two gains a conversion has.
