@@ -45,6 +45,26 @@ TEST_F(CalibrationTest, ALosslessMergeStaysLossless) {
   EXPECT_LE(damage("out"), 1e-4);
 }
 
+// All stages on every device there is: nothing stays behind on another, and the result is as good.
+TEST_F(CalibrationTest, EveryDeviceCalibrates) {
+  prepare(kDifferentHeads);
+  run(options("cpu"));
+  for (const at::Device device : devices()) {
+    const std::string out = "on-" + device.str();
+    ConvertOptions by = options(out);
+    by.calibration.device = device.str();
+    run(by);
+    EXPECT_NEAR(damage(out), damage("cpu"), 0.02 * damage("cpu")) << device;
+    ConvertOptions closed = options(out + "-closed");
+    closed.calibration = {.files = by.calibration.files,
+                          .seq_len = 32,
+                          .refit_output = false,
+                          .layer_steps = 0,
+                          .device = device.str()};
+    EXPECT_NO_THROW(run(closed)) << device;  // tries gains
+  }
+}
+
 // Three copies of each of two heads, in any order; for methods that turn heads, each in its own basis.
 TEST_F(CalibrationTest, ScatteredHeadsAreFoundByEveryMethodThatGroups) {
   const TinyModelSpec spec = {
