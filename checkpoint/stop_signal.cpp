@@ -1,10 +1,13 @@
 #include "regroup/checkpoint/stop_signal.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <string_view>
 
 #include "regroup/checkpoint/error.h"
 
@@ -16,6 +19,11 @@ static_assert(std::atomic<int>::is_always_lock_free, "a signal handler touches i
 
 extern "C" void on_stop_signal(int number) {
   if (g_signal.exchange(number) != 0) std::_Exit(128 + number);
+  const int before = errno;
+  constexpr std::string_view kNote =
+      "\nstopping once the work at hand is done; a second signal ends it at once\n";
+  [[maybe_unused]] const auto told = ::write(STDERR_FILENO, kNote.data(), kNote.size());
+  errno = before;
 }
 
 }  // namespace

@@ -31,6 +31,19 @@ struct ConvertFlags {
   bool allow_nonfinite = false;
 };
 
+void refuse_gains_without_pca(const ConvertOptions& options) {
+  const bool given = options.logit_gain != Gain::kAuto || options.output_gain != Gain::kAuto;
+  if (!given || options.method == Method::kPca) return;
+  throw ConfigError(
+      {.code = "METHOD_COMBINATION",
+       .message = fmt::format("--logit-gain and --output-gain belong to --method pca, "
+                              "found --method {}",
+                              method_name(options.method)),
+       .path = {},
+       .tensor = {},
+       .hint = "leave them out, or choose --method pca"});
+}
+
 ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
   ConvertOptions options;
   options.model = flags.model;
@@ -46,6 +59,7 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
   options.n_kv_heads = flags.kv_heads.front();
   options.method = flags.method.empty() ? kDefaultMethod : parse_method(flags.method);
   apply_calibration_flags(flags.calibration, globals, /*other_text=*/false, options);
+  refuse_gains_without_pca(options);
   if (!flags.save_statistics.empty() && flags.calibration.calibration.empty()) {
     refuse_without_calibration("--save-statistics");
   }
@@ -107,6 +121,14 @@ std::string headline(const ConversionPlan& plan, const ConvertOptions& options) 
                      plan.before.n_kv_heads, plan.after.n_kv_heads, method_name(options.method));
 }
 
+std::string gains_line(const Gains& gains, const ConvertOptions& options) {
+  const auto word = [](bool on) { return on ? "on" : "off"; };
+  const bool open = options.logit_gain == Gain::kAuto || options.output_gain == Gain::kAuto;
+  const bool tried = open && !options.calibration.files.empty() && !options.calibration.refits();
+  return fmt::format("logit gain {}, output gain {}{}\n", word(gains.logit), word(gains.output),
+                     tried ? ", as held-out text decides" : "");
+}
+
 CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
                       const ConvertOptions& options) {
   CommandOutput output;
@@ -151,7 +173,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
       {.bytes = [&](int64_t done, int64_t total) { progress.bytes(done, total); },
        .calibration =
            [&](int64_t layer, int64_t n) {
-             progress.text(fmt::format("calibrate  layer {}/{}", layer, n), layer == n);
+             progress.text(fmt::format("  calibrate layer {}/{}", layer, n), layer == n);
            }});
   const double seconds = watch.seconds();
   CommandOutput output;
@@ -162,7 +184,11 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   output.json["digests"] = Json::object();
   for (const auto& [file, digest] : result.digests) output.json["digests"][file] = digest;
   if (result.resumed_files > 0) output.json["resumed_files"] = result.resumed_files;
-  output.text = headline(plan, options) +
+  const bool gained = options.method == Method::kPca && !plan.layers.empty();
+  if (gained) {
+    output.json["gains"] = {{"logit", plan.gains.logit}, {"output", plan.gains.output}};
+  }
+  output.text = headline(plan, options) + (gained ? gains_line(plan.gains, options) : "") +
                 fmt::format(
                     "{} tensors copied, {} changed; {} written in {:.2f} s, peak memory {}\n"
                     "{}\n",

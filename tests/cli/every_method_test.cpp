@@ -130,7 +130,9 @@ TEST_F(EveryMethod, TheManifestSaysWhichGainsPcaHas) {
   };
   const Words words = with(command(*folder_, "gains", "pca", false, "0"),
                            {"--logit-gain", "off", "--output-gain", "on"});
-  ASSERT_EQ(regroup(words).exit_code, 0);
+  const Finished run = regroup(words);
+  ASSERT_EQ(run.exit_code, 0);
+  EXPECT_NE(run.out.find("logit gain off, output gain on\n"), std::string::npos) << run.out;
   const Json given = manifest("gains");
   EXPECT_EQ(given.at("method").at("gains"), Json({{"logit", false}, {"output", true}}));
   EXPECT_EQ(given.at("arguments").at("logit_gain"), "off");
