@@ -130,14 +130,12 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       ->capture_default_str();
   add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");
   add("--logit-gain", flags.logit_gain,
-      "Restore the spread of attention logits (pca): on, off, or auto: as held-out text decides "
-      "where "
-      "the closed form is all, else on")
+      "Restore the spread of attention logits (pca): on, off, or auto: as held-out text "
+      "decides where the closed form is all, else on")
       ->capture_default_str();
   add("--output-gain", flags.output_gain,
-      "Restore the energy of what each head adds to the residual stream (pca): on, off, or auto: "
-      "as "
-      "held-out text decides where the closed form is all, else off")
+      "Restore the energy of what each head adds to the residual stream (pca): on, off, "
+      "or auto: as held-out text decides where the closed form is all, else off")
       ->capture_default_str();
   add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text");
 }

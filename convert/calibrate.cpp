@@ -89,11 +89,7 @@ class Calibrator {
     const c10::NoGradGuard no_gradients;
     folder_ = folder;
     embed();
-    if (const auto chosen = load_gains(folder_)) {  // by the run that this one resumes
-      result_.gains = *chosen;
-      trial_.reset();
-    }
-    if (trial_) trial_->start(parent_, n_train_);
+    if (tries_gains()) prepare_trial();
     std::vector<LayerStatistics> statistics;
     for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
       throw_if_stopped(/*resumable=*/true);
@@ -240,6 +236,16 @@ class Calibrator {
 
   bool tries_gains() const { return candidates_.size() > 1; }
 
+  /// No second trial where the run that this one resumes has chosen.
+  void prepare_trial() {
+    if (const auto chosen = load_gains(folder_)) {
+      result_.gains = *chosen;
+      trial_.reset();
+    } else {
+      trial_->start(parent_, n_train_);
+    }
+  }
+
   /// What was left to the end: gains of all layers at once.
   void finish_trial() {
     if (!tries_gains()) return;
@@ -250,11 +256,6 @@ class Calibrator {
     for (LayerTransform& t : result_.transforms) t = with_gains(std::move(t), result_.gains);
     result_.flops +=
         gain_tokens() * 2.0 * static_cast<double>(config_.vocab_size * config_.hidden_size);
-  }
-
-  LayerWeights folded(const LayerWeights& w, const AttentionWeights& wide,
-                      const LayerTransform& transform) const {
-    return with_attention(w, fold_attention(wide, transform, config_, request_.n_kv_heads), after_);
   }
 
   void improve(int64_t layer, LayerWeights& w, LayerReport& report) {
@@ -292,7 +293,8 @@ class Calibrator {
     }
     const LayerTransform transform = with_gains(decision.transform, candidates_.front());
     LayerReport report = report_of(layer, decision);
-    LayerWeights own = folded(w, wide, transform);
+    LayerWeights own =
+        with_attention(w, fold_attention(wide, transform, config_, request_.n_kv_heads), after_);
     if (options_.refits()) {
       const std::string path = calibrated_layer_path(folder_, layer);
       if (!load_calibrated_layer(path, after_, layer, own, report)) {

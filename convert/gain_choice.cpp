@@ -60,11 +60,11 @@ std::vector<Gains> gain_candidates(const TransformRequest& request) {
 }
 
 LayerTransform with_gains(LayerTransform transform, const Gains& gains) {
-  const auto silence = [](std::vector<double>& factors) {
+  const auto take_away = [](std::vector<double>& factors) {
     std::fill(factors.begin(), factors.end(), 1.0);
   };
-  if (!gains.logit) silence(transform.logit_gain);
-  if (!gains.output) silence(transform.output_gain);
+  if (!gains.logit) take_away(transform.logit_gain);
+  if (!gains.output) take_away(transform.output_gain);
   return transform;
 }
 

@@ -216,6 +216,7 @@ TEST(Uptrain, InterruptedItStopsBehindAStep) {
   run.send(SIGTERM);
   EXPECT_EQ(run.end(), 75) << run.err();
   EXPECT_TRUE(is_civil(run.err()));
+  EXPECT_TRUE(contains(run.err(), "stopping once the work at hand is done")) << "said at once";
   EXPECT_TRUE(contains(run.err(), "hint: run the same command again"));
   EXPECT_FALSE(fs::is_empty(u.w.out + "/checkpoints"));
   EXPECT_FALSE(path_exists(u.w.out + "/model"));
