@@ -94,7 +94,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 }
 
 std::string human_bytes(int64_t bytes) {
-  constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
+  constexpr std::array<const char*, 7> kUnits = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   double value = static_cast<double>(bytes);
   size_t unit = 0;
   while (std::abs(value) >= 1024 && unit + 1 < kUnits.size()) {

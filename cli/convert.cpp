@@ -11,6 +11,7 @@
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/convert/plan.h"
+#include "separator.h"
 #include "table.h"
 
 namespace regroup {
@@ -165,6 +166,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   check_output(options);
   const ModelFolder model = ModelFolder::open(options.model);
   for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
+  warn_if_separator_missing(flags.calibration.separator, options.calibration.files);
   if (flags.dry_run) return dry_run(model, planned(model, options), options);
 
   ProgressLine progress("convert", globals.quiet);

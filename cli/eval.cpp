@@ -12,6 +12,7 @@
 #include "regroup/eval/results.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
+#include "separator.h"
 #include "table.h"
 
 namespace regroup {
@@ -180,6 +181,7 @@ void check_outputs(const EvalFlags& flags) {
 CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
   check_eval(flags, globals);
   check_outputs(flags);
+  warn_if_separator_missing(flags.separator, flags.text);
   const at::Device device = open_device(globals.device);
   std::vector<Loaded> models;
   for (const std::string& path : flags.models) models.push_back(load(path, flags, device));

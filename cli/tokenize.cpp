@@ -11,6 +11,7 @@
 #include "regroup/checkpoint/text.h"
 #include "regroup/checkpoint/token_file.h"
 #include "regroup/checkpoint/tokenizer.h"
+#include "separator.h"
 
 namespace regroup {
 namespace {
@@ -42,6 +43,7 @@ void check_outputs(const TokenizeFlags& flags) {
 CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   check_outputs(flags);
+  warn_if_separator_missing(flags.separator, flags.files);
   require_model_folder(flags.model);
   const ModelConfig config = read_model_config(flags.model + "/config.json");
   const Tokenizer tokenizer = Tokenizer::open(flags.model);

@@ -13,6 +13,7 @@
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/uptrain/trainer.h"
+#include "separator.h"
 #include "table.h"
 
 namespace regroup {
@@ -196,6 +197,7 @@ void check_uptrain(const UptrainFlags& flags, const Globals& globals) {
 CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   StepLine line(globals.quiet);
+  warn_if_separator_missing(flags.separator, flags.data);
   const TrainObserver observer = {
       .started = [](const RunFacts& facts) { spdlog::info("uptrain\n{}", banner(facts)); },
       .stepped = [&](const StepMetrics& m, int64_t steps) { line.show(m, steps); },

@@ -1,5 +1,9 @@
 #include "estimate.h"
 
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
 #include "regroup/checkpoint/family.h"
 
 namespace regroup {
@@ -27,6 +31,33 @@ double attention_flops(const ModelConfig& c, int64_t seq_len) {
          static_cast<double>(seq_len);
 }
 
+bool is_trained(Role role, TrainScope scope) {
+  switch (role) {
+    case Role::kKey:
+    case Role::kValue:
+    case Role::kKeyBias:
+    case Role::kValueBias:
+      return true;
+    case Role::kQuery:
+    case Role::kOutput:
+    case Role::kQueryBias:
+    case Role::kOutputBias:
+      return scope != TrainScope::kKv;
+    default:
+      return scope == TrainScope::kAll;
+  }
+}
+
+/// Of one micro-batch. In floating point, as all that it is multiplied with: flags can ask for more bytes
+/// than an int64 counts.
+double tokens_at_once(const UptrainOptions& options) {
+  const int64_t micro =
+      options.micro_batch_size > 0 ? options.micro_batch_size : options.batch_size;
+  return static_cast<double>(micro) * static_cast<double>(options.seq_len);
+}
+
+int64_t to_bytes(double bytes) { return static_cast<int64_t>(std::min(bytes, 0x1p62)); }
+
 }  // namespace
 
 double training_flops_per_token(const ModelConfig& c, int64_t seq_len, TrainScope scope) {
@@ -42,32 +73,41 @@ double forward_flops_per_token(const ModelConfig& c, int64_t seq_len) {
   return 2 * matrices_of(c).all() + attention_flops(c, seq_len);
 }
 
+int64_t count_trainable(const ModelConfig& c, TrainScope scope) {
+  int64_t total = 0;
+  for (const ExpectedTensor& tensor : expected_tensors(c)) {
+    if (!is_trained(tensor.rule->role, scope)) continue;
+    total +=
+        std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies<>());
+  }
+  return total;
+}
+
 int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& options,
                                 int64_t n_trainable) {
   const bool narrow = options.precision == "bf16";
-  const int64_t width = narrow ? 2 : 4;
+  const double width = narrow ? 2 : 4;
   // Weights as computed with, then master, gradient and two moments in float32; float32 weights are
   // their own master.
-  const int64_t weights = count_parameters(c) * width + n_trainable * (narrow ? 16 : 12) +
-                          (narrow ? n_trainable * 2 : 0);
-  const int64_t micro =
-      options.micro_batch_size > 0 ? options.micro_batch_size : options.batch_size;
-  const int64_t tokens = micro * options.seq_len;
+  const double weights = static_cast<double>(count_parameters(c)) * width +
+                         static_cast<double>(n_trainable) * (narrow ? 18 : 12);
   // Kept for the backward pass by one layer: residual sums and norms, fused projections, attention's
   // output, both halves of the MLP and their product.
   const int64_t per_layer = 4 * c.hidden_size + 2 * (c.query_size() + 2 * c.kv_size()) +
                             c.query_size() + 3 * c.intermediate_size;
-  const int64_t kept_layers = options.activation_checkpointing ? 1 : c.n_layers;
+  // One layer more: the gradients of the one that the backward pass is in.
+  const int64_t kept_layers = 1 + (options.activation_checkpointing ? 1 : c.n_layers);
   const int64_t boundary = options.activation_checkpointing ? 2 * c.hidden_size * c.n_layers : 0;
-  return weights + tokens * width * (per_layer * kept_layers + boundary + 2 * c.hidden_size);
+  const auto per_token =
+      static_cast<double>(per_layer * kept_layers + boundary + 2 * c.hidden_size);
+  return to_bytes(weights + tokens_at_once(options) * width * per_token);
 }
 
 int64_t estimate_teacher_bytes(const ModelConfig& c, const UptrainOptions& options) {
-  const int64_t width = options.precision == "bf16" ? 2 : 4;
-  const int64_t micro =
-      options.micro_batch_size > 0 ? options.micro_batch_size : options.batch_size;
+  const double width = options.precision == "bf16" ? 2 : 4;
   // Nothing is kept for a backward pass: the residual stream and one layer's MLP at a time.
-  return micro * options.seq_len * width * (3 * c.hidden_size + 3 * c.intermediate_size);
+  return to_bytes(tokens_at_once(options) * width *
+                  static_cast<double>(3 * c.hidden_size + 3 * c.intermediate_size));
 }
 
 }  // namespace regroup

@@ -125,9 +125,13 @@ int64_t Budget::resolve(int64_t tokens_per_step) const {
          .tensor = {},
          .hint = "say on how many tokens the parent was trained"});
   }
-  const double wanted =
-      tokens ? static_cast<double>(*tokens) : *fraction * static_cast<double>(*pretraining_tokens);
-  return std::max<int64_t>(1, std::llround(wanted / static_cast<double>(tokens_per_step)));
+  return std::max<int64_t>(1, std::llround(*asked_tokens() / static_cast<double>(tokens_per_step)));
+}
+
+std::optional<double> Budget::asked_tokens() const {
+  if (tokens) return static_cast<double>(*tokens);
+  if (fraction && pretraining_tokens) return *fraction * static_cast<double>(*pretraining_tokens);
+  return std::nullopt;
 }
 
 }  // namespace regroup

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +14,7 @@
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
+#include "regroup/model/memory.h"
 #include "regroup/model/runtime.h"
 #include "regroup/uptrain/trainable.h"
 
@@ -34,6 +36,26 @@ void resolve_options(UptrainOptions& options, const ModelConfig& config,
   }
   if (options.micro_batch_size == 0) options.micro_batch_size = options.batch_size;
   options.micro_batch_size = std::min(options.micro_batch_size, options.batch_size);
+}
+
+/// A budget in tokens becomes whole steps. People are told when that is no mere rounding.
+void warn_of_rounding(const UptrainOptions& options, int64_t steps, const TrainObserver& observer) {
+  const std::optional<double> asked = options.budget.asked_tokens();
+  const int64_t tokens_per_step = options.batch_size * options.seq_len;
+  const auto given = static_cast<double>(steps * tokens_per_step);
+  if (!asked || std::abs(given - *asked) <= 0.1 * *asked || !observer.warned) return;
+  observer.warned(
+      fmt::format("the budget of {} tokens becomes {} in {} whole step{} of {} x {}; a smaller "
+                  "--batch-size comes "
+                  "closer",
+                  human_count(*asked), human_count(given), steps, steps == 1 ? "" : "s",
+                  options.batch_size, options.seq_len));
+}
+
+void require_room(int64_t bytes, at::Device device) {
+  require_memory(bytes, device, "this run",
+                 "use a smaller --micro-batch-size or --seq-len, --activation-checkpointing, "
+                 "--precision bf16, or --train attention");
 }
 
 /// OUT, locked for this process, and what becomes of the run in it.
@@ -302,6 +324,8 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   require_model_folder(options.model);
   const ModelConfig config = read_model_config(options.model + "/config.json");
   resolve_options(options, config, observer);
+  require_room(estimate_training_bytes(config, options, count_trainable(config, options.train)),
+               device);
   LoadedModel loaded = load_model(options, device);
   if (!options.teacher.empty()) setup.teacher = open_teacher(options, config, device, observer);
   setup.validation = read_validation(options, config.vocab_size);
@@ -318,6 +342,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
                     .floor = options.min_learning_rate,
                     .warmup_steps = options.warmup_steps,
                     .steps = options.budget.resolve(options.batch_size * options.seq_len)};
+  warn_of_rounding(options, setup.schedule.steps, observer);
   if (!options.teacher_cache.empty()) {
     setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
                              observer.announced);
@@ -333,6 +358,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   settings.update(further_settings(setup));
   setup.state.settings = settings.dump();
   setup.facts = facts_of(setup);
+  require_room(setup.facts.memory_bytes, device);  // with the teacher
   if (claim.replaces) {
     drop_run(options.out, /*keep_data=*/false);
     if (path_exists(options.out + kNewData)) {

@@ -75,6 +75,15 @@ TEST(Budget, ByHand) {
   EXPECT_EQ(paper.resolve(32 * 256), 75);
 }
 
+TEST(Budget, KnowsWhatWasAsked) {
+  const Budget steps{.steps = 7, .tokens = {}, .fraction = {}, .pretraining_tokens = {}};
+  EXPECT_EQ(steps.asked_tokens(), std::nullopt);
+  const Budget tokens{.steps = {}, .tokens = 1000, .fraction = {}, .pretraining_tokens = {}};
+  EXPECT_EQ(tokens.asked_tokens(), 1000);
+  const Budget share{.steps = {}, .tokens = {}, .fraction = 0.05, .pretraining_tokens = 2000};
+  EXPECT_DOUBLE_EQ(share.asked_tokens().value(), 100);
+}
+
 TEST(Budget, ExactlyOneMustBeGiven) {
   const auto message = [](const Budget& budget) {
     return expect_error<ConfigError>("BUDGET", [&] { budget.resolve(100); }).message;

@@ -29,6 +29,8 @@ struct Budget {
   /// At least one step; a budget in tokens is rounded to the nearest whole step.
   /// @throws ConfigError unless exactly one of steps, tokens and fraction is given
   int64_t resolve(int64_t tokens_per_step) const;
+  /// What --tokens or --fraction ask for; nullopt for a budget in steps.
+  std::optional<double> asked_tokens() const;
 };
 
 struct UptrainOptions {

@@ -1,0 +1,67 @@
+// A --document-separator that never occurs is a misspelt one.
+#include <filesystem>
+
+#include "cli/cli_tools.h"
+
+namespace regroup::testing {
+namespace {
+
+constexpr const char* kWarning = "--document-separator <|eot|> does not occur in ";
+
+class Separator : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!path_exists(kTokenizer)) GTEST_SKIP() << "no " << kTokenizer;
+    write_tiny_model(w_.model, {.n_layers = 1, .n_heads = 8, .head_dim = 4, .vocab_size = 512});
+    std::filesystem::copy_file(kTokenizer, w_.model + "/tokenizer.model");
+    std::string text;
+    for (int i = 0; i < 200; ++i) text += fmt::format("Tom has {} kites. ", i);
+    w_.folder.write("without.txt", text);
+    w_.folder.write("with.txt", text + "<|eot|>" + text);
+    w_.folder.write("lines.jsonl", "{\"text\": \"Tom has a kite.\"}\n");
+  }
+
+  /// stderr of a command that succeeds, its separator given.
+  std::string err_of(const Words& command) const {
+    Words words;
+    for (const std::string& word : command) words.push_back(resolved(w_, word));
+    const Finished run = regroup(with(words, {"--document-separator", "<|eot|>"}));
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.err;
+  }
+
+  Workplace w_;
+};
+
+TEST_F(Separator, EveryCommandThatTakesOneWarns) {
+  const Words cpu = {"--device", "cpu", "--threads", "1"};
+  const Words calibrated = {
+      "--kv-heads",    "4", "--calibration", "@without.txt", "--calibration-seq-len", "64",
+      "--layer-steps", "0"};
+  const Words commands[] = {
+      {"tokenize", "MODEL", "@without.txt", "--out", "@tokens.bin"},
+      with({"eval", "MODEL", "--text", "@without.txt"}, cpu),
+      with({"uptrain", "MODEL", "@run", "--data", "@without.txt", "--steps", "1", "--seq-len", "16",
+            "--batch-size", "2"},
+           cpu),
+      with(with({"convert", "MODEL", "@converted"}, calibrated), cpu),
+      with(with({"compare", "MODEL", "--text", "@without.txt", "--methods", "pca"}, calibrated),
+           cpu)};
+  for (const Words& command : commands) {
+    EXPECT_TRUE(contains(err_of(command), kWarning + (w_.folder / "without.txt"))) << command[0];
+  }
+}
+
+TEST_F(Separator, OneFileThatHasItIsEnough) {
+  const std::string err =
+      err_of({"tokenize", "MODEL", "@without.txt", "@with.txt", "--out", "@tokens.bin"});
+  EXPECT_EQ(err.find("warning"), std::string::npos) << err;
+}
+
+TEST_F(Separator, LinesOfJsonNeedNone) {
+  const std::string err = err_of({"tokenize", "MODEL", "@lines.jsonl", "--out", "@tokens.bin"});
+  EXPECT_EQ(err.find("warning"), std::string::npos) << err;
+}
+
+}  // namespace
+}  // namespace regroup::testing
