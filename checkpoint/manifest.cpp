@@ -105,10 +105,41 @@ std::set<Role> changeable_roles(const std::string& path) {
   return roles;
 }
 
+/// The weights that the manifest names as its source must be the parent's. Shards of other names, as of a
+/// parent that was sharded anew, are left to the comparison of tensors.
+void check_source(const std::string& path, const std::string& parent, VerifyResult& result) {
+  const std::string manifest_path = path + "/" + kManifestName;
+  if (!path_exists(manifest_path)) return;
+  const Json manifest = read_strict_json(manifest_path, kManifestJson);
+  if (!manifest.contains(Json::json_pointer("/source/files"))) return;
+  try {
+    for (const Json& file : manifest.at("source").at("files")) {
+      const auto name = file.at("path").get<std::string>();
+      const std::string source = parent + "/" + name;
+      if (!name.ends_with(".safetensors") || name.find('/') != std::string::npos ||
+          !path_exists(source)) {
+        continue;
+      }
+      const std::string digest = sha256_of_file(source);
+      if (digest == file.at("sha256").get<std::string>()) continue;
+      result.other_parent = true;
+      result.problems.push_back(fmt::format(
+          "the parent's {} must have SHA-256 {}, as {} says of the model that was converted, "
+          "found {}",
+          printable(name), file.at("sha256").get<std::string>(), kManifestName, digest));
+    }
+  } catch (const nlohmann::json::exception& error) {
+    result.problems.push_back(
+        fmt::format("{}: is no manifest: {}", kManifestName, printable(error.what())));
+  }
+}
+
 void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult& result) {
+  check_source(folder.path(), parent.path(), result);
   const std::set<Role> may_change = changeable_roles(folder.path());
   for (const ExpectedTensor& tensor : folder.tensors()) {
     if (!parent.contains(tensor.name)) {
+      result.other_parent = true;
       result.problems.push_back(fmt::format("tensor {}: is not in the parent", tensor.name));
       continue;
     }
@@ -126,6 +157,7 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
   }
   for (const ExpectedTensor& tensor : parent.tensors()) {
     if (folder.contains(tensor.name)) continue;
+    result.other_parent = true;
     result.problems.push_back(fmt::format("tensor {}: is in the parent alone", tensor.name));
   }
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "flag_values.h"
+#include "help.h"
 #include "parse_error.h"
 #include "recipe.h"
 #include "regroup/checkpoint/error.h"
@@ -80,6 +81,7 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
   const std::vector<std::string> given = arguments;
   Invocation invocation;
   CLI::App root(kDescription, "regroup");
+  root.formatter(std::make_shared<HelpFormatter>());  // commands inherit it
   root.require_subcommand(1);
   root.allow_config_extras(CLI::config_extras_mode::error);
   root.set_config("--recipe", "", "TOML file with one section per command; flags override it");
@@ -94,8 +96,6 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
   add_report_command(root, invocation);
   add_verify_command(root, invocation);
   add_run_command(root, invocation);
-  for (CLI::App* command : root.get_subcommands({})) command->get_formatter()->column_width(36);
-  root.get_formatter()->column_width(36);
 
   arguments = with_help_as_flag(root, arguments);
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back

@@ -213,6 +213,7 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(whole_number())
+      ->option_text("INT REQUIRED")
       ->required();
   command->add_option("--method", flags->method,
                       "How the heads of a group merge: " + join(method_names(), ", ") +

@@ -149,10 +149,11 @@ void refuse_arguments(const CLI::App& root, const CLI::ParseError& error) {
   const bool misspelt = std::any_of(extras.begin(), extras.end(), looks_like_flag);
   if (misspelt || (no_command && !extras.empty())) refuse_extras(root, extras);
   if (no_command && is<CLI::RequiredError>(error)) {
-    refuse("FLAG_VALUE", fmt::format("name a command: {}", join(command_names(root), ", ")),
+    refuse("FLAG_MISSING", fmt::format("name a command: {}", join(command_names(root), ", ")),
            see_help(root));
   }
-  refuse("FLAG_VALUE", printable(explain(root, error), 400), see_help(root));
+  refuse(is<CLI::RequiredError>(error) ? "FLAG_MISSING" : "FLAG_VALUE",
+         printable(explain(root, error), 400), see_help(root));
 }
 
 }  // namespace regroup

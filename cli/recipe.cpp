@@ -69,11 +69,14 @@ void refuse_recipe(const CLI::App& root, const std::string& what) {
     known.assign(sections.begin(), sections.end());
   }
   const std::string near = nearest(key, known);
+  const char* hint =
+      path.ends_with(".toml")
+          ? "see regroup COMMAND --help for the keys of its section"
+          : "a recipe is a TOML file, such as recipes/demo.toml; is this another file?";
   refuse(section ? "RECIPE_UNKNOWN_SECTION" : "RECIPE_UNKNOWN_KEY", path,
          section ? fmt::format("unknown section [{}]", printable(key))
                  : fmt::format("unknown key {}", printable(key)),
-         near.empty() ? "see regroup COMMAND --help for the keys of its section"
-                      : fmt::format("did you mean {}?", near));
+         near.empty() ? hint : fmt::format("did you mean {}?", near));
 }
 
 void refuse_missing_recipe(const CLI::App& root) {

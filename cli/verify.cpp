@@ -22,7 +22,9 @@ CommandOutput run_verify(const VerifyFlags& flags, const Globals&) {
                                                   join(result.problems, "\n  ")),
                            .path = flags.model,
                            .tensor = {},
-                           .hint = "make or fetch the folder again"});
+                           .hint = result.other_parent
+                                       ? "give --against the model that was converted"
+                                       : "make or fetch the folder again"});
   }
   CommandOutput output;
   output.json = {{"model", flags.model},     {"ok", true},

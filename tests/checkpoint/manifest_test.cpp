@@ -222,6 +222,26 @@ TEST_F(Verify, AParentOfAnotherDepth) {
   EXPECT_EQ(deep.problems[0], "tensor model.layers.2.input_layernorm.weight: is not in the parent");
 }
 
+// The same shapes and even equal tensors outside K and V do not make another model the parent.
+TEST_F(Verify, TheParentIsTheOneThatWasConverted) {
+  write_tiny_model(parent_, {});
+  const std::string weights = parent_ + "/model.safetensors";
+  write_manifest();
+  edit_manifest([&](Json& m) {
+    m["source"]["files"] = {{{"path", "config.json"}, {"sha256", "0"}},
+                            {{"path", "model.safetensors"}, {"sha256", sha256_of_file(weights)}}};
+  });
+  EXPECT_EQ(verify_folder(path_, parent_).problems, Problems{});
+  flip(parent_, kKeys);
+  const VerifyResult other = verify_folder(path_, parent_);
+  ASSERT_EQ(other.problems.size(), 1U);
+  EXPECT_TRUE(contains(other.problems[0], "the parent's model.safetensors must have SHA-256 "));
+  EXPECT_TRUE(other.other_parent);
+  fs::remove_all(parent_);
+  write_tiny_model(parent_, {.n_shards = 2});  // the same tensors, sharded anew
+  EXPECT_EQ(verify_folder(path_, parent_).problems, Problems{});
+}
+
 TEST_F(Verify, AnotherDtypeIsAChangeAndNoProblem) {
   write_tiny_model(parent_, {.dtype = Dtype::kBF16});
   const VerifyResult result = verify_folder(path_, parent_);

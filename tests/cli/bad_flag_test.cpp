@@ -88,7 +88,7 @@ TEST(Arguments, AreNamedByTheirPlace) {
                    {{"eval"}, "MODEL is required"},
                    {{"report"}, "RESULTS is required"},
                    {{"run"}, "RECIPE is required"}},
-                  "FLAG_VALUE");
+                  "FLAG_MISSING");
   expect_messages({{with(kConvert, {"extra"}), "unexpected argument extra"}}, "ARGUMENT_UNKNOWN");
   expect_messages({{{"generate", "MODEL"},
                     "give exactly one of --prompt and --prompt-file, found neither",

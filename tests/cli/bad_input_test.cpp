@@ -352,7 +352,7 @@ TEST(BadInput, Heads) {
        2,
        "KV_HEADS",
        {"must be one number, found 2, 1", "regroup run"}},
-      {"left out", {}, {"convert", "MODEL", "OUT"}, 2, "FLAG_VALUE", {"--kv-heads is required"}},
+      {"left out", {}, {"convert", "MODEL", "OUT"}, 2, "FLAG_MISSING", {"--kv-heads is required"}},
       {"in a plan", {}, {"plan", "MODEL", "--kv-heads", "3"}, 2, "KV_HEADS", {"found 3"}},
   });
 }

@@ -20,7 +20,7 @@ TEST(Mistakes, UnknownNamesGetTheNearestKnownOne) {
   e = mistake(w, {"plan", w.model, "--contxt=4"}, 2, "FLAG_UNKNOWN");
   EXPECT_EQ(text(e, "hint"), "did you mean --context?");
   mistake(w, {"plan", w.model, "one too many"}, 2, "ARGUMENT_UNKNOWN");
-  e = mistake(w, {}, 2, "FLAG_VALUE");
+  e = mistake(w, {}, 2, "FLAG_MISSING");
   EXPECT_TRUE(contains(text(e, "message"), "name a command: plan, convert"));
 }
 
@@ -85,8 +85,20 @@ TEST(Commands, VerifyFindsOneFlippedByte) {
   std::string bytes = read_file(w.out + "/model.safetensors");
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   write_file(w.out + "/model.safetensors", bytes);
-  const Json error = mistake(w, {"verify", w.out}, 3, "VERIFY");
+  Json error = mistake(w, {"verify", w.out}, 3, "VERIFY");
   EXPECT_TRUE(contains(text(error, "message"), "model.safetensors"));
+  EXPECT_EQ(text(error, "hint"), "make or fetch the folder again");
+}
+
+TEST(Commands, VerifyAgainstAnotherModelThanTheParent) {
+  const Workplace w;
+  write_tiny_model(w.folder / "other",
+                   {.n_layers = 1, .n_heads = 8, .n_kv_heads = 4, .head_dim = 4, .seed = 2});
+  ASSERT_EQ(regroup({"convert", w.model, w.out, "--kv-heads", "2"}).exit_code, 0);
+  const Json error = mistake(w, {"verify", w.out, "--against", w.folder / "other"}, 3, "VERIFY");
+  EXPECT_TRUE(
+      contains(text(error, "message"), "as regroup.json says of the model that was converted"));
+  EXPECT_EQ(text(error, "hint"), "give --against the model that was converted");
 }
 
 TEST(Commands, EveryRecipeIsAccepted) {
@@ -111,6 +123,12 @@ TEST(Commands, HelpAndVersion) {
     EXPECT_TRUE(contains(run.out, "--help")) << command;
     EXPECT_EQ(run.err, "") << command;
   }
+  const std::string help = regroup({"convert", "--help"}).out;
+  EXPECT_TRUE(contains(help, "  MODEL TEXT REQUIRED  "));
+  EXPECT_TRUE(
+      contains(help, "  --model TEXT                      The same as MODEL, for recipes\n"));
+  EXPECT_TRUE(contains(help, "  --kv-heads INT REQUIRED  "));  // one number
+  EXPECT_TRUE(contains(regroup({"compare", "--help"}).out, "  --kv-heads INT,... REQUIRED  "));
   const Finished version = regroup({"--version"});
   EXPECT_EQ(version.exit_code, 0);
   EXPECT_TRUE(version.out.starts_with("regroup "));
