@@ -120,6 +120,11 @@ std::string human_seconds(double seconds) {
   return fmt::format("{} h {:02d} min", s / 3600, s % 3600 / 60);
 }
 
+std::string without_zero_sign(std::string number) {
+  const bool zero = number.find_first_not_of("-0.") == std::string::npos;
+  return zero && number.starts_with('-') ? number.substr(1) : number;
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   return fmt::format("{}", fmt::join(parts, separator));
 }

@@ -50,9 +50,11 @@ Loaded load(const std::string& path, const EvalFlags& flags, at::Device device) 
   for (const std::string& notice : folder.notices()) spdlog::info("{}", notice);
   const Dtype stored = folder.locate(folder.tensors().front().name).info->dtype;
   const at::ScalarType dtype = parse_compute_dtype(flags.dtype, device, stored);
+  const ModelOrigin origin = origin_of(path);
   Loaded loaded;
   loaded.info = {.path = path,
-                 .role = role_of(path),
+                 .role = origin.role,
+                 .started_from = origin.started_from,
                  .config = folder.config(),
                  .dtype = compute_dtype_name(dtype),
                  .digest = model_digest(folder),

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "regroup/checkpoint/text.h"
+
 namespace regroup {
 namespace {
 
@@ -52,9 +54,7 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
 
 std::string format_estimate(double value, std::optional<double> error, const char* format) {
   const auto digits = [&](double number) {
-    const std::string text = fmt::format(fmt::runtime(format), number);
-    const bool zero = text.find_first_not_of("-0.") == std::string::npos;
-    return zero && text.starts_with('-') ? text.substr(1) : text;
+    return without_zero_sign(fmt::format(fmt::runtime(format), number));
   };
   return digits(value) + (error ? " ± " + digits(*error) : "");
 }

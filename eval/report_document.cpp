@@ -7,6 +7,7 @@
 
 #include "escape.h"
 #include "recovery.h"
+#include "regroup/checkpoint/text.h"
 #include "regroup/version.h"
 
 namespace regroup {
@@ -118,12 +119,13 @@ std::string short_number(double value) {
 
 std::string measured_text(const std::optional<Measured>& value, double factor, const char* unit) {
   if (!value || !std::isfinite(value->value)) return kNothing;
-  const double number = value->value * factor + 0.0;
+  const double number = value->value * factor;
   if (!value->error || !std::isfinite(*value->error)) return short_number(number) + unit;
   const double error = *value->error * factor;
   if (!(error > 0)) return short_number(number) + unit;
   const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(error))), 0, 9);
-  return fmt::format("{:.{}f} ± {:.{}f}{}", number, decimals, error, decimals, unit);
+  return fmt::format("{} ± {:.{}f}{}", without_zero_sign(fmt::format("{:.{}f}", number, decimals)),
+                     error, decimals, unit);
 }
 
 Cell measured_cell(const std::optional<Measured>& value, double factor, const char* unit) {

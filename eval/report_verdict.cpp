@@ -36,7 +36,7 @@ std::optional<double> value_of(const ReportScore* score, Metric metric) {
 }
 
 std::string percent(const Measured& share) {
-  const std::string value = fmt::format("{:.1f} %", share.value * 100 + 0.0);
+  const std::string value = without_zero_sign(fmt::format("{:.1f}", share.value * 100)) + " %";
   if (!share.error) return value;
   return value + fmt::format(" ± {:.1f}", *share.error * 100);
 }

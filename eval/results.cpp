@@ -54,14 +54,20 @@ void put_fidelity(Json& result, const Fidelity& found) {
   put(result, "loss_delta", found.loss_delta);
 }
 
-/// The converted model that an uptrained one started from: same number of KV heads.
+/// The converted model that an uptrained one started from: the one with the digest that its manifest
+/// names, else the only one with its number of KV heads. Of several nobody knows which one is meant: -1.
 int64_t find_converted(const std::vector<EvaluatedModel>& models, size_t uptrained) {
-  if (models[uptrained].role != "uptrained") return -1;
+  const EvaluatedModel& model = models[uptrained];
+  if (model.role != "uptrained") return -1;
+  std::vector<int64_t> alike;
   for (size_t m = 0; m < models.size(); ++m) {
-    const bool same = models[m].config.n_kv_heads == models[uptrained].config.n_kv_heads;
-    if (models[m].role == "converted" && same) return static_cast<int64_t>(m);
+    if (models[m].role != "converted") continue;
+    if (models[m].digest == model.started_from) return static_cast<int64_t>(m);
+    if (models[m].config.n_kv_heads == model.config.n_kv_heads) {
+      alike.push_back(static_cast<int64_t>(m));
+    }
   }
-  return -1;
+  return alike.size() == 1 ? alike[0] : -1;
 }
 
 Json text_result(const std::vector<EvaluatedModel>& models, size_t m, int64_t baseline,
@@ -117,6 +123,7 @@ Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t 
       {"kv_bytes_per_token",
        kv_bytes_per_token(model.config, model.config.n_kv_heads, model.stored_kv_bits)},
       {"digest", model.digest}};
+  if (!model.started_from.empty()) json["regroup"]["started_from"] = model.started_from;
   if (baseline >= 0) {
     json["regroup"]["baseline"] = models[static_cast<size_t>(baseline)].path;
   }
@@ -125,13 +132,17 @@ Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t 
 
 }  // namespace
 
-std::string role_of(const std::string& path) {
+ModelOrigin origin_of(const std::string& path) {
+  const ModelOrigin unknown{.role = "model", .started_from = {}};
   const std::string manifest = path + "/" + kManifestName;
-  if (!path_exists(manifest)) return "model";
+  if (!path_exists(manifest)) return unknown;
   const Json root = read_strict_json(manifest, kManifestJson);
   const auto method = root.is_object() ? root.find("method") : root.end();
-  if (method == root.end() || !method->is_object()) return "model";
-  return method->value("name", "") == "uptrain" ? "uptrained" : "converted";
+  if (method == root.end() || !method->is_object()) return unknown;
+  if (method->value("name", "") != "uptrain") return {.role = "converted", .started_from = {}};
+  const Json::json_pointer source("/settings/model_sha256");
+  const bool known = method->contains(source) && (*method)[source].is_string();
+  return {.role = "uptrained", .started_from = known ? (*method)[source].get<std::string>() : ""};
 }
 
 Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,

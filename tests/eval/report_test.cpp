@@ -23,6 +23,8 @@ using namespace testing;
 TEST(Numbers, HaveTwoDigitsOfTheirStandardError) {
   EXPECT_EQ(measured_text(Measured{1.42819, 0.01849}), "1.428 ± 0.018");
   EXPECT_EQ(measured_text(Measured{94.694, 2.787}), "94.7 ± 2.8");
+  EXPECT_EQ(measured_text(Measured{-0.0001, 0.01}), "0.000 ± 0.010");
+  EXPECT_EQ(measured_text(Measured{-0.001, 0.01}), "-0.001 ± 0.010");
   EXPECT_EQ(measured_text(Measured{1234.5, 45.6}), "1234 ± 46");
   EXPECT_EQ(measured_text(Measured{0.93128, 0.00579}, 100, " %"), "93.13 ± 0.58 %");
   EXPECT_EQ(measured_text(Measured{0.5, 0}), "0.5");

@@ -153,15 +153,45 @@ TEST(Results, NumbersThatAreNone) {
   EXPECT_EQ(json.at("results").at("valid").at("loss,none"), 2.0);
 }
 
+// Recovery is of the gap that the model's own conversion left, not of the first one's.
+TEST(Results, RecoveryIsOfTheConversionThatWasTrained) {
+  EvaluatedModel first = model_of("mean", "converted", 2);
+  EvaluatedModel second = model_of("pca", "converted", 2);
+  EvaluatedModel trained = model_of("pca/up", "uptrained", 2);
+  first.digest = "1";
+  second.digest = "2";
+  const std::vector<EvaluatedModel> models = {model_of("parent", "baseline", 4), first, second,
+                                              trained};
+  const auto recovery = [&](const std::string& started_from) {
+    std::vector<EvaluatedModel> all = models;
+    all[3].started_from = started_from;
+    const Json json = make_results(
+        all, {true, true, true, true}, 0,
+        {text_of({score_of(8, 8), score_of(24, 24), score_of(16, 16), score_of(12, 12)})});
+    const Json result = json.at("models").at(3).at("results").at("valid");
+    return result.value("recovery,none", -1.0);
+  };
+  EXPECT_DOUBLE_EQ(recovery("1"), 0.75);  // from 24 towards 8
+  EXPECT_DOUBLE_EQ(recovery("2"), 0.5);   // from 16
+  EXPECT_EQ(recovery(""), -1.0);          // of either: nobody knows
+}
+
 TEST(Results, RolesFromTheManifest) {
   const TemporaryFolder temporary;
-  EXPECT_EQ(role_of(temporary.path()), "model");
+  EXPECT_EQ(origin_of(temporary.path()).role, "model");
   temporary.write("regroup.json", R"({"method": {"name": "mean"}})");
-  EXPECT_EQ(role_of(temporary.path()), "converted");
+  EXPECT_EQ(origin_of(temporary.path()).role, "converted");
   temporary.write("regroup.json", R"({"method": {"name": "uptrain"}})");
-  EXPECT_EQ(role_of(temporary.path()), "uptrained");
+  EXPECT_EQ(origin_of(temporary.path()).role, "uptrained");
+  EXPECT_EQ(origin_of(temporary.path()).started_from, "");
+  temporary.write("regroup.json",
+                  R"({"method": {"name": "uptrain", "settings": {"model_sha256": "abc"}}})");
+  EXPECT_EQ(origin_of(temporary.path()).started_from, "abc");
+  temporary.write("regroup.json",
+                  R"({"method": {"name": "uptrain", "settings": {"model_sha256": 7}}})");
+  EXPECT_EQ(origin_of(temporary.path()).started_from, "");
   temporary.write("regroup.json", R"([1])");
-  EXPECT_EQ(role_of(temporary.path()), "model");
+  EXPECT_EQ(origin_of(temporary.path()).role, "model");
 }
 
 // The digest is that of the content: another name or place does not change it, another byte does.

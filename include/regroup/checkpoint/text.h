@@ -34,6 +34,8 @@ std::string human_bytes(int64_t bytes);
 std::string human_count(double count);
 /// 3725 s -> "1 h 02 min".
 std::string human_seconds(double seconds);
+/// "-0.00" -> "0.00": what rounds to zero has no sign.
+std::string without_zero_sign(std::string number);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 

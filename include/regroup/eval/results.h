@@ -13,7 +13,8 @@ namespace regroup {
 /// One model of an evaluation and what is worth knowing of it.
 struct EvaluatedModel {
   std::string path;
-  std::string role;  ///< baseline, converted, uptrained or model
+  std::string role;               ///< baseline, converted, uptrained or model
+  std::string started_from = {};  ///< of an uptrained model: digest of the one it was, if known
   ModelConfig config;
   std::string dtype;   ///< computed in
   std::string digest;  ///< SHA-256 over the digests of config.json and the shards
@@ -27,8 +28,13 @@ struct EvaluatedText {
   std::vector<TextScore> scores;
 };
 
-/// What the folder's manifest says it is: converted, uptrained, or just a model.
-std::string role_of(const std::string& path);
+/// What a folder's manifest says of it.
+struct ModelOrigin {
+  std::string role;  ///< converted, uptrained, or just a model
+  std::string
+      started_from;  ///< of an uptrained model: the digest of the one it was; "" where unknown
+};
+ModelOrigin origin_of(const std::string& path);
 
 /// Results in lm-evaluation-harness's layout (CLI.md, eval): one object for one model, else
 /// {"models": [...]}.
