@@ -39,6 +39,12 @@ void require_parent(const std::string& path, const std::string& flag) {
          "create the parent folder first");
 }
 
+/// Files are written under a temporary name beside them, folders as OUT.partial: the parent is what counts.
+void require_writable_parent(const std::string& path) {
+  if (::faccessat(AT_FDCWD, parent_folder(path).c_str(), W_OK | X_OK, AT_EACCESS) == 0) return;
+  throw_output_error(errno, "create", path);
+}
+
 /// The files that the folder's manifest names, itself among them; nothing without a manifest of ours.
 std::optional<std::set<std::string>> files_of_manifest(const std::string& folder) {
   const std::string path = folder + "/" + kManifestName;
@@ -127,6 +133,7 @@ void check_output_path(const std::string& out, const std::vector<std::string>& i
   check_output_place(out, inputs);
   // What is made grows in OUT.partial, and stale files there are removed.
   check_output_place(without_last_slash(out) + ".partial", inputs);
+  require_writable_parent(without_last_slash(out));
   if (overwrite) return require_replaceable(out);
   if (!path_exists(without_last_slash(out))) return;
   refuse("OUTPUT_EXISTS", without_last_slash(out), "must not exist",
@@ -166,9 +173,7 @@ void check_output_file(const std::string& path, const std::string& flag,
                        printable(input)),
            "choose another name");
   }
-  // The file is written under a temporary name beside it, so the folder is what counts.
-  if (::faccessat(AT_FDCWD, parent_folder(path).c_str(), W_OK | X_OK, AT_EACCESS) == 0) return;
-  throw_output_error(errno, "create", path);
+  require_writable_parent(path);
 }
 
 }  // namespace regroup

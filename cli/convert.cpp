@@ -11,6 +11,7 @@
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/convert/plan.h"
+#include "regroup/model/memory.h"
 #include "separator.h"
 #include "table.h"
 
@@ -160,6 +161,17 @@ void check_convert(const ConvertFlags& flags, const Globals& globals) {
   planned(ModelFolder::open(options.model), options);
 }
 
+void warn_of_memory(const ModelFolder& model, const ConvertOptions& options) {
+  if (options.calibration.files.empty()) return;
+  const std::optional<int64_t> there = host_memory_limit();
+  const int64_t needed = planned(model, options).peak_memory_bytes;
+  if (!there || needed <= *there) return;
+  spdlog::warn(
+      "calibration needs about {} of memory, there are {}; {}use fewer --calibration-tokens",
+      human_bytes(needed), human_bytes(*there),
+      options.calibration.scratch.empty() ? "give --scratch FOLDER, or " : "");
+}
+
 CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   const ConvertOptions options = to_options(flags, globals);
@@ -167,6 +179,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const ModelFolder model = ModelFolder::open(options.model);
   for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
   warn_if_separator_missing(flags.calibration.separator, options.calibration.files);
+  warn_of_memory(model, options);
   if (flags.dry_run) return dry_run(model, planned(model, options), options);
 
   ProgressLine progress("convert", globals.quiet);

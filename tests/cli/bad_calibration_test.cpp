@@ -122,5 +122,19 @@ TEST(Calibration, TheCorrectedCommandRuns) {
   EXPECT_EQ(right.exit_code, 0) << right.err;
 }
 
+TEST(Calibration, SaysWhenTheMemoryIsNotThere) {
+  const Workplace w;
+  write_tokens(w, 4096, 3);
+  const Words plan = {"convert", w.model,     w.out,           "--kv-heads",
+                      "2",       "--dry-run", "--calibration", w.folder / "a.bin"};
+  const Finished fits = regroup(plan);
+  EXPECT_EQ(fits.exit_code, 0) << fits.err;
+  EXPECT_EQ(fits.err.find("of memory"), std::string::npos) << fits.err;
+  const Finished large = regroup(with(plan, {"--calibration-tokens", "1000000000000"}));
+  EXPECT_EQ(large.exit_code, 0) << large.err;
+  EXPECT_TRUE(contains(large.err, "warning: calibration needs about "));
+  EXPECT_TRUE(contains(large.err, "give --scratch FOLDER, or use fewer --calibration-tokens"));
+}
+
 }  // namespace
 }  // namespace regroup::testing

@@ -255,6 +255,7 @@ class ReadOnly : public ::testing::Test {
 
 TEST_F(ReadOnly, IsSaidByConvertAndUptrain) {
   expect_refused({"convert", w_.model, w_.out, "--kv-heads", "2"});
+  expect_refused({"convert", w_.model, w_.out, "--kv-heads", "2", "--dry-run"});
   ::chmod(w_.folder.path().c_str(), 0755);
   TokenFileWriter writer(w_.folder / "a.bin", 64);
   writer.add(std::vector<int32_t>(40, 1));

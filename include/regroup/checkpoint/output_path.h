@@ -11,7 +11,8 @@ namespace regroup {
 void check_output_place(const std::string& out, const std::vector<std::string>& inputs);
 
 /// The same for a model folder that a command creates.
-/// @throws ConfigError also OUTPUT_EXISTS; with `overwrite` OUTPUT_FOREIGN for what is no such folder
+/// @throws ConfigError also OUTPUT_EXISTS; with `overwrite` OUTPUT_FOREIGN for what is no such folder;
+///         OutputError where its parent folder may not be written
 void check_output_path(const std::string& out, const std::vector<std::string>& inputs,
                        bool overwrite);
 
