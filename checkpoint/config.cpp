@@ -45,11 +45,13 @@ const ModelFamily* read_family(const JsonFields& fields) {
   if (!model_type) refuse("CFG_MISSING_KEY", fields.path(), "must hold \"model_type\"");
   const ModelFamily* family = find_family(*model_type);
   if (family == nullptr) {
+    const std::string_view why = why_refused(*model_type);
     std::vector<std::string> known;
     for (const ModelFamily* f : model_families()) known.emplace_back(f->model_type);
-    unsupported("CFG_UNSUPPORTED", fields.path(),
-                fmt::format("model_type \"{}\" is not supported; supported: {}",
-                            printable(*model_type), join(known, ", ")));
+    unsupported(
+        "CFG_UNSUPPORTED", fields.path(),
+        fmt::format("model_type \"{}\" is not supported{}{}; supported: {}", printable(*model_type),
+                    why.empty() ? "" : ": ", why, join(known, ", ")));
   }
   return family;
 }

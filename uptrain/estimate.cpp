@@ -56,7 +56,8 @@ double tokens_at_once(const UptrainOptions& options) {
   return static_cast<double>(micro) * static_cast<double>(options.seq_len);
 }
 
-int64_t to_bytes(double bytes) { return static_cast<int64_t>(std::min(bytes, 0x1p62)); }
+/// At most 2 EiB: a few of them still add up.
+int64_t to_bytes(double bytes) { return static_cast<int64_t>(std::min(bytes, 0x1p61)); }
 
 }  // namespace
 

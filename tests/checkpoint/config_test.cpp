@@ -175,7 +175,25 @@ TEST(Config, RefusesWithTheCodeOfTheTable) {
 TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
   const BadConfig cases[] = {
       {"C13 type", "CFG_UNSUPPORTED", with(R"({"model_type": "gpt_neox"})"),
-       "config.json: model_type \"gpt_neox\" is not supported; supported: llama, mistral"},
+       "config.json: model_type \"gpt_neox\" is not supported: only a part of each head is "
+       "rotated; "
+       "supported: llama, mistral"},
+      {"ALiBi", "CFG_UNSUPPORTED", with(R"({"model_type": "bloom"})"),
+       "config.json: model_type \"bloom\" is not supported: its ALiBi slopes belong to head "
+       "numbers, "
+       "so heads may not change their order; supported: llama, mistral"},
+      {"clip", "CFG_UNSUPPORTED", with(R"({"model_type": "olmo"})"),
+       "config.json: model_type \"olmo\" is not supported: it may clip q, k and v, so that a "
+       "head's "
+       "channels cannot be mixed without changing the model; supported: llama, mistral"},
+      {"QK-norm", "CFG_UNSUPPORTED", with(R"({"model_type": "qwen3"})"),
+       "config.json: model_type \"qwen3\" is not supported: queries and keys are normalised "
+       "between "
+       "their projections and RoPE, which a merged key would not survive unchanged; supported: "
+       "llama, "
+       "mistral"},
+      {"unknown", "CFG_UNSUPPORTED", with(R"({"model_type": "mamba"})"),
+       "config.json: model_type \"mamba\" is not supported; supported: llama, mistral"},
       {"C21", "CFG_UNSUPPORTED", with("{\"model_type\": \"\\u001b[2J\xE2\x80\xAE\"}"),
        "config.json: model_type \"\\u{1b}[2J\\u{202e}\" is not supported; supported: llama, "
        "mistral"},

@@ -37,7 +37,7 @@ TEST(RunSize, AStepThatNoMachineHoldsIsRefusedAndLeavesNothing) {
   options.batch_size = options.micro_batch_size = int64_t{1} << 24;
   options.seq_len = int64_t{1} << 30;  // more bytes than an int64 counts
   const ErrorInfo error = expect_error<ConfigError>("NO_MEMORY", [&] { uptrain(options, {}); });
-  EXPECT_TRUE(contains(error.message, "this run needs about 4 EiB of host memory"));
+  EXPECT_TRUE(contains(error.message, "this run needs about 2 EiB of host memory"));
   EXPECT_TRUE(contains(error.hint, "--micro-batch-size"));
   EXPECT_FALSE(path_exists(options.out));
 }

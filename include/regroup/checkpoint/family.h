@@ -72,6 +72,9 @@ struct ExpectedTensor {
 std::span<const ModelFamily* const> model_families();
 const ModelFamily* find_family(std::string_view model_type);
 
+/// What keeps a family that is known from being converted exactly; "" for any other name.
+std::string_view why_refused(std::string_view model_type);
+
 int64_t value_of(Dim dim, const ModelConfig& config);
 /// All tensors of the model, in the order of the table.
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);

@@ -30,9 +30,8 @@ struct EvaluatedText {
 
 /// What a folder's manifest says of it.
 struct ModelOrigin {
-  std::string role;  ///< converted, uptrained, or just a model
-  std::string
-      started_from;  ///< of an uptrained model: the digest of the one it was; "" where unknown
+  std::string role;          ///< converted, uptrained, or just a model
+  std::string started_from;  ///< digest of the model that was uptrained; "" where unknown
 };
 ModelOrigin origin_of(const std::string& path);
 

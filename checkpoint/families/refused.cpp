@@ -1,0 +1,64 @@
+// Families that are known and refused: what in their attention a conversion would have to respect first.
+#include <algorithm>
+#include <array>
+
+#include "families.h"
+
+namespace regroup {
+namespace {
+
+struct RefusedFamily {
+  std::string_view model_type;
+  std::string_view why;
+};
+
+constexpr std::string_view kAlibi =
+    "its ALiBi slopes belong to head numbers, so heads may not change their order";
+constexpr std::string_view kClip =
+    "it may clip q, k and v, so that a head's channels cannot be mixed without changing the model";
+constexpr std::string_view kFused = "its q, k and v are one fused tensor";
+constexpr std::string_view kInterleaved =
+    "its rotary planes are neighbouring channels (2l, 2l + 1)";
+constexpr std::string_view kLatent = "it keeps a latent vector instead of keys and values";
+constexpr std::string_view kLearned =
+    "its positions are learned, and its class has no grouped-query attention";
+constexpr std::string_view kPartial = "only a part of each head is rotated";
+constexpr std::string_view kQkNorm =
+    "queries and keys are normalised between their projections and RoPE, which a merged key would "
+    "not survive unchanged";
+
+constexpr auto kRefused = std::to_array<RefusedFamily>({
+    {"bloom", kAlibi},
+    {"codegen", kInterleaved},
+    {"cohere", kInterleaved},
+    {"deepseek_v2", kLatent},
+    {"deepseek_v3", kLatent},
+    {"falcon", kFused},
+    {"gemma", "its norms multiply by 1 + weight"},
+    {"gpt2", kLearned},
+    {"gpt_neox", kPartial},
+    {"gptj", kInterleaved},
+    {"mpt", kAlibi},
+    {"olmo", kClip},
+    {"olmo2", kQkNorm},
+    {"olmo3", kQkNorm},
+    {"opt", kLearned},
+    {"persimmon", kPartial},
+    {"phi", kPartial},
+    {"phi3", kFused},
+    {"qwen2", "q, k and v have biases and the output projection has none"},
+    {"qwen3", kQkNorm},
+    {"stablelm", kPartial},
+    {"t5", "it has an encoder, and relative positions that belong to head numbers"},
+});
+
+}  // namespace
+
+std::string_view why_refused(std::string_view model_type) {
+  const auto found = std::find_if(kRefused.begin(), kRefused.end(), [&](const RefusedFamily& f) {
+    return f.model_type == model_type;
+  });
+  return found == kRefused.end() ? std::string_view() : found->why;
+}
+
+}  // namespace regroup
