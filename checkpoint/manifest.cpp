@@ -93,54 +93,79 @@ void check_manifest(const std::string& path, const ModelFolder& folder, VerifyRe
   }
 }
 
-/// Which roles a conversion may change, by what its manifest says of its method.
-std::set<Role> changeable_roles(const std::string& path) {
+/// The folder's manifest; null without one.
+Json manifest_of(const std::string& folder) {
+  const std::string path = folder + "/" + kManifestName;
+  return path_exists(path) ? read_strict_json(path, kManifestJson) : Json();
+}
+
+/// What `pointer` leads to, or null.
+Json value_at(const Json& manifest, const char* pointer) {
+  const Json::json_pointer path(pointer);
+  return manifest.contains(path) ? manifest[path] : Json();
+}
+
+/// Which roles the method of a manifest may change; nullopt: all of them.
+std::optional<std::set<Role>> changeable_roles(const Json& manifest) {
   std::set<Role> roles = {Role::kKey, Role::kValue, Role::kKeyBias, Role::kValueBias};
-  const std::string manifest_path = path + "/" + kManifestName;
-  if (!path_exists(manifest_path)) return roles;
-  const Json manifest = read_strict_json(manifest_path, kManifestJson);
-  const auto pointer = Json::json_pointer("/method/changes_queries");
-  const bool folds = manifest.contains(pointer) && manifest[pointer] == true;
-  if (folds) roles.insert({Role::kQuery, Role::kQueryBias, Role::kOutput, Role::kOutputBias});
+  const bool uptrained = value_at(manifest, "/method/name") == "uptrain";
+  const Json trained = value_at(manifest, "/method/settings/train");
+  if (uptrained && trained != "attention" && trained != "kv") return std::nullopt;
+  const bool folds = value_at(manifest, "/method/changes_queries") == true;
+  if (folds || (uptrained && trained == "attention")) {
+    roles.insert({Role::kQuery, Role::kQueryBias, Role::kOutput, Role::kOutputBias});
+  }
   return roles;
 }
 
-/// The weights that the manifest names as its source must be the parent's. Shards of other names, as of a
-/// parent that was sharded anew, are left to the comparison of tensors.
-void check_source(const std::string& path, const std::string& parent, VerifyResult& result) {
-  const std::string manifest_path = path + "/" + kManifestName;
-  if (!path_exists(manifest_path)) return;
-  const Json manifest = read_strict_json(manifest_path, kManifestJson);
-  if (!manifest.contains(Json::json_pointer("/source/files"))) return;
+void add_other_parent(VerifyResult& result, const std::string& problem) {
+  result.other_parent = true;
+  result.problems.push_back(problem);
+}
+
+/// Of a conversion: the weights that the manifest names as its source must be the parent's. Shards of other
+/// names, as of a parent that was sharded anew, are left to the comparison of tensors.
+void check_source_files(const Json& files, const std::string& parent, VerifyResult& result) {
+  for (const Json& file : files) {
+    const auto name = file.at("path").get<std::string>();
+    const std::string source = parent + "/" + name;
+    const bool weights = name.ends_with(".safetensors") && name.find('/') == std::string::npos;
+    if (!weights || !path_exists(source)) continue;
+    const auto wanted = file.at("sha256").get<std::string>();
+    const std::string found = sha256_of_file(source);
+    if (found == wanted) continue;
+    add_other_parent(
+        result,
+        fmt::format("the parent's {} must have SHA-256 {}, as {} says of the model that was "
+                    "converted, found {}",
+                    printable(name), printable(wanted), kManifestName, found));
+  }
+}
+
+/// Whether `parent` is the model that the manifest says this one was made from.
+void check_source(const Json& manifest, const ModelFolder& parent, VerifyResult& result) {
+  const Json files = value_at(manifest, "/source/files");
   try {
-    for (const Json& file : manifest.at("source").at("files")) {
-      const auto name = file.at("path").get<std::string>();
-      const std::string source = parent + "/" + name;
-      if (!name.ends_with(".safetensors") || name.find('/') != std::string::npos ||
-          !path_exists(source)) {
-        continue;
-      }
-      const std::string digest = sha256_of_file(source);
-      if (digest == file.at("sha256").get<std::string>()) continue;
-      result.other_parent = true;
-      result.problems.push_back(fmt::format(
-          "the parent's {} must have SHA-256 {}, as {} says of the model that was converted, "
-          "found {}",
-          printable(name), file.at("sha256").get<std::string>(), kManifestName, digest));
-    }
+    check_source_files(files, parent.path(), result);
   } catch (const nlohmann::json::exception& error) {
     result.problems.push_back(
         fmt::format("{}: is no manifest: {}", kManifestName, printable(error.what())));
   }
+  const Json started_from = value_at(manifest, "/method/settings/model_sha256");
+  const bool from_scratch = value_at(manifest, "/method/settings/init_from_scratch") == true;
+  if (!started_from.is_string() || from_scratch || started_from == model_digest(parent)) return;
+  add_other_parent(result,
+                   fmt::format("{} says that training started from another model than the parent",
+                               kManifestName));
 }
 
 void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult& result) {
-  check_source(folder.path(), parent.path(), result);
-  const std::set<Role> may_change = changeable_roles(folder.path());
+  const Json manifest = manifest_of(folder.path());
+  check_source(manifest, parent, result);
+  const std::optional<std::set<Role>> may_change = changeable_roles(manifest);
   for (const ExpectedTensor& tensor : folder.tensors()) {
     if (!parent.contains(tensor.name)) {
-      result.other_parent = true;
-      result.problems.push_back(fmt::format("tensor {}: is not in the parent", tensor.name));
+      add_other_parent(result, fmt::format("tensor {}: is not in the parent", tensor.name));
       continue;
     }
     const bool same_dtype =
@@ -150,15 +175,14 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
       continue;
     }
     result.changed.push_back(tensor.name);
-    if (same_dtype && !may_change.contains(tensor.rule->role)) {
+    if (same_dtype && may_change && !may_change->contains(tensor.rule->role)) {
       result.problems.push_back(
           fmt::format("tensor {}: must equal the parent's, but differs", tensor.name));
     }
   }
   for (const ExpectedTensor& tensor : parent.tensors()) {
     if (folder.contains(tensor.name)) continue;
-    result.other_parent = true;
-    result.problems.push_back(fmt::format("tensor {}: is in the parent alone", tensor.name));
+    add_other_parent(result, fmt::format("tensor {}: is in the parent alone", tensor.name));
   }
 }
 

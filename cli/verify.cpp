@@ -23,7 +23,7 @@ CommandOutput run_verify(const VerifyFlags& flags, const Globals&) {
                            .path = flags.model,
                            .tensor = {},
                            .hint = result.other_parent
-                                       ? "give --against the model that was converted"
+                                       ? "give --against the model that this one was made from"
                                        : "make or fetch the folder again"});
   }
   CommandOutput output;

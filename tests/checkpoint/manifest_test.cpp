@@ -242,6 +242,32 @@ TEST_F(Verify, TheParentIsTheOneThatWasConverted) {
   EXPECT_EQ(verify_folder(path_, parent_).problems, Problems{});
 }
 
+// Training changes what it was told to train, and its start is known by its digest.
+TEST_F(Verify, AnUptrainedModelAgainstItsStart) {
+  write_tiny_model(parent_, {});
+  flip(path_, kUp);
+  flip(path_, kQuery);
+  write_manifest();
+  const auto problems = [&](const char* trained, const std::string& started_from) {
+    edit_manifest([&](Json& m) {
+      m["method"] = {{"name", "uptrain"},
+                     {"settings", {{"train", trained}, {"model_sha256", started_from}}}};
+    });
+    return verify_folder(path_, parent_);
+  };
+  const std::string start = model_digest(ModelFolder::open(parent_));
+  EXPECT_EQ(problems("all", start).problems, Problems{});
+  EXPECT_EQ(problems("attention", start).problems,
+            Problems{"tensor " + std::string(kUp) + ": must equal the parent's, but differs"});
+  EXPECT_EQ(problems("kv", start).problems.size(), 2U);
+  const VerifyResult other = problems("all", "0");
+  EXPECT_EQ(other.problems,
+            Problems{"regroup.json says that training started from another model than the parent"});
+  EXPECT_TRUE(other.other_parent);
+  edit_manifest([](Json& m) { m["method"]["settings"]["init_from_scratch"] = true; });
+  EXPECT_EQ(verify_folder(path_, parent_).problems, Problems{});
+}
+
 TEST_F(Verify, AnotherDtypeIsAChangeAndNoProblem) {
   write_tiny_model(parent_, {.dtype = Dtype::kBF16});
   const VerifyResult result = verify_folder(path_, parent_);

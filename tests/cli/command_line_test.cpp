@@ -98,7 +98,7 @@ TEST(Commands, VerifyAgainstAnotherModelThanTheParent) {
   const Json error = mistake(w, {"verify", w.out, "--against", w.folder / "other"}, 3, "VERIFY");
   EXPECT_TRUE(
       contains(text(error, "message"), "as regroup.json says of the model that was converted"));
-  EXPECT_EQ(text(error, "hint"), "give --against the model that was converted");
+  EXPECT_EQ(text(error, "hint"), "give --against the model that this one was made from");
 }
 
 TEST(Commands, EveryRecipeIsAccepted) {
