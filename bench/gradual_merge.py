@@ -176,6 +176,7 @@ def main():
     args.add_argument("--lr", type=float, default=5e-4)
     args.add_argument("--prune", type=float, default=0.5)
     args = args.parse_args()
+    assert 0 < args.prune < 1, "--prune must be between 0 and 1"
     torch.manual_seed(0)
     parent, student = Llama(args.parent), Llama(args.converted)
     merge = Merge(args.mode, parent, student)

@@ -123,22 +123,20 @@ void add_other_parent(VerifyResult& result, const std::string& problem) {
   result.problems.push_back(problem);
 }
 
-/// Of a conversion: the weights that the manifest names as its source must be the parent's. Shards of other
-/// names, as of a parent that was sharded anew, are left to the comparison of tensors.
+/// Of a conversion: whether the weights that the manifest names as its source are the parent's. Other bytes
+/// may be the same tensors saved anew, which the manifest does not tell apart: a notice.
 void check_source_files(const Json& files, const std::string& parent, VerifyResult& result) {
   for (const Json& file : files) {
     const auto name = file.at("path").get<std::string>();
     const std::string source = parent + "/" + name;
     const bool weights = name.ends_with(".safetensors") && name.find('/') == std::string::npos;
     if (!weights || !path_exists(source)) continue;
-    const auto wanted = file.at("sha256").get<std::string>();
-    const std::string found = sha256_of_file(source);
-    if (found == wanted) continue;
-    add_other_parent(
-        result,
-        fmt::format("the parent's {} must have SHA-256 {}, as {} says of the model that was "
-                    "converted, found {}",
-                    printable(name), printable(wanted), kManifestName, found));
+    if (sha256_of_file(source) == file.at("sha256").get<std::string>()) continue;
+    result.other_parent = true;
+    result.notices.push_back(
+        fmt::format("{} is not the file that was converted ({} has its SHA-256): another model, or "
+                    "the same saved anew",
+                    printable(source), kManifestName));
   }
 }
 
@@ -151,21 +149,34 @@ void check_source(const Json& manifest, const ModelFolder& parent, VerifyResult&
     result.problems.push_back(
         fmt::format("{}: is no manifest: {}", kManifestName, printable(error.what())));
   }
+  const Json heads = value_at(manifest, "/method/n_kv_heads/before");
+  if (heads.is_number() && heads != parent.config().n_kv_heads) {
+    add_other_parent(result, fmt::format("the parent must have {} KV heads, as {} says, found {}",
+                                         heads.dump(), kManifestName, parent.config().n_kv_heads));
+  }
   const Json started_from = value_at(manifest, "/method/settings/model_sha256");
   const bool from_scratch = value_at(manifest, "/method/settings/init_from_scratch") == true;
   if (!started_from.is_string() || from_scratch || started_from == model_digest(parent)) return;
-  add_other_parent(result,
-                   fmt::format("{} says that training started from another model than the parent",
-                               kManifestName));
+  result.other_parent = true;
+  result.notices.push_back(fmt::format(
+      "{} is not the model that training started from, by the digest in {}: another model, or "
+      "the same saved anew",
+      printable(parent.path()), kManifestName));
 }
 
 void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult& result) {
   const Json manifest = manifest_of(folder.path());
   check_source(manifest, parent, result);
   const std::optional<std::set<Role>> may_change = changeable_roles(manifest);
+  const bool uptrained = value_at(manifest, "/method/name") == "uptrain";
   for (const ExpectedTensor& tensor : folder.tensors()) {
     if (!parent.contains(tensor.name)) {
       add_other_parent(result, fmt::format("tensor {}: is not in the parent", tensor.name));
+      continue;
+    }
+    if (uptrained &&
+        folder.locate(tensor.name).info->shape != parent.locate(tensor.name).info->shape) {
+      add_other_parent(result, fmt::format("tensor {}: must have the parent's shape", tensor.name));
       continue;
     }
     const bool same_dtype =

@@ -8,10 +8,10 @@
 #include "flag_values.h"
 #include "progress.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/host_memory.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/convert/plan.h"
-#include "regroup/model/memory.h"
 #include "separator.h"
 #include "table.h"
 
@@ -161,14 +161,12 @@ void check_convert(const ConvertFlags& flags, const Globals& globals) {
   planned(ModelFolder::open(options.model), options);
 }
 
-void warn_of_memory(const ModelFolder& model, const ConvertOptions& options) {
-  if (options.calibration.files.empty()) return;
-  const std::optional<int64_t> there = host_memory_limit();
-  const int64_t needed = planned(model, options).peak_memory_bytes;
-  if (!there || needed <= *there) return;
+void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
+  const std::optional<int64_t> there = host_memory();
+  if (!there || plan.peak_memory_bytes <= *there) return;
   spdlog::warn(
       "calibration needs about {} of memory, there are {}; {}use fewer --calibration-tokens",
-      human_bytes(needed), human_bytes(*there),
+      human_bytes(plan.peak_memory_bytes), human_bytes(*there),
       options.calibration.scratch.empty() ? "give --scratch FOLDER, or " : "");
 }
 
@@ -179,8 +177,11 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const ModelFolder model = ModelFolder::open(options.model);
   for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
   warn_if_separator_missing(flags.calibration.separator, options.calibration.files);
-  warn_of_memory(model, options);
-  if (flags.dry_run) return dry_run(model, planned(model, options), options);
+  if (flags.dry_run || !options.calibration.files.empty()) {
+    const ConversionPlan plan = planned(model, options);
+    warn_of_memory(plan, options);
+    if (flags.dry_run) return dry_run(model, plan, options);
+  }
 
   ProgressLine progress("convert", globals.quiet);
   const auto [plan, result] = convert_model(

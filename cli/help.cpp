@@ -10,7 +10,9 @@ std::string HelpFormatter::make_option(const CLI::Option* option, bool is_positi
   }
   std::stringstream out;
   CLI::detail::format_help(
-      out, fmt::format("{} {}", make_option_name(option, false), option->get_type_name()),
+      out,
+      fmt::format("{} {}{}", make_option_name(option, false), option->get_type_name(),
+                  option->get_expected_max() > 1 ? " ..." : ""),
       fmt::format("The same as {}, for recipes", option->get_name(true, false)),
       get_column_width());
   return out.str();

@@ -12,7 +12,7 @@ std::vector<std::string> command_names(const CLI::App& root);
 [[noreturn]] void refuse_command(const CLI::App& root, const std::string& found);
 
 /// What the parser of flags complains about, in our words: what must hold, what was found, what to do.
-/// @throws ConfigError FLAG_VALUE, FLAG_UNKNOWN, COMMAND_UNKNOWN, ARGUMENT_UNKNOWN
+/// @throws ConfigError FLAG_VALUE, FLAG_MISSING, FLAG_UNKNOWN, COMMAND_UNKNOWN, ARGUMENT_UNKNOWN
 [[noreturn]] void refuse_arguments(const CLI::App& root, const CLI::ParseError& error);
 
 }  // namespace regroup

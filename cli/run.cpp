@@ -318,7 +318,7 @@ class Pipeline {
       const Json& first = model.at("results").begin().value();
       const auto cell = [&](const char* key) {
         return first.contains(key) && first[key].is_number()
-                   ? fmt::format("{:.4f}", first[key].get<double>())
+                   ? without_zero_sign(fmt::format("{:.4f}", first[key].get<double>()))
                    : std::string("-");
       };
       rows.push_back({model.at("regroup").at("role").get<std::string>(),

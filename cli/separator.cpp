@@ -1,8 +1,10 @@
 #include "separator.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 
 #include "regroup/checkpoint/documents.h"
@@ -13,14 +15,19 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kLookedAt = 64 << 20;
+constexpr int64_t kBlock = 16 << 20;
 
 bool occurs(const std::string& separator, const std::string& path) {
   try {
     const InputFile file(path);
-    std::string text(static_cast<size_t>(std::min(file.size(), kLookedAt)), '\0');
-    file.read(0, std::as_writable_bytes(std::span(text)));
-    return text.find(separator) != std::string::npos;
+    const auto overlap = static_cast<int64_t>(separator.size()) - 1;
+    std::string text;
+    for (int64_t at = 0; at < file.size(); at += kBlock) {
+      text.resize(static_cast<size_t>(std::min(file.size() - at, kBlock + overlap)));
+      file.read(at, std::as_writable_bytes(std::span(text)));
+      if (text.find(separator) != std::string::npos) return true;
+    }
+    return false;
   } catch (const Error&) {
     return true;  // who needs the file says what is wrong with it
   }
@@ -31,15 +38,14 @@ bool occurs(const std::string& separator, const std::string& path) {
 void warn_if_separator_missing(const std::string& flag, const std::vector<std::string>& files) {
   const std::string separator = parse_separator(flag);
   if (separator.empty()) return;
-  const std::string* first = nullptr;
-  for (const std::string& path : files) {
-    if (!path.ends_with(".txt")) continue;
-    if (occurs(separator, path)) return;
-    if (first == nullptr) first = &path;
-  }
-  if (first == nullptr) return;
-  spdlog::warn("--document-separator {} does not occur in {}{}: it is read as one document",
-               printable(flag), printable(*first), files.size() > 1 ? " or any other" : "");
+  std::vector<std::string> texts;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(texts),
+               [](const std::string& path) { return path.ends_with(".txt"); });
+  const auto has_it = [&](const std::string& path) { return occurs(separator, path); };
+  if (texts.empty() || std::any_of(texts.begin(), texts.end(), has_it)) return;
+  spdlog::warn("--document-separator {} does not occur in {}{}: each is read as one document",
+               printable(flag), printable(texts.front()),
+               texts.size() > 1 ? fmt::format(" and {} other .txt files", texts.size() - 1) : "");
 }
 
 }  // namespace regroup

@@ -35,6 +35,7 @@ CommandOutput run_verify(const VerifyFlags& flags, const Globals&) {
                             result.tensors, human_bytes(result.bytes),
                             result.has_manifest ? ", digests agree with regroup.json"
                                                 : ", no regroup.json: structure only");
+  for (const std::string& notice : result.notices) output.text += "note: " + notice + "\n";
   if (!flags.against.empty()) {
     output.json["equal"] = result.equal;
     output.json["changed"] = result.changed;

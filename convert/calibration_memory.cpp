@@ -1,17 +1,36 @@
 #include <algorithm>
+#include <filesystem>
 
 #include "calibration_text.h"
+#include "regroup/checkpoint/documents.h"
 #include "regroup/convert/calibrate.h"
 
 namespace regroup {
+
+namespace {
+
+/// No file holds more tokens than this: one a byte of text, one in two bytes of a token file.
+int64_t most_tokens(const CalibrationOptions& options) {
+  int64_t most = 0;
+  for (const std::string& path : options.files) {
+    std::error_code error;
+    const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
+    if (error) return options.tokens;  // who reads it says what is wrong
+    most += is_text_file(path) ? bytes : bytes / 2;
+  }
+  return std::min(options.tokens, most);
+}
+
+}  // namespace
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {
   const int64_t seq = calibration_seq_len(config, options);
   // Two residual streams; where the closed form is all, the held-out windows of up to four models more,
   // whose gains are tried.
-  const int64_t tried = options.refits() ? 0 : 4 * held_out_windows(options.tokens / seq) * seq;
+  const int64_t tokens = most_tokens(options);
+  const int64_t tried = options.refits() ? 0 : 4 * held_out_windows(tokens / seq) * seq;
   const int64_t in_memory =
-      options.scratch.empty() ? (2 * options.tokens + tried) * config.hidden_size * 4 : 0;
+      options.scratch.empty() ? (2 * tokens + tried) * config.hidden_size * 4 : 0;
   const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
   const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;
   // One layer in float32; its attention in float64 twice and, while it is trained, four times more in

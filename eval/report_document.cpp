@@ -72,6 +72,12 @@ const ReportModel* find_converted(const ReportData& data, const ReportUptraining
 }
 
 const ReportModel* find_converted(const ReportData& data, const ReportModel& uptrained) {
+  if (!uptrained.started_from.empty()) {  // as eval pairs them
+    const auto found = std::find_if(data.models.begin(), data.models.end(), [&](const auto& model) {
+      return model.role == "converted" && model.digest == uptrained.started_from;
+    });
+    return found == data.models.end() ? nullptr : &*found;
+  }
   const ReportUptraining* run = find_uptraining(data, uptrained);
   return run != nullptr ? find_converted(data, *run) : only_converted(data, uptrained.n_kv_heads);
 }

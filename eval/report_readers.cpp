@@ -62,6 +62,7 @@ ReportModel read_model(const Json& json, const std::string& path) {
   model.architecture = text_of(about, "architecture");
   model.dtype = text_of(config, "model_dtype");
   model.digest = text_of(about, "digest");
+  model.started_from = text_of(about, "started_from");
   model.version = text_of(about, "version");
   model.libtorch = text_of(about, "libtorch");
   model.n_layers = count_of(about, "n_layers");

@@ -35,8 +35,12 @@ std::optional<double> value_of(const ReportScore* score, Metric metric) {
                                               : std::nullopt;
 }
 
+std::string percent_value(const Measured& share) {
+  return without_zero_sign(fmt::format("{:.1f}", share.value * 100)) + " %";
+}
+
 std::string percent(const Measured& share) {
-  const std::string value = without_zero_sign(fmt::format("{:.1f}", share.value * 100)) + " %";
+  const std::string value = percent_value(share);
   if (!share.error) return value;
   return value + fmt::format(" ± {:.1f}", *share.error * 100);
 }
@@ -149,7 +153,7 @@ std::vector<Tile> tiles_of(const ReportData& data, const Case& c) {
     tiles.push_back({"none", "measurable gap", "within 2 standard errors"});
   } else if (uptrained != nullptr && (*uptrained)[Metric::kRecovery]) {
     const Measured& recovery = *(*uptrained)[Metric::kRecovery];
-    tiles.push_back({fmt::format("{:.1f} %", recovery.value * 100), "of the gap recovered",
+    tiles.push_back({percent_value(recovery), "of the gap recovered",
                      recovery.error ? fmt::format("± {:.1f}", *recovery.error * 100) : ""});
   }
   const ReportModel& model = c.smaller();

@@ -55,7 +55,7 @@ void put_fidelity(Json& result, const Fidelity& found) {
 }
 
 /// The converted model that an uptrained one started from: the one with the digest that its manifest
-/// names, else the only one with its number of KV heads. Of several nobody knows which one is meant: -1.
+/// names; where it names none, the only one with its number of KV heads. Else nobody knows: -1.
 int64_t find_converted(const std::vector<EvaluatedModel>& models, size_t uptrained) {
   const EvaluatedModel& model = models[uptrained];
   if (model.role != "uptrained") return -1;
@@ -63,7 +63,7 @@ int64_t find_converted(const std::vector<EvaluatedModel>& models, size_t uptrain
   for (size_t m = 0; m < models.size(); ++m) {
     if (models[m].role != "converted") continue;
     if (models[m].digest == model.started_from) return static_cast<int64_t>(m);
-    if (models[m].config.n_kv_heads == model.config.n_kv_heads) {
+    if (model.started_from.empty() && models[m].config.n_kv_heads == model.config.n_kv_heads) {
       alike.push_back(static_cast<int64_t>(m));
     }
   }

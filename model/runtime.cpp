@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "cuda_loader.h"
+#include "regroup/checkpoint/host_memory.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -29,6 +30,14 @@ int cuda_index(const std::string& name) {
     if (error != std::errc() || end != name.data() + name.size()) index = -1;
   }
   return index;
+}
+
+std::optional<int64_t> memory_of(at::Device device) {
+  if (device.is_cpu()) return host_memory();
+  char name[128] = {};
+  int64_t total = 0;
+  require_cuda_module().describe(device.index(), name, sizeof(name), &total);
+  return total;
 }
 
 }  // namespace
@@ -106,6 +115,20 @@ std::optional<Error> explain_runtime_error(const std::exception& error) {
                       .tensor = {},
                       .hint = "use a smaller --micro-batch-size, --batch-size or --seq-len, or "
                               "--activation-checkpointing"});
+}
+
+std::optional<std::string> require_memory(int64_t bytes, at::Device device,
+                                          const std::string& hint) {
+  constexpr double kSurelyTooMuch = 1.25;
+  const std::optional<int64_t> there = memory_of(device);
+  if (!there || bytes <= *there) return std::nullopt;
+  const std::string message =
+      fmt::format("this needs about {} of {} memory, there are {}", human_bytes(bytes),
+                  device.is_cpu() ? "host" : "GPU", human_bytes(*there));
+  if (static_cast<double>(bytes) <= kSurelyTooMuch * static_cast<double>(*there)) {
+    return message + ": " + hint;
+  }
+  refuse("NO_MEMORY", message, hint);
 }
 
 std::string device_description(at::Device device) {

@@ -104,6 +104,17 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   return to_bytes(weights + tokens_at_once(options) * width * per_token);
 }
 
+int64_t estimate_run_bytes(const ModelConfig& c, const UptrainOptions& options,
+                           const std::optional<ModelConfig>& teacher) {
+  const int64_t n_trainable = count_trainable(c, options.train);
+  const int64_t training = estimate_training_bytes(c, options, n_trainable);
+  if (!teacher) return training;
+  // What is trained is never shared. Of the rest nobody knows before the bytes are compared.
+  const int64_t width = options.precision == "bf16" ? 2 : 4;
+  return std::max(training + estimate_teacher_bytes(*teacher, options) + n_trainable * width,
+                  (count_parameters(c) + count_parameters(*teacher)) * width);
+}
+
 int64_t estimate_teacher_bytes(const ModelConfig& c, const UptrainOptions& options) {
   const double width = options.precision == "bf16" ? 2 : 4;
   // Nothing is kept for a backward pass: the residual stream and one layer's MLP at a time.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "regroup/uptrain/trainer.h"
 
 namespace regroup {
@@ -7,11 +9,16 @@ namespace regroup {
 /// Elements that a scope trains, biases included.
 int64_t count_trainable(const ModelConfig& config, TrainScope scope);
 
-/// Bytes a run will need: weights, optimizer and the activations of one micro-batch. An estimate: 12
-/// float32 and bf16 runs of 0.3 to 7 GiB on a CPU used 4 % less to 6 % more, besides 0.15 GiB of the process
-/// itself. options.seq_len must be resolved.
+/// Bytes a run will need: weights, optimizer and the activations of one micro-batch. An estimate:
+/// on a CPU 12 runs of 0.3 to 7 GiB used 4 % less to 6 % more, besides 0.15 GiB of the process itself;
+/// bf16 runs of `attention` or `kv` alone 17 % less. options.seq_len must be resolved.
 int64_t estimate_training_bytes(const ModelConfig& config, const UptrainOptions& options,
                                 int64_t n_trainable);
+
+/// The least that a run needs at its peak, before anything is loaded: training with what of the teacher is
+/// never shared with the student, or both models' weights while they are loaded.
+int64_t estimate_run_bytes(const ModelConfig& config, const UptrainOptions& options,
+                           const std::optional<ModelConfig>& teacher);
 
 /// Activations of a teacher's forward pass over one micro-batch.
 int64_t estimate_teacher_bytes(const ModelConfig& teacher, const UptrainOptions& options);

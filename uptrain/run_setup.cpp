@@ -14,7 +14,6 @@
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
-#include "regroup/model/memory.h"
 #include "regroup/model/runtime.h"
 #include "regroup/uptrain/trainable.h"
 
@@ -41,21 +40,30 @@ void resolve_options(UptrainOptions& options, const ModelConfig& config,
 /// A budget in tokens becomes whole steps. People are told when that is no mere rounding.
 void warn_of_rounding(const UptrainOptions& options, int64_t steps, const TrainObserver& observer) {
   const std::optional<double> asked = options.budget.asked_tokens();
-  const int64_t tokens_per_step = options.batch_size * options.seq_len;
-  const auto given = static_cast<double>(steps * tokens_per_step);
-  if (!asked || std::abs(given - *asked) <= 0.1 * *asked || !observer.warned) return;
-  observer.warned(
-      fmt::format("the budget of {} tokens becomes {} in {} whole step{} of {} x {}; a smaller "
-                  "--batch-size comes "
-                  "closer",
-                  human_count(*asked), human_count(given), steps, steps == 1 ? "" : "s",
-                  options.batch_size, options.seq_len));
+  if (!asked || !observer.warned) return;
+  const double given =
+      static_cast<double>(steps) * static_cast<double>(options.batch_size * options.seq_len);
+  if (std::abs(given - *asked) <= 0.1 * *asked) return;
+  observer.warned(fmt::format(
+      "the budget of {} tokens becomes {} in {} whole step{} of {} x {}; a smaller {} is closer",
+      human_count(*asked), human_count(given), steps, steps == 1 ? "" : "s", options.batch_size,
+      options.seq_len, options.batch_size > 1 ? "--batch-size" : "--seq-len"));
 }
 
-void require_room(int64_t bytes, at::Device device) {
-  require_memory(bytes, device, "this run",
-                 "use a smaller --micro-batch-size or --seq-len, --activation-checkpointing, "
-                 "--precision bf16, or --train attention");
+/// Refuses what is out of reach before weights are read, and warns where it is close: the estimate is one.
+void require_room(const UptrainOptions& options, const ModelConfig& config, at::Device device,
+                  const TrainObserver& observer) {
+  std::optional<ModelConfig> teacher;
+  if (!options.teacher.empty() && options.teacher_cache.empty()) {
+    require_model_folder(options.teacher);
+    teacher = read_model_config(options.teacher + "/config.json");
+  }
+  const char* hint =
+      "use a smaller --micro-batch-size or --seq-len, --activation-checkpointing, --precision "
+      "bf16, or "
+      "--train attention";
+  const auto warning = require_memory(estimate_run_bytes(config, options, teacher), device, hint);
+  if (warning && observer.warned) observer.warned(*warning);
 }
 
 /// OUT, locked for this process, and what becomes of the run in it.
@@ -324,8 +332,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   require_model_folder(options.model);
   const ModelConfig config = read_model_config(options.model + "/config.json");
   resolve_options(options, config, observer);
-  require_room(estimate_training_bytes(config, options, count_trainable(config, options.train)),
-               device);
+  require_room(options, config, device, observer);
   LoadedModel loaded = load_model(options, device);
   if (!options.teacher.empty()) setup.teacher = open_teacher(options, config, device, observer);
   setup.validation = read_validation(options, config.vocab_size);
@@ -358,7 +365,6 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   settings.update(further_settings(setup));
   setup.state.settings = settings.dump();
   setup.facts = facts_of(setup);
-  require_room(setup.facts.memory_bytes, device);  // with the teacher
   if (claim.replaces) {
     drop_run(options.out, /*keep_data=*/false);
     if (path_exists(options.out + kNewData)) {

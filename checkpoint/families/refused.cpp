@@ -1,4 +1,4 @@
-// Families that are known and refused: what in their attention a conversion would have to respect first.
+// Families that are known and refused: what regroup would have to respect first.
 #include <algorithm>
 #include <array>
 

@@ -232,14 +232,22 @@ TEST_F(Verify, TheParentIsTheOneThatWasConverted) {
                             {{"path", "model.safetensors"}, {"sha256", sha256_of_file(weights)}}};
   });
   EXPECT_EQ(verify_folder(path_, parent_).problems, Problems{});
-  flip(parent_, kKeys);
+  EXPECT_FALSE(verify_folder(path_, parent_).other_parent);
+  flip(parent_, kKeys);  // another model, or the same saved anew: the manifest does not tell
   const VerifyResult other = verify_folder(path_, parent_);
-  ASSERT_EQ(other.problems.size(), 1U);
-  EXPECT_TRUE(contains(other.problems[0], "the parent's model.safetensors must have SHA-256 "));
+  EXPECT_EQ(other.problems, Problems{});
+  ASSERT_EQ(other.notices.size(), 1U);
+  EXPECT_TRUE(contains(other.notices[0], "model.safetensors is not the file that was converted"));
   EXPECT_TRUE(other.other_parent);
+  edit_manifest([](Json& m) { m["method"]["n_kv_heads"] = {{"before", 8}, {"after", 4}}; });
+  EXPECT_EQ(verify_folder(path_, parent_).problems,
+            Problems{"the parent must have 8 KV heads, as regroup.json says, found 4"});
+  edit_manifest([](Json& m) { m["method"]["n_kv_heads"] = {{"before", 4}, {"after", 4}}; });
   fs::remove_all(parent_);
   write_tiny_model(parent_, {.n_shards = 2});  // the same tensors, sharded anew
-  EXPECT_EQ(verify_folder(path_, parent_).problems, Problems{});
+  const VerifyResult anew = verify_folder(path_, parent_);
+  EXPECT_EQ(anew.problems, Problems{});
+  EXPECT_EQ(anew.notices, Problems{});
 }
 
 // Training changes what it was told to train, and its start is known by its digest.
@@ -261,11 +269,13 @@ TEST_F(Verify, AnUptrainedModelAgainstItsStart) {
             Problems{"tensor " + std::string(kUp) + ": must equal the parent's, but differs"});
   EXPECT_EQ(problems("kv", start).problems.size(), 2U);
   const VerifyResult other = problems("all", "0");
-  EXPECT_EQ(other.problems,
-            Problems{"regroup.json says that training started from another model than the parent"});
-  EXPECT_TRUE(other.other_parent);
+  EXPECT_EQ(other.problems, Problems{});
+  ASSERT_EQ(other.notices.size(), 1U);
+  EXPECT_TRUE(contains(other.notices[0], "is not the model that training started from"));
   edit_manifest([](Json& m) { m["method"]["settings"]["init_from_scratch"] = true; });
-  EXPECT_EQ(verify_folder(path_, parent_).problems, Problems{});
+  EXPECT_EQ(verify_folder(path_, parent_).notices, Problems{});
+  write_tiny_model(parent_, {.n_kv_heads = 2});  // shapes never change in training
+  EXPECT_EQ(verify_folder(path_, parent_).problems.size(), 4U);
 }
 
 TEST_F(Verify, AnotherDtypeIsAChangeAndNoProblem) {

@@ -93,11 +93,11 @@ TEST(Commands, VerifyFindsOneFlippedByte) {
 TEST(Commands, VerifyAgainstAnotherModelThanTheParent) {
   const Workplace w;
   write_tiny_model(w.folder / "other",
-                   {.n_layers = 1, .n_heads = 8, .n_kv_heads = 4, .head_dim = 4, .seed = 2});
+                   {.n_layers = 1, .n_heads = 8, .n_kv_heads = 8, .head_dim = 4});
   ASSERT_EQ(regroup({"convert", w.model, w.out, "--kv-heads", "2"}).exit_code, 0);
   const Json error = mistake(w, {"verify", w.out, "--against", w.folder / "other"}, 3, "VERIFY");
-  EXPECT_TRUE(
-      contains(text(error, "message"), "as regroup.json says of the model that was converted"));
+  EXPECT_TRUE(contains(text(error, "message"),
+                       "the parent must have 4 KV heads, as regroup.json says, found 8"));
   EXPECT_EQ(text(error, "hint"), "give --against the model that this one was made from");
 }
 

@@ -58,6 +58,25 @@ TEST_F(Separator, OneFileThatHasItIsEnough) {
   EXPECT_EQ(err.find("warning"), std::string::npos) << err;
 }
 
+TEST_F(Separator, IsLookedForToTheEnd) {
+  std::string text(17 << 20, 'a');  // more than a block; the separator lies across its end
+  text.replace((16 << 20) - 3, 7, "<|eot|>");
+  w_.folder.write("long.txt", text);
+  // The tokenizer would take long over it: convert asks for the separator before it reads the text.
+  Words words = {"convert",
+                 w_.model,
+                 w_.out,
+                 "--kv-heads",
+                 "4",
+                 "--dry-run",
+                 "--calibration",
+                 w_.folder / "long.txt",
+                 "--document-separator"};
+  const Finished there = regroup(with(words, {"<|eot|>"}));
+  EXPECT_EQ(there.err.find("does not occur"), std::string::npos) << there.err;
+  EXPECT_TRUE(contains(regroup(with(words, {"<|e0t|>"})).err, "<|e0t|> does not occur in"));
+}
+
 TEST_F(Separator, LinesOfJsonNeedNone) {
   const std::string err = err_of({"tokenize", "MODEL", "@lines.jsonl", "--out", "@tokens.bin"});
   EXPECT_EQ(err.find("warning"), std::string::npos) << err;

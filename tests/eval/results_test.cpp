@@ -174,6 +174,12 @@ TEST(Results, RecoveryIsOfTheConversionThatWasTrained) {
   EXPECT_DOUBLE_EQ(recovery("1"), 0.75);  // from 24 towards 8
   EXPECT_DOUBLE_EQ(recovery("2"), 0.5);   // from 16
   EXPECT_EQ(recovery(""), -1.0);          // of either: nobody knows
+  EXPECT_EQ(recovery("3"), -1.0);         // of one that is not there
+
+  const Json two = make_results({models[0], models[1], trained}, {true, true, true}, 0,
+                                {text_of({score_of(8, 8), score_of(24, 24), score_of(12, 12)})});
+  const Json result = two.at("models").at(2).at("results").at("valid");
+  EXPECT_DOUBLE_EQ(result.value("recovery,none", -1.0), 0.75);  // nothing named: the only one
 }
 
 TEST(Results, RolesFromTheManifest) {

@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "estimate.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/host_memory.h"
 #include "regroup/model/load.h"
+#include "regroup/model/runtime.h"
 #include "regroup/uptrain/optimizer.h"
 #include "regroup/uptrain/trainable.h"
 #include "support/expect_error.h"
@@ -37,9 +40,39 @@ TEST(RunSize, AStepThatNoMachineHoldsIsRefusedAndLeavesNothing) {
   options.batch_size = options.micro_batch_size = int64_t{1} << 24;
   options.seq_len = int64_t{1} << 30;  // more bytes than an int64 counts
   const ErrorInfo error = expect_error<ConfigError>("NO_MEMORY", [&] { uptrain(options, {}); });
-  EXPECT_TRUE(contains(error.message, "this run needs about 2 EiB of host memory"));
+  EXPECT_TRUE(contains(error.message, "this needs about 2 EiB of host memory"));
   EXPECT_TRUE(contains(error.hint, "--micro-batch-size"));
   EXPECT_FALSE(path_exists(options.out));
+}
+
+// A teacher that never fits is known by its config alone.
+TEST(RunSize, TheTeacherCountsBeforeItIsRead) {
+  const ModelConfig small = parse_model_config(tiny_config({}), "config.json");
+  ModelConfig large = small;
+  large.n_layers = 100000;
+  UptrainOptions options;
+  options.seq_len = 16;
+  options.batch_size = 1;
+  const int64_t alone = estimate_run_bytes(small, options, std::nullopt);
+  EXPECT_EQ(alone, estimate_training_bytes(small, options, count_parameters(small)));
+  // What is trained, everything here, is never shared: 4 bytes a weight more, and the activations.
+  EXPECT_EQ(estimate_run_bytes(small, options, small),
+            alone + 4 * count_parameters(small) + estimate_teacher_bytes(small, options));
+  EXPECT_EQ(estimate_run_bytes(small, options, large),
+            4 * (count_parameters(small) + count_parameters(large)));
+}
+
+// Between the memory and a quarter more there is a warning; above it a refusal.
+TEST(RunSize, AnEstimateThatIsCloseIsWarnedOf) {
+  const std::optional<int64_t> there = host_memory();
+  if (!there) GTEST_SKIP() << "the system does not say how much memory it has";
+  EXPECT_EQ(require_memory(*there, at::kCPU, "use less"), std::nullopt);
+  const auto warning = require_memory(*there + *there / 5, at::kCPU, "use less");
+  ASSERT_TRUE(warning.has_value());
+  EXPECT_TRUE(contains(*warning, "of host memory, there are "));
+  EXPECT_TRUE(contains(*warning, ": use less"));
+  expect_error<ConfigError>("NO_MEMORY",
+                            [&] { require_memory(*there + *there / 3, at::kCPU, "use less"); });
 }
 
 TEST(RunSize, AFinishedRunOutlivesARefusal) {
@@ -70,7 +103,7 @@ TEST(RunSize, ABudgetFarFromWholeStepsIsSaid) {
   EXPECT_EQ(warnings_of(120), "");  // 128 is near enough
   EXPECT_EQ(warnings_of(10),
             "the budget of 10 tokens becomes 64 in 1 whole step of 4 x 16; a smaller --batch-size "
-            "comes closer");
+            "is closer");
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ std::optional<ConversionRecord> conversion_of(const std::string& folder);
 /// What verify() found. Empty `problems` means that everything agrees.
 struct VerifyResult {
   std::vector<std::string> problems;
-  bool other_parent = false;  ///< among the problems: the parent is not the one converted
+  bool other_parent = false;  ///< the parent is not, or may not be, what the folder was made from
   std::vector<std::string> notices;
   int64_t files = 0;
   int64_t tensors = 0;
@@ -41,8 +41,8 @@ struct VerifyResult {
 /// Checks a model folder: structure, config, index and tensors; with a manifest also the SHA-256 of
 /// every file and the XXH3-128 of every tensor.
 /// @param parent  "" or a folder to compare with: tensors outside the KV heads must not differ
-///                when the manifest says that the method leaves them alone, and its files must be
-///                those that the manifest names as the source
+///                when the manifest says that the method leaves them alone, nor may it be another model
+///                than the manifest says
 /// @throws CheckpointError when the folder cannot be opened as a model at all
 VerifyResult verify_folder(const std::string& path, const std::string& parent);
 

@@ -50,8 +50,9 @@ struct ReportModel {
   std::string architecture;
   std::string dtype;  ///< computed in
   std::string digest;
-  std::string version;   ///< of the regroup that evaluated it
-  std::string libtorch;  ///< likewise
+  std::string started_from;  ///< of an uptrained model: the digest of the one it was, if known
+  std::string version;       ///< of the regroup that evaluated it
+  std::string libtorch;      ///< likewise
   int64_t n_layers = 0;
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;

@@ -34,6 +34,12 @@ at::ScalarType to_scalar_type(Dtype dtype);
 /// An error of LibTorch that a user can do something about: no memory left on host or device.
 std::optional<Error> explain_runtime_error(const std::exception& error);
 
+/// Weighs an estimate of what work needs against the memory of `device` (host_memory() for a CPU).
+/// @return a warning where the estimate exceeds it, in words for a user
+/// @throws ConfigError NO_MEMORY where it exceeds it by a quarter, more than the estimate may be off
+std::optional<std::string> require_memory(int64_t bytes, at::Device device,
+                                          const std::string& hint);
+
 /// What a device is called, for reports: "cpu", "NVIDIA H100".
 std::string device_description(at::Device device);
 int64_t peak_device_bytes(at::Device device);  ///< 0 on a CPU

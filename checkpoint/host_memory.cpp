@@ -1,15 +1,10 @@
-#include "regroup/model/memory.h"
+#include "regroup/checkpoint/host_memory.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <limits>
-
-#include "cuda_loader.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -23,15 +18,14 @@ int64_t limit_in(const std::string& path) {
   return file >> bytes && bytes > 0 ? bytes : kUnlimited;
 }
 
-/// MemTotal + SwapTotal of /proc/meminfo, whose unit is KiB.
+/// MemTotal of /proc/meminfo, whose unit is KiB.
 int64_t installed_memory(const std::string& path) {
   std::ifstream file(path);
-  int64_t bytes = 0;
   for (std::string name, rest; file >> name; std::getline(file, rest)) {
     int64_t kib = 0;
-    if ((name == "MemTotal:" || name == "SwapTotal:") && file >> kib) bytes += kib * 1024;
+    if (name == "MemTotal:" && file >> kib && kib > 0) return kib * 1024;
   }
-  return bytes > 0 ? bytes : kUnlimited;
+  return kUnlimited;
 }
 
 /// The least limit of a group and all groups above it. Inside a container the path may be the host's: what
@@ -67,31 +61,10 @@ int64_t control_group_limit(const std::string& root) {
 
 }  // namespace
 
-std::optional<int64_t> host_memory_limit(const std::string& root) {
+std::optional<int64_t> host_memory(const std::string& root) {
   const int64_t bytes =
       std::min(installed_memory(root + "/proc/meminfo"), control_group_limit(root));
   return bytes == kUnlimited ? std::nullopt : std::optional(bytes);
-}
-
-std::optional<int64_t> memory_limit(at::Device device) {
-  if (device.is_cpu()) return host_memory_limit();
-  char name[128] = {};
-  int64_t total = 0;
-  require_cuda_module().describe(device.index(), name, sizeof(name), &total);
-  return total;
-}
-
-void require_memory(int64_t bytes, at::Device device, const std::string& what,
-                    const std::string& hint) {
-  const std::optional<int64_t> limit = memory_limit(device);
-  if (!limit || bytes <= *limit) return;
-  throw ConfigError({.code = "NO_MEMORY",
-                     .message = fmt::format("{} needs about {} of {} memory, there are {}", what,
-                                            human_bytes(bytes), device.is_cpu() ? "host" : "GPU",
-                                            human_bytes(*limit)),
-                     .path = {},
-                     .tensor = {},
-                     .hint = hint});
 }
 
 }  // namespace regroup
