@@ -59,7 +59,8 @@ void require_room(const UptrainOptions& options, const ModelConfig& config, at::
     teacher = read_model_config(options.teacher + "/config.json");
   }
   const char* hint =
-      "use a smaller --micro-batch-size or --seq-len, --activation-checkpointing, --precision "
+      "use a smaller --batch-size, --micro-batch-size or --seq-len, --activation-checkpointing, "
+      "--precision "
       "bf16, or "
       "--train attention";
   const auto warning = require_memory(estimate_run_bytes(config, options, teacher), device, hint);
