@@ -43,9 +43,11 @@ void warn_if_separator_missing(const std::string& flag, const std::vector<std::s
                [](const std::string& path) { return path.ends_with(".txt"); });
   const auto has_it = [&](const std::string& path) { return occurs(separator, path); };
   if (texts.empty() || std::any_of(texts.begin(), texts.end(), has_it)) return;
-  spdlog::warn("--document-separator {} does not occur in {}{}: each is read as one document",
+  const bool several = texts.size() > 1;
+  spdlog::warn("--document-separator {} does not occur in {}{}: {} read as one document",
                printable(flag), printable(texts.front()),
-               texts.size() > 1 ? fmt::format(" and {} other .txt files", texts.size() - 1) : "");
+               several ? fmt::format(", nor in {} more .txt", texts.size() - 1) : "",
+               several ? "each is" : "it is");
 }
 
 }  // namespace regroup

@@ -52,6 +52,15 @@ TEST_F(Separator, EveryCommandThatTakesOneWarns) {
   }
 }
 
+TEST_F(Separator, SeveralFilesWithoutItAreCounted) {
+  w_.folder.write("also.txt", "Tom has a kite.");
+  EXPECT_TRUE(
+      contains(err_of({"tokenize", "MODEL", "@without.txt", "@also.txt", "--out", "@t.bin"}),
+               "without.txt, nor in 1 more .txt: each is read as one document"));
+  EXPECT_TRUE(contains(err_of({"tokenize", "MODEL", "@also.txt", "--out", "@t.bin"}),
+                       "also.txt: it is read as one document"));
+}
+
 TEST_F(Separator, OneFileThatHasItIsEnough) {
   const std::string err =
       err_of({"tokenize", "MODEL", "@without.txt", "@with.txt", "--out", "@tokens.bin"});

@@ -40,6 +40,27 @@ TEST(Verdict, SaysThatThereIsNoGap) {
   EXPECT_EQ(report_html(files.gather()).find("93.1"), std::string::npos);
 }
 
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  return text.replace(text.find(from), from.size(), to);
+}
+
+// Of two conversions to the same number of heads the one counts whose digest the uptrained model names.
+TEST(Verdict, IsOfTheConversionThatWasTrained) {
+  const std::string better = replaced(
+      replaced(model_json("converted", 4, 1.6, delta(0.213, 0.02)), "dconverted4", "other"),
+      "converted-4", "better-4");
+  const auto verdict = [&](const std::string& digest) {
+    Files files;
+    files.add("e.json", models({kBaseline, kConverted, better,
+                                replaced(kUptrained, "\"digest\":",
+                                         "\"started_from\": \"" + digest + "\", \"digest\":")}));
+    return files.verdict();
+  };
+  EXPECT_NE(verdict("other").find("from 1.387 to 1.6,"), std::string::npos) << verdict("other");
+  EXPECT_NE(verdict("dconverted4").find("from 1.387 to 3.15,"), std::string::npos);
+  EXPECT_EQ(verdict("absent").find("conversion alone"), std::string::npos);
+}
+
 TEST(Verdict, AnExactConversionHasNoGap) {
   Files files;  // 0 <= 2 * 0
   files.add("e.json", models({kBaseline, model_json("converted", 4, 1.387, delta(0, 0))}));

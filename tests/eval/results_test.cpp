@@ -176,10 +176,15 @@ TEST(Results, RecoveryIsOfTheConversionThatWasTrained) {
   EXPECT_EQ(recovery(""), -1.0);          // of either: nobody knows
   EXPECT_EQ(recovery("3"), -1.0);         // of one that is not there
 
-  const Json two = make_results({models[0], models[1], trained}, {true, true, true}, 0,
-                                {text_of({score_of(8, 8), score_of(24, 24), score_of(12, 12)})});
-  const Json result = two.at("models").at(2).at("results").at("valid");
-  EXPECT_DOUBLE_EQ(result.value("recovery,none", -1.0), 0.75);  // nothing named: the only one
+  const auto with_one = [&](const std::string& started_from) {
+    trained.started_from = started_from;
+    const Json json = make_results({models[0], models[1], trained}, {true, true, true}, 0,
+                                   {text_of({score_of(8, 8), score_of(24, 24), score_of(12, 12)})});
+    const Json result = json.at("models").at(2).at("results").at("valid");
+    return result.value("recovery,none", -1.0);
+  };
+  EXPECT_DOUBLE_EQ(with_one(""), 0.75);  // nothing named: the only one
+  EXPECT_EQ(with_one("3"), -1.0);        // another one is named: not this one's gap
 }
 
 TEST(Results, RolesFromTheManifest) {
