@@ -73,6 +73,11 @@ void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
                 fmt::format("hidden_act must be \"silu\" for {}, found \"{}\"", family.architecture,
                             printable(act)));
   }
+  for (const RefusedKey& refused : family.refused_keys) {
+    if (!fields.boolean(std::string(refused.key).c_str()).value_or(false)) continue;
+    unsupported("CFG_UNSUPPORTED", path,
+                fmt::format("{} must be false: {}", refused.key, refused.why));
+  }
   if (const Json* names = fields.find("architectures")) {
     const bool fits = names->is_array() && names->size() == 1 && (*names)[0].is_string() &&
                       (*names)[0].get<std::string>() == family.architecture;
@@ -119,10 +124,18 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
 /// Which layers see only the last `sliding_window` tokens.
 void read_window(const JsonFields& fields, ModelConfig& config) {
   config.sliding_layers.assign(static_cast<size_t>(config.n_layers), false);
-  if (!config.family->has_sliding_window) return;
-  config.sliding_window = fields.integer("sliding_window", 1, kMostPositions);
+  const WindowRule rule = config.family->window;
+  if (rule == WindowRule::kNone) return;
+  const bool later = rule == WindowRule::kLaterLayers;
+  if (later && !fields.boolean("use_sliding_window").value_or(false)) return;
+  config.sliding_window = later ? required(fields, "sliding_window", kMostPositions)
+                                : fields.integer("sliding_window", 1, kMostPositions);
   if (!config.sliding_window) return;
-  config.sliding_layers.assign(static_cast<size_t>(config.n_layers), true);
+  const int64_t first =
+      later ? fields.integer("max_window_layers", 0, kMostLayers).value_or(28) : 0;
+  for (int64_t layer = first; layer < config.n_layers; ++layer) {
+    config.sliding_layers[static_cast<size_t>(layer)] = true;
+  }
   const Json* types = fields.find("layer_types");
   if (types == nullptr) return;
   if (!types->is_array() || static_cast<int64_t>(types->size()) != config.n_layers) {
@@ -186,14 +199,22 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.vocab_size = required(fields, "vocab_size", kMostRows);
   config.max_positions =
       fields.integer("max_position_embeddings", 1, kMostPositions).value_or(2048);
-  config.rms_norm_eps = fields.positive("rms_norm_eps").value_or(1e-6);
+  config.norm_eps = config.family->norm == Norm::kRms
+                        ? fields.positive("rms_norm_eps").value_or(1e-6)
+                        : fields.positive("layer_norm_eps").value_or(1e-5);
   config.initializer_range = fields.positive("initializer_range").value_or(0.02);
   read_heads(fields, config);
+  config.attention = config.family->attention;
+  config.rotary_dim = read_rotary_dim(fields, *config.family, config.head_dim);
   config.rope = read_rope(fields, config.max_positions);
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings").value_or(false);
-  config.attention_bias =
-      config.family->has_attention_bias && fields.boolean("attention_bias").value_or(false);
-  config.mlp_bias = config.family->has_mlp_bias && fields.boolean("mlp_bias").value_or(false);
+  const auto has = [&fields](const BiasRule& rule) {
+    if (rule.key.empty()) return rule.otherwise;
+    return fields.boolean(std::string(rule.key).c_str()).value_or(rule.otherwise);
+  };
+  config.qkv_bias = has(config.family->qkv_bias);
+  config.output_bias = has(config.family->output_bias);
+  config.mlp_bias = has(config.family->mlp_bias);
   read_window(fields, config);
   read_token_ids(fields, config);
   // transformers lets `dtype` win over the older spelling.

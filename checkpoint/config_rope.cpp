@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -108,13 +111,25 @@ const Json* find_dict(const JsonFields& fields, const char* key) {
   return dict->empty() ? nullptr : dict;
 }
 
-void require_whole_rotation(const JsonFields& fields) {
-  const double rotated = fields.number("partial_rotary_factor").value_or(1.0);
-  if (rotated == 1.0) return;
-  throw UnsupportedError(
-      {.code = "CFG_UNSUPPORTED",
-       .message = fmt::format("partial_rotary_factor must be 1 for this family, found {}", rotated),
-       .path = fields.path()});
+/// partial_rotary_factor of the rope settings, or of the config itself.
+std::optional<double> rotary_factor(const JsonFields& fields) {
+  const std::string& path = fields.path();
+  std::optional<double> found = fields.positive("partial_rotary_factor");
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const Json* dict = find_dict(fields, key);
+    if (dict == nullptr) continue;
+    const auto own = JsonFields(*dict, path).positive("partial_rotary_factor");
+    if (own && found && *own != *found) {
+      throw CheckpointError(
+          {.code = "CFG_INCONSISTENT",
+           .message = fmt::format("partial_rotary_factor must be the same in {} and beside it, "
+                                  "found {} and {}",
+                                  key, *own, *found),
+           .path = path});
+    }
+    if (own) found = own;
+  }
+  return found;
 }
 
 }  // namespace
@@ -123,10 +138,8 @@ RopeConfig read_rope(const JsonFields& fields, int64_t max_positions) {
   const std::string& path = fields.path();
   const Json* legacy = find_dict(fields, "rope_scaling");
   const Json* current = find_dict(fields, "rope_parameters");
-  require_whole_rotation(fields);
   for (const Json* dict : {legacy, current}) {
     if (dict == nullptr) continue;
-    require_whole_rotation(JsonFields(*dict, path));
     if (dict->contains("full_attention") || dict->contains("sliding_attention")) {
       throw UnsupportedError({.code = "CFG_UNSUPPORTED",
                               .message = "rope settings per layer type are not supported",
@@ -159,6 +172,25 @@ RopeConfig read_rope(const JsonFields& fields, int64_t max_positions) {
     }
   }
   return config;
+}
+
+int64_t read_rotary_dim(const JsonFields& fields, const ModelFamily& family, int64_t head_dim) {
+  const double factor = rotary_factor(fields).value_or(family.rotary_share);
+  if (factor != 1.0 && !family.may_rotate_part) {
+    throw UnsupportedError(
+        {.code = "CFG_UNSUPPORTED",
+         .message = fmt::format("partial_rotary_factor must be 1 for {}, found {}",
+                                family.architecture, factor),
+         .path = fields.path()});
+  }
+  const auto turned = static_cast<int64_t>(static_cast<double>(head_dim) * std::min(factor, 2.0));
+  if (turned >= 2 && turned <= head_dim && turned % 2 == 0) return turned;
+  throw CheckpointError(
+      {.code = "CFG_INCONSISTENT",
+       .message = fmt::format("partial_rotary_factor times head_dim={} must be an even number of "
+                              "channels, 2 to {}, found {} * {} = {}",
+                              head_dim, head_dim, factor, head_dim, turned),
+       .path = fields.path()});
 }
 
 }  // namespace regroup

@@ -5,9 +5,16 @@
 
 namespace regroup {
 
+struct ModelFamily;
+
 /// Reads the rotary settings of a config.json in the spellings of transformers 4.x (rope_theta,
 /// rope_scaling) and 5.x (rope_parameters). Where both stand they must agree.
 /// @throws CheckpointError CFG_RANGE, CFG_TYPE, CFG_INCONSISTENT; UnsupportedError CFG_UNSUPPORTED
 RopeConfig read_rope(const JsonFields& fields, int64_t max_positions);
+
+/// How many channels of a head position turns: int(head_dim * partial_rotary_factor), as transformers
+/// rounds.
+/// @throws as read_rope, also when the number is odd or 0
+int64_t read_rotary_dim(const JsonFields& fields, const ModelFamily& family, int64_t head_dim);
 
 }  // namespace regroup

@@ -9,14 +9,16 @@
 namespace regroup {
 namespace {
 
-constexpr std::array<const ModelFamily*, 2> kFamilies = {&kLlama, &kMistral};
+constexpr std::array<const ModelFamily*, 4> kFamilies = {&kLlama, &kMistral, &kQwen2, &kStableLm};
 
 bool is_present(Presence presence, const ModelConfig& config) {
   switch (presence) {
     case Presence::kAlways:
       return true;
-    case Presence::kAttentionBias:
-      return config.attention_bias;
+    case Presence::kQkvBias:
+      return config.qkv_bias;
+    case Presence::kOutputBias:
+      return config.output_bias;
     case Presence::kMlpBias:
       return config.mlp_bias;
     case Presence::kUntied:

@@ -132,8 +132,8 @@ class Calibrator {
   }
 
   Tensor normed(const ActivationStore& store, int64_t first, int64_t count,
-                const Tensor& weight) const {
-    return rms_norm(store.read(first, count).to(device_), weight, config_.rms_norm_eps);
+                const NormWeights& weights) const {
+    return norm(store.read(first, count).to(device_), weights, config_.norm_eps);
   }
 
   void require_finite(const Tensor& x, int64_t layer) const {
@@ -155,7 +155,7 @@ class Calibrator {
     for_chunks(0, n_, [&](int64_t first, int64_t count) {
       const Tensor x = parent_.read(first, count).to(device_);
       if (!options_.sequential) converted_.write(first, x);  // what this layer is judged on
-      const Tensor y = rms_norm(x, w.input_norm, config_.rms_norm_eps);
+      const Tensor y = norm(x, w.input_norm, config_.norm_eps);
       const Tensor heads = attention_heads(config_, w, layer, y, rope_);
       const Tensor after = x.add(project(heads, w.output, w.output_bias));
       require_finite(after, layer);
@@ -204,7 +204,7 @@ class Calibrator {
   /// A layer's inputs, and what its attention should add: the parent's residual stream after attention
   /// minus the converted one before it, so that errors from below are corrected here.
   LayerBatch batch(const Tensor& x, const Tensor& target, const LayerWeights& w) const {
-    return {rms_norm(x, w.input_norm, config_.rms_norm_eps), target.sub(x)};
+    return {norm(x, w.input_norm, config_.norm_eps), target.sub(x)};
   }
   LayerBatch gather(const std::vector<int64_t>& windows, const LayerWeights& w) const {
     return batch(converted_.gather(windows).to(device_), parent_.gather(windows).to(device_), w);
@@ -315,8 +315,7 @@ class Calibrator {
     if (layer + 1 == config_.n_layers) return;
     for_chunks(0, n_, [&](int64_t first, int64_t count) {
       const Tensor middle = parent_.read(first, count).to(device_);
-      parent_.write(first,
-                    middle.add(mlp_output(w, rms_norm(middle, w.mlp_norm, config_.rms_norm_eps))));
+      parent_.write(first, middle.add(mlp_output(w, norm(middle, w.mlp_norm, config_.norm_eps))));
       if (!options_.sequential) return;
       const Tensor x = converted_.read(first, count).to(device_);
       converted_.write(first, through_layer(after_, own, layer, x, rope_));

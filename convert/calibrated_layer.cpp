@@ -93,10 +93,10 @@ LayerWeights with_attention(const LayerWeights& layer, const AttentionWeights& a
 
 Tensor through_layer(const ModelConfig& config, const LayerWeights& w, int64_t layer,
                      const Tensor& x, const RopeTable& rope) {
-  const Tensor y = rms_norm(x, w.input_norm, config.rms_norm_eps);
+  const Tensor y = norm(x, w.input_norm, config.norm_eps);
   const Tensor middle =
       x.add(project(attention_heads(config, w, layer, y, rope), w.output, w.output_bias));
-  return middle.add(mlp_output(w, rms_norm(middle, w.mlp_norm, config.rms_norm_eps)));
+  return middle.add(mlp_output(w, norm(middle, w.mlp_norm, config.norm_eps)));
 }
 
 void save_calibrated_layer(const std::string& path, const ModelFolder& model,

@@ -129,11 +129,11 @@ void GainTrial::add_layer(int64_t layer, const LayerWeights& weights, const Atte
   }
 }
 
-double GainTrial::loss(const ActivationStore& stream, const Tensor& norm,
+double GainTrial::loss(const ActivationStore& stream, const NormWeights& weights,
                        const Tensor& head) const {
   double sum = 0;
   for_windows(ids_, [&](int64_t first, int64_t count) {
-    const Tensor x = rms_norm(stream.read(first, count).to(device_), norm, after_.rms_norm_eps);
+    const Tensor x = norm(stream.read(first, count).to(device_), weights, after_.norm_eps);
     const Tensor ids = ids_.narrow(0, first, count).to(device_);
     const int64_t predicted = ids.size(1) - 1;  // within the window, from the second token on
     sum += sum_nll(head, x.narrow(1, 0, predicted).flatten(0, 1),
@@ -143,13 +143,16 @@ double GainTrial::loss(const ActivationStore& stream, const Tensor& norm,
 }
 
 Gains GainTrial::best() const {
-  const Tensor norm = load(model_, Role::kFinalNorm, {after_.hidden_size}, device_);
+  NormWeights final_norm{load(model_, Role::kFinalNorm, {after_.hidden_size}, device_), {}};
+  if (after_.family->norm == Norm::kLayer) {
+    final_norm.bias = load(model_, Role::kFinalNormBias, {after_.hidden_size}, device_);
+  }
   const Tensor head = load(model_, after_.tie_word_embeddings ? Role::kEmbedding : Role::kLmHead,
                            {after_.vocab_size, after_.hidden_size}, device_);
   std::vector<double> losses;
   for (const ActivationStore& stream : streams_) {
     throw_if_stopped(/*resumable=*/true);
-    losses.push_back(loss(stream, norm, head));
+    losses.push_back(loss(stream, final_norm, head));
   }
   if (const auto best = smallest_finite(losses)) return candidates_[*best];
   throw CheckpointError({.code = "CALIBRATION_NONFINITE",

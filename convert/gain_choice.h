@@ -42,7 +42,8 @@ class GainTrial {
   Gains best() const;
 
  private:
-  double loss(const ActivationStore& stream, const at::Tensor& norm, const at::Tensor& head) const;
+  double loss(const ActivationStore& stream, const NormWeights& weights,
+              const at::Tensor& head) const;
 
   const ModelFolder& model_;
   ModelConfig after_;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "head_moments.h"
@@ -12,17 +13,19 @@ namespace regroup {
 /// Heads that become one, by their number in the parent.
 using Members = std::vector<int64_t>;
 
-/// k_g = sum_i encode_i k_i, and k_i is approximated by decode_i k_g; one complex number a rotary
-/// plane, so that both commute with RoPE.
+/// x_g = sum_i encode_i x_i, and x_i is approximated by decode_i x_g: any matrices, for what no position
+/// turns.
+struct VectorMerge {
+  at::Tensor encode;  ///< [members, n, n]
+  at::Tensor decode;  ///< [members, n, n]
+};
+
+/// The same for keys: one complex number a rotary plane, so that both commute with RoPE, and any matrix
+/// on the rest of the channels.
 struct KeyMerge {
   at::Tensor encode;  ///< [members, planes] complex
   at::Tensor decode;  ///< [members, planes] complex
-};
-
-/// The same for values, which no position turns: any matrix.
-struct ValueMerge {
-  at::Tensor encode;  ///< [members, head_dim, head_dim]
-  at::Tensor decode;  ///< [members, head_dim, head_dim]
+  VectorMerge rest = {};
 };
 
 /// What a merge loses, predicted from moments alone.
@@ -33,34 +36,38 @@ struct Residual {
   double share() const { return total > 0 ? lost / total : 0; }
 };
 Residual key_residual(const HeadMoments& moments, const Members& members, const KeyMerge& merge);
-Residual value_residual(const HeadMoments& moments, const Members& members,
-                        const ValueMerge& merge);
+Residual vector_residual(const VectorMoments& moments, const Members& members,
+                         const VectorMerge& merge);
 
-/// E|k_g|^2 a plane, [planes].
-at::Tensor merged_key_energy(const HeadMoments& moments, const Members& members,
-                             const KeyMerge& merge);
+/// Energy of each member's keys as a query head of it sees them, before and after a merge, in a plane's
+/// units (kRestWeight).
+/// @return  {[members, readers], [members, readers]}
+std::pair<at::Tensor, at::Tensor> logit_energies(const HeadMoments& moments, const Members& members,
+                                                 const KeyMerge& merge, int64_t readers);
 
-/// E[v_g v_g^T], [head_dim, head_dim].
-at::Tensor merged_value_moment(const HeadMoments& moments, const Members& members,
-                               const ValueMerge& merge);
+/// E[x_g x_g^T], [n, n].
+at::Tensor merged_moment(const VectorMoments& moments, const Members& members,
+                         const VectorMerge& merge);
 
-/// Generalised Procrustes: each head is turned so that the group agrees, then the mean is taken.
-/// Keys by one phase a plane, values by an orthogonal matrix; the first member stays as it is.
+/// Generalised Procrustes: each head is turned so that the group agrees, then the mean is taken; the
+/// first member stays as it is. Keys by one phase a plane and an orthogonal matrix on the rest, vectors
+/// by an orthogonal matrix.
 /// @param restore_norm  scale the mean to the members' mean energy (docs/methods.md)
 KeyMerge align_keys(const HeadMoments& moments, const Members& members, bool restore_norm);
-ValueMerge align_values(const HeadMoments& moments, const Members& members, bool restore_norm);
+VectorMerge align_vectors(const VectorMoments& moments, const Members& members, bool restore_norm);
 
 /// The best rank-one approximation of the group's keys in every plane, members weighted by the energy
-/// of the queries that read them: a Hermitian eigenproblem a plane.
+/// of the queries that read them: a Hermitian eigenproblem a plane. The rest by pca_vectors.
 KeyMerge pca_keys(const HeadMoments& moments, const Members& members, int64_t readers);
 
-/// The best rank-head_dim approximation of the group's values in the metric of the output projection
-/// (Eckart and Young), absorbed into Wo.
-ValueMerge pca_values(const HeadMoments& moments, const Members& members);
+/// The best rank-n approximation of the group's vectors in their metric (Eckart and Young), to be
+/// absorbed into Wo for values and into Wq for keys.
+VectorMerge pca_vectors(const VectorMoments& moments, const Members& members);
 
-/// What pca_keys and pca_values lose in their own metrics (discarded eigenvalues).
+/// What pca_keys and pca_vectors lose in their own metrics (discarded eigenvalues); keys in a plane's
+/// units.
 double key_pca_cost(const HeadMoments& moments, const Members& members, int64_t readers);
-double value_pca_cost(const HeadMoments& moments, const Members& members);
+double vector_pca_cost(const VectorMoments& moments, const Members& members);
 
 /// How well two heads can be aligned: the nuclear norm of their cross moment over the root of their
 /// energies, for values plus for keys; 2 for equal heads. @return [n_kv_heads, n_kv_heads]

@@ -1,4 +1,4 @@
-// Keys under RoPE: everything is one complex number a head and plane.
+// Keys: one complex number a head and rotary plane, and a matrix a head for what no position turns.
 #include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
@@ -58,6 +58,17 @@ Tensor weighted_block(const Tensor& block, const Tensor& weights) {
   return block.mul(w.unsqueeze(2)).mul(w.unsqueeze(1));
 }
 
+/// Mean over members of E|k|^2 outside the planes.
+double mean_rest_energy(const HeadMoments& moments, const Members& members) {
+  return moments.key_rest.cross
+      .diagonal(0, 0, 1)  // [r, r, kv]
+      .index_select(2, index_of(members))
+      .diagonal(0, 0, 1)
+      .sum(1)
+      .mean()
+      .item<double>();
+}
+
 }  // namespace
 
 KeyMerge align_keys(const HeadMoments& moments, const Members& members, bool restore_norm) {
@@ -82,11 +93,20 @@ KeyMerge align_keys(const HeadMoments& moments, const Members& members, bool res
     before = agreement;
   }
   turn = turn.mul(turn.select(0, 0).conj().unsqueeze(0));
-  KeyMerge merge{turn.div(static_cast<double>(m)), turn.conj().resolve_conj()};
-  if (restore_norm) {
+  KeyMerge merge{turn.div(static_cast<double>(m)), turn.conj().resolve_conj(),
+                 align_vectors(moments.key_rest, members, false)};
+  if (restore_norm) {  // one factor for the whole key
     const auto [own, merged] = energies(block, merge.encode);
-    const double lost = merged.sum().item<double>();
-    if (lost > 0) merge.encode.mul_(std::sqrt(own.mean(0).sum().item<double>() / lost));
+    const double members_energy =
+        own.mean(0).sum().item<double>() + mean_rest_energy(moments, members);
+    const double group_energy =
+        merged.sum().item<double>() +
+        merged_moment(moments.key_rest, members, merge.rest).trace().item<double>();
+    if (group_energy > 0) {
+      const double factor = std::sqrt(members_energy / group_energy);
+      merge.encode.mul_(factor);
+      merge.rest.encode.mul_(factor);
+    }
   }
   return merge;
 }
@@ -106,12 +126,32 @@ KeyMerge pca_keys(const HeadMoments& moments, const Members& members, int64_t re
       phase_of(decode.select(0, 0)).mul(at::where(usable, size, at::ones({}, size.options())));
   encode = encode.mul(gauge.unsqueeze(0));
   decode = decode.div(gauge.unsqueeze(0));
-  return {encode, decode};
+  return {encode, decode, pca_vectors(moments.key_rest, members)};
 }
 
-Tensor merged_key_energy(const HeadMoments& moments, const Members& members,
-                         const KeyMerge& merge) {
-  return energies(block_of(moments, members), merge.encode).second;
+std::pair<Tensor, Tensor> logit_energies(const HeadMoments& moments, const Members& members,
+                                         const KeyMerge& merge, int64_t readers) {
+  const auto [own, merged] = energies(block_of(moments, members), merge.encode);
+  const Tensor again = merge.decode.abs().square().mul(merged);  // [m, planes]
+  const Tensor rest = merged_moment(moments.key_rest, members, merge.rest);
+  const Tensor rest_again =
+      at::matmul(at::matmul(merge.rest.decode, rest), merge.rest.decode.transpose(1, 2));
+  const Tensor index = index_of(members);
+  const auto of_members = [&](const Tensor& x) {  // [m, readers, ...]
+    return x.unflatten(0, {-1, readers}).index_select(0, index);
+  };
+  const Tensor in_planes = of_members(moments.query_energy);
+  const Tensor elsewhere = of_members(moments.query_rest).mul(kRestWeight);
+  const auto seen = [&](const Tensor& planes, const Tensor& other) {  // [m, planes], [m, r, r]
+    return in_planes.mul(planes.unsqueeze(1))
+        .sum(2)
+        .add(elsewhere.mul(other.unsqueeze(1)).sum({2, 3}));
+  };
+  const Tensor rest_own = moments.key_rest.cross
+                              .diagonal(0, 0, 1)  // [r, r, kv]
+                              .permute({2, 0, 1})
+                              .index_select(0, index);
+  return {seen(own, rest_own), seen(again, rest_again)};
 }
 
 Residual key_residual(const HeadMoments& moments, const Members& members, const KeyMerge& merge) {
@@ -122,7 +162,9 @@ Residual key_residual(const HeadMoments& moments, const Members& members, const 
       at::matmul(merge.encode.t().unsqueeze(1), block).squeeze(1).t();  // [m, planes]
   const Tensor lost = own.sub(at::real(merge.decode.mul(cross)).mul(2.0))
                           .add(merge.decode.abs().square().mul(merged.unsqueeze(0)));
-  return {std::max(0.0, lost.sum().item<double>()), own.sum().item<double>()};
+  Residual sum{std::max(0.0, lost.sum().item<double>()), own.sum().item<double>()};
+  sum += vector_residual(moments.key_rest, members, merge.rest);
+  return sum;
 }
 
 double key_pca_cost(const HeadMoments& moments, const Members& members, int64_t readers) {
@@ -131,7 +173,8 @@ double key_pca_cost(const HeadMoments& moments, const Members& members, int64_t 
   const auto [values, vectors] = at::linalg_eigh(block);  // ascending
   const double total = values.sum().item<double>();
   const double kept = values.select(1, values.size(1) - 1).sum().item<double>();
-  return total > 0 ? std::max(0.0, total - kept) : 0.0;
+  return (total > 0 ? std::max(0.0, total - kept) : 0.0) +
+         kRestWeight * vector_pca_cost(moments.key_rest, members);
 }
 
 }  // namespace regroup

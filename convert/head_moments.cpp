@@ -3,10 +3,11 @@
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/complex.h>
-#include <ATen/ops/diag.h>
-#include <ATen/ops/imag.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/outer.h>
 #include <ATen/ops/real.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 namespace regroup {
@@ -27,19 +28,47 @@ Tensor times_moment(const Tensor& rows, const Tensor& moment) {
   return moment.dim() == 1 ? rows.mul(moment) : at::matmul(rows, moment);
 }
 
+Tensor rows_of(const Tensor& heads, const std::vector<int64_t>& channels) {
+  return heads.index_select(1, at::tensor(channels, at::kLong));
+}
+
 /// E[k_i conj(k_j)] of every rotary plane. With k = a + ib it is
 /// E[a_i a_j] + E[b_i b_j] + i (E[b_i a_j] - E[a_i b_j]): one real product, half of a complex one's work.
-Tensor key_moment(const Tensor& k, const Tensor& moment) {
+Tensor plane_moment(const Tensor& k, const Tensor& moment, const HeadChannels& channels) {
   const int64_t kv = k.size(0);
-  const int64_t planes = k.size(1) / 2;
-  const Tensor rows = k.unflatten(1, {2, planes})  // [kv, 2, planes, hidden + 1]
-                          .permute({2, 1, 0, 3})
+  const auto planes = static_cast<int64_t>(channels.real.size());
+  const Tensor rows = at::stack({rows_of(k, channels.real), rows_of(k, channels.imaginary)}, 1)
+                          .permute({2, 1, 0, 3})  // [planes, 2, kv, hidden + 1]
                           .flatten(1, 2)
                           .contiguous();  // [planes, 2 kv, hidden + 1]: a, then b
   const Tensor both =
       at::bmm(times_moment(rows, moment), rows.transpose(1, 2)).view({planes, 2, kv, 2, kv});
   const auto part = [&](int64_t i, int64_t j) { return both.select(3, j).select(1, i); };
   return at::complex(part(0, 0).add(part(1, 1)), part(1, 0).sub(part(0, 1)));
+}
+
+/// E[x_i x_j^T] of x_i = heads[i] (x, 1), [heads, heads, n, n].
+Tensor cross_moment(const Tensor& heads, const Tensor& moment) {
+  const int64_t kv = heads.size(0);
+  const int64_t n = heads.size(1);
+  const Tensor rows = heads.flatten(0, 1);  // [kv n, hidden + 1]
+  return at::matmul(times_moment(rows, moment), rows.t())
+      .view({kv, n, kv, n})
+      .transpose(1, 2)
+      .contiguous();
+}
+
+/// The moment of (x, 1) about its mean: the constant is gone.
+Tensor centred(const Tensor& moment) {
+  const int64_t last = moment.size(0) - 1;
+  if (moment.dim() == 1) return at::cat({moment.narrow(0, 0, last), at::zeros({1}, at::kDouble)});
+  const Tensor mean = moment.select(1, last);  // E[(x, 1)]
+  return moment.sub(at::outer(mean, mean));
+}
+
+/// Sum of x [n_heads, ...] over the query heads that read each KV head, [n_kv_heads, ...].
+Tensor over_readers(const Tensor& x, int64_t readers) {
+  return x.unflatten(0, {-1, readers}).sum(1);
 }
 
 }  // namespace
@@ -59,43 +88,57 @@ AttentionWeights widen_attention(const LayerWeights& w, const ModelConfig& confi
   return wide;
 }
 
-Tensor plane_matrix(const Tensor& factors) {
-  const Tensor a = at::diag(at::real(factors));
-  const Tensor b = at::diag(at::imag(factors));
-  return at::cat({at::cat({a, b.neg()}, 1), at::cat({b, a}, 1)}, 0);
-}
-
 HeadMoments head_moments(const AttentionWeights& w, const LayerStatistics& statistics,
                          const ModelConfig& config) {
   const Tensor& c = statistics.moment;
-  const int64_t kv = config.n_kv_heads;
-  const int64_t d = config.head_dim;
+  const HeadChannels channels = head_channels(config);
+  const int64_t readers = config.group_size();
   HeadMoments out;
-  out.key = key_moment(w.k, c);
-  const Tensor values = w.v.flatten(0, 1);  // [kv d, hidden + 1]
-  out.value = at::matmul(times_moment(values, c), values.t())
-                  .view({kv, d, kv, d})
-                  .transpose(1, 2)
-                  .contiguous();
+  out.key = plane_moment(w.k, c, channels);
   const Tensor by_component = times_moment(w.q, c).mul(w.q).sum(2);  // [n_heads, head_dim]: E[q^2]
-  const auto halves = by_component.chunk(2, 1);
-  out.query_energy = halves[0].add(halves[1]).clamp_min(0.0);
+  out.query_energy =
+      by_component.index_select(1, at::tensor(channels.real, at::kLong))
+          .add(by_component.index_select(1, at::tensor(channels.imaginary, at::kLong)))
+          .clamp_min(0.0);
+  if (channels.rest.empty()) {
+    const int64_t kv = config.n_kv_heads;
+    out.key_rest = {at::zeros({kv, kv, 0, 0}, at::kDouble), at::zeros({kv, 0, 0}, at::kDouble)};
+    out.query_rest = at::zeros({config.n_heads, 0, 0}, at::kDouble);
+  } else {
+    const Tensor q = rows_of(w.q, channels.rest);  // [n_heads, rest, hidden + 1]
+    out.query_rest = at::matmul(times_moment(q, c), q.transpose(1, 2));
+    out.key_rest = {cross_moment(rows_of(w.k, channels.rest), centred(c)),
+                    over_readers(out.query_rest, readers)};
+  }
   const Tensor by_head = at::matmul(w.o.transpose(1, 2), w.o);  // [n_heads, d, d]
-  out.value_metric = by_head.view({kv, config.group_size(), d, d}).sum(1);
+  out.value = {cross_moment(w.v, c), over_readers(by_head, readers)};
   return out;
 }
 
-Tensor key_energy(const HeadMoments& moments) {
-  return at::real(moments.key.diagonal(0, 1, 2)).t().clamp_min(0.0);
+namespace {
+
+/// tr(metric_i E[x_i x_i^T]), [n_kv_heads]
+Tensor seen_energy(const VectorMoments& moments) {
+  const Tensor own = moments.cross.diagonal(0, 0, 1).permute({2, 0, 1});  // [kv, n, n]
+  return moments.metric.mul(own).sum({1, 2});
+}
+
+}  // namespace
+
+Tensor key_energy_seen(const HeadMoments& moments, int64_t readers) {
+  const Tensor own = at::real(moments.key.diagonal(0, 1, 2)).t().clamp_min(0.0);  // [kv, planes]
+  return over_readers(moments.query_energy, readers)
+      .mul(own)
+      .sum(1)
+      .add(seen_energy(moments.key_rest).mul(kRestWeight));
 }
 
 Tensor readers_energy(const HeadMoments& moments, int64_t readers) {
-  return moments.query_energy.unflatten(0, {-1, readers}).sum(1);
+  return over_readers(moments.query_energy, readers)
+      .sum(1)
+      .add(moments.key_rest.metric.diagonal(0, 1, 2).sum(1));
 }
 
-Tensor value_energy(const HeadMoments& moments) {
-  const Tensor own = moments.value.diagonal(0, 0, 1).permute({2, 0, 1});  // [kv, d, d]
-  return moments.value_metric.mul(own).sum({1, 2});
-}
+Tensor value_energy(const HeadMoments& moments) { return seen_energy(moments.value); }
 
 }  // namespace regroup

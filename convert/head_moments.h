@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "head_channels.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/convert/statistics.h"
 #include "regroup/model/layer.h"
@@ -21,27 +22,37 @@ struct AttentionWeights {
 
 AttentionWeights widen_attention(const LayerWeights& weights, const ModelConfig& config);
 
-/// Second moments of what the heads of one layer compute, before RoPE.
-/// A rotary plane l of a head is the complex number of components (l, l + head_dim / 2).
+/// Second moments of a vector that every KV head has, and what an error of it costs.
+struct VectorMoments {
+  at::Tensor cross;   ///< [n_kv_heads, n_kv_heads, n, n]: E[x_i x_j^T]
+  at::Tensor metric;  ///< [n_kv_heads, n, n]: an error e of head i costs e^T metric_i e
+};
+
+/// Second moments of what the heads of one layer compute, before RoPE. A key falls into its rotary planes,
+/// which position turns, and the rest, which it does not (head_channels.h). Of the rest only what
+/// differs from token to token counts: a constant key adds the same to all logits of a query.
 struct HeadMoments {
   at::Tensor key;           ///< [planes, n_kv_heads, n_kv_heads] complex: E[k_i conj(k_j)]
-  at::Tensor value;         ///< [n_kv_heads, n_kv_heads, head_dim, head_dim]: E[v_i v_j^T]
   at::Tensor query_energy;  ///< [n_heads, planes]: E|q|^2
-  at::Tensor value_metric;  ///< [n_kv_heads, head_dim, head_dim]: sum of Wo_h^T Wo_h over readers h
+  VectorMoments key_rest;   ///< about the mean; the metric is the sum of query_rest over readers
+  at::Tensor query_rest;    ///< [n_heads, rest, rest]: E[q q^T]
+  VectorMoments value;      ///< the metric is the sum of Wo_h^T Wo_h over readers h
 };
 
 HeadMoments head_moments(const AttentionWeights& weights, const LayerStatistics& statistics,
                          const ModelConfig& config);
 
-/// E|k_i|^2 of every plane, [n_kv_heads, planes].
-at::Tensor key_energy(const HeadMoments& moments);
-/// Query energy summed over the `readers` heads that read each KV head, [n_kv_heads, planes].
+/// What the logit errors of planes weigh against those of the rest. A query and a key error e that meet
+/// at every angle alike make E[Re(q conj(e))^2] = E|q|^2 E|e|^2 / 2; outside the planes nothing turns,
+/// and E[(q e)^2] = e^T E[q q^T] e. In units of a plane's E|q|^2 E|e|^2 the rest counts twice.
+inline constexpr double kRestWeight = 2.0;
+
+/// Energy of each KV head's keys as the queries that read it see it, [n_kv_heads], in a plane's units.
+/// @param readers  query heads a KV head
+at::Tensor key_energy_seen(const HeadMoments& moments, int64_t readers);
+/// Energy of the queries that read each KV head, [n_kv_heads].
 at::Tensor readers_energy(const HeadMoments& moments, int64_t readers);
 /// Energy of each KV head's values as Wo sees it, [n_kv_heads].
 at::Tensor value_energy(const HeadMoments& moments);
-
-/// Complex numbers, one a plane, as the real matrix that multiplies each plane by its number.
-/// @param factors  [planes] complex   @return [2 planes, 2 planes] float64
-at::Tensor plane_matrix(const at::Tensor& factors);
 
 }  // namespace regroup

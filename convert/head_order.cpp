@@ -80,12 +80,11 @@ std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics
   }
   const int64_t readers = parent.group_size();
   // Each over its own total, which makes keys and values comparable.
-  const double keys =
-      key_energy(moments).mul(readers_energy(moments, readers)).sum().item<double>();
+  const double keys = key_energy_seen(moments, readers).sum().item<double>();
   const double values = value_energy(moments).sum().item<double>();
   const GroupCost cost = [&](const Members& members) {
     return key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
-           value_pca_cost(moments, members) / std::max(values, 1e-300);
+           vector_pca_cost(moments.value, members) / std::max(values, 1e-300);
   };
   if (pricing_work(kv, size, parent.head_dim) <= kMostPricingWork) {
     return best_grouping(kv, size, cost, rules.seed);

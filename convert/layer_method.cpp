@@ -1,7 +1,6 @@
 #include "layer_method.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/complex.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/matmul.h>
@@ -12,6 +11,7 @@
 
 #include <cmath>
 
+#include "head_channels.h"
 #include "head_order.h"
 
 namespace regroup {
@@ -30,14 +30,6 @@ Tensor to_tensor(const HeadMatrix& matrix, int64_t d) {
   return at::from_blob(const_cast<double*>(matrix.dense.data()), {d, d}, at::kDouble).clone();
 }
 
-/// The complex number a plane that a matrix commuting with RoPE stands for, [planes].
-Tensor to_planes(const HeadMatrix& matrix, int64_t d) {
-  const Tensor m = to_tensor(matrix, d);
-  const int64_t planes = d / 2;
-  return at::complex(m.diagonal().narrow(0, 0, planes).contiguous(),
-                     m.diagonal(-planes).contiguous());
-}
-
 Members members_of(const std::vector<int64_t>& order, int64_t group, int64_t size) {
   return {order.begin() + group * size, order.begin() + (group + 1) * size};
 }
@@ -50,7 +42,8 @@ int64_t medoid_of(const Tensor& similarity, const Members& members) {
 
 /// Fills one group, whose first new position is `first`.
 void merge_group(const MergeRules& rules, const HeadMoments& moments, const Members& members,
-                 int64_t readers, size_t first, LayerTransform& out) {
+                 const ModelConfig& parent, size_t first, LayerTransform& out) {
+  const int64_t readers = parent.group_size();
   const auto scalars = [&](const Tensor& key, const Tensor& value) {  // [m] each, D = I
     for (size_t i = 0; i < members.size(); ++i) {
       out.encode_key[first + i].scale = key[static_cast<int64_t>(i)].item<double>();
@@ -65,7 +58,7 @@ void merge_group(const MergeRules& rules, const HeadMoments& moments, const Memb
   };
   const Tensor index = at::tensor(members, at::kLong);
   KeyMerge key;
-  ValueMerge value;
+  VectorMerge value;
   switch (rules.method) {
     case Method::kMedoid:
       return only(medoid_of(plain_similarity(moments), members));
@@ -76,22 +69,23 @@ void merge_group(const MergeRules& rules, const HeadMoments& moments, const Memb
         const Tensor own = use.index_select(0, index);
         return own.div(own.sum().clamp_min(1e-300));
       };
-      return scalars(shares(readers_energy(moments, readers).sum(1)),
-                     shares(moments.value_metric.diagonal(0, 1, 2).sum(1)));
+      return scalars(shares(readers_energy(moments, readers)),
+                     shares(moments.value.metric.diagonal(0, 1, 2).sum(1)));
     }
     case Method::kAlign:
     case Method::kAlignNorm:
       key = align_keys(moments, members, rules.method == Method::kAlignNorm);
-      value = align_values(moments, members, rules.method == Method::kAlignNorm);
+      value = align_vectors(moments.value, members, rules.method == Method::kAlignNorm);
       break;
     default:
       key = pca_keys(moments, members, readers);
-      value = pca_values(moments, members);
+      value = pca_vectors(moments.value, members);
   }
+  const HeadChannels channels = head_channels(parent);
   for (int64_t i = 0; i < m; ++i) {
     const size_t at = first + static_cast<size_t>(i);
-    out.encode_key[at] = dense(plane_matrix(key.encode[i]));
-    out.decode_key[at] = dense(plane_matrix(key.decode[i]));
+    out.encode_key[at] = dense(key_matrix(channels, key.encode[i], key.rest.encode[i]));
+    out.decode_key[at] = dense(key_matrix(channels, key.decode[i], key.rest.decode[i]));
     out.encode_value[at] = dense(value.encode[i]);
     out.decode_value[at] = dense(value.decode[i]);
   }
@@ -110,10 +104,12 @@ Tensor merge_rows(const Tensor& heads, const LayerTransform& t, const Encode& en
   return sum.div(t.divisor);
 }
 
-/// Encoders (divided) and decoders of m members from position `first` on, each through `read`.
-template <typename Merge, typename Read>
-Merge collect(const std::vector<HeadMatrix>& encode, const std::vector<HeadMatrix>& decode,
-              double divisor, size_t first, int64_t m, const Read& read) {
+/// Encoders (divided) and decoders of m members from position `first` on, the part of them that `read`
+/// gives.
+template <typename Read>
+std::pair<Tensor, Tensor> collect(const std::vector<HeadMatrix>& encode,
+                                  const std::vector<HeadMatrix>& decode, double divisor,
+                                  size_t first, int64_t m, const Read& read) {
   std::vector<Tensor> in;
   std::vector<Tensor> out;
   for (size_t i = first; i < first + static_cast<size_t>(m); ++i) {
@@ -123,14 +119,23 @@ Merge collect(const std::vector<HeadMatrix>& encode, const std::vector<HeadMatri
   return {at::stack(in), at::stack(out)};
 }
 
-KeyMerge key_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
-  return collect<KeyMerge>(t.encode_key, t.decode_key, t.divisor, first, m,
-                           [d](const HeadMatrix& matrix) { return to_planes(matrix, d); });
+KeyMerge key_merge(const LayerTransform& t, size_t first, int64_t m, const ModelConfig& parent) {
+  const HeadChannels channels = head_channels(parent);
+  const auto parts = [&](const auto& part) {
+    return collect(t.encode_key, t.decode_key, t.divisor, first, m, [&](const HeadMatrix& matrix) {
+      return part(channels, to_tensor(matrix, parent.head_dim));
+    });
+  };
+  const auto [encode, decode] = parts(plane_part);
+  const auto [rest_encode, rest_decode] = parts(rest_part);
+  return {encode, decode, {rest_encode, rest_decode}};
 }
 
-ValueMerge value_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
-  return collect<ValueMerge>(t.encode_value, t.decode_value, t.divisor, first, m,
-                             [d](const HeadMatrix& matrix) { return to_tensor(matrix, d); });
+VectorMerge value_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
+  const auto [encode, decode] =
+      collect(t.encode_value, t.decode_value, t.divisor, first, m,
+              [d](const HeadMatrix& matrix) { return to_tensor(matrix, d); });
+  return {encode, decode};
 }
 
 /// sqrt(before / after), where that is a usable factor.
@@ -149,25 +154,18 @@ void for_groups(const LayerTransform& t, const ModelConfig& parent, int64_t n_kv
   }
 }
 
-/// Merging flattens logits: gamma^2 = sum_l E|q_l|^2 E|k_l|^2 / sum_l E|q_l|^2 E|k'_l|^2, with queries
-/// and keys taken as independent.
+/// Merging flattens logits: gamma^2 = sum_l E|q_l|^2 E|k_l|^2 / sum_l E|q_l|^2 E|k'_l|^2 over planes, with
+/// queries and keys taken as independent, and q^T k outside of them (logit_energies).
 void restore_logits(LayerTransform& t, const HeadMoments& moments, const ModelConfig& parent,
                     int64_t n_kv_heads) {
   const auto readers = static_cast<size_t>(parent.group_size());
-  const Tensor own = key_energy(moments);  // [kv, planes]
   for_groups(t, parent, n_kv_heads, [&](size_t first, const Members& members) {
-    const KeyMerge merge =
-        key_merge(t, first, static_cast<int64_t>(members.size()), parent.head_dim);
-    const Tensor merged = merged_key_energy(moments, members, merge);  // [planes]
-    for (size_t i = 0; i < members.size(); ++i) {
-      const Tensor again = merge.decode[static_cast<int64_t>(i)].abs().square().mul(merged);
-      for (size_t r = 0; r < readers; ++r) {
-        const Tensor query =
-            moments.query_energy[members[i] * parent.group_size() + static_cast<int64_t>(r)];
-        set_gain(t.logit_gain[(first + i) * readers + r],
-                 query.mul(own[members[i]]).sum().item<double>(),
-                 query.mul(again).sum().item<double>());
-      }
+    const KeyMerge merge = key_merge(t, first, static_cast<int64_t>(members.size()), parent);
+    const auto [before, after] = logit_energies(moments, members, merge, parent.group_size());
+    for (size_t i = 0; i < members.size() * readers; ++i) {
+      const auto at = static_cast<int64_t>(i);
+      set_gain(t.logit_gain[first * readers + i], before.flatten()[at].item<double>(),
+               after.flatten()[at].item<double>());
     }
   });
 }
@@ -179,13 +177,13 @@ void restore_outputs(LayerTransform& t, const HeadMoments& moments, const ModelC
   const auto readers = static_cast<size_t>(parent.group_size());
   const Tensor own = value_energy(moments);  // [kv]
   for_groups(t, parent, n_kv_heads, [&](size_t first, const Members& members) {
-    const ValueMerge merge =
+    const VectorMerge merge =
         value_merge(t, first, static_cast<int64_t>(members.size()), parent.head_dim);
-    const Tensor merged = merged_value_moment(moments, members, merge);  // [d, d]
+    const Tensor merged = merged_moment(moments.value, members, merge);  // [d, d]
     for (size_t i = 0; i < members.size(); ++i) {
       const Tensor decode = merge.decode[static_cast<int64_t>(i)];
       const Tensor again = at::matmul(at::matmul(decode, merged), decode.t());
-      const double after = moments.value_metric[members[i]].mul(again).sum().item<double>();
+      const double after = moments.value.metric[members[i]].mul(again).sum().item<double>();
       for (size_t r = 0; r < readers; ++r) {
         set_gain(t.output_gain[(first + i) * readers + r], own[members[i]].item<double>(), after);
       }
@@ -210,8 +208,8 @@ std::pair<Residual, Residual> predict_residuals(const LayerTransform& t, const H
   for (int64_t g = 0; g < n_kv_heads; ++g) {
     const auto first = static_cast<size_t>(g * size);
     const Members members = members_of(t.permutation, g, size);
-    key += key_residual(moments, members, key_merge(t, first, size, parent.head_dim));
-    value += value_residual(moments, members, value_merge(t, first, size, parent.head_dim));
+    key += key_residual(moments, members, key_merge(t, first, size, parent));
+    value += vector_residual(moments.value, members, value_merge(t, first, size, parent.head_dim));
   }
   return {key, value};
 }
@@ -229,7 +227,7 @@ LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weig
   if (size > 1 && reads_weights(rules.method)) {
     at::parallel_for(0, rules.n_kv_heads, 1, [&](int64_t first, int64_t last) {
       for (int64_t g = first; g < last; ++g) {
-        merge_group(rules, moments, members_of(t.permutation, g, size), parent.group_size(),
+        merge_group(rules, moments, members_of(t.permutation, g, size), parent,
                     static_cast<size_t>(g * size), t);
       }
     });

@@ -8,6 +8,7 @@
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/convert/legality.h"
 #include "stream.h"
 
 namespace regroup {
@@ -188,9 +189,7 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
                        .message = fmt::format("transforms must be given for {} layers, found {}",
                                               plan.before.n_layers, plan.transforms.size())});
   }
-  for (size_t layer = 0; layer < plan.transforms.size(); ++layer) {
-    check_transform(plan.transforms[layer], plan.before, static_cast<int64_t>(layer));
-  }
+  check_transforms(plan.transforms, plan.before);
   const auto dtype = target_dtype(options.dtype);
   plan.shards = options.max_shard_bytes == 0
                     ? parent_shards(model, plan, dtype)

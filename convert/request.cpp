@@ -5,6 +5,7 @@
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/convert/legality.h"
 #include "regroup/convert/plan.h"
 
 namespace regroup {
@@ -51,6 +52,12 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
   }
   if (options.method == Method::kPrune && options.grouping != Grouping::kContiguous) {
     refuse("--method prune chooses its own groups: the heads it keeps", "leave out --grouping");
+  }
+  if (const std::string why = why_illegal(options.method, options.grouping, parent); !why.empty()) {
+    refuse(fmt::format("--method {} with --grouping {} is not exact for {}: {}",
+                       method_name(options.method), grouping_name(options.grouping),
+                       parent.architecture, why),
+           "choose --method mean, first, medoid or weighted with --grouping contiguous");
   }
   if (!calibration.files.empty() && !calibration.statistics.empty()) {
     refuse("--statistics and --calibration exclude each other: both say where moments come from",

@@ -1,6 +1,7 @@
 #include "regroup/convert/statistics.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/diag.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
@@ -70,9 +71,12 @@ SafetensorsFile open_statistics(const std::string& path) {
 
 }  // namespace
 
-LayerStatistics weights_only_statistics(const Tensor& input_norm) {
-  const Tensor gains = input_norm.to(at::kCPU, at::kDouble).square();
-  return {at::cat({gains, at::ones({1}, at::kDouble)}), {}};
+LayerStatistics weights_only_statistics(const NormWeights& input_norm) {
+  const Tensor gains = input_norm.weight.to(at::kCPU, at::kDouble).square();
+  const Tensor one = at::ones({1}, at::kDouble);
+  if (!input_norm.bias.defined()) return {at::cat({gains, one}), {}};
+  const Tensor mean = at::cat({input_norm.bias.to(at::kCPU, at::kDouble), one});  // [hidden + 1]
+  return {at::diag(at::cat({gains, one.mul(0)})).addr_(mean, mean), {}};
 }
 
 MomentAccumulator::MomentAccumulator(int64_t hidden_size)

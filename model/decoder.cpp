@@ -78,7 +78,7 @@ Decoder::Decoder(ModelConfig config, at::ScalarType dtype, at::Device device)
   const auto make = [&](std::vector<int64_t> shape) { return at::empty(shape, options); };
   const int64_t hidden = config_.hidden_size;
   embedding_ = make({config_.vocab_size, hidden});
-  final_norm_ = make({hidden});
+  final_norm_ = allocate_norm(config_, options);
   if (!config_.tie_word_embeddings) lm_head_ = make({config_.vocab_size, hidden});
   for (int64_t i = 0; i < config_.n_layers; ++i) {
     layers_.push_back(allocate_layer(config_, dtype, device));
@@ -124,41 +124,51 @@ Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
 std::tuple<Tensor, Tensor> Decoder::run_layer(int64_t layer, const Tensor& x, const Tensor& y,
                                               const Step& step) const {
   const LayerWeights& w = layers_[static_cast<size_t>(layer)];
-  const bool last = layer + 1 == config_.n_layers;
-  const Tensor& next_norm = last ? final_norm_ : layers_[static_cast<size_t>(layer + 1)].input_norm;
-  const double eps = config_.rms_norm_eps;
-  const auto [middle, y_mlp] = add_rms_norm(x, attention(w, layer, y, step), w.mlp_norm, eps);
-  return add_rms_norm(middle, mlp_output(w, y_mlp), next_norm, eps);
+  return through_layer(w, norm_after(layer), layer, x, y, step);
 }
+
+const NormWeights& Decoder::norm_after(int64_t layer) const {
+  const bool last = layer + 1 == config_.n_layers;
+  return last ? final_norm_ : layers_[static_cast<size_t>(layer + 1)].input_norm;
+}
+
+std::tuple<Tensor, Tensor> Decoder::through_layer(const LayerWeights& w, const NormWeights& next,
+                                                  int64_t layer, const Tensor& x, const Tensor& y,
+                                                  const Step& step) const {
+  const double eps = config_.norm_eps;
+  const auto [middle, y_mlp] = add_norm(x, attention(w, layer, y, step), w.mlp_norm, eps);
+  return add_norm(middle, mlp_output(w, y_mlp), next, eps);
+}
+
+namespace {
+
+/// What a layer computes with: all but its input norm, and the norm that comes after it.
+std::vector<Tensor*> segment_tensors(LayerWeights& w, NormWeights& next) {
+  std::vector<Tensor*> defined;
+  const auto add = [&](Tensor* t) {
+    if (t->defined() && t != &w.input_norm.weight && t != &w.input_norm.bias) defined.push_back(t);
+  };
+  for (Tensor* t : tensors_of(w)) add(t);
+  add(&next.weight);
+  add(&next.bias);
+  return defined;
+}
+
+}  // namespace
 
 std::tuple<Tensor, Tensor> Decoder::run_checkpointed(int64_t layer, const Tensor& x,
                                                      const Tensor& y, const Step& step) const {
-  const auto i = static_cast<size_t>(layer);
-  const bool last = layer + 1 == config_.n_layers;
-  const LayerWeights& w = layers_[i];
-  std::vector<Tensor> inputs = {
-      x,          y,         w.qkv,  w.output,
-      w.mlp_norm, w.gate_up, w.down, last ? final_norm_ : layers_[i + 1].input_norm};
-  const size_t n_fixed = inputs.size();
-  for (const Tensor& bias : {w.qkv_bias, w.output_bias, w.gate_up_bias, w.down_bias}) {
-    if (bias.defined()) inputs.push_back(bias);
-  }
+  LayerWeights weights = layers_[static_cast<size_t>(layer)];
+  NormWeights next = norm_after(layer);
+  std::vector<Tensor> inputs = {x, y};
+  for (const Tensor* t : segment_tensors(weights, next)) inputs.push_back(*t);
   // The segment computes with the tensors it is handed, so that their gradients come out of it.
-  const Segment segment = [this, layer, step, n_fixed, i](const std::vector<Tensor>& in) {
-    LayerWeights own = layers_[i];
-    own.qkv = in[2];
-    own.output = in[3];
-    own.mlp_norm = in[4];
-    own.gate_up = in[5];
-    own.down = in[6];
-    size_t next = n_fixed;
-    for (Tensor* bias : {&own.qkv_bias, &own.output_bias, &own.gate_up_bias, &own.down_bias}) {
-      if (bias->defined()) *bias = in[next++];
-    }
-    const double eps = config_.rms_norm_eps;
-    const auto [middle, y_mlp] =
-        add_rms_norm(in[0], attention(own, layer, in[1], step), own.mlp_norm, eps);
-    const auto [out, y_out] = add_rms_norm(middle, mlp_output(own, y_mlp), in[7], eps);
+  const Segment segment = [this, layer, step, weights, next](const std::vector<Tensor>& in) {
+    LayerWeights own = weights;
+    NormWeights own_next = next;
+    size_t at = 2;
+    for (Tensor* t : segment_tensors(own, own_next)) *t = in[at++];
+    const auto [out, y_out] = through_layer(own, own_next, layer, in[0], in[1], step);
     return std::vector<Tensor>{out, y_out};
   };
   const std::vector<Tensor> out = checkpointed(segment, inputs);
@@ -181,7 +191,7 @@ Tensor Decoder::hidden(const Tensor& ids, KvCache* cache) const {
                          : step.mask;
 
   Tensor x = at::embedding(embedding_, ids);  // [batch, seq, hidden]
-  Tensor y = rms_norm(x, layers_.front().input_norm, config_.rms_norm_eps);
+  Tensor y = norm(x, layers_.front().input_norm, config_.norm_eps);
   const bool recompute = checkpointing_ && c10::GradMode::is_enabled();
   for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
     std::tie(x, y) = recompute ? run_checkpointed(layer, x, y, step) : run_layer(layer, x, y, step);

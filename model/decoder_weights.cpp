@@ -12,7 +12,9 @@ std::vector<NamedWeight> Decoder::named_weights() const {
     if (role == Role::kEmbedding) {
       view = embedding_;
     } else if (role == Role::kFinalNorm) {
-      view = final_norm_;
+      view = final_norm_.weight;
+    } else if (role == Role::kFinalNormBias) {
+      view = final_norm_.bias;
     } else if (role == Role::kLmHead) {
       view = lm_head_;
     } else {
@@ -25,14 +27,15 @@ std::vector<NamedWeight> Decoder::named_weights() const {
 
 std::vector<Tensor> Decoder::parameters() const {
   std::vector<Tensor> all = {embedding_};
-  for (const LayerWeights& w : layers_) {
-    for (const Tensor& t : {w.input_norm, w.qkv, w.qkv_bias, w.output, w.output_bias, w.mlp_norm,
-                            w.gate_up, w.gate_up_bias, w.down, w.down_bias}) {
-      if (t.defined()) all.push_back(t);
-    }
+  const auto add = [&all](const Tensor& t) {
+    if (t.defined()) all.push_back(t);
+  };
+  for (LayerWeights w : layers_) {
+    for (const Tensor* t : tensors_of(w)) add(*t);
   }
-  all.push_back(final_norm_);
-  if (lm_head_.defined()) all.push_back(lm_head_);
+  add(final_norm_.weight);
+  add(final_norm_.bias);
+  add(lm_head_);
   return all;
 }
 

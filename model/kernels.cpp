@@ -91,8 +91,7 @@ REGROUP_INLINE void glu_backward(const T* gate_up, const T* dy, T* dgate_up, int
 
 template <typename T>
 REGROUP_INLINE void rotate(const T* in, T* out, const float* cos, const float* sin, float sign,
-                           int64_t n_heads, int64_t head_dim) {
-  const int64_t half = head_dim / 2;
+                           int64_t n_heads, int64_t head_dim, int64_t half) {
   for (int64_t head = 0; head < n_heads; ++head) {
     const T* a = in + head * head_dim;
     const T* b = a + half;
@@ -104,6 +103,7 @@ REGROUP_INLINE void rotate(const T* in, T* out, const float* cos, const float* s
       store(c + i, x * cos[i] - z * s);
       store(c + half + i, z * cos[i] + x * s);
     }
+    for (int64_t i = 2 * half; i < head_dim; ++i) c[i] = a[i];
   }
 }
 
@@ -129,8 +129,8 @@ REGROUP_INLINE void rotate(const T* in, T* out, const float* cos, const float* s
     glu_backward(gate_up, dy, dgate_up, begin, end, f);                                           \
   }                                                                                               \
   REGROUP_CLONES void rope_row(const T* in, T* out, const float* cos, const float* sin,           \
-                               float sign, int64_t n_heads, int64_t head_dim) {                   \
-    rotate(in, out, cos, sin, sign, n_heads, head_dim);                                           \
+                               float sign, int64_t n_heads, int64_t head_dim, int64_t half) {     \
+    rotate(in, out, cos, sin, sign, n_heads, head_dim, half);                                     \
   }
 
 REGROUP_DEFINE_KERNELS(float)

@@ -16,7 +16,7 @@ namespace regroup::kernels {
   void swiglu_backward(const T* gate_up, const T* dy, T* dgate_up, int64_t begin, int64_t end,  \
                        int64_t f);                                                              \
   void rope_row(const T* in, T* out, const float* cos, const float* sin, float sign,            \
-                int64_t n_heads, int64_t head_dim);
+                int64_t n_heads, int64_t head_dim, int64_t half);
 
 REGROUP_DECLARE_KERNELS(float)
 REGROUP_DECLARE_KERNELS(uint16_t)

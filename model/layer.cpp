@@ -29,10 +29,12 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
   const int64_t q = c.query_size();
   const int64_t kv = c.kv_size();
   const int64_t f = c.intermediate_size;
-  const auto whole = [](const Tensor& t) { return Slice{t, 0, t.size(0)}; };
+  const auto whole = [](const Tensor& t) { return t.defined() ? Slice{t, 0, t.size(0)} : Slice{}; };
   switch (role) {
     case Role::kInputNorm:
-      return whole(w.input_norm);
+      return whole(w.input_norm.weight);
+    case Role::kInputNormBias:
+      return whole(w.input_norm.bias);
     case Role::kQuery:
       return {w.qkv, 0, q};
     case Role::kKey:
@@ -50,7 +52,9 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
     case Role::kOutputBias:
       return whole(w.output_bias);
     case Role::kMlpNorm:
-      return whole(w.mlp_norm);
+      return whole(w.mlp_norm.weight);
+    case Role::kMlpNormBias:
+      return whole(w.mlp_norm.bias);
     case Role::kGate:
       return {w.gate_up, 0, f};
     case Role::kUp:
@@ -70,6 +74,27 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
 
 }  // namespace
 
+std::array<Tensor*, 12> tensors_of(LayerWeights& w) {
+  return {&w.input_norm.weight,
+          &w.input_norm.bias,
+          &w.qkv,
+          &w.qkv_bias,
+          &w.output,
+          &w.output_bias,
+          &w.mlp_norm.weight,
+          &w.mlp_norm.bias,
+          &w.gate_up,
+          &w.gate_up_bias,
+          &w.down,
+          &w.down_bias};
+}
+
+NormWeights allocate_norm(const ModelConfig& config, const at::TensorOptions& options) {
+  NormWeights norm{at::empty({config.hidden_size}, options), {}};
+  if (config.family->norm == Norm::kLayer) norm.bias = at::empty({config.hidden_size}, options);
+  return norm;
+}
+
 LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at::Device device) {
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const auto make = [&](std::vector<int64_t> shape) { return at::empty(shape, options); };
@@ -77,16 +102,14 @@ LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at:
   const int64_t fused = config.query_size() + 2 * config.kv_size();
   const int64_t inner = config.intermediate_size;
   LayerWeights w;
-  w.input_norm = make({hidden});
+  w.input_norm = allocate_norm(config, options);
   w.qkv = make({fused, hidden});
   w.output = make({hidden, config.query_size()});
-  w.mlp_norm = make({hidden});
+  w.mlp_norm = allocate_norm(config, options);
   w.gate_up = make({2 * inner, hidden});
   w.down = make({hidden, inner});
-  if (config.attention_bias) {
-    w.qkv_bias = make({fused});
-    w.output_bias = make({hidden});
-  }
+  if (config.qkv_bias) w.qkv_bias = make({fused});
+  if (config.output_bias) w.output_bias = make({hidden});
   if (config.mlp_bias) {
     w.gate_up_bias = make({2 * inner});
     w.down_bias = make({hidden});
@@ -136,10 +159,11 @@ RopeTable make_rope_table(const ModelConfig& config, int64_t count, int64_t seq_
                           at::Device device) {
   const c10::InferenceMode outlives_inference(false);  // training may save these for backward
   const auto frequencies =
-      rope_frequencies(config.rope, config.head_dim, seq_len, config.max_positions);
+      rope_frequencies(config.rope, config.rotary_dim, seq_len, config.max_positions);
   // transformers multiplies in float32, and so the angles of large positions are rounded there.
-  const Tensor inverse = at::tensor(frequencies, at::kDouble).to(at::kFloat);  // [head_dim / 2]
-  const Tensor angles = at::outer(at::arange(count, at::kFloat), inverse);  // [count, head_dim / 2]
+  const Tensor inverse = at::tensor(frequencies, at::kDouble).to(at::kFloat);  // [rotary_dim / 2]
+  const Tensor angles =
+      at::outer(at::arange(count, at::kFloat), inverse);  // [count, rotary_dim / 2]
   const double gain = config.rope.attention_factor;
   return {angles.cos().mul(gain).to(device), angles.sin().mul(gain).to(device)};
 }

@@ -33,9 +33,10 @@ bool is_norm(Role role) {
 }
 
 bool is_bias(Role role) {
-  return role == Role::kQueryBias || role == Role::kKeyBias || role == Role::kValueBias ||
-         role == Role::kOutputBias || role == Role::kGateBias || role == Role::kUpBias ||
-         role == Role::kDownBias;
+  return role == Role::kInputNormBias || role == Role::kMlpNormBias ||
+         role == Role::kFinalNormBias || role == Role::kQueryBias || role == Role::kKeyBias ||
+         role == Role::kValueBias || role == Role::kOutputBias || role == Role::kGateBias ||
+         role == Role::kUpBias || role == Role::kDownBias;
 }
 
 /// One file of the output: what it holds, in order.

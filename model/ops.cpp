@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/mean.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/silu.h>
@@ -172,14 +173,14 @@ struct HeadCounts {
 template <typename T>
 void rotate_rows(const T* in, T* out, const RopeTable& table, const HeadCounts& n, int64_t rows,
                  int64_t seq, float sign) {
-  const int64_t half = n.dim / 2;
+  const int64_t half = table.cos.size(1);
   const int64_t turned = (n.q + n.kv) * n.dim;
   at::parallel_for(0, rows, grain(n.row()), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t position = row % seq;
-      kernels::rope_row(in + row * n.row(), out + row * n.row(),
-                        table.cos.data_ptr<float>() + position * half,
-                        table.sin.data_ptr<float>() + position * half, sign, n.q + n.kv, n.dim);
+      kernels::rope_row(
+          in + row * n.row(), out + row * n.row(), table.cos.data_ptr<float>() + position * half,
+          table.sin.data_ptr<float>() + position * half, sign, n.q + n.kv, n.dim, half);
       std::copy_n(in + row * n.row() + turned, n.kv * n.dim, out + row * n.row() + turned);
     }
   });
@@ -229,9 +230,11 @@ struct SplitRope : torch::autograd::Function<SplitRope> {
 
 /// x [batch, heads, seq, dim] turned by its positions.
 Tensor composite_rotate(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  const auto halves = x.chunk(2, -1);
-  return at::cat(
-      {halves[0].mul(cos).sub(halves[1].mul(sin)), halves[1].mul(cos).add(halves[0].mul(sin))}, -1);
+  const int64_t half = cos.size(-1);
+  const Tensor a = x.narrow(-1, 0, half);
+  const Tensor b = x.narrow(-1, half, half);
+  const Tensor rest = x.narrow(-1, 2 * half, x.size(-1) - 2 * half);
+  return at::cat({a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin)), rest}, -1);
 }
 
 }  // namespace
@@ -241,15 +244,27 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
                        : composite_rms_norm(x, weight, eps);
 }
 
-std::tuple<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
-                                        double eps) {
-  if (has_kernel(x)) {
+Tensor norm(const Tensor& x, const NormWeights& weights, double eps) {
+  if (!weights.bias.defined()) return rms_norm(x, weights.weight, eps);
+  const at::ScalarType narrow = x.scalar_type();
+  if (!x.is_cpu() || narrow == at::kFloat || narrow == at::kDouble) {
+    return at::layer_norm(x, {x.size(-1)}, weights.weight, weights.bias, eps);
+  }
+  // ATen sums the gradients of narrow weights over tokens in their own type.
+  const auto wide = [](const Tensor& t) { return t.to(at::kFloat); };
+  return at::layer_norm(wide(x), {x.size(-1)}, wide(weights.weight), wide(weights.bias), eps)
+      .to(narrow);
+}
+
+std::tuple<Tensor, Tensor> add_norm(const Tensor& x, const Tensor& delta,
+                                    const NormWeights& weights, double eps) {
+  if (!weights.bias.defined() && has_kernel(x)) {
     const auto out =
-        AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weight.contiguous(), eps);
+        AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weights.weight.contiguous(), eps);
     return {out[0], out[1]};
   }
   const Tensor sum = x.add(delta);
-  return {sum, composite_rms_norm(sum, weight, eps)};
+  return {sum, norm(sum, weights, eps)};
 }
 
 Tensor swiglu(const Tensor& gate_up) {

@@ -93,8 +93,9 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   const double weights = static_cast<double>(count_parameters(c)) * width +
                          static_cast<double>(n_trainable) * (narrow ? 18 : 12);
   // Kept for the backward pass by one layer: residual sums and norms, fused projections, attention's
-  // output, both halves of the MLP and their product.
-  const int64_t per_layer = 4 * c.hidden_size + 2 * (c.query_size() + 2 * c.kv_size()) +
+  // output, both halves of the MLP and their product; LayerNorm keeps its inputs in float32.
+  const int64_t norms = narrow && c.family->norm == Norm::kLayer ? 4 * c.hidden_size : 0;
+  const int64_t per_layer = norms + 4 * c.hidden_size + 2 * (c.query_size() + 2 * c.kv_size()) +
                             c.query_size() + 3 * c.intermediate_size;
   // One layer more: the gradients of the one that the backward pass is in.
   const int64_t kept_layers = 1 + (options.activation_checkpointing ? 1 : c.n_layers);

@@ -44,12 +44,11 @@ void check_vocabulary(const UptrainOptions& options, const ModelConfig& teacher,
 /// Every tensor that the decoder computes with, in an order of its own: the same place means the same
 /// use in two decoders, up to the layers that only one has. May be undefined.
 std::vector<at::Tensor*> slots(Decoder& decoder) {
-  std::vector<at::Tensor*> all = {&decoder.embedding(), &decoder.final_norm(),
-                                  &decoder.untied_lm_head()};
+  std::vector<at::Tensor*> all = {&decoder.embedding(), &decoder.final_norm().weight,
+                                  &decoder.final_norm().bias, &decoder.untied_lm_head()};
   for (int64_t i = 0; i < decoder.config().n_layers; ++i) {
-    LayerWeights& w = decoder.layer(i);
-    all.insert(all.end(), {&w.input_norm, &w.qkv, &w.qkv_bias, &w.output, &w.output_bias,
-                           &w.mlp_norm, &w.gate_up, &w.gate_up_bias, &w.down, &w.down_bias});
+    const auto of_layer = tensors_of(decoder.layer(i));
+    all.insert(all.end(), of_layer.begin(), of_layer.end());
   }
   return all;
 }

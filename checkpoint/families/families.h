@@ -6,4 +6,6 @@
 namespace regroup {
 extern const ModelFamily kLlama;
 extern const ModelFamily kMistral;
+extern const ModelFamily kQwen2;
+extern const ModelFamily kStableLm;
 }  // namespace regroup

@@ -15,19 +15,13 @@ constexpr auto kTensors = std::to_array<TensorRule>({
     {"model.layers.{}.self_attn.q_proj.bias",
      {kQuery, kNone},
      Role::kQueryBias,
-     Presence::kAttentionBias},
-    {"model.layers.{}.self_attn.k_proj.bias",
-     {kKv, kNone},
-     Role::kKeyBias,
-     Presence::kAttentionBias},
-    {"model.layers.{}.self_attn.v_proj.bias",
-     {kKv, kNone},
-     Role::kValueBias,
-     Presence::kAttentionBias},
+     Presence::kQkvBias},
+    {"model.layers.{}.self_attn.k_proj.bias", {kKv, kNone}, Role::kKeyBias, Presence::kQkvBias},
+    {"model.layers.{}.self_attn.v_proj.bias", {kKv, kNone}, Role::kValueBias, Presence::kQkvBias},
     {"model.layers.{}.self_attn.o_proj.bias",
      {kHidden, kNone},
      Role::kOutputBias,
-     Presence::kAttentionBias},
+     Presence::kOutputBias},
     {"model.layers.{}.post_attention_layernorm.weight", {kHidden, kNone}, Role::kMlpNorm},
     {"model.layers.{}.mlp.gate_proj.weight", {kIntermediate, kHidden}, Role::kGate},
     {"model.layers.{}.mlp.up_proj.weight", {kIntermediate, kHidden}, Role::kUp},
@@ -50,20 +44,27 @@ constexpr auto kIgnored = std::to_array<std::string_view>({".rotary_emb.inv_freq
 const ModelFamily kLlama{.model_type = "llama",
                          .architecture = "LlamaForCausalLM",
                          .default_kv_heads = 0,
-                         .has_sliding_window = false,
-                         .has_attention_bias = true,
-                         .has_mlp_bias = true,
                          .tensors = kTensors,
+                         .qkv_bias = {.key = "attention_bias"},
+                         .output_bias = {.key = "attention_bias"},
+                         .mlp_bias = {.key = "mlp_bias"},
                          .ignored = kIgnored};
 
 // Llama's tensors and arithmetic; no biases, and an optional sliding window.
 const ModelFamily kMistral{.model_type = "mistral",
                            .architecture = "MistralForCausalLM",
                            .default_kv_heads = 8,
-                           .has_sliding_window = true,
-                           .has_attention_bias = false,
-                           .has_mlp_bias = false,
                            .tensors = kTensors,
+                           .window = WindowRule::kEveryLayer,
                            .ignored = kIgnored};
+
+// Qwen1.5, Qwen2 and Qwen2.5: Llama's, with biases on q, k and v alone.
+const ModelFamily kQwen2{.model_type = "qwen2",
+                         .architecture = "Qwen2ForCausalLM",
+                         .default_kv_heads = 32,
+                         .tensors = kTensors,
+                         .qkv_bias = {.otherwise = true},
+                         .window = WindowRule::kLaterLayers,
+                         .ignored = kIgnored};
 
 }  // namespace regroup

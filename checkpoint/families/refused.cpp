@@ -46,9 +46,7 @@ constexpr auto kRefused = std::to_array<RefusedFamily>({
     {"persimmon", kPartial},
     {"phi", kPartial},
     {"phi3", kFused},
-    {"qwen2", "q, k and v have biases and the output projection has none"},
     {"qwen3", kQkNorm},
-    {"stablelm", kPartial},
     {"t5", "it has an encoder, and relative positions that belong to head numbers"},
 });
 

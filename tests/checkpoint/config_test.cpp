@@ -47,12 +47,13 @@ TEST(Config, ReadsLlama2) {
   EXPECT_EQ(config.head_dim, 128);   // 4096 / 32
   EXPECT_EQ(config.group_size(), 1);
   EXPECT_EQ(config.max_positions, 4096);
-  EXPECT_EQ(config.rms_norm_eps, 1e-5);
+  EXPECT_EQ(config.norm_eps, 1e-5);
   EXPECT_EQ(config.rope.theta, 10000.0);
   EXPECT_EQ(config.bos_token_id, 1);
   EXPECT_EQ(config.eos_token_ids, std::vector<int64_t>{2});
   EXPECT_EQ(config.dtype, "float16");
-  EXPECT_FALSE(config.tie_word_embeddings || config.attention_bias || config.mlp_bias);
+  EXPECT_FALSE(config.tie_word_embeddings || config.qkv_bias || config.output_bias ||
+               config.mlp_bias);
   EXPECT_FALSE(config.sliding_window.has_value());
 }
 
@@ -65,15 +66,16 @@ TEST(Config, ReadsWhatOtherModelsSay) {
   EXPECT_EQ(parse(with(R"({"eos_token_id": [2, 5]})")).eos_token_ids, (std::vector<int64_t>{2, 5}));
   EXPECT_EQ(parse(with(R"({"bos_token_id": null})")).bos_token_id, std::nullopt);
   EXPECT_EQ(parse(with(R"({"dtype": "bfloat16"})")).dtype, "bfloat16");  // wins over torch_dtype
-  EXPECT_TRUE(parse(with(R"({"attention_bias": true})")).attention_bias);
+  const ModelConfig biased = parse(with(R"({"attention_bias": true})"));
+  EXPECT_TRUE(biased.qkv_bias && biased.output_bias);
 }
 
 TEST(Config, ReadsMistral) {
   const std::string mistral =
       R"("model_type": "mistral", "architectures": ["MistralForCausalLM"], "num_hidden_layers": 3)";
   const ModelConfig plain = parse(with("{" + mistral + R"(, "attention_bias": true})"));
-  EXPECT_EQ(plain.n_kv_heads, 8);      // the family's default
-  EXPECT_FALSE(plain.attention_bias);  // the family has none, whatever the file says
+  EXPECT_EQ(plain.n_kv_heads, 8);                     // the family's default
+  EXPECT_FALSE(plain.qkv_bias || plain.output_bias);  // the family has none, whatever the file says
   EXPECT_EQ(plain.sliding_layers, (std::vector<bool>{false, false, false}));
   const ModelConfig window = parse(with("{" + mistral + R"(, "sliding_window": 4096})"));
   EXPECT_EQ(window.sliding_window, 4096);
@@ -83,6 +85,43 @@ TEST(Config, ReadsMistral) {
   EXPECT_EQ(mixed.sliding_layers, (std::vector<bool>{false, true, false}));
   // Llama has no window: the key means nothing there.
   EXPECT_FALSE(parse(with(R"({"sliding_window": 4096})")).sliding_window.has_value());
+}
+
+TEST(Config, ReadsQwen2) {
+  const std::string qwen2 =
+      R"("model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 3)";
+  const ModelConfig plain =
+      parse(with("{" + qwen2 +
+                 R"(, "sliding_window": 32768, "max_window_layers": 1, "attention_bias": false})"));
+  EXPECT_EQ(plain.n_kv_heads, 32);  // the family's default
+  EXPECT_TRUE(plain.qkv_bias);      // whatever the file says
+  EXPECT_FALSE(plain.output_bias || plain.mlp_bias);
+  EXPECT_FALSE(plain.sliding_window.has_value());  // use_sliding_window is not there
+  const ModelConfig window = parse(with("{" + qwen2 + R"(, "use_sliding_window": true,
+      "sliding_window": 4096, "max_window_layers": 1})"));
+  EXPECT_EQ(window.sliding_window, 4096);
+  EXPECT_EQ(window.sliding_layers, (std::vector<bool>{false, true, true}));
+  const ModelConfig few =
+      parse(with("{" + qwen2 + R"(, "use_sliding_window": true, "sliding_window": 4096})"));
+  EXPECT_EQ(few.sliding_layers, (std::vector<bool>{false, false, false}));  // from 28 on
+}
+
+TEST(Config, ReadsStableLm) {
+  const std::string stablelm =
+      R"("model_type": "stablelm", "architectures": ["StableLmForCausalLM"])";
+  const ModelConfig plain = parse(with("{" + stablelm + R"(, "layer_norm_eps": 3e-5})"));
+  EXPECT_EQ(plain.rotary_dim, 32);  // a quarter of 128
+  EXPECT_EQ(plain.norm_eps, 3e-5);  // not rms_norm_eps
+  EXPECT_FALSE(plain.qkv_bias || plain.output_bias || plain.mlp_bias);
+  EXPECT_TRUE(parse(with("{" + stablelm + R"(, "use_qkv_bias": true})")).qkv_bias);
+  const auto turned = [&](const std::string& keys) {
+    return parse(with("{" + stablelm + ", " + keys + "}")).rotary_dim;
+  };
+  EXPECT_EQ(turned(R"("partial_rotary_factor": 0.5)"), 64);
+  EXPECT_EQ(turned(R"("partial_rotary_factor": 1)"), 128);
+  EXPECT_EQ(turned(R"("rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5})"), 64);
+  EXPECT_EQ(turned(R"("head_dim": 80)"), 20);
+  EXPECT_EQ(parse(kLlama2).rotary_dim, 128);
 }
 
 struct BadConfig {
@@ -152,6 +191,30 @@ TEST(Config, RefusesWithTheCodeOfTheTable) {
                "high_freq_factor": 4, "original_max_position_embeddings": 8192}})"),
        "config.json: high_freq_factor must exceed low_freq_factor, found 4 and 4"},
       {"C12 negative", "CFG_RANGE", with(R"({"rms_norm_eps": -1e-5})")},
+      {"an odd part turned", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": 0.26})"),
+       "config.json: partial_rotary_factor times head_dim=128 must be an even number of channels, "
+       "2 to 128, found 0.26 * 128 = 33"},
+      {"nothing turned", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": 0.001})")},
+      {"more than all turned", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": 1e300})")},
+      {"two parts", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 0.25}})"),
+       "config.json: partial_rotary_factor must be the same in rope_parameters and beside it, "
+       "found "
+       "0.25 and 0.5"},
+      {"no part", "CFG_RANGE",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": -1})")},
+      {"a window without a length", "CFG_MISSING_KEY",
+       with(R"({"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
+              "use_sliding_window": true})"),
+       "config.json: must hold \"sliding_window\""},
       {"C12 string", "CFG_TYPE", with(R"({"rms_norm_eps": "1e-5"})")},
       {"C18", "CFG_INCONSISTENT",
        with(R"({"model_type": "mistral", "architectures": ["MistralForCausalLM"],
@@ -177,26 +240,38 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
       {"C13 type", "CFG_UNSUPPORTED", with(R"({"model_type": "gpt_neox"})"),
        "config.json: model_type \"gpt_neox\" is not supported: only a part of each head is "
        "rotated; "
-       "supported: llama, mistral"},
+       "supported: llama, mistral, qwen2, stablelm"},
       {"ALiBi", "CFG_UNSUPPORTED", with(R"({"model_type": "bloom"})"),
        "config.json: model_type \"bloom\" is not supported: its ALiBi slopes belong to head "
        "numbers, "
-       "so heads may not change their order; supported: llama, mistral"},
+       "so heads may not change their order; supported: llama, mistral, qwen2, stablelm"},
       {"clip", "CFG_UNSUPPORTED", with(R"({"model_type": "olmo"})"),
        "config.json: model_type \"olmo\" is not supported: it may clip q, k and v, so that a "
        "head's "
-       "channels cannot be mixed without changing the model; supported: llama, mistral"},
+       "channels cannot be mixed without changing the model; supported: llama, mistral, qwen2, "
+       "stablelm"},
       {"QK-norm", "CFG_UNSUPPORTED", with(R"({"model_type": "qwen3"})"),
        "config.json: model_type \"qwen3\" is not supported: queries and keys are normalised "
        "between "
        "their projections and RoPE, which a merged key would not survive unchanged; supported: "
-       "llama, "
-       "mistral"},
+       "llama, mistral, qwen2, stablelm"},
       {"unknown", "CFG_UNSUPPORTED", with(R"({"model_type": "mamba"})"),
-       "config.json: model_type \"mamba\" is not supported; supported: llama, mistral"},
+       "config.json: model_type \"mamba\" is not supported; supported: llama, mistral, qwen2, "
+       "stablelm"},
       {"C21", "CFG_UNSUPPORTED", with("{\"model_type\": \"\\u001b[2J\xE2\x80\xAE\"}"),
        "config.json: model_type \"\\u{1b}[2J\\u{202e}\" is not supported; supported: llama, "
-       "mistral"},
+       "mistral, qwen2, stablelm"},
+      {"QK-norm of StableLM", "CFG_UNSUPPORTED",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "qk_layernorm": true})"),
+       "config.json: qk_layernorm must be false: queries and keys would be normalised head by "
+       "head, "
+       "with weights of their own"},
+      {"parallel StableLM", "CFG_UNSUPPORTED",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "use_parallel_residual": true})"),
+       "config.json: use_parallel_residual must be false: attention and MLP would read the same "
+       "norm, side by side"},
       {"C13 none", "CFG_UNSUPPORTED", with(R"({"architectures": []})"),
        "config.json: architectures must be [\"LlamaForCausalLM\"] for model_type \"llama\", found "
        "[]"},
@@ -209,7 +284,7 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
        "config.json: rope type \"longrope\" is not supported; supported: default, linear, dynamic, "
        "llama3, yarn"},
       {"partial", "CFG_UNSUPPORTED", with(R"({"partial_rotary_factor": 0.5})"),
-       "config.json: partial_rotary_factor must be 1 for this family, found 0.5"},
+       "config.json: partial_rotary_factor must be 1 for LlamaForCausalLM, found 0.5"},
       {"partial inside", "CFG_UNSUPPORTED",
        with(R"({"rope_parameters": {"rope_theta": 10000.0, "partial_rotary_factor": 0.5}})")},
       {"per layer type", "CFG_UNSUPPORTED",

@@ -85,6 +85,35 @@ TEST(Names, AreThoseOfTransformers) {
   EXPECT_EQ(biased.size(), expected.size() + 7);
 }
 
+TEST(Names, AreThoseOfEveryFamily) {
+  using Names = std::vector<std::string>;
+  const auto in_layer = [](const TinyModelSpec& spec) {
+    Names short_names;
+    for (const std::string& name : names_of(config_of(spec))) {
+      const std::string prefix = "model.layers.0.";
+      if (name.starts_with(prefix)) short_names.push_back(name.substr(prefix.size()));
+    }
+    return short_names;
+  };
+  const auto has = [](const Names& names, const char* name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  const Names qwen2 = in_layer({.model_type = "qwen2"});
+  EXPECT_EQ(qwen2.size(), 9u + 3);
+  EXPECT_TRUE(has(qwen2, "self_attn.q_proj.bias") && has(qwen2, "self_attn.k_proj.bias") &&
+              has(qwen2, "self_attn.v_proj.bias"));
+  EXPECT_FALSE(has(qwen2, "self_attn.o_proj.bias"));
+  const Names stablelm = in_layer({.model_type = "stablelm"});
+  EXPECT_EQ(stablelm.size(), 9u + 2);
+  EXPECT_TRUE(has(stablelm, "input_layernorm.bias") &&
+              has(stablelm, "post_attention_layernorm.bias"));
+  const Names biased = in_layer({.model_type = "stablelm", .attention_bias = true});
+  EXPECT_EQ(biased.size(), 9u + 2 + 3);
+  EXPECT_FALSE(has(biased, "self_attn.o_proj.bias"));
+  EXPECT_EQ(tensor_name(config_of({.model_type = "stablelm"}), Role::kFinalNormBias),
+            "model.norm.bias");
+}
+
 TEST(Names, AreFoundByRole) {
   const ModelConfig config = config_of({.n_layers = 12});
   EXPECT_EQ(tensor_name(config, Role::kKey, 11), "model.layers.11.self_attn.k_proj.weight");
@@ -116,9 +145,9 @@ TEST(Shapes, FollowFromTheConfig) {
 }
 
 TEST(Conversion, ChangesKAndVAndNothingElse) {
-  for (const char* family : {"llama", "mistral"}) {
+  for (const char* family : {"llama", "mistral", "qwen2", "stablelm"}) {
     SCOPED_TRACE(family);
-    const bool biases = std::string(family) == "llama";
+    const bool biases = std::string(family) != "mistral";
     for (const ExpectedTensor& tensor :
          expected_tensors(config_of({.model_type = family, .attention_bias = biases}))) {
       const bool kv = tensor.name.find(".k_proj.") != std::string::npos ||

@@ -28,6 +28,8 @@ TEST(TinyModel, OpensInEveryForm) {
       {.attention_bias = true, .mlp_bias = true, .n_shards = 2},
       {.head_dim = 16, .hidden_size = 24},
       {.model_type = "mistral", .sliding_window = 16},
+      {.model_type = "qwen2", .dtype = Dtype::kBF16, .sliding_window = 16},
+      {.model_type = "stablelm", .attention_bias = true, .n_shards = 2},
   };
   for (const TinyModelSpec& spec : specs) {
     SCOPED_TRACE(tiny_config(spec));

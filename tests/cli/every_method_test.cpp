@@ -21,6 +21,20 @@ constexpr int64_t kVocab = 64;
 const TinyModelSpec kParent = {
     .n_heads = 6, .n_kv_heads = 6, .head_dim = 10, .hidden_size = 36, .attention_bias = true};
 
+/// A folder of each parent, and its spec: half of a head turned by position with LayerNorm, and biases on q,
+/// k and v alone.
+const std::pair<const char*, TinyModelSpec> kParents[] = {
+    {"llama", kParent},
+    {"stablelm",
+     {.model_type = "stablelm",
+      .n_heads = 6,
+      .n_kv_heads = 6,
+      .head_dim = 12,
+      .hidden_size = 72,
+      .attention_bias = true}},
+    {"qwen2",
+     {.model_type = "qwen2", .n_heads = 6, .n_kv_heads = 6, .head_dim = 10, .hidden_size = 36}}};
+
 void write_tokens(const TemporaryFolder& folder) {
   const at::Tensor ids = random_ids(1, 2048, kVocab, 11);
   const int64_t* p = ids.data_ptr<int64_t>();
@@ -29,40 +43,51 @@ void write_tokens(const TemporaryFolder& folder) {
   writer.finish();
 }
 
-/// The parent is in "in" of `folder`, the result in `out`.
-Words command(const TemporaryFolder& folder, const std::string& out, const std::string& method,
-              bool text, const std::string& steps) {
-  const Words words = {"convert", folder / "in", folder / out, "--kv-heads", "2", "--method",
-                       method,    "--device",    "cpu",        "--threads",  "1", "--quiet"};
+/// The parent is in `in` of `folder`, the result in `out`.
+Words command(const TemporaryFolder& folder, const std::string& in, const std::string& out,
+              const std::string& method, bool text, const std::string& steps) {
+  const Words words = {"convert", folder / in, folder / out, "--kv-heads", "2", "--method",
+                       method,    "--device",  "cpu",        "--threads",  "1", "--quiet"};
   if (!text) return words;
   return with(words, {"--calibration", folder / "text.bin", "--calibration-seq-len", "32",
                       "--layer-steps", steps, "--layer-batch", "2"});
 }
 
-/// A parent and what every method makes of it: "mean", "mean-text", ... `random` takes no text.
+/// What was made of which parent.
+struct Made {
+  std::string parent;
+  std::string method;
+  bool text;
+  std::string name() const { return parent + "-" + method + (text ? "-text" : ""); }
+};
+
+/// Parents and what every method makes of them: "llama-mean", "llama-mean-text", ... `random` takes no
+/// text.
 class EveryMethod : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     folder_ = std::make_unique<TemporaryFolder>();
-    write_tiny_model(*folder_ / "in", kParent);
     write_tokens(*folder_);
-    for (const std::string& method : method_names()) {
-      for (const bool text : {false, true}) {
-        if (text && method == "random") continue;
-        const std::string out = method + (text ? "-text" : "");
-        const Finished run = regroup(command(*folder_, out, method, text, "3"));
-        ASSERT_EQ(run.exit_code, 0) << out << ": " << run.err;
-        made_.push_back(out);
+    for (const auto& [parent, spec] : kParents) {
+      write_tiny_model(*folder_ / parent, spec);
+      for (const std::string& method : method_names()) {
+        for (const bool text : {false, true}) {
+          if (text && method == "random") continue;
+          const Made made{parent, method, text};
+          const Finished run = regroup(command(*folder_, parent, made.name(), method, text, "3"));
+          ASSERT_EQ(run.exit_code, 0) << made.name() << ": " << run.err;
+          made_.push_back(made);
+        }
       }
     }
   }
   static void TearDownTestSuite() { folder_.reset(); }
 
   static std::unique_ptr<TemporaryFolder> folder_;
-  static std::vector<std::string> made_;
+  static std::vector<Made> made_;
 };
 std::unique_ptr<TemporaryFolder> EveryMethod::folder_;
-std::vector<std::string> EveryMethod::made_;
+std::vector<Made> EveryMethod::made_;
 
 std::string bytes_of(const ModelFolder& model, const std::string& name) {
   std::string bytes(static_cast<size_t>(model.locate(name).info->bytes()), '\0');
@@ -72,21 +97,21 @@ std::string bytes_of(const ModelFolder& model, const std::string& name) {
 
 TEST_F(EveryMethod, IsComputedAlikeByTransformers) {
   REGROUP_REQUIRE_ORACLE();
-  ASSERT_EQ(made_.size(), 2 * method_names().size() - 1);
+  ASSERT_EQ(made_.size(), 3 * (2 * method_names().size() - 1));
   const at::Tensor ids = random_ids(1, 23, kVocab, 3);
   const std::vector<int64_t> plain(ids.data_ptr<int64_t>(), ids.data_ptr<int64_t>() + 23);
   Json request = Json::array();
-  for (const std::string& name : made_) {
+  for (const Made& made : made_) {
     request.push_back(
-        {{"folder", *folder_ / name}, {"ids", Json::array({plain})}, {"dtype", "float32"}});
+        {{"folder", *folder_ / made.name()}, {"ids", Json::array({plain})}, {"dtype", "float32"}});
   }
   ASSERT_FALSE(ask_oracle("logits.py", *folder_, request).is_null());
   const SafetensorsFile theirs(InputFile(*folder_ / "logits.safetensors"));
   std::vector<at::Tensor> ours;
   double worst = 0;
   for (size_t i = 0; i < made_.size(); ++i) {
-    SCOPED_TRACE(made_[i]);
-    const Decoder decoder = load_folder(*folder_ / made_[i]);
+    SCOPED_TRACE(made_[i].name());
+    const Decoder decoder = load_folder(*folder_ / made_[i].name());
     EXPECT_EQ(decoder.config().n_kv_heads, 2);
     EXPECT_EQ(decoder.config().n_heads, 6);
     ours.push_back(all_logits(decoder, ids));
@@ -97,16 +122,18 @@ TEST_F(EveryMethod, IsComputedAlikeByTransformers) {
     EXPECT_LE(error, 1e-4);
     worst = std::max(worst, error);
     // Each conversion is another model: no folder was compared with itself by mistake.
-    for (size_t j = 0; j < i; ++j) EXPECT_GT(relative_error(ours[i], ours[j]), 1e-4) << made_[j];
+    for (size_t j = 0; j < i; ++j) {
+      EXPECT_GT(relative_error(ours[i], ours[j]), 1e-4) << made_[j].name();
+    }
   }
   std::printf("largest relative error over %zu conversions: %.3g\n", made_.size(), worst);
 }
 
 TEST_F(EveryMethod, LeavesAllButAttentionUntouched) {
-  const ModelFolder parent = ModelFolder::open(*folder_ / "in");
-  for (const std::string& name : made_) {
-    SCOPED_TRACE(name);
-    const ModelFolder out = ModelFolder::open(*folder_ / name);
+  for (const Made& made : made_) {
+    SCOPED_TRACE(made.name());
+    const ModelFolder parent = ModelFolder::open(*folder_ / made.parent);
+    const ModelFolder out = ModelFolder::open(*folder_ / made.name());
     ASSERT_EQ(out.tensors().size(), parent.tensors().size());
     for (const ExpectedTensor& tensor : parent.tensors()) {
       const bool projects = tensor.name.find("_proj.") != std::string::npos &&
@@ -114,7 +141,8 @@ TEST_F(EveryMethod, LeavesAllButAttentionUntouched) {
       const bool o_bias = tensor.name.ends_with("o_proj.bias");
       const bool kv = tensor.is_kv();
       // Without text mean, first and random leave queries and outputs alone.
-      const bool kv_only = name == "mean" || name == "first" || name == "random";
+      const bool plain = made.method == "mean" || made.method == "first" || made.method == "random";
+      const bool kv_only = plain && !made.text;
       if (!projects || o_bias || (kv_only && !kv)) {
         EXPECT_TRUE(bytes_of(out, tensor.name) == bytes_of(parent, tensor.name)) << tensor.name;
       } else if (kv) {
@@ -128,7 +156,7 @@ TEST_F(EveryMethod, TheManifestSaysWhichGainsPcaHas) {
   const auto manifest = [](const std::string& name) {
     return Json::parse(InputFile(*folder_ / name + "/regroup.json").read_all());
   };
-  const Words words = with(command(*folder_, "gains", "pca", false, "0"),
+  const Words words = with(command(*folder_, "llama", "gains", "pca", false, "0"),
                            {"--logit-gain", "off", "--output-gain", "on"});
   const Finished run = regroup(words);
   ASSERT_EQ(run.exit_code, 0);
@@ -137,9 +165,10 @@ TEST_F(EveryMethod, TheManifestSaysWhichGainsPcaHas) {
   EXPECT_EQ(given.at("method").at("gains"), Json({{"logit", false}, {"output", true}}));
   EXPECT_EQ(given.at("arguments").at("logit_gain"), "off");
   EXPECT_EQ(given.at("arguments").at("output_gain"), "on");
-  EXPECT_EQ(manifest("pca").at("method").at("gains"), Json({{"logit", true}, {"output", false}}));
-  EXPECT_EQ(manifest("pca").at("arguments").at("logit_gain"), "auto");
-  EXPECT_FALSE(manifest("prune").at("method").contains("gains"));
+  EXPECT_EQ(manifest("llama-pca").at("method").at("gains"),
+            Json({{"logit", true}, {"output", false}}));
+  EXPECT_EQ(manifest("llama-pca").at("arguments").at("logit_gain"), "auto");
+  EXPECT_FALSE(manifest("llama-prune").at("method").contains("gains"));
 }
 
 // The program is killed once the first layer is on disk; the same command goes on from there. In
@@ -152,8 +181,8 @@ TEST(KilledConversion, WhileItCalibratesGivesTheSameBytes) {
   write_tiny_model(folder / "in", narrow);
   for (const std::string method : {"pca", "align-norm", "prune"}) {
     SCOPED_TRACE(method);
-    ASSERT_EQ(regroup(command(folder, method + "-whole", method, true, "40")).exit_code, 0);
-    const Words words = command(folder, method + "-killed", method, true, "40");
+    ASSERT_EQ(regroup(command(folder, "in", method + "-whole", method, true, "40")).exit_code, 0);
+    const Words words = command(folder, "in", method + "-killed", method, true, "40");
     const std::string out = folder / (method + "-killed");
     const std::string layer = calibrated_layer_path(out + ".partial/calibration", 0);
     const pid_t child = start_process(REGROUP_BINARY, words, folder / "o", folder / "e");

@@ -34,11 +34,12 @@ HeadMoments random_moments(uint64_t seed) {
   const Tensor mix = random_tensor({kHeads, kDim, kDim}, seed + 2, at::kDouble);
   const Tensor x = at::matmul(shared, mix).add(own);  // [heads, samples, d]
   HeadMoments m;
-  m.value = at::matmul(x.transpose(1, 2).unsqueeze(1), x.unsqueeze(0)).div(double{kSamples});
+  m.value.cross = at::matmul(x.transpose(1, 2).unsqueeze(1), x.unsqueeze(0)).div(double{kSamples});
   const Tensor z = complex_planes(x.transpose(1, 2)).permute({1, 0, 2});  // [planes, heads, n]
   m.key = at::matmul(z, z.conj().transpose(1, 2)).div(double{kSamples});
   m.query_energy = at::ones({kHeads, kDim / 2}, at::kDouble);
-  m.value_metric = at::eye(kDim, at::kDouble).repeat({kHeads, 1, 1});
+  m.value.metric = at::eye(kDim, at::kDouble).repeat({kHeads, 1, 1});
+  without_rest(m);
   return m;
 }
 
@@ -49,16 +50,17 @@ double inner(const Tensor& a, const Tensor& b) { return a.mul(b).sum().item<doub
 TEST(Alignment, APairReachesTheNuclearNorm) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     const HeadMoments m = random_moments(10 * seed);
-    const Tensor turn = align_values(m, {1, 3}, false).decode[1].t();  // v_3 to v_1
-    const double reached = inner(m.value[1][3], turn);                 // tr(S_13 B^T)
-    EXPECT_NEAR(reached, nuclear(m.value[1][3]), 1e-9 * reached);
+    const Tensor turn = align_vectors(m.value, {1, 3}, false).decode[1].t();  // v_3 to v_1
+    const double reached = inner(m.value.cross[1][3], turn);                  // tr(S_13 B^T)
+    EXPECT_NEAR(reached, nuclear(m.value.cross[1][3]), 1e-9 * reached);
     const KeyMerge keys = align_keys(m, {1, 3}, false);
     const Tensor cross = m.key.select(1, 1).select(1, 3);  // E[z_1 conj(z_3)], [planes]
     const Tensor agreed = at::real(cross.mul(keys.decode[1]));
     EXPECT_LE(agreed.sub(cross.abs()).abs().max().item<double>(), 1e-9 * reached);
     // Similarity is the sum of both, each over the root of the energies.
     const auto energy = [](const Tensor& s) { return s.trace().item<double>(); };
-    const double values = reached / std::sqrt(energy(m.value[1][1]) * energy(m.value[3][3]));
+    const double values =
+        reached / std::sqrt(energy(m.value.cross[1][1]) * energy(m.value.cross[3][3]));
     const Tensor own = at::real(m.key.diagonal(0, 1, 2)).sum(0);  // [heads]
     const double key_share =
         agreed.sum().item<double>() / std::sqrt(own[1].item<double>() * own[3].item<double>());
@@ -71,7 +73,7 @@ double agreement(const HeadMoments& m, const std::vector<Tensor>& turn) {
   double sum = 0;
   for (int64_t i = 0; i < kHeads; ++i) {
     for (int64_t j = i + 1; j < kHeads; ++j) {
-      const Tensor both = at::matmul(turn[static_cast<size_t>(i)], m.value[i][j]);
+      const Tensor both = at::matmul(turn[static_cast<size_t>(i)], m.value.cross[i][j]);
       sum += inner(both, turn[static_cast<size_t>(j)]);
     }
   }
@@ -84,21 +86,22 @@ TEST(Alignment, SweepsOnlyGain) {
   const Members everyone = {0, 1, 2, 3, 4};
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     const HeadMoments m = random_moments(10 * seed);
-    const ValueMerge merge = align_values(m, everyone, false);
+    const VectorMerge merge = align_vectors(m.value, everyone, false);
     std::vector<Tensor> start;
     std::vector<Tensor> end;
     const std::vector<Tensor> none(kHeads, at::eye(kDim, at::kDouble));
     for (int64_t i = 0; i < kHeads; ++i) {
-      start.push_back(i == 0 ? none[0] : align_values(m, {0, i}, false).decode[1].t());
+      start.push_back(i == 0 ? none[0] : align_vectors(m.value, {0, i}, false).decode[1].t());
       end.push_back(merge.decode[i].t());
     }
     EXPECT_GT(agreement(m, start), agreement(m, none));
     EXPECT_GT(agreement(m, end), agreement(m, start) * (1 + 1e-6));
     for (size_t i = 0; i < kHeads; ++i) {
-      Tensor pull = at::matmul(end[0], m.value[0][static_cast<int64_t>(i)]).mul(0);
+      Tensor pull = at::matmul(end[0], m.value.cross[0][static_cast<int64_t>(i)]).mul(0);
       for (int64_t j = 0; j < kHeads; ++j) {
         if (j == static_cast<int64_t>(i)) continue;
-        pull.add_(at::matmul(end[static_cast<size_t>(j)], m.value[j][static_cast<int64_t>(i)]));
+        pull.add_(
+            at::matmul(end[static_cast<size_t>(j)], m.value.cross[j][static_cast<int64_t>(i)]));
       }
       EXPECT_NEAR(inner(pull, end[i]), nuclear(pull), 1e-3 * nuclear(pull));
     }
@@ -174,6 +177,7 @@ ToyErrors run_toy(const Toy& toy) {
     HeadMoments moments;
     moments.key = at::matmul(z, z.conj().t()).div(double{kDraws}).unsqueeze(0);
     moments.query_energy = q.abs().square().mean(1, true);
+    without_rest(moments);
     Members members;
     for (int64_t i = 0; i < m; ++i) members.push_back(i);
     const auto error = [&](const KeyMerge& merge) {

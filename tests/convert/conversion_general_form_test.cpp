@@ -29,6 +29,8 @@ TEST(GeneralForm, AnotherBasisLeavesTheLogits) {
       {"biases", {.attention_bias = true, .mlp_bias = true, .n_shards = 3}},
       {"tied", {.tie_word_embeddings = true}},
       {"mistral", {.model_type = "mistral", .sliding_window = 5}},
+      {"qwen2", {.model_type = "qwen2"}},
+      {"stablelm", {.model_type = "stablelm", .head_dim = 8, .attention_bias = true}},
       {"grouped", {.n_heads = 12, .n_kv_heads = 4, .head_dim = 6, .attention_bias = true}},
   };
   double worst = 0;

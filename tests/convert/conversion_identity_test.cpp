@@ -18,6 +18,8 @@ std::vector<Variant> variants() {
           {"biases", {.attention_bias = true, .mlp_bias = true}},
           {"tied", {.dtype = Dtype::kBF16, .tie_word_embeddings = true}},
           {"mistral", {.model_type = "mistral", .dtype = Dtype::kF16, .sliding_window = 5}},
+          {"qwen2", {.model_type = "qwen2", .dtype = Dtype::kBF16}},
+          {"stablelm", {.model_type = "stablelm", .dtype = Dtype::kBF16, .attention_bias = true}},
           {"shards", {.n_layers = 3, .dtype = Dtype::kBF16, .n_shards = 4}},
           {"grouped", {.n_heads = 8, .n_kv_heads = 4, .attention_bias = true}}};
 }

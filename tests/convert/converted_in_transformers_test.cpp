@@ -22,6 +22,8 @@ TEST(ConvertedFolder, TransformersGivesOurLogits) {
       {"mean", {.n_layers = 3, .dtype = Dtype::kBF16, .tie_word_embeddings = true, .n_shards = 3}},
       {"first", {.attention_bias = true, .mlp_bias = true}},
       {"random", {.model_type = "mistral", .dtype = Dtype::kF16, .sliding_window = 5}},
+      {"mean", {.model_type = "qwen2", .dtype = Dtype::kBF16, .tie_word_embeddings = true}},
+      {"mean", {.model_type = "stablelm", .dtype = Dtype::kBF16, .attention_bias = true}},
       {"mean", {.n_heads = 8, .n_kv_heads = 4, .head_dim = 6, .hidden_size = 24}},
   };
   const TemporaryFolder temporary;

@@ -55,8 +55,10 @@ TEST_F(GainTrialTest, GainsAreTheOnesThatPredictHeldOutTextBest) {
   biased.attention_bias = true;
   TinyModelSpec grouped = kDifferentHeads;
   grouped.n_heads = 12;
+  TinyModelSpec in_part = kDifferentHeads;
+  in_part.model_type = "stablelm";
   std::set<std::string> winners;
-  for (const TinyModelSpec& spec : {kDifferentHeads, tied, biased, grouped}) {
+  for (const TinyModelSpec& spec : {kDifferentHeads, tied, biased, grouped, in_part}) {
     SCOPED_TRACE(winners.size());
     prepare(spec);
     std::string best;

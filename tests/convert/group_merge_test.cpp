@@ -18,6 +18,7 @@
 #include <limits>
 #include <numeric>
 
+#include "convert/complex_planes.h"
 #include "convert/planted.h"
 #include "grouping.h"
 #include "model/decoder_tools.h"
@@ -109,7 +110,7 @@ Sampled sampled() {
   Sampled s;
   s.config.n_heads = 6;
   s.config.n_kv_heads = 3;
-  s.config.head_dim = 4;
+  s.config.head_dim = s.config.rotary_dim = 4;
   s.config.hidden_size = 12;
   s.weights = {random_tensor({6, 4, 13}, 1, at::kDouble), random_tensor({3, 4, 13}, 2, at::kDouble),
                random_tensor({3, 4, 13}, 3, at::kDouble),
@@ -145,7 +146,7 @@ TEST(HeadMoments, EqualDirectOnes) {
   const Tensor z = at::complex(halves[0].contiguous(), halves[1].contiguous());  // [kv, n, planes]
   for (int64_t i = 0; i < 3; ++i) {
     for (int64_t j = 0; j < 3; ++j) {
-      EXPECT_LE(relative_error(m.value[i][j], at::matmul(v[i].t(), v[j]).div(500)), 1e-9);
+      EXPECT_LE(relative_error(m.value.cross[i][j], at::matmul(v[i].t(), v[j]).div(500)), 1e-9);
       const Tensor direct = z[i].mul(z[j].conj()).mean(0);  // [planes]
       EXPECT_LE(m.key.select(1, i).select(1, j).sub(direct).abs().max().item<double>(),
                 1e-9 * direct.abs().max().item<double>() + 1e-9);
@@ -163,7 +164,7 @@ TEST(HeadMoments, ADiagonalStandsForItsMatrix) {
   s.statistics.moment = s.statistics.moment.diagonal().contiguous();
   const HeadMoments short_form = head_moments(s.weights, s.statistics, s.config);
   EXPECT_LE(at::real(short_form.key.sub(full.key).abs().max()).item<double>(), 1e-9);
-  EXPECT_LE(relative_error(short_form.value, full.value), 1e-12);
+  EXPECT_LE(relative_error(short_form.value.cross, full.value.cross), 1e-12);
   EXPECT_LE(relative_error(short_form.query_energy, full.query_energy), 1e-12);
 }
 
@@ -196,10 +197,11 @@ TEST(Residual, PredictsTheMeasuredLoss) {
     const double direct = measured(k, at::stack(encode), at::stack(decode));
     EXPECT_NEAR(key_residual(m, everyone, merge).lost, direct, 1e-9 * direct);
   }
-  for (const ValueMerge& merge : {align_values(m, everyone, false), align_values(m, everyone, true),
-                                  pca_values(m, everyone)}) {
+  for (const VectorMerge& merge :
+       {align_vectors(m.value, everyone, false), align_vectors(m.value, everyone, true),
+        pca_vectors(m.value, everyone)}) {
     const double direct = measured(v, merge.encode, merge.decode);
-    EXPECT_NEAR(value_residual(m, everyone, merge).lost, direct, 1e-9 * direct);
+    EXPECT_NEAR(vector_residual(m.value, everyone, merge).lost, direct, 1e-9 * direct);
   }
 }
 
@@ -210,21 +212,21 @@ TEST(Residual, PrincipalComponentsLoseWhatTheSpectrumDrops) {
   const HeadMoments m = head_moments(s.weights, s.statistics, s.config);
   const Members everyone = {0, 1, 2};
   const Tensor v = outputs(s, s.weights.v);
-  const auto lost = [&](const ValueMerge& merge) {
+  const auto lost = [&](const VectorMerge& merge) {
     Tensor merged = at::matmul(v[0], merge.encode[0].t());
     for (int64_t j = 1; j < 3; ++j) merged = merged.add(at::matmul(v[j], merge.encode[j].t()));
     double sum = 0;
     for (int64_t i = 0; i < 3; ++i) {
       const Tensor gap = v[i].sub(at::matmul(merged, merge.decode[i].t()));
-      sum += at::matmul(gap, m.value_metric[i]).mul(gap).sum().item<double>() / 500;
+      sum += at::matmul(gap, m.value.metric[i]).mul(gap).sum().item<double>() / 500;
     }
     return sum;
   };
-  const double best = lost(pca_values(m, everyone));
-  EXPECT_NEAR(best, value_pca_cost(m, everyone), 1e-9 * best);
-  EXPECT_LT(best, lost(align_values(m, everyone, false)));
+  const double best = lost(pca_vectors(m.value, everyone));
+  EXPECT_NEAR(best, vector_pca_cost(m.value, everyone), 1e-9 * best);
+  EXPECT_LT(best, lost(align_vectors(m.value, everyone, false)));
   // The gauge: the first member's decoder symmetric and positive.
-  const Tensor first = pca_values(m, everyone).decode[0];
+  const Tensor first = pca_vectors(m.value, everyone).decode[0];
   EXPECT_LE(relative_error(first, first.t()), 1e-9);
   EXPECT_GT(at::linalg_eigvalsh(first).min().item<double>(), 0.0);
 }
@@ -253,7 +255,7 @@ TEST(Residual, KeysLoseLeastByTheirOwnMeasure) {
 TEST(Alignment, FirstMemberStaysAndTheOthersAreOrthogonal) {
   const Sampled s = sampled();
   const HeadMoments m = head_moments(s.weights, s.statistics, s.config);
-  const ValueMerge merge = align_values(m, {0, 1, 2}, false);
+  const VectorMerge merge = align_vectors(m.value, {0, 1, 2}, false);
   const Tensor identity = at::eye(4, at::kDouble);
   EXPECT_LE(relative_error(merge.decode[0], identity), 1e-9);
   for (int64_t i = 1; i < 3; ++i) {

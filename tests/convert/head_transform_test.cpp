@@ -1,10 +1,9 @@
 // What a method may ask of a layer, and the methods' names.
-#include "regroup/convert/head_transform.h"
-
 #include <gtest/gtest.h>
 
 #include <functional>
 
+#include "regroup/convert/legality.h"
 #include "regroup/convert/method.h"
 #include "support/expect_error.h"
 #include "support/tiny_model.h"

@@ -17,6 +17,15 @@ Tensor outputs(const PlantedLayer& p, const Tensor& rows) {
   return at::matmul(p.inputs, rows.transpose(1, 2));
 }
 
+/// Keys of the samples. Where no position turns them, only what differs from the mean counts.
+Tensor keys_of(const PlantedLayer& p, const AttentionWeights& w) {
+  const Tensor k = outputs(p, w.k).clone();
+  for (const int64_t channel : head_channels(p.config).rest) {
+    k.select(2, channel).sub_(k.select(2, channel).mean(1, true));
+  }
+  return k;
+}
+
 /// sum_i E|x_i - D_i sum_j E_j x_j|^2 over sum_i E|x_i|^2, all groups, from the samples.
 double measured(const Tensor& heads, const LayerTransform& t, bool keys, int64_t size) {
   const auto& encode = keys ? t.encode_key : t.encode_value;
@@ -38,8 +47,7 @@ double measured(const Tensor& heads, const LayerTransform& t, bool keys, int64_t
   return lost / heads.square().sum().item<double>();
 }
 
-TEST(Damage, ThePredictedIsTheMeasuredForEveryMethod) {
-  const PlantedLayer p = plant_layer({.source = kDifferent});
+void predicted_is_measured(const PlantedLayer& p) {
   for (const std::string& name : method_names()) {
     const Method method = parse_method(name);
     if (method == Method::kRandom) continue;  // keeps nothing of the parent
@@ -47,7 +55,7 @@ TEST(Damage, ThePredictedIsTheMeasuredForEveryMethod) {
       SCOPED_TRACE(name + " to " + std::to_string(groups));
       const LayerDecision decision = decide(
           p, method, may_regroup(method) ? Grouping::kResidual : Grouping::kContiguous, groups);
-      const double keys = measured(outputs(p, p.weights.k), decision.transform, true, 6 / groups);
+      const double keys = measured(keys_of(p, p.weights), decision.transform, true, 6 / groups);
       const double values =
           measured(outputs(p, p.weights.v), decision.transform, false, 6 / groups);
       EXPECT_GT(keys, 0.1);
@@ -57,14 +65,27 @@ TEST(Damage, ThePredictedIsTheMeasuredForEveryMethod) {
   }
 }
 
+TEST(Damage, ThePredictedIsTheMeasuredForEveryMethod) {
+  for (const int64_t rotary_dim : {6, 4, 0}) {
+    SCOPED_TRACE(rotary_dim);
+    predicted_is_measured(plant_layer({.source = kDifferent, .rotary_dim = rotary_dim}));
+  }
+}
+
 /// Mean square of every query head's logits over all pairs of samples and, in each plane, over four
 /// relative angles a quarter turn apart: then planes do not mix, as over many positions. [heads]
 Tensor logit_squares(const PlantedLayer& p, const AttentionWeights& w) {
-  const auto planes = [&](const Tensor& rows) {  // [heads, planes, n] complex
-    return complex_planes(outputs(p, rows).transpose(1, 2));
+  const auto planes = [&](const Tensor& heads) {  // [heads, planes, n] complex
+    return complex_planes(heads.narrow(2, 0, p.config.rotary_dim).transpose(1, 2));
   };
-  const Tensor q = planes(w.q);
-  const Tensor k = planes(w.k).repeat_interleave(w.q.size(0) / w.k.size(0), 0);
+  const auto rest = [&](const Tensor& heads) {  // [heads, n, rest]
+    return heads.narrow(2, p.config.rotary_dim, p.config.head_dim - p.config.rotary_dim);
+  };
+  const Tensor all_q = outputs(p, w.q);
+  const Tensor all_k = keys_of(p, w).repeat_interleave(w.q.size(0) / w.k.size(0), 0);
+  const Tensor q = planes(all_q);
+  const Tensor k = planes(all_k);
+  const Tensor unturned = at::matmul(rest(all_q), rest(all_k).transpose(1, 2));  // [heads, n, n]
   const int64_t n_planes = q.size(1);
   Tensor sum = at::zeros({q.size(0)}, at::kDouble);
   const int64_t angles = int64_t{1} << (2 * n_planes);
@@ -72,14 +93,14 @@ Tensor logit_squares(const PlantedLayer& p, const AttentionWeights& w) {
   for (int64_t angle = 0; angle < angles; ++angle) {
     Tensor turned = q.clone();
     for (int64_t l = 0; l < n_planes; ++l) turned.select(1, l).mul_(quarters[angle >> 2 * l & 3]);
-    const Tensor logits = at::real(at::matmul(turned.transpose(1, 2), k.conj()));  // [heads, n, n]
+    const Tensor logits =
+        at::real(at::matmul(turned.transpose(1, 2), k.conj())).add(unturned);  // [heads, n, n]
     sum.add_(logits.square().mean(at::IntArrayRef{1, 2}));
   }
   return sum.div(static_cast<double>(angles));
 }
 
-TEST(LogitGain, GivesTheParentsSpreadBack) {
-  const PlantedLayer p = plant_layer({.source = kDifferent, .head_dim = 4});
+void spread_is_given_back(const PlantedLayer& p) {
   const Tensor before = logit_squares(p, p.weights);
   for (const int64_t groups : {1, 2, 3}) {
     for (const bool gain : {true, false}) {
@@ -98,6 +119,14 @@ TEST(LogitGain, GivesTheParentsSpreadBack) {
         }
       }
     }
+  }
+}
+
+TEST(LogitGain, GivesTheParentsSpreadBack) {
+  for (const int64_t rotary_dim : {4, 2, 0}) {
+    SCOPED_TRACE(rotary_dim);
+    spread_is_given_back(
+        plant_layer({.source = kDifferent, .head_dim = 4, .rotary_dim = rotary_dim}));
   }
 }
 

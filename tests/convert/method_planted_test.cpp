@@ -34,6 +34,14 @@ std::vector<Planted> planted_models() {
        {.n_heads = 6, .n_kv_heads = 6, .head_dim = 10, .hidden_size = 36, .distinct_kv_heads = 3}},
       {"biases, G 2",
        {.n_heads = 6, .n_kv_heads = 6, .attention_bias = true, .distinct_kv_heads = 2}},
+      {"qwen2, G 2",
+       {.model_type = "qwen2", .n_heads = 6, .n_kv_heads = 6, .distinct_kv_heads = 2}},
+      {"stablelm, biases, G 2",
+       {.model_type = "stablelm",
+        .n_heads = 6,
+        .n_kv_heads = 6,
+        .attention_bias = true,
+        .distinct_kv_heads = 2}},
       {"one head", {.n_heads = 4, .n_kv_heads = 4, .distinct_kv_heads = 1}},
       {"GQA parent", {.n_heads = 12, .n_kv_heads = 6, .head_dim = 6, .distinct_kv_heads = 3}}};
 }

@@ -62,21 +62,37 @@ inline Basis invertible(int64_t d, Random& random) {
           product(product(transposed(right, d), shrink, d), transposed(left, d), d)};
 }
 
-/// A complex number a plane, [[a, -b], [b, a]] on components (l, l + d / 2): all that commutes with
-/// a rotary embedding. `encode` multiplies by c, `decode` divides by it.
-inline Basis plane_rotations(int64_t d, bool unit, Random& random) {
+/// All that commutes with a rotary embedding of the first r of d channels: a complex number a plane,
+/// [[a, -b], [b, a]] on components (l, l + r / 2), and any matrix on the others. `encode` multiplies,
+/// `decode` divides.
+/// @param unit  lengths stay
+inline Basis key_basis(int64_t d, int64_t r, bool unit, Random& random) {
   Basis planes{Matrix(static_cast<size_t>(d * d)), Matrix(static_cast<size_t>(d * d))};
   const auto set = [&](Matrix& m, int64_t l, double a, double b) {
-    const int64_t h = l + d / 2;
+    const int64_t h = l + r / 2;
     m[static_cast<size_t>(l * d + l)] = m[static_cast<size_t>(h * d + h)] = a;
     m[static_cast<size_t>(l * d + h)] = -b;
     m[static_cast<size_t>(h * d + l)] = b;
   };
-  for (int64_t l = 0; l < d / 2; ++l) {
+  for (int64_t l = 0; l < r / 2; ++l) {
     const double angle = 6.283185307179586 * random.uniform();
     const double size = unit ? 1.0 : 0.5 + random.uniform();
     set(planes.encode, l, size * std::cos(angle), size * std::sin(angle));
     set(planes.decode, l, std::cos(angle) / size, -std::sin(angle) / size);
+  }
+  if (r == d) return planes;
+  Basis rest;
+  if (unit) {
+    rest.encode = orthogonal(d - r, random);
+    rest.decode = transposed(rest.encode, d - r);
+  } else {
+    rest = invertible(d - r, random);
+  }
+  for (int64_t i = 0; i < (d - r) * (d - r); ++i) {
+    const auto from = static_cast<size_t>(i);
+    const auto to = static_cast<size_t>((r + i / (d - r)) * d + r + i % (d - r));
+    planes.encode[to] = rest.encode[from];
+    planes.decode[to] = rest.decode[from];
   }
   return planes;
 }
@@ -110,7 +126,8 @@ inline std::vector<LayerTransform> rebased(const ModelConfig& config, const Chan
         t.decode_value[head].dense = basis.decode;
       }
       if (change.turn_keys) {
-        const Basis planes = plane_rotations(config.head_dim, !change.scale_keys, random);
+        const Basis planes =
+            key_basis(config.head_dim, config.rotary_dim, !change.scale_keys, random);
         t.encode_key[head].dense = planes.encode;
         t.decode_key[head].dense = planes.decode;
       }

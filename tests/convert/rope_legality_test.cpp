@@ -12,6 +12,7 @@
 #include "convert/planted.h"
 #include "model/decoder_tools.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/convert/legality.h"
 #include "regroup/model/layer.h"
 #include "support/expect_error.h"
 
@@ -46,8 +47,8 @@ std::vector<Candidate> candidates() {
   const double c = std::cos(0.7);
   const double s = std::sin(0.7);
   return {
-      {"rotations", plane_rotations(kDim, true, random).encode, true},
-      {"scaled rotations", plane_rotations(kDim, false, random).encode, true},
+      {"rotations", key_basis(kDim, kDim, true, random).encode, true},
+      {"scaled rotations", key_basis(kDim, kDim, false, random).encode, true},
       {"zero", zero, true},
       {"an orthogonal matrix", orthogonal(kDim, random), false},
       {"a reflection of one plane", with(ones, {{5 * kDim + 5, -1.0}}), false},
@@ -58,18 +59,34 @@ std::vector<Candidate> candidates() {
   };
 }
 
+/// The same where position turns the first 6 channels: planes are (l, l + 3).
+std::vector<Candidate> candidates_in_part() {
+  Random random(4);
+  const Basis any = key_basis(kDim, 6, false, random);
+  Matrix mixed = any.encode;
+  mixed[5 * kDim + 6] = 0.3;  // a turned channel reads one that is not
+  Matrix read = any.encode;
+  read[8 * kDim + 1] = 0.3;  // and the other way round
+  return {
+      {"scaled rotations and any matrix on the rest", any.encode, true},
+      {"unit rotations and an orthogonal matrix", key_basis(kDim, 6, true, random).encode, true},
+      {"the rest in turned channels", mixed, false},
+      {"turned channels in the rest", read, false},
+      {"planes of a head that is turned whole", key_basis(kDim, kDim, true, random).encode, false},
+      {"an orthogonal matrix", orthogonal(kDim, random), false},
+  };
+}
+
 /// Heads [seq, kDim] at positions 0, 1, ... after the rotary embedding, in float64.
 Tensor rotated(const Tensor& heads, const RopeTable& table) {
   const Tensor qkv = at::cat({heads, heads, heads}, 1).unsqueeze(0);
   return std::get<1>(split_rope(qkv, table, 1, 1, kDim)).view({heads.size(0), kDim});
 }
 
-TEST(RopeLegality, OnlyComplexNumbersAPlaneCommute) {
-  const ModelConfig config = parse_model_config(
-      tiny_config({.n_heads = 6, .n_kv_heads = 6, .head_dim = kDim}), "config.json");
+void expect_legal(const ModelConfig& config, const std::vector<Candidate>& all) {
   const RopeTable table = make_rope_table(config, 40, 40, at::kCPU);
   const Tensor heads = random_tensor({40, kDim}, 1, at::kDouble);
-  for (const Candidate& candidate : candidates()) {
+  for (const Candidate& candidate : all) {
     SCOPED_TRACE(candidate.why);
     const Tensor turn = tensor_of(candidate.matrix).t();
     const Tensor before = rotated(at::matmul(heads, turn), table);
@@ -96,6 +113,22 @@ TEST(RopeLegality, OnlyComplexNumbersAPlaneCommute) {
     t.encode_value[4].dense = t.decode_value[4].dense = candidate.matrix;
     EXPECT_NO_THROW(check_transform(t, config, 3));
   }
+}
+
+TEST(RopeLegality, OnlyComplexNumbersAPlaneCommute) {
+  expect_legal(parse_model_config(tiny_config({.n_heads = 6, .n_kv_heads = 6, .head_dim = kDim}),
+                                  "config.json"),
+               candidates());
+}
+
+TEST(RopeLegality, WhatIsNotTurnedTakesAnyMatrixAndStaysApart) {
+  expect_legal(parse_model_config(tiny_config({.model_type = "stablelm",
+                                               .n_heads = 6,
+                                               .n_kv_heads = 6,
+                                               .head_dim = kDim,
+                                               .extra_config = {{"partial_rotary_factor", 0.6}}}),
+                                  "config.json"),
+               candidates_in_part());
 }
 
 TEST(RopeLegality, NoNumberIsRefused) {
@@ -149,7 +182,12 @@ std::vector<LayerTransform> unmerged(std::vector<LayerTransform> layers, int64_t
 TEST(RopeLegality, AlignedAndPermutedHeadsLeaveTheLogits) {
   for (const TinyModelSpec& spec :
        {TinyModelSpec{.n_heads = 12, .n_kv_heads = 12, .head_dim = 10, .hidden_size = 96},
-        TinyModelSpec{.n_heads = 12, .n_kv_heads = 6, .head_dim = 6, .attention_bias = true}}) {
+        TinyModelSpec{.n_heads = 12, .n_kv_heads = 6, .head_dim = 6, .attention_bias = true},
+        TinyModelSpec{.model_type = "stablelm",
+        .n_heads = 12,
+        .n_kv_heads = 6,
+        .head_dim = 8,
+        .hidden_size = 96}}) {
     const TemporaryFolder temporary;
     write_tiny_model(temporary / "in", spec);
     const ModelFolder model = ModelFolder::open(temporary / "in");

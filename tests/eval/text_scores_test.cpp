@@ -154,7 +154,7 @@ Decoder fixed_logits(const std::vector<double>& logits) {
   decoder.layer(0).output.zero_();
   decoder.layer(0).down.zero_();
   decoder.embedding().fill_(1);
-  decoder.final_norm().fill_(std::sqrt(1 + config.rms_norm_eps));  // the normed 1 is 1 / this
+  decoder.final_norm().weight.fill_(std::sqrt(1 + config.norm_eps));  // the normed 1 is 1 / this
   decoder.untied_lm_head().zero_();
   for (int64_t id = 0; id < vocab; ++id) {
     decoder.untied_lm_head()[id][0] = logits[static_cast<size_t>(id)];

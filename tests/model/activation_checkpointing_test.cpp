@@ -26,6 +26,7 @@ const std::pair<const char*, TinyModelSpec> kSpecs[] = {
     {"grouped, biases",
      {.n_layers = 3, .n_heads = 6, .n_kv_heads = 3, .attention_bias = true, .mlp_bias = true}},
     {"tied", {.tie_word_embeddings = true}},
+    {"LayerNorm", {.model_type = "stablelm", .n_layers = 3, .attention_bias = true}},
     {"window", {.model_type = "mistral", .n_kv_heads = 2, .sliding_window = 5}},
 };
 

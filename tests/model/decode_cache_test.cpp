@@ -31,6 +31,9 @@ TEST(DecodeCache, PiecesGiveTheLogitsOfTheWhole) {
       {"grouped", {.n_heads = 6, .n_kv_heads = 3, .head_dim = 10, .hidden_size = 36}},
       {"MQA", {.n_heads = 8, .n_kv_heads = 1, .attention_bias = true}},
       {"window", {.model_type = "mistral", .n_kv_heads = 2, .sliding_window = 5}},
+      {"window in later layers",
+       {.model_type = "qwen2", .n_layers = 3, .n_kv_heads = 2, .sliding_window = 5}},
+      {"a part turned", {.model_type = "stablelm", .n_kv_heads = 2, .attention_bias = true}},
       {"window of 1", {.model_type = "mistral", .n_kv_heads = 2, .sliding_window = 1}},
   };
   const std::vector<int64_t> lengths[] = {

@@ -17,6 +17,8 @@ const std::pair<const char*, TinyModelSpec> kSpecs[] = {
     {"biases", {.attention_bias = true, .mlp_bias = true}},
     {"tied", {.tie_word_embeddings = true, .n_shards = 2}},
     {"mistral", {.model_type = "mistral", .n_kv_heads = 2, .sliding_window = 5}},
+    {"qwen2", {.model_type = "qwen2", .n_kv_heads = 2}},
+    {"stablelm", {.model_type = "stablelm", .n_kv_heads = 2, .attention_bias = true}},
 };
 constexpr Dtype kDtypes[] = {Dtype::kF32, Dtype::kBF16, Dtype::kF16};
 

@@ -51,7 +51,7 @@ TEST(Ops, RmsNorm) {
 // In bfloat16 the sum is rounded first, and the norm is that of the rounded sum.
 TEST(Ops, AddRmsNorm) {
   const Function own = [](const Tensors& in) {
-    const auto [sum, y] = add_rms_norm(in[0], in[1], in[2], kEps);
+    const auto [sum, y] = add_norm(in[0], in[1], {in[2], {}}, kEps);
     return Tensors{sum, y};
   };
   for (const Kind& kind : kinds()) {
@@ -66,7 +66,34 @@ TEST(Ops, AddRmsNorm) {
       const Tensor weight = random_tensor({shape.back()}, 5, kind.dtype, kind.device);
       const Tensors x = layouts(shape, kind);
       for (size_t i = 0; i < x.size(); ++i) {
-        compare("add_rms_norm", own, reference, {x[i], x[(i + 1) % x.size()], weight});
+        compare("add_norm", own, reference, {x[i], x[(i + 1) % x.size()], weight});
+      }
+    }
+  }
+}
+
+TEST(Ops, AddLayerNorm) {
+  const Function own = [](const Tensors& in) {
+    const auto [sum, y] = add_norm(in[0], in[1], {in[2], in[3]}, kEps);
+    return Tensors{sum, y};
+  };
+  for (const Kind& kind : kinds()) {
+    const Function reference = [&](const Tensors& in) {
+      const Tensor sum = in[0].add(in[1]);
+      const Tensor error = sum.detach().to(kind.dtype).to(at::kDouble).sub(sum.detach());
+      const Tensor rounded = sum.add(error);
+      const Tensor centred = rounded.sub(rounded.mean(-1, true));
+      const Tensor unit = centred.div(centred.square().mean(-1, true).add(kEps).sqrt());
+      return Tensors{rounded, unit.mul(in[2]).add(in[3])};
+    };
+    const std::vector<int64_t> shapes[] = {{2, 7}, {3, 5, 33}, {300, 16}};
+    for (const auto& shape : shapes) {
+      const Tensor weight = random_tensor({shape.back()}, 5, kind.dtype, kind.device);
+      const Tensor bias = random_tensor({shape.back()}, 6, kind.dtype, kind.device);
+      const Tensors x = layouts(shape, kind);
+      for (size_t i = 0; i < x.size(); ++i) {
+        compare("add_norm with a bias", own, reference,
+                {x[i], x[(i + 1) % x.size()], weight, bias});
       }
     }
   }
@@ -107,19 +134,23 @@ TEST(Ops, SwiGluOfLargeGates) {
 Tensor rotated(const Tensor& x, const RopeTable& table) {
   const Tensor cos = table.cos.to(at::kCPU, at::kDouble);
   const Tensor sin = table.sin.to(at::kCPU, at::kDouble);
-  const auto halves = x.chunk(2, -1);
-  return at::cat(
-      {halves[0].mul(cos).sub(halves[1].mul(sin)), halves[1].mul(cos).add(halves[0].mul(sin))}, -1);
+  const int64_t half = cos.size(1);
+  const Tensor a = x.narrow(-1, 0, half);
+  const Tensor b = x.narrow(-1, half, half);
+  return at::cat({a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin)),
+                  x.narrow(-1, 2 * half, x.size(-1) - 2 * half)},
+                 -1);
 }
 
 TEST(Ops, SplitRope) {
   struct Sizes {
-    int64_t batch, seq, n_heads, n_kv_heads, head_dim;
+    int64_t batch, seq, n_heads, n_kv_heads, head_dim, rotary_dim;
   };
-  const Sizes all[] = {{1, 1, 1, 1, 2}, {2, 5, 6, 3, 10}, {2, 3, 8, 1, 16}, {1, 7, 4, 4, 6}};
+  const Sizes all[] = {{1, 1, 1, 1, 2, 2}, {2, 5, 6, 3, 10, 10}, {2, 3, 8, 1, 16, 16},
+                       {1, 7, 4, 4, 6, 6}, {2, 5, 6, 3, 10, 6},  {1, 7, 4, 2, 20, 2}};
   for (const Kind& kind : kinds()) {
     for (const Sizes& n : all) {
-      const Tensor angles = random_tensor({n.seq, n.head_dim / 2}, 8, at::kFloat, kind.device);
+      const Tensor angles = random_tensor({n.seq, n.rotary_dim / 2}, 8, at::kFloat, kind.device);
       const RopeTable table{angles.cos().mul(1.25), angles.sin().mul(1.25)};
       const Function own = [&](const Tensors& in) {
         const auto [q, k, v] = split_rope(in[0], table, n.n_heads, n.n_kv_heads, n.head_dim);
@@ -160,7 +191,7 @@ TEST(Ops, ExpandedGradients) {
     };
     EXPECT_TRUE(by_sum(rms_norm(x, weight, kEps)).equal(by_ones(rms_norm(x, weight, kEps))));
     EXPECT_TRUE(by_sum(swiglu(x)).equal(by_ones(swiglu(x))));
-    const auto y_of = [&] { return std::get<1>(add_rms_norm(x, delta, weight, kEps)); };
+    const auto y_of = [&] { return std::get<1>(add_norm(x, delta, {weight, {}}, kEps)); };
     EXPECT_TRUE(by_sum(y_of()).equal(by_ones(y_of())));
   }
 }
@@ -181,9 +212,11 @@ TEST(Ops, NumericGradients) {
        [&](const Tensor& w) {
          return rms_norm(random_tensor({3, 6}, 4, at::kDouble), w, kEps);
        }},
-      {"add_rms_norm",
+      {"add_norm",
        {2, 6},
-       [&](const Tensor& x) { return std::get<1>(add_rms_norm(x, weight, weight, kEps)); }},
+       [&](const Tensor& x) {
+         return std::get<1>(add_norm(x, weight, {weight, {}}, kEps));
+       }},
       {"swiglu", {2, 6}, [](const Tensor& x) { return swiglu(x); }},
       {"split_rope",
        {1, 2, 24},

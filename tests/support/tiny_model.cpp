@@ -66,9 +66,9 @@ double Random::normal() {
 }
 
 std::string tiny_config(const TinyModelSpec& spec) {
-  const bool mistral = spec.model_type == "mistral";
+  const std::string& family = spec.model_type;
   Json config = {
-      {"architectures", Json::array({mistral ? "MistralForCausalLM" : "LlamaForCausalLM"})},
+      {"architectures", Json::array({find_family(family)->architecture})},
       {"bos_token_id", 1},
       {"eos_token_id", 2},
       {"head_dim", spec.head_dim},
@@ -81,16 +81,23 @@ std::string tiny_config(const TinyModelSpec& spec) {
       {"num_attention_heads", spec.n_heads},
       {"num_hidden_layers", spec.n_layers},
       {"num_key_value_heads", spec.n_kv_heads},
-      {"rms_norm_eps", 1e-5},
+      {family == "stablelm" ? "layer_norm_eps" : "rms_norm_eps", 1e-5},
       {"rope_theta", 10000.0},
       {"tie_word_embeddings", spec.tie_word_embeddings},
       {"torch_dtype", dtype_word(spec.dtype)},
       {"use_cache", true},
       {"vocab_size", spec.vocab_size},
   };
-  if (mistral) {
+  if (family == "mistral" || family == "qwen2") {
     config["sliding_window"] = spec.sliding_window ? Json(*spec.sliding_window) : Json();
-  } else {
+  }
+  if (family == "qwen2") {
+    config["use_sliding_window"] = spec.sliding_window.has_value();
+    config["max_window_layers"] = 1;
+  } else if (family == "stablelm") {
+    config["use_qkv_bias"] = spec.attention_bias;
+    config["partial_rotary_factor"] = 0.5;
+  } else if (family == "llama") {
     config["attention_bias"] = spec.attention_bias;
     config["mlp_bias"] = spec.mlp_bias;
   }

@@ -15,19 +15,25 @@ namespace regroup::testing {
 namespace {
 
 TEST(TrainableElements, AreThoseThatTheOptimizerHolds) {
-  for (const bool attention_bias : {false, true}) {
+  struct Make {
+    const char* family;
+    bool biases;
+  };
+  for (const auto& [family, biases] :
+       {Make{"llama", false}, Make{"llama", true}, Make{"qwen2", true}, Make{"stablelm", true}}) {
     for (const bool tied : {false, true}) {
       TemporaryFolder folder;
-      write_tiny_model(folder / "model", {.n_kv_heads = 2,
+      write_tiny_model(folder / "model", {.model_type = family,
+                                          .n_kv_heads = 2,
                                           .tie_word_embeddings = tied,
-                                          .attention_bias = attention_bias,
-                                          .mlp_bias = attention_bias});
+                                          .attention_bias = biases,
+                                          .mlp_bias = biases});
       const ModelFolder model = ModelFolder::open(folder / "model");
       for (const TrainScope scope : {TrainScope::kAll, TrainScope::kAttention, TrainScope::kKv}) {
         Decoder decoder = load_decoder(model, at::kFloat, at::kCPU);
         const AdamW optimizer(choose_trainable(decoder, scope, 1.0), {});
         EXPECT_EQ(count_trainable(model.config(), scope), optimizer.n_elements())
-            << train_scope_name(scope) << (attention_bias ? ", biases" : "")
+            << family << ", " << train_scope_name(scope) << (biases ? ", biases" : "")
             << (tied ? ", tied" : "");
       }
     }

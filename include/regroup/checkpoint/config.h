@@ -12,6 +12,25 @@ namespace regroup {
 
 struct ModelFamily;
 
+/// How the attention of a family limits what may be done to its heads without changing the model
+/// (docs/methods.md, "What is exact"). A column of its table.
+struct AttentionTraits {
+  enum class Position : uint8_t {
+    kRotary,       ///< the first rotary_dim channels of queries and keys are turned (RoPE)
+    kNone,         ///< outside attention: learned and added to the residual stream
+    kAlibi,        ///< a slope a query head, which belongs to the head's number
+    kRelativeBias  ///< a bias a query head and distance, one table for all layers (T5)
+  };
+  /// Which channels are a rotary plane l.
+  enum class Layout : uint8_t {
+    kHalves,     ///< (l, l + rotary_dim / 2): transformers' rotate_half
+    kNeighbours  ///< (2l, 2l + 1): interleaved
+  };
+  Position position = Position::kRotary;
+  Layout layout = Layout::kHalves;
+  bool qk_norm = false;  ///< queries and keys are normalised a head between projection and RoPE
+};
+
 /// What regroup needs to know of a config.json. Everything else in the file is kept as it is.
 struct ModelConfig {
   const ModelFamily* family = nullptr;
@@ -24,11 +43,15 @@ struct ModelConfig {
   int64_t intermediate_size = 0;
   int64_t vocab_size = 0;
   int64_t max_positions = 0;
-  double rms_norm_eps = 1e-6;
+  double norm_eps = 1e-6;
   double initializer_range = 0.02;
+  AttentionTraits attention;
+  int64_t rotary_dim = 0;          ///< channels of a head that position turns: the first ones
+  std::optional<double> clip_qkv;  ///< queries, keys and values are clipped to [-clip, clip]
   RopeConfig rope;
   bool tie_word_embeddings = false;
-  bool attention_bias = false;  ///< on q, k, v and o
+  bool qkv_bias = false;
+  bool output_bias = false;
   bool mlp_bias = false;
   std::optional<int64_t> sliding_window;  ///< key j is visible to query i iff i - window < j <= i
   std::vector<bool> sliding_layers;       ///< [n_layers]: which layers use the window

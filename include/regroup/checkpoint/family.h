@@ -18,6 +18,7 @@ enum class Dim : uint8_t { kNone, kVocab, kHidden, kQuery, kKv, kIntermediate };
 enum class Role : uint8_t {
   kEmbedding,
   kInputNorm,
+  kInputNormBias,
   kQuery,
   kKey,
   kValue,
@@ -27,6 +28,7 @@ enum class Role : uint8_t {
   kValueBias,
   kOutputBias,
   kMlpNorm,
+  kMlpNormBias,
   kGate,
   kUp,
   kDown,
@@ -34,11 +36,12 @@ enum class Role : uint8_t {
   kUpBias,
   kDownBias,
   kFinalNorm,
+  kFinalNormBias,
   kLmHead,
 };
 
 /// When a tensor is part of the model.
-enum class Presence : uint8_t { kAlways, kAttentionBias, kMlpBias, kUntied };
+enum class Presence : uint8_t { kAlways, kQkvBias, kOutputBias, kMlpBias, kUntied };
 
 struct TensorRule {
   std::string_view name;  ///< "{}" stands for the layer's number
@@ -47,17 +50,48 @@ struct TensorRule {
   Presence presence = Presence::kAlways;
 };
 
+/// Whether a group of biases is there: a boolean of config.json, or `otherwise` where the config does not
+/// say or has no word for it.
+struct BiasRule {
+  std::string_view key = {};
+  bool otherwise = false;
+};
+
+/// Which layers a config's sliding_window binds.
+enum class WindowRule : uint8_t {
+  kNone,
+  kEveryLayer,  ///< but those that layer_types names
+  kLaterLayers  ///< with use_sliding_window, those from max_window_layers on
+};
+
+enum class Norm : uint8_t {
+  kRms,   ///< RMSNorm: a weight; rms_norm_eps
+  kLayer  ///< LayerNorm: a weight and a bias; layer_norm_eps
+};
+
+/// A boolean of config.json that must be false or absent.
+struct RefusedKey {
+  std::string_view key;
+  std::string_view why;
+};
+
 /// A model family: one table that converter, loader, planner and saver share. A tensor whose shape
 /// holds Dim::kKv changes in a conversion, every other tensor is copied byte for byte.
 struct ModelFamily {
   std::string_view model_type;    ///< config.json's "model_type"
   std::string_view architecture;  ///< the class that transformers, vLLM and llama.cpp know
   int64_t default_kv_heads;       ///< when the config does not say; 0: as many as query heads
-  bool has_sliding_window;
-  bool has_attention_bias;  ///< the config's attention_bias means something
-  bool has_mlp_bias;
   std::span<const TensorRule> tensors;
-  std::span<const std::string_view> ignored;  ///< suffixes of buffers that old folders carry
+  Norm norm = Norm::kRms;
+  AttentionTraits attention = {};
+  double rotary_share = 1.0;     ///< of head_dim, when the config has no partial_rotary_factor
+  bool may_rotate_part = false;  ///< the config's partial_rotary_factor means something
+  BiasRule qkv_bias = {};
+  BiasRule output_bias = {};
+  BiasRule mlp_bias = {};
+  WindowRule window = WindowRule::kNone;
+  std::span<const RefusedKey> refused_keys = {};
+  std::span<const std::string_view> ignored = {};  ///< suffixes of buffers that old folders carry
 };
 
 /// One tensor of a model at a config.

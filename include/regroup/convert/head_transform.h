@@ -52,11 +52,4 @@ struct LayerTransform {
 /// smaller than the parent's.
 LayerTransform identity_transform(const ModelConfig& config);
 
-/// Key matrices must commute with the rotary embedding, which turns the pairs (l, l + head_dim / 2) of
-/// every head: a scaled rotation [[a, -b], [b, a]] on each pair and zero elsewhere.
-/// @param layer  only named in the message
-/// @throws ConfigError TRANSFORM when sizes disagree with `config`, the permutation is none, or a key
-///         matrix does not commute
-void check_transform(const LayerTransform& transform, const ModelConfig& config, int64_t layer);
-
 }  // namespace regroup

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "regroup/checkpoint/config.h"
+#include "regroup/model/ops.h"
 
 namespace regroup {
 
@@ -21,9 +22,9 @@ struct LayerStatistics {
   at::Tensor head_norm;
 };
 
-/// Statistics without data: a normed residual stream of unit variance times the norm's weight.
-/// @param input_norm  [hidden]
-LayerStatistics weights_only_statistics(const at::Tensor& input_norm);
+/// Statistics without data: a residual stream of unit variance and no mean, times the norm's weight plus
+/// its bias.
+LayerStatistics weights_only_statistics(const NormWeights& input_norm);
 
 /// Sums x~ x~^T over tokens: a float32 product a chunk, added in float64.
 class MomentAccumulator {

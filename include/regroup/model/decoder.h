@@ -40,8 +40,8 @@ class KvCache {
   int64_t length_ = 0;
 };
 
-/// A decoder-only transformer of the family's table: RMSNorm, rotary embedding, grouped-query
-/// attention (K and V are never expanded to the query heads), SwiGLU.
+/// A decoder-only transformer of the family's table: RMSNorm or LayerNorm, rotary embedding,
+/// grouped-query attention (K and V are never expanded to the query heads), SwiGLU.
 class Decoder {
  public:
   /// Uninitialised weights of `config`.
@@ -66,7 +66,7 @@ class Decoder {
   std::vector<at::Tensor> parameters() const;
   LayerWeights& layer(int64_t index) { return layers_[static_cast<size_t>(index)]; }
   at::Tensor& embedding() { return embedding_; }
-  at::Tensor& final_norm() { return final_norm_; }
+  NormWeights& final_norm() { return final_norm_; }
   at::Tensor& untied_lm_head() { return lm_head_; }  ///< undefined when tied
 
   /// Recompute each layer's activations in the backward pass instead of keeping them.
@@ -81,6 +81,11 @@ class Decoder {
                                                const at::Tensor& y, const Step& step) const;
   std::tuple<at::Tensor, at::Tensor> run_checkpointed(int64_t layer, const at::Tensor& x,
                                                       const at::Tensor& y, const Step& step) const;
+  /// The same of given weights; `next` is the norm after the layer.
+  std::tuple<at::Tensor, at::Tensor> through_layer(const LayerWeights& w, const NormWeights& next,
+                                                   int64_t layer, const at::Tensor& x,
+                                                   const at::Tensor& y, const Step& step) const;
+  const NormWeights& norm_after(int64_t layer) const;
   RopeTable rope_table(int64_t first, int64_t count) const;
 
   ModelConfig config_;
@@ -88,8 +93,8 @@ class Decoder {
   at::Device device_;
   at::Tensor embedding_;  // [vocab, hidden]
   std::vector<LayerWeights> layers_;
-  at::Tensor final_norm_;  // [hidden]
-  at::Tensor lm_head_;     // [vocab, hidden], undefined when tied
+  NormWeights final_norm_;
+  at::Tensor lm_head_;  // [vocab, hidden], undefined when tied
   bool checkpointing_ = false;
   mutable RopeTable rope_cache_;           // positions [0, n)
   mutable int64_t rope_stretched_to_ = 0;  // dynamic scaling: the length it was made for

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 
 #include "regroup/checkpoint/config.h"
@@ -13,17 +14,23 @@ namespace regroup {
 
 /// Weights of one layer. Projections that read the same input are one tensor, one GEMM.
 struct LayerWeights {
-  at::Tensor input_norm;    ///< [hidden]
-  at::Tensor qkv;           ///< [(n_heads + 2 n_kv_heads) head_dim, hidden]: q, k, v
-  at::Tensor qkv_bias;      ///< [(n_heads + 2 n_kv_heads) head_dim] or undefined
-  at::Tensor output;        ///< [hidden, n_heads head_dim]
-  at::Tensor output_bias;   ///< [hidden] or undefined
-  at::Tensor mlp_norm;      ///< [hidden]
+  NormWeights input_norm;
+  at::Tensor qkv;          ///< [(n_heads + 2 n_kv_heads) head_dim, hidden]: q, k, v
+  at::Tensor qkv_bias;     ///< [(n_heads + 2 n_kv_heads) head_dim] or undefined
+  at::Tensor output;       ///< [hidden, n_heads head_dim]
+  at::Tensor output_bias;  ///< [hidden] or undefined
+  NormWeights mlp_norm;
   at::Tensor gate_up;       ///< [2 intermediate, hidden]: gate, up
   at::Tensor gate_up_bias;  ///< [2 intermediate] or undefined
   at::Tensor down;          ///< [hidden, intermediate]
   at::Tensor down_bias;     ///< [hidden] or undefined
 };
+
+/// Every tensor of a layer, in an order of its own; some may be undefined.
+std::array<at::Tensor*, 12> tensors_of(LayerWeights& weights);
+
+/// Uninitialised norm of `config`'s kind.
+NormWeights allocate_norm(const ModelConfig& config, const at::TensorOptions& options);
 
 /// Uninitialised weights of one layer of `config`.
 LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at::Device device);

@@ -14,10 +14,21 @@ namespace regroup {
 /// @param x  [..., hidden]   @param weight  [hidden]   @return [..., hidden]
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 
-/// sum = x + delta and y = rms_norm(sum): the two things every residual step does next.
+/// What a norm multiplies by and adds. Without a bias it is RMSNorm, with one LayerNorm.
+struct NormWeights {
+  at::Tensor weight;  ///< [hidden]
+  at::Tensor bias;    ///< [hidden] or undefined
+};
+
+/// rms_norm, or weight * (x - mean(x)) / sqrt(var(x) + eps) + bias, over the last dimension
+/// (arXiv:1607.06450, equation 4).
+/// @param x  [..., hidden]   @return [..., hidden]
+at::Tensor norm(const at::Tensor& x, const NormWeights& weights, double eps);
+
+/// sum = x + delta and y = norm(sum): the two things every residual step does next.
 /// @return {sum, y}, both shaped like x
-std::tuple<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
-                                                const at::Tensor& weight, double eps);
+std::tuple<at::Tensor, at::Tensor> add_norm(const at::Tensor& x, const at::Tensor& delta,
+                                            const NormWeights& weights, double eps);
 
 /// silu(gate) * up (arXiv:2002.05202, section 2).
 /// @param gate_up  [..., 2 * intermediate]: gate first   @return [..., intermediate]
@@ -25,12 +36,13 @@ at::Tensor swiglu(const at::Tensor& gate_up);
 
 /// Angles of a span of positions.
 struct RopeTable {
-  at::Tensor cos;  ///< [seq, head_dim / 2] float32, times the attention factor
+  at::Tensor cos;  ///< [seq, rotary_dim / 2] float32, times the attention factor
   at::Tensor sin;
 };
 
-/// Splits a fused projection and rotates queries and keys by their positions, half-split layout:
-/// component l pairs with l + head_dim / 2 (arXiv:2104.09864, section 3.4.2).
+/// Splits a fused projection and rotates queries and keys by their positions, half-split layout: of the
+/// first rotary_dim components of a head, l pairs with l + rotary_dim / 2 (arXiv:2104.09864, section
+/// 3.4.2); the others stay as they are.
 /// @param qkv  [batch, seq, (n_heads + 2 * n_kv_heads) * head_dim]
 /// @return q [batch, n_heads, seq, head_dim], k and v [batch, n_kv_heads, seq, head_dim]; views whose
 ///         last dimension is contiguous

@@ -1,4 +1,5 @@
-// Values, which no position turns: matrices per head, merged and split again by linear algebra.
+// What no position turns, values and a part of keys: matrices per head, merged and split again by linear
+// algebra.
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_eigh.h>
@@ -9,6 +10,7 @@
 #include <ATen/ops/real.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 
@@ -23,10 +25,10 @@ constexpr int kMostSweeps = 100;
 constexpr double kEnoughGain = 1e-5;
 constexpr double kRidge = 1e-9;  // of a metric's mean diagonal: only keeps the root invertible
 
-/// [m, m, d, d]: E[v_i v_j^T]
-Tensor block_of(const HeadMoments& moments, const Members& members) {
+/// [m, m, d, d]: E[x_i x_j^T]
+Tensor block_of(const VectorMoments& moments, const Members& members) {
   const Tensor index = at::tensor(members, at::kLong);
-  return moments.value.index_select(0, index).index_select(1, index);
+  return moments.cross.index_select(0, index).index_select(1, index);
 }
 
 /// The orthogonal matrix nearest to `x` [d, d].
@@ -35,8 +37,8 @@ Tensor polar_factor(const Tensor& x) {
   return at::matmul(u, vh);
 }
 
-/// E[v_g v_g^T] = sum_ij E_i S_ij E_j^T, [d, d]
-Tensor merged_moment(const Tensor& block, const Tensor& encode) {
+/// E[x_g x_g^T] = sum_ij E_i S_ij E_j^T, [d, d]
+Tensor moment_of(const Tensor& block, const Tensor& encode) {
   const int64_t m = encode.size(0);
   const int64_t d = encode.size(1);
   const Tensor wide = encode.transpose(0, 1).reshape({d, m * d});
@@ -57,8 +59,8 @@ struct Roots {
   Tensor inverse;  // [m, d, d]
 };
 
-Roots metric_roots(const HeadMoments& moments, const Members& members) {
-  const Tensor metric = moments.value_metric.index_select(0, at::tensor(members, at::kLong));
+Roots metric_roots(const VectorMoments& moments, const Members& members) {
+  const Tensor metric = moments.metric.index_select(0, at::tensor(members, at::kLong));
   const auto [values, vectors] = at::linalg_eigh(metric);  // [m, d], [m, d, d]
   const Tensor floor = values.mean(1, true).clamp_min(0.0).mul(kRidge).add(1e-300);
   const Tensor roots = values.maximum(floor).sqrt();
@@ -67,7 +69,7 @@ Roots metric_roots(const HeadMoments& moments, const Members& members) {
           at::bmm(vectors.div(roots.unsqueeze(1)), turned)};
 }
 
-/// The group's values side by side in their metrics, [m d, m d].
+/// The group's vectors side by side in their metrics, [m d, m d].
 Tensor metric_block(const Tensor& block, const Roots& roots) {
   const int64_t m = block.size(0);
   const int64_t d = block.size(2);
@@ -75,11 +77,18 @@ Tensor metric_block(const Tensor& block, const Roots& roots) {
   return at::matmul(left, roots.root.unsqueeze(0)).transpose(1, 2).reshape({m * d, m * d});
 }
 
+/// A merge of vectors without channels.
+VectorMerge nothing(int64_t m) {
+  const Tensor empty = at::zeros({m, 0, 0}, at::kDouble);
+  return {empty, empty};
+}
+
 }  // namespace
 
-ValueMerge align_values(const HeadMoments& moments, const Members& members, bool restore_norm) {
+VectorMerge align_vectors(const VectorMoments& moments, const Members& members, bool restore_norm) {
   const Tensor block = block_of(moments, members);
   const auto m = static_cast<int64_t>(members.size());
+  if (block.numel() == 0) return nothing(m);
   std::vector<Tensor> turn = {at::eye(block.size(2), at::kDouble)};
   for (int64_t j = 1; j < m; ++j) turn.push_back(polar_factor(block[0][j]));
   double before = -1;
@@ -101,29 +110,30 @@ ValueMerge align_values(const HeadMoments& moments, const Members& members, bool
   const Tensor gauge = turn[0].t().contiguous();
   for (Tensor& t : turn) t = at::matmul(gauge, t);
   const Tensor all = at::stack(turn);  // [m, d, d]
-  ValueMerge merge{all.div(static_cast<double>(m)), all.transpose(1, 2).contiguous()};
+  VectorMerge merge{all.div(static_cast<double>(m)), all.transpose(1, 2).contiguous()};
   if (restore_norm) {
-    const double merged = trace(merged_moment(block, merge.encode));
+    const double merged = trace(moment_of(block, merge.encode));
     if (merged > 0) merge.encode.mul_(std::sqrt(mean_energy(block) / merged));
   }
   return merge;
 }
 
-ValueMerge pca_values(const HeadMoments& moments, const Members& members) {
+VectorMerge pca_vectors(const VectorMoments& moments, const Members& members) {
   const Tensor block = block_of(moments, members);
   const auto m = static_cast<int64_t>(members.size());
   const int64_t d = block.size(2);
+  if (d == 0) return nothing(m);
   const Roots roots = metric_roots(moments, members);
   const auto [values, vectors] = at::linalg_eigh(metric_block(block, roots));  // ascending
   const Tensor top = vectors.narrow(1, (m - 1) * d, d).reshape({m, d, d});     // U_i
   Tensor encode = at::bmm(top.transpose(1, 2), roots.root);
   Tensor decode = at::bmm(roots.inverse, top);
-  // The gauge: the first member's decoder symmetric and positive, so that the merged value keeps that
-  // head's channels, and the merged value as large as the members.
+  // The gauge: the first member's decoder symmetric and positive, so that the merged vector keeps that
+  // head's channels, and the merged vector as large as the members.
   const Tensor turn = polar_factor(decode[0]);  // [d, d]
   encode = at::matmul(turn, encode);
   decode = at::matmul(decode, turn.t());
-  const double merged = trace(merged_moment(block, encode));
+  const double merged = trace(moment_of(block, encode));
   const double scale = merged > 0 ? std::sqrt(mean_energy(block) / merged) : 1.0;
   if (std::isfinite(scale) && scale > 0) {
     encode = encode.mul(scale);
@@ -132,9 +142,9 @@ ValueMerge pca_values(const HeadMoments& moments, const Members& members) {
   return {encode, decode};
 }
 
-Tensor merged_value_moment(const HeadMoments& moments, const Members& members,
-                           const ValueMerge& merge) {
-  return merged_moment(block_of(moments, members), merge.encode);
+Tensor merged_moment(const VectorMoments& moments, const Members& members,
+                     const VectorMerge& merge) {
+  return moment_of(block_of(moments, members), merge.encode);
 }
 
 Residual& Residual::operator+=(const Residual& other) {
@@ -143,14 +153,14 @@ Residual& Residual::operator+=(const Residual& other) {
   return *this;
 }
 
-Residual value_residual(const HeadMoments& moments, const Members& members,
-                        const ValueMerge& merge) {
+Residual vector_residual(const VectorMoments& moments, const Members& members,
+                         const VectorMerge& merge) {
   const Tensor block = block_of(moments, members);
   const auto m = static_cast<int64_t>(members.size());
-  const Tensor merged = merged_moment(block, merge.encode);
+  const Tensor merged = moment_of(block, merge.encode);
   Residual sum;
   for (int64_t i = 0; i < m; ++i) {
-    Tensor cross = at::matmul(merge.encode[0], block[0][i]);  // E[v_g v_i^T]
+    Tensor cross = at::matmul(merge.encode[0], block[0][i]);  // E[x_g x_i^T]
     for (int64_t j = 1; j < m; ++j) cross.add_(at::matmul(merge.encode[j], block[j][i]));
     const double own = trace(block[i][i]);
     const Tensor again = at::matmul(at::matmul(merge.decode[i], merged), merge.decode[i].t());
@@ -160,10 +170,11 @@ Residual value_residual(const HeadMoments& moments, const Members& members,
   return sum;
 }
 
-double value_pca_cost(const HeadMoments& moments, const Members& members) {
+double vector_pca_cost(const VectorMoments& moments, const Members& members) {
+  if (moments.cross.size(2) == 0) return 0;
   const Tensor block = metric_block(block_of(moments, members), metric_roots(moments, members));
   const Tensor values = at::linalg_eigvalsh(block);  // ascending
-  const int64_t lost = values.size(0) - moments.value.size(2);
+  const int64_t lost = values.size(0) - moments.cross.size(2);
   return values.narrow(0, 0, lost).clamp_min(0.0).sum().item<double>();
 }
 
@@ -178,13 +189,19 @@ Tensor normalised(const Tensor& s) {
 }  // namespace
 
 Tensor aligned_similarity(const HeadMoments& moments) {
-  return normalised(at::linalg_svdvals(moments.value).sum(-1))
-      .add(normalised(moments.key.abs().sum(0)));
+  const auto agreement = [](const VectorMoments& vectors) {
+    return at::linalg_svdvals(vectors.cross).sum(-1);
+  };
+  return normalised(agreement(moments.value))
+      .add(normalised(moments.key.abs().sum(0).add(agreement(moments.key_rest))));
 }
 
 Tensor plain_similarity(const HeadMoments& moments) {
-  return normalised(moments.value.diagonal(0, 2, 3).sum(-1))
-      .add(normalised(at::real(moments.key).sum(0)));
+  const auto agreement = [](const VectorMoments& vectors) {
+    return vectors.cross.diagonal(0, 2, 3).sum(-1);
+  };
+  return normalised(agreement(moments.value))
+      .add(normalised(at::real(moments.key).sum(0).add(agreement(moments.key_rest))));
 }
 
 }  // namespace regroup
