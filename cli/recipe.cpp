@@ -16,6 +16,13 @@ namespace {
 constexpr int64_t kMostRecipeBytes = 1 << 20;
 constexpr const char* kSyntaxHint = "a recipe is TOML: [section] and key = value; see recipes/";
 
+/// What to do about a recipe, or about a file that by its name is none.
+const char* hint_for(const std::string& path, const char* recipe_hint) {
+  return path.ends_with(".toml")
+             ? recipe_hint
+             : "a recipe is a TOML file, such as recipes/demo.toml; is this another file?";
+}
+
 std::string recipe_path(const CLI::App& root) {
   const CLI::Option* option = root.get_option("--recipe");
   return option->count() > 0 ? option->results().back() : "";
@@ -69,10 +76,7 @@ void refuse_recipe(const CLI::App& root, const std::string& what) {
     known.assign(sections.begin(), sections.end());
   }
   const std::string near = nearest(key, known);
-  const char* hint =
-      path.ends_with(".toml")
-          ? "see regroup COMMAND --help for the keys of its section"
-          : "a recipe is a TOML file, such as recipes/demo.toml; is this another file?";
+  const char* hint = hint_for(path, "see regroup COMMAND --help for the keys of its section");
   refuse(section ? "RECIPE_UNKNOWN_SECTION" : "RECIPE_UNKNOWN_KEY", path,
          section ? fmt::format("unknown section [{}]", printable(key))
                  : fmt::format("unknown key {}", printable(key)),
@@ -119,7 +123,9 @@ Recipe read_recipe(const std::string& path) {
     if (item.name == "++" || item.name == "--") continue;  // a section opens or closes
     const std::string section = item.parents.empty() ? "" : item.parents.front();
     if (!seen.insert(section + "." + item.name).second) {
-      refuse("RECIPE_DUPLICATE", path, fmt::format("key {} stands twice", item.fullname()));
+      refuse("RECIPE_DUPLICATE", path,
+             fmt::format("key {} stands twice", printable(item.fullname())),
+             hint_for(path, "keep one of the two"));
     }
     entries.push_back({section, item.name, item.inputs});
   }

@@ -50,6 +50,15 @@ void warn_of_rounding(const UptrainOptions& options, int64_t steps, const TrainO
       options.seq_len, options.batch_size > 1 ? "--batch-size" : "--seq-len"));
 }
 
+/// A schedule that ends at 0 leaves a run of one step nothing.
+void warn_of_standstill(const Schedule& schedule, const TrainObserver& observer) {
+  if (schedule.steps > 1 || schedule.learning_rate(1) > 1e-9 * schedule.peak || !observer.warned)
+    return;
+  observer.warned(
+      "the schedule is at its end, learning rate 0, in the only step: nothing is trained; use "
+      "--schedule constant, --min-lr or more steps");
+}
+
 /// Refuses what is out of reach before weights are read, and warns where it is close: the estimate is one.
 void require_room(const UptrainOptions& options, const ModelConfig& config, at::Device device,
                   const TrainObserver& observer) {
@@ -351,6 +360,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
                     .warmup_steps = options.warmup_steps,
                     .steps = options.budget.resolve(options.batch_size * options.seq_len)};
   warn_of_rounding(options, setup.schedule.steps, observer);
+  warn_of_standstill(setup.schedule, observer);
   if (!options.teacher_cache.empty()) {
     setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
                              observer.announced);

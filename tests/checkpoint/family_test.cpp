@@ -44,6 +44,33 @@ TEST(Parameters, EightKvHeadsDropThreeQuartersOfKAndV) {
   EXPECT_EQ(count_parameters(llama2_7b(8)), 5'933'109'248);
 }
 
+/// What a published config.json says of sizes.
+ModelConfig published(const std::string& family, const std::string& sizes) {
+  return parse_model_config(
+      R"({"model_type": ")" + std::string(family) + R"(", "architectures": [")" +
+          std::string(find_family(family)->architecture) + "\"], " + sizes + "}",
+      "config.json");
+}
+
+// stablelm-3b-4e1t: the number on its model card. Embedding and head 2 * 50304 * 2560, a layer 4 * 2560^2 +
+// 3 * 2560 * 6912 + 4 * 2560 (two norms with biases), the last norm 2 * 2560.
+TEST(Parameters, StableLm3B) {
+  EXPECT_EQ(count_parameters(published(
+                "stablelm", R"("hidden_size": 2560, "intermediate_size": 6912, "vocab_size": 50304,
+      "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32)")),
+            2'795'443'200);
+}
+
+// Qwen1.5-0.5B, tied: embedding 151936 * 1024, a layer 4 * 1024^2 + 3 * 1024 (q, k and v have biases) +
+// 3 * 1024 * 2816 + 2 * 1024, the last norm 1024.
+TEST(Parameters, Qwen15HalfB) {
+  EXPECT_EQ(count_parameters(published(
+                "qwen2", R"("hidden_size": 1024, "intermediate_size": 2816, "vocab_size": 151936,
+      "num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 16,
+      "tie_word_embeddings": true)")),
+            463'987'712);
+}
+
 // Per layer: biases q 32 + k 16 + v 16 + o 32 = 96, gate 48 + up 48 + down 32 = 128. Two layers: 448.
 TEST(Parameters, BiasesCount) {
   const TinyModelSpec plain{.n_kv_heads = 2};

@@ -99,6 +99,7 @@ TEST(RunSize, ABudgetFarFromWholeStepsIsSaid) {
     UptrainOptions options = f.into("run-" + std::to_string(tokens));
     options.budget = {.steps = {}, .tokens = tokens, .fraction = {}, .pretraining_tokens = {}};
     options.batch_size = 4;  // x 16 = 64 tokens a step
+    options.schedule = ScheduleKind::kConstant;
     std::string warnings;
     TrainObserver observer;
     observer.warned = [&](const std::string& text) { warnings += text; };
@@ -110,6 +111,34 @@ TEST(RunSize, ABudgetFarFromWholeStepsIsSaid) {
   EXPECT_EQ(warnings_of(10),
             "the budget of 10 tokens becomes 64 in 1 whole step of 4 x 16; a smaller --batch-size "
             "is closer");
+}
+
+TEST(RunSize, AStepThatTrainsNothingIsSaid) {
+  const Fixture f;
+  const auto warnings_of = [&](ScheduleKind schedule, int64_t steps, double min_lr,
+                               int64_t warmup) {
+    UptrainOptions options = f.into("run");
+    options.overwrite = true;
+    options.budget = {.steps = steps, .tokens = {}, .fraction = {}, .pretraining_tokens = {}};
+    options.schedule = schedule;
+    options.min_learning_rate = min_lr;
+    options.warmup_steps = warmup;
+    std::string warnings;
+    TrainObserver observer;
+    observer.warned = [&](const std::string& text) { warnings += text; };
+    uptrain(options, observer);
+    return warnings;
+  };
+  for (const ScheduleKind ends :
+       {ScheduleKind::kCosine, ScheduleKind::kLinear, ScheduleKind::kWsd}) {
+    EXPECT_EQ(warnings_of(ends, 1, 0, 0),
+              "the schedule is at its end, learning rate 0, in the only step: nothing is trained; "
+              "use --schedule constant, --min-lr or more steps");
+    EXPECT_EQ(warnings_of(ends, 2, 0, 0), "");
+    EXPECT_EQ(warnings_of(ends, 1, 1e-4, 0), "");
+    EXPECT_EQ(warnings_of(ends, 1, 0, 1), "");
+  }
+  EXPECT_EQ(warnings_of(ScheduleKind::kConstant, 1, 0, 0), "");
 }
 
 }  // namespace
