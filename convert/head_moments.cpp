@@ -107,8 +107,10 @@ HeadMoments head_moments(const AttentionWeights& w, const LayerStatistics& stati
   } else {
     const Tensor q = rows_of(w.q, channels.rest);  // [n_heads, rest, hidden + 1]
     out.query_rest = at::matmul(times_moment(q, c), q.transpose(1, 2));
-    out.key_rest = {cross_moment(rows_of(w.k, channels.rest), centred(c)),
-                    over_readers(out.query_rest, readers)};
+    // Softmax drops what is the same in all logits, unless one of them is a sink's.
+    out.key_rest = {
+        cross_moment(rows_of(w.k, channels.rest), config.attention.sinks ? c : centred(c)),
+        over_readers(out.query_rest, readers)};
   }
   const Tensor by_head = at::matmul(w.o.transpose(1, 2), w.o);  // [n_heads, d, d]
   out.value = {cross_moment(w.v, c), over_readers(by_head, readers)};

@@ -30,13 +30,15 @@ struct VectorMoments {
 
 /// Second moments of what the heads of one layer compute, before RoPE. A key falls into its rotary planes,
 /// which position turns, and the rest, which it does not (head_channels.h). Of the rest only what
-/// differs from token to token counts: a constant key adds the same to all logits of a query.
+/// differs from token to token counts, unless there are sinks: a constant key adds the same to all logits
+/// of a query.
 struct HeadMoments {
   at::Tensor key;           ///< [planes, n_kv_heads, n_kv_heads] complex: E[k_i conj(k_j)]
   at::Tensor query_energy;  ///< [n_heads, planes]: E|q|^2
-  VectorMoments key_rest;   ///< about the mean; the metric is the sum of query_rest over readers
-  at::Tensor query_rest;    ///< [n_heads, rest, rest]: E[q q^T]
-  VectorMoments value;      ///< the metric is the sum of Wo_h^T Wo_h over readers h
+  VectorMoments
+      key_rest;  ///< about the mean, without sinks; the metric is the sum of query_rest over readers
+  at::Tensor query_rest;  ///< [n_heads, rest, rest]: E[q q^T]
+  VectorMoments value;    ///< the metric is the sum of Wo_h^T Wo_h over readers h
 };
 
 HeadMoments head_moments(const AttentionWeights& weights, const LayerStatistics& statistics,

@@ -222,10 +222,7 @@ TEST(BadRecipe, IsNamedWithTheNearestKey) {
        "RECIPE_DUPLICATE",
        {"@r.toml", "key convert.kv-heads stands twice", "keep one of the two"}},
       {"another file, with a key twice",
-       [](const Workplace& w) {
-         w.folder.write("plan.json",
-                        "{\n\"a\": {\n\"b\": 1\n},\n\"c\": {\n\"d\": 1\n},\n\"e\": 1\n}\n");
-       },
+       [](const Workplace& w) { w.folder.write("plan.json", "\"b\": 1,\n\"c\": 1,\n\"b\": 1,\n"); },
        {"run", "@plan.json", "--out", "OUT"},
        2,
        "RECIPE_DUPLICATE",

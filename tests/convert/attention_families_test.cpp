@@ -42,6 +42,8 @@ const Kind kKinds[] = {
     {"positions outside, as GPT-2", {.position = Position::kNone}, 0},
     {"ALiBi, as BLOOM", {.position = Position::kAlibi}, 0},
     {"relative biases, as T5", {.position = Position::kRelativeBias}, 0},
+    {"sinks", {.sinks = true}},
+    {"sinks, a part turned", {.sinks = true}, 4},
     {"QK-norm, as Qwen3", {.qk_norm = true}},
     {"QK-norm, a part turned", {.qk_norm = true}, 4},
 };
@@ -66,6 +68,7 @@ Subject subject(const Kind& kind) {
   if (kind.attention.position == Position::kRelativeBias) {
     s.attention.bias = random_double({kHeads * kReaders, s.layer.inputs.size(0)}, 30);
   }
+  if (kind.attention.sinks) s.attention.sinks = random_double({kHeads * kReaders}, 33).mul(3);
   if (!kind.attention.qk_norm) return s;
   // Equal in the planes, so that these may be turned; outside as they come.
   const auto gain = [&](uint64_t seed) {
@@ -122,9 +125,11 @@ LayerTransform exact_change(const Subject& s) {
 /// The attention after heads have moved: what belongs to a head's number in a table moves along.
 ReferenceAttention moved(const ReferenceAttention& attention, const LayerTransform& t) {
   ReferenceAttention after = attention;
-  if (!attention.bias.defined()) return after;
   const Tensor order = at::tensor(t.permutation, at::kLong);
-  after.bias = attention.bias.unflatten(0, {kHeads, kReaders}).index_select(0, order).flatten(0, 1);
+  for (Tensor* table : {&after.bias, &after.sinks}) {
+    if (!table->defined()) continue;
+    *table = table->unflatten(0, {kHeads, kReaders}).index_select(0, order).flatten(0, 1);
+  }
   return after;
 }
 
@@ -152,6 +157,58 @@ TEST(AttentionFamilies, WhatIsExactLeavesTheOutput) {
     EXPECT_GE(relative_error(after.k, s.layer.weights.k), 0.1);
     EXPECT_GE(relative_error(after.q, s.layer.weights.q), 0.1);
     EXPECT_GE(relative_error(after.o, s.layer.weights.o), 0.1);
+  }
+}
+
+// The bases that alignment chooses, and its order of heads where it may choose one: not yet merged, the heads
+// are the same layer.
+TEST(AttentionFamilies, AlignedAndPermutedHeadsLeaveTheOutput) {
+  for (const Kind& kind : kKinds) {
+    if (kind.attention.qk_norm) continue;  // align is refused
+    SCOPED_TRACE(kind.name);
+    const Subject s = subject(kind);
+    const bool fixed = kind.attention.position == Position::kAlibi;
+    LayerTransform t =
+        decide(s.layer, Method::kAlign, fixed ? Grouping::kContiguous : Grouping::kSimilarity, 3)
+            .transform;
+    EXPECT_EQ(std::is_sorted(t.permutation.begin(), t.permutation.end()), fixed);
+    t.divisor = 1;
+    for (size_t i = 0; i < kHeads; ++i) {
+      t.encode_key[i] = dense(at::linalg_inv(as_tensor(t.decode_key[i], kDim)));
+      t.encode_value[i] = dense(at::linalg_inv(as_tensor(t.decode_value[i], kDim)));
+    }
+    EXPECT_NO_THROW(check_transform(t, s.layer.config, 3));
+    EXPECT_LE(gap(s, t), kExact);
+  }
+}
+
+// Equal keys but for a constant that is different in every head: softmax drops it where no position turns the
+// key, unless a sink's logit stands beside.
+TEST(AttentionFamilies, AConstantOfKeysCountsOnlyBesideASink) {
+  for (const bool sinks : {false, true}) {
+    PlantedLayer layer = plant_layer({.source = {0, 0, 0, 1, 1, 1},
+                                      .head_dim = kDim,
+                                      .hidden = 96,
+                                      .attention = {.sinks = sinks},
+                                      .rotary_dim = 4});
+    ReferenceAttention attention{layer.config};
+    if (sinks) attention.sinks = random_double({12}, 33).mul(3);
+    for (const Method method : {Method::kMean, Method::kAlign, Method::kPca}) {
+      SCOPED_TRACE(method_name(method));
+      const LayerDecision decision = decide(layer, method, Grouping::kContiguous, 2);
+      const double damage = relative_error(
+          attention_output(attention,
+                           fold_attention(layer.weights, decision.transform, layer.config, 2),
+                           layer.inputs),
+          attention_output(attention, layer.weights, layer.inputs));
+      if (sinks) {
+        EXPECT_GE(damage, kMoved);
+        EXPECT_GE(decision.key.share(), 1e-3);
+      } else {
+        EXPECT_LE(damage, kExact);
+        EXPECT_LE(decision.key.share(), kExact);
+      }
+    }
   }
 }
 

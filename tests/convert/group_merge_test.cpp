@@ -106,11 +106,12 @@ Tensor accumulated(const Tensor& x, const std::vector<int64_t>& chunks) {
   return moments.mean();
 }
 
-Sampled sampled() {
+Sampled sampled(int64_t rotary_dim = 4) {
   Sampled s;
   s.config.n_heads = 6;
   s.config.n_kv_heads = 3;
-  s.config.head_dim = s.config.rotary_dim = 4;
+  s.config.head_dim = 4;
+  s.config.rotary_dim = rotary_dim;
   s.config.hidden_size = 12;
   s.weights = {random_tensor({6, 4, 13}, 1, at::kDouble), random_tensor({3, 4, 13}, 2, at::kDouble),
                random_tensor({3, 4, 13}, 3, at::kDouble),
@@ -250,6 +251,38 @@ TEST(Residual, KeysLoseLeastByTheirOwnMeasure) {
   // The gauge: the first member real and positive.
   EXPECT_LE(at::imag(best.decode[0]).abs().max().item<double>(), 1e-9);
   EXPECT_GT(at::real(best.decode[0]).min().item<double>(), 0.0);
+}
+
+// Where position turns a part of a key, the other part is weighted by the queries' own second moment, and a
+// logit error there counts twice that of a plane.
+TEST(Residual, KeysInTwoPartsLoseWhatTheSpectraDrop) {
+  const Sampled s = sampled(/*rotary_dim=*/2);
+  const HeadMoments m = head_moments(s.weights, s.statistics, s.config);
+  const Members everyone = {0, 1, 2};
+  const Tensor q = outputs(s, s.weights.q);  // [H, n, d]
+  const Tensor k = outputs(s, s.weights.k);
+  const Tensor energy = q.narrow(2, 0, 2).square().sum(2).mean(1).view({3, 2}).sum(1);  // [kv]
+  const Tensor z = at::complex(k.select(2, 0).contiguous(), k.select(2, 1).contiguous());
+  const Tensor q_rest = q.narrow(2, 2, 2);
+  const Tensor metric =
+      at::matmul(q_rest.transpose(1, 2), q_rest).div(500).view({3, 2, 2, 2}).sum(1);  // [kv, 2, 2]
+  const Tensor k_rest = k.narrow(2, 2, 2).sub(k.narrow(2, 2, 2).mean(1, true));
+  const auto lost = [&](const KeyMerge& merge) {
+    const Tensor gap = z.sub(merge.decode.mul(z.mul(merge.encode).sum(0, true)));
+    double sum = gap.abs().square().mean(1).mul(energy).sum().item<double>();
+    Tensor merged = at::matmul(k_rest[0], merge.rest.encode[0].t());
+    for (int64_t j = 1; j < 3; ++j) {
+      merged = merged.add(at::matmul(k_rest[j], merge.rest.encode[j].t()));
+    }
+    for (int64_t i = 0; i < 3; ++i) {
+      const Tensor e = k_rest[i].sub(at::matmul(merged, merge.rest.decode[i].t()));
+      sum += 2 * at::matmul(e, metric[i]).mul(e).sum().item<double>() / 500;
+    }
+    return sum;
+  };
+  const KeyMerge best = pca_keys(m, everyone, 2);
+  EXPECT_NEAR(lost(best), key_pca_cost(m, everyone, 2), 1e-8 * lost(best));
+  EXPECT_LT(lost(best), lost(align_keys(m, everyone, false)));
 }
 
 TEST(Alignment, FirstMemberStaysAndTheOthersAreOrthogonal) {

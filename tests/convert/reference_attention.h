@@ -23,7 +23,8 @@ struct ReferenceAttention {
   ModelConfig config;
   at::Tensor query_gain = {};  ///< [head_dim], of QK-norm; undefined: none
   at::Tensor key_gain = {};
-  at::Tensor bias = {};  ///< [n_heads, distances], of relative positions; undefined: none
+  at::Tensor bias = {};   ///< [n_heads, distances], of relative positions; undefined: none
+  at::Tensor sinks = {};  ///< [n_heads], a logit each; undefined: none
 };
 
 namespace detail {
@@ -85,8 +86,12 @@ inline at::Tensor attention_output(const ReferenceAttention& attention, const At
   if (attention.bias.defined())
     scores = scores.add(attention.bias.index_select(1, back.flatten()).view({heads, n, n}));
   const at::Tensor later = at::ones({n, n}, at::kDouble).triu(1).mul(1e30);
-  const at::Tensor mixed =
-      at::matmul(at::softmax(scores.sub(later), 2), shared(projected(w.v)));  // [heads, n, d]
+  scores = scores.sub(later);
+  if (attention.sinks.defined()) {
+    scores = at::cat({scores, attention.sinks.view({heads, 1, 1}).expand({heads, n, 1})}, 2);
+  }
+  const at::Tensor weights = at::softmax(scores, 2).narrow(2, 0, n);     // a sink has no value
+  const at::Tensor mixed = at::matmul(weights, shared(projected(w.v)));  // [heads, n, d]
   return at::matmul(mixed, w.o.transpose(1, 2)).sum(0);
 }
 

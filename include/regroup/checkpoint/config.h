@@ -29,6 +29,7 @@ struct AttentionTraits {
   Position position = Position::kRotary;
   Layout layout = Layout::kHalves;
   bool qk_norm = false;  ///< queries and keys are normalised a head between projection and RoPE
+  bool sinks = false;  ///< a logit of its own a query head joins the softmax: rows do not sum to 1
 };
 
 /// What regroup needs to know of a config.json. Everything else in the file is kept as it is.
