@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "config_rope.h"
@@ -91,9 +92,10 @@ void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
 
 void read_heads(const JsonFields& fields, ModelConfig& config) {
   config.n_heads = required(fields, "num_attention_heads", kMostWidth);
-  const int64_t default_kv =
-      config.family->default_kv_heads == 0 ? config.n_heads : config.family->default_kv_heads;
-  config.n_kv_heads = fields.integer("num_key_value_heads", 1, kMostWidth).value_or(default_kv);
+  // Absent it is the class's default; null says MHA.
+  const bool mha = config.family->default_kv_heads == 0 || fields.has("num_key_value_heads");
+  config.n_kv_heads = fields.integer("num_key_value_heads", 1, kMostWidth)
+                          .value_or(mha ? config.n_heads : config.family->default_kv_heads);
   if (config.n_heads % config.n_kv_heads != 0) {
     refuse("CFG_INCONSISTENT", fields.path(),
            fmt::format(
@@ -110,6 +112,13 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
   } else {
     config.head_dim = config.hidden_size / config.n_heads;
   }
+  if (config.family->heads_fill_hidden && config.query_size() != config.hidden_size) {
+    refuse("CFG_INCONSISTENT", fields.path(),
+           fmt::format("head_dim times num_attention_heads must be hidden_size={} for {}, found "
+                       "{} * {}",
+                       config.hidden_size, config.family->architecture, config.head_dim,
+                       config.n_heads));
+  }
   if (config.query_size() > kMostWidth) {
     refuse("CFG_OVERFLOW", fields.path(),
            fmt::format("num_attention_heads * head_dim must be at most {}, found {} * {}",
@@ -121,16 +130,27 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
   }
 }
 
+/// Layers that are said to slide over a window that is not there.
+void require_no_sliding_layer(const JsonFields& fields) {
+  const Json* types = fields.find("layer_types");
+  if (types == nullptr || !types->is_array()) return;
+  if (std::find(types->begin(), types->end(), "sliding_attention") == types->end()) return;
+  refuse("CFG_INCONSISTENT", fields.path(),
+         "layer_types names \"sliding_attention\", but there is no sliding_window in use");
+}
+
 /// Which layers see only the last `sliding_window` tokens.
 void read_window(const JsonFields& fields, ModelConfig& config) {
   config.sliding_layers.assign(static_cast<size_t>(config.n_layers), false);
   const WindowRule rule = config.family->window;
   if (rule == WindowRule::kNone) return;
   const bool later = rule == WindowRule::kLaterLayers;
-  if (later && !fields.boolean("use_sliding_window").value_or(false)) return;
-  config.sliding_window = later ? required(fields, "sliding_window", kMostPositions)
-                                : fields.integer("sliding_window", 1, kMostPositions);
-  if (!config.sliding_window) return;
+  if (!later || fields.boolean("use_sliding_window").value_or(false)) {
+    config.sliding_window = fields.integer("sliding_window", 1, kMostPositions);
+    // The class's default, which null is not.
+    if (later && !fields.has("sliding_window")) config.sliding_window = 4096;
+  }
+  if (!config.sliding_window) return require_no_sliding_layer(fields);
   const int64_t first =
       later ? fields.integer("max_window_layers", 0, kMostLayers).value_or(28) : 0;
   for (int64_t layer = first; layer < config.n_layers; ++layer) {

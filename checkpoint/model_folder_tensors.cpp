@@ -120,6 +120,27 @@ void ModelFolder::note_declared_dtype() {
   }
 }
 
+bool ModelFolder::same_bytes(const std::string& a, const std::string& b) const {
+  const auto first = locations_.find(a);
+  const auto second = locations_.find(b);
+  if (first == locations_.end() || second == locations_.end()) return false;
+  const TensorInfo& info = *first->second.info;
+  const TensorInfo& other = *second->second.info;
+  if (info.dtype != other.dtype || info.shape != other.shape) return false;
+  constexpr int64_t kAtOnce = 1 << 20;
+  std::vector<std::byte> ours(kAtOnce);
+  std::vector<std::byte> theirs(kAtOnce);
+  for (int64_t at = 0; at < info.bytes(); at += kAtOnce) {
+    const auto n = static_cast<size_t>(std::min(kAtOnce, info.bytes() - at));
+    shards_[first->second.shard]->read(info, at, std::span(ours).first(n));
+    shards_[second->second.shard]->read(other, at, std::span(theirs).first(n));
+    if (!std::equal(ours.begin(), ours.begin() + static_cast<int64_t>(n), theirs.begin())) {
+      return false;
+    }
+  }
+  return true;
+}
+
 void ModelFolder::check_unexpected(std::vector<ErrorInfo>& problems) {
   std::set<std::string> expected_names;
   for (const ExpectedTensor& tensor : tensors_) expected_names.insert(tensor.name);
@@ -130,11 +151,16 @@ void ModelFolder::check_unexpected(std::vector<ErrorInfo>& problems) {
       ++ignored;
       continue;
     }
-    const std::string lm_head = "lm_head.weight";
-    const bool tied = config_.tie_word_embeddings && name == lm_head;
+    const bool tied = config_.tie_word_embeddings && name == "lm_head.weight";
+    if (tied && same_bytes(name, tensor_name(config_, Role::kEmbedding))) {
+      notices_.push_back(fmt::format(
+          "{}: {} is a copy of the embedding it is tied to, and left out", path_, name));
+      continue;
+    }
     problems.push_back(
         {.code = tied ? "CFG_TIE" : "CFG_TENSOR_UNEXPECTED",
-         .message = tied ? "must be absent when config.json has tie_word_embeddings true"
+         .message = tied ? "must be absent, or a copy of the embedding, when config.json has "
+                           "tie_word_embeddings true"
                          : fmt::format("is no tensor of {}", config_.architecture),
          .path = shards_[location.shard]->path(),
          .tensor = name,

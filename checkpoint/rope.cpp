@@ -25,8 +25,8 @@ struct YarnRamp {
   double high;
 };
 
-YarnRamp yarn_ramp(const RopeConfig& rope, int64_t head_dim) {
-  const auto r = static_cast<double>(head_dim);
+YarnRamp yarn_ramp(const RopeConfig& rope, int64_t rotary_dim) {
+  const auto r = static_cast<double>(rotary_dim);
   const auto original = static_cast<double>(rope.original_max_positions);
   const auto plane_of = [&](double rotations) {
     return r * std::log(original / (rotations * kTwoPi)) / (2 * std::log(rope.theta));
@@ -44,15 +44,15 @@ YarnRamp yarn_ramp(const RopeConfig& rope, int64_t head_dim) {
 
 }  // namespace
 
-std::vector<double> rope_frequencies(const RopeConfig& rope, int64_t head_dim, int64_t seq_len,
+std::vector<double> rope_frequencies(const RopeConfig& rope, int64_t rotary_dim, int64_t seq_len,
                                      int64_t max_positions) {
-  const auto r = static_cast<double>(head_dim);
+  const auto r = static_cast<double>(rotary_dim);
   double theta = rope.theta;
   if (rope.kind == RopeKind::kDynamic && seq_len > max_positions) {
     const double stretch = static_cast<double>(seq_len) / static_cast<double>(max_positions);
     theta *= std::pow(rope.factor * stretch - (rope.factor - 1), r / (r - 2));
   }
-  std::vector<double> frequencies(static_cast<size_t>(head_dim / 2));
+  std::vector<double> frequencies(static_cast<size_t>(rotary_dim / 2));
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const double base = std::pow(theta, -2.0 * static_cast<double>(i) / r);
     switch (rope.kind) {
@@ -67,7 +67,7 @@ std::vector<double> rope_frequencies(const RopeConfig& rope, int64_t head_dim, i
         frequencies[i] = llama3_frequency(rope, base);
         break;
       case RopeKind::kYarn: {
-        const YarnRamp ramp = yarn_ramp(rope, head_dim);
+        const YarnRamp ramp = yarn_ramp(rope, rotary_dim);
         const double t = (static_cast<double>(i) - ramp.low) / (ramp.high - ramp.low);
         const double blend = std::clamp(t, 0.0, 1.0);
         frequencies[i] = base / rope.factor * blend + base * (1 - blend);

@@ -161,6 +161,8 @@ Json read_strict_json(const std::string& path, const JsonLimits& limits) {
   return parse_strict_json(file.read_all(), path, limits);
 }
 
+bool JsonFields::has(const char* key) const { return object_.contains(key); }
+
 const Json* JsonFields::find(const char* key) const {
   const auto it = object_.find(key);
   return it == object_.end() || it->is_null() ? nullptr : &*it;

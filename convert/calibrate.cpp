@@ -19,6 +19,7 @@
 #include "output_refit.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/stop_signal.h"
+#include "regroup/convert/legality.h"
 #include "regroup/model/runtime.h"
 
 namespace regroup {
@@ -287,6 +288,7 @@ class Calibrator {
     const AttentionWeights wide = widen_attention(w, config_);
     const LayerDecision decision =
         decide_layer(rules_of(request_, layer), wide, statistics, config_);
+    check_transform(decision.transform, config_, layer);  // before anything rests on it
     if (trial_) trial_->add_layer(layer, w, wide, decision.transform);
     if (tries_gains()) {
       result_.flops += gain_tokens() * (attention_flops(after_, seq_) + mlp_flops(config_));

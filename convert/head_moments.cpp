@@ -95,7 +95,8 @@ HeadMoments head_moments(const AttentionWeights& w, const LayerStatistics& stati
   const int64_t readers = config.group_size();
   HeadMoments out;
   out.key = plane_moment(w.k, c, channels);
-  const Tensor by_component = times_moment(w.q, c).mul(w.q).sum(2);  // [n_heads, head_dim]: E[q^2]
+  const Tensor seen = times_moment(w.q, c);          // [n_heads, head_dim, hidden + 1]
+  const Tensor by_component = seen.mul(w.q).sum(2);  // [n_heads, head_dim]: E[q^2]
   out.query_energy =
       by_component.index_select(1, at::tensor(channels.real, at::kLong))
           .add(by_component.index_select(1, at::tensor(channels.imaginary, at::kLong)))
@@ -105,8 +106,8 @@ HeadMoments head_moments(const AttentionWeights& w, const LayerStatistics& stati
     out.key_rest = {at::zeros({kv, kv, 0, 0}, at::kDouble), at::zeros({kv, 0, 0}, at::kDouble)};
     out.query_rest = at::zeros({config.n_heads, 0, 0}, at::kDouble);
   } else {
-    const Tensor q = rows_of(w.q, channels.rest);  // [n_heads, rest, hidden + 1]
-    out.query_rest = at::matmul(times_moment(q, c), q.transpose(1, 2));
+    out.query_rest = at::matmul(rows_of(seen, channels.rest),
+                                rows_of(w.q, channels.rest).transpose(1, 2));  // [H, rest, rest]
     // Softmax drops what is the same in all logits, unless one of them is a sink's.
     out.key_rest = {
         cross_moment(rows_of(w.k, channels.rest), config.attention.sinks ? c : centred(c)),

@@ -42,13 +42,18 @@ std::vector<int64_t> prune_order(const MergeRules& rules, const LayerStatistics&
   return order;
 }
 
-/// Multiplications, up to a factor, of an eigenproblem for every group that can be formed.
-double pricing_work(int64_t n_heads, int64_t size, int64_t head_dim) {
+/// Multiplications, up to a factor, of the eigenproblems of values, and of keys where position turns nothing, for
+/// every group that can be formed.
+double pricing_work(int64_t n_heads, int64_t size, const ModelConfig& parent) {
   double groups = 1;
   for (int64_t i = 0; i < size; ++i) {
     groups *= static_cast<double>(n_heads - i) / static_cast<double>(i + 1);
   }
-  return groups * std::pow(static_cast<double>(size * head_dim), 3);
+  const auto cube = [size](int64_t channels) {
+    return std::pow(static_cast<double>(size * channels), 3);
+  };
+  const auto unturned = static_cast<int64_t>(head_channels(parent).rest.size());
+  return groups * (cube(parent.head_dim) + cube(unturned));
 }
 
 /// What every two heads would lose as a group of their own, [n, n].
@@ -86,7 +91,7 @@ std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics
     return key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
            vector_pca_cost(moments.value, members) / std::max(values, 1e-300);
   };
-  if (pricing_work(kv, size, parent.head_dim) <= kMostPricingWork) {
+  if (pricing_work(kv, size, parent) <= kMostPricingWork) {
     return best_grouping(kv, size, cost, rules.seed);
   }
   return best_grouping(kv, size, pair_cost(pair_prices(kv, cost).neg()), rules.seed);

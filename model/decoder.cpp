@@ -124,7 +124,7 @@ Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
 std::tuple<Tensor, Tensor> Decoder::run_layer(int64_t layer, const Tensor& x, const Tensor& y,
                                               const Step& step) const {
   const LayerWeights& w = layers_[static_cast<size_t>(layer)];
-  return through_layer(w, norm_after(layer), layer, x, y, step);
+  return layer_with(w, norm_after(layer), layer, x, y, step);
 }
 
 const NormWeights& Decoder::norm_after(int64_t layer) const {
@@ -132,9 +132,9 @@ const NormWeights& Decoder::norm_after(int64_t layer) const {
   return last ? final_norm_ : layers_[static_cast<size_t>(layer + 1)].input_norm;
 }
 
-std::tuple<Tensor, Tensor> Decoder::through_layer(const LayerWeights& w, const NormWeights& next,
-                                                  int64_t layer, const Tensor& x, const Tensor& y,
-                                                  const Step& step) const {
+std::tuple<Tensor, Tensor> Decoder::layer_with(const LayerWeights& w, const NormWeights& next,
+                                               int64_t layer, const Tensor& x, const Tensor& y,
+                                               const Step& step) const {
   const double eps = config_.norm_eps;
   const auto [middle, y_mlp] = add_norm(x, attention(w, layer, y, step), w.mlp_norm, eps);
   return add_norm(middle, mlp_output(w, y_mlp), next, eps);
@@ -148,7 +148,7 @@ std::vector<Tensor*> segment_tensors(LayerWeights& w, NormWeights& next) {
   const auto add = [&](Tensor* t) {
     if (t->defined() && t != &w.input_norm.weight && t != &w.input_norm.bias) defined.push_back(t);
   };
-  for (Tensor* t : tensors_of(w)) add(t);
+  for (Tensor* t : layer_tensors(w)) add(t);
   add(&next.weight);
   add(&next.bias);
   return defined;
@@ -168,7 +168,7 @@ std::tuple<Tensor, Tensor> Decoder::run_checkpointed(int64_t layer, const Tensor
     NormWeights own_next = next;
     size_t at = 2;
     for (Tensor* t : segment_tensors(own, own_next)) *t = in[at++];
-    const auto [out, y_out] = through_layer(own, own_next, layer, in[0], in[1], step);
+    const auto [out, y_out] = layer_with(own, own_next, layer, in[0], in[1], step);
     return std::vector<Tensor>{out, y_out};
   };
   const std::vector<Tensor> out = checkpointed(segment, inputs);

@@ -31,7 +31,7 @@ std::vector<Tensor> Decoder::parameters() const {
     if (t.defined()) all.push_back(t);
   };
   for (LayerWeights w : layers_) {
-    for (const Tensor* t : tensors_of(w)) add(*t);
+    for (const Tensor* t : layer_tensors(w)) add(*t);
   }
   add(final_norm_.weight);
   add(final_norm_.bias);

@@ -72,9 +72,22 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
   }
 }
 
+/// Attention is computed for half-split rotary planes alone; the other columns of the family table are rules
+/// for conversion, whose families come with their arithmetic.
+void require_computable(const ModelConfig& config) {
+  const AttentionTraits& a = config.attention;
+  const bool plain = a.position == AttentionTraits::Position::kRotary &&
+                     a.layout == AttentionTraits::Layout::kHalves && !a.qk_norm && !a.sinks &&
+                     !config.clip_qkv;
+  if (plain) return;
+  throw UnsupportedError(
+      {.code = "CFG_UNSUPPORTED",
+       .message = fmt::format("the attention of {} cannot be computed", config.architecture)});
+}
+
 }  // namespace
 
-std::array<Tensor*, 12> tensors_of(LayerWeights& w) {
+std::array<Tensor*, 12> layer_tensors(LayerWeights& w) {
   return {&w.input_norm.weight,
           &w.input_norm.bias,
           &w.qkv,
@@ -157,6 +170,7 @@ LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType
 
 RopeTable make_rope_table(const ModelConfig& config, int64_t count, int64_t seq_len,
                           at::Device device) {
+  require_computable(config);
   const c10::InferenceMode outlives_inference(false);  // training may save these for backward
   const auto frequencies =
       rope_frequencies(config.rope, config.rotary_dim, seq_len, config.max_positions);

@@ -47,7 +47,7 @@ std::vector<at::Tensor*> slots(Decoder& decoder) {
   std::vector<at::Tensor*> all = {&decoder.embedding(), &decoder.final_norm().weight,
                                   &decoder.final_norm().bias, &decoder.untied_lm_head()};
   for (int64_t i = 0; i < decoder.config().n_layers; ++i) {
-    const auto of_layer = tensors_of(decoder.layer(i));
+    const auto of_layer = layer_tensors(decoder.layer(i));
     all.insert(all.end(), of_layer.begin(), of_layer.end());
   }
   return all;

@@ -60,6 +60,7 @@ class Trainer {
     if (observer_.started) observer_.started(setup_.facts);
   }
 
+  /// One step, or nothing when it was given up.
   void one_step() {
     const auto start = std::chrono::steady_clock::now();
     TrainingState& state = setup_.state;
@@ -67,7 +68,7 @@ class Trainer {
     StepMetrics metrics;
     metrics.step = step;
     metrics.learning_rate = setup_.schedule.learning_rate(step);
-    forward_backward(state.step * options_.batch_size, metrics);
+    if (!forward_backward(state.step * options_.batch_size, metrics)) return;
     const bool finite = std::isfinite(metrics.loss);
     const StepOutcome outcome =
         finite
@@ -97,13 +98,15 @@ class Trainer {
   }
 
   /// Sums the gradients of the whole batch; notes its mean loss.
-  void forward_backward(int64_t first_sample, StepMetrics& metrics) {
+  /// @return false when the step was given up between two micro-batches: nothing has changed
+  bool forward_backward(int64_t first_sample, StepMetrics& metrics) {
     setup_.optimizer->zero_gradients();
     const int64_t batch = options_.batch_size;
     const int64_t micro = options_.micro_batch_size;
     const double scale = 1.0 / static_cast<double>(setup_.facts.tokens_per_step);
     metrics.loss = 0;
     for (int64_t done = 0; done < batch; done += micro) {
+      if (done > 0 && gives_up()) return false;
       const int64_t n = std::min(micro, batch - done);
       const at::Tensor ids = setup_.dataset->batch(first_sample + done, n)
                                  .to(setup_.decoder->device());  // [n, seq + 1]
@@ -113,6 +116,7 @@ class Trainer {
       loss.backward();
       metrics.loss += loss.item<double>();
     }
+    return true;
   }
 
   /// Of one micro-batch from `first_sample` on: inputs [n, seq], targets [n seq].
@@ -190,11 +194,18 @@ class Trainer {
     }
   }
 
+  bool is_late() const {
+    return options_.max_minutes > 0 && seconds_since(start_) > 60 * options_.max_minutes;
+  }
+
+  /// Whether a step that has begun is left. By the clock only once this process has finished one: steps longer
+  /// than --max-minutes would never end.
+  bool gives_up() const { return stop_signal() != 0 || (trained_tokens_ > 0 && is_late()); }
+
   void stop_if_asked() {
     const bool last = setup_.state.step == setup_.schedule.steps;
-    const bool late = options_.max_minutes > 0 && seconds_since(start_) > 60 * options_.max_minutes;
-    if (last || (stop_signal() == 0 && !late)) return;
-    save();
+    if (last || (stop_signal() == 0 && !is_late())) return;
+    if (setup_.state.step > 0) save();
     metrics_.event("stop", setup_.state.step, Json::object());
     throw_if_stopped(/*resumable=*/true);
     throw StoppedError({.code = "STOPPED",

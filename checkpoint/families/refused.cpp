@@ -22,7 +22,6 @@ constexpr std::string_view kInterleaved =
 constexpr std::string_view kLatent = "it keeps a latent vector instead of keys and values";
 constexpr std::string_view kLearned =
     "its positions are learned, and its class has no grouped-query attention";
-constexpr std::string_view kPartial = "only a part of each head is rotated";
 constexpr std::string_view kQkNorm =
     "queries and keys are normalised between their projections and RoPE, which a merged key would "
     "not survive unchanged";
@@ -36,15 +35,15 @@ constexpr auto kRefused = std::to_array<RefusedFamily>({
     {"falcon", kFused},
     {"gemma", "its norms multiply by 1 + weight"},
     {"gpt2", kLearned},
-    {"gpt_neox", kPartial},
+    {"gpt_neox", kFused},
     {"gptj", kInterleaved},
     {"mpt", kAlibi},
     {"olmo", kClip},
     {"olmo2", kQkNorm},
     {"olmo3", kQkNorm},
     {"opt", kLearned},
-    {"persimmon", kPartial},
-    {"phi", kPartial},
+    {"persimmon", kFused},
+    {"phi", "its attention and MLP read the same norm, side by side"},
     {"phi3", kFused},
     {"qwen3", kQkNorm},
     {"t5", "it has an encoder, and relative positions that belong to head numbers"},

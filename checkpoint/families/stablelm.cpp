@@ -47,6 +47,7 @@ const ModelFamily kStableLm{.model_type = "stablelm",
                             .norm = Norm::kLayer,
                             .rotary_share = 0.25,
                             .may_rotate_part = true,
+                            .heads_fill_hidden = true,
                             .qkv_bias = {.key = "use_qkv_bias"},
                             .refused_keys = kRefusedKeys,
                             .ignored = kIgnored};

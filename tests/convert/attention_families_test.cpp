@@ -10,9 +10,7 @@
 #include <numeric>
 
 #include "convert/planted_layer.h"
-#include "regroup/checkpoint/family.h"
 #include "regroup/convert/legality.h"
-#include "regroup/convert/plan.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {
@@ -179,36 +177,6 @@ TEST(AttentionFamilies, AlignedAndPermutedHeadsLeaveTheOutput) {
     }
     EXPECT_NO_THROW(check_transform(t, s.layer.config, 3));
     EXPECT_LE(gap(s, t), kExact);
-  }
-}
-
-// Equal keys but for a constant that is different in every head: softmax drops it where no position turns the
-// key, unless a sink's logit stands beside.
-TEST(AttentionFamilies, AConstantOfKeysCountsOnlyBesideASink) {
-  for (const bool sinks : {false, true}) {
-    PlantedLayer layer = plant_layer({.source = {0, 0, 0, 1, 1, 1},
-                                      .head_dim = kDim,
-                                      .hidden = 96,
-                                      .attention = {.sinks = sinks},
-                                      .rotary_dim = 4});
-    ReferenceAttention attention{layer.config};
-    if (sinks) attention.sinks = random_double({12}, 33).mul(3);
-    for (const Method method : {Method::kMean, Method::kAlign, Method::kPca}) {
-      SCOPED_TRACE(method_name(method));
-      const LayerDecision decision = decide(layer, method, Grouping::kContiguous, 2);
-      const double damage = relative_error(
-          attention_output(attention,
-                           fold_attention(layer.weights, decision.transform, layer.config, 2),
-                           layer.inputs),
-          attention_output(attention, layer.weights, layer.inputs));
-      if (sinks) {
-        EXPECT_GE(damage, kMoved);
-        EXPECT_GE(decision.key.share(), 1e-3);
-      } else {
-        EXPECT_LE(damage, kExact);
-        EXPECT_LE(decision.key.share(), kExact);
-      }
-    }
   }
 }
 
@@ -386,7 +354,13 @@ TEST(AttentionFamilies, LayersThatShareATableShareTheirOrder) {
   const Subject s = subject({"T5", {.position = Position::kRelativeBias}, 0});
   std::vector<LayerTransform> layers(3, exact_change(s));
   EXPECT_NO_THROW(check_transforms(layers, s.layer.config));
-  std::swap(layers[2].permutation[0], layers[2].permutation[4]);
+  LayerTransform& other = layers[2];
+  std::swap(other.permutation[0], other.permutation[4]);
+  EXPECT_LE(gap(s, other), kExact);  // with a table of its own
+  const AttentionWeights after = fold_attention(s.layer.weights, other, s.layer.config, kHeads);
+  EXPECT_GE(relative_error(attention_output(moved(s.attention, layers[0]), after, s.layer.inputs),
+                           attention_output(s.attention, s.layer.weights, s.layer.inputs)),
+            kMoved);  // with that of layer 0
   const ErrorInfo error =
       expect_error<ConfigError>("TRANSFORM", [&] { check_transforms(layers, s.layer.config); });
   EXPECT_EQ(error.message.find("layer 2: the order of heads must be that of layer 0"), 0u)
@@ -394,71 +368,6 @@ TEST(AttentionFamilies, LayersThatShareATableShareTheirOrder) {
   // Each may have its own where nothing belongs to a head's number.
   EXPECT_NO_THROW(
       check_transforms(layers, subject({"GPT-2", {.position = Position::kNone}, 0}).layer.config));
-}
-
-// A user who asks for it is told before anything is read.
-TEST(AttentionFamilies, IllegalRequestsAreRefusedWithTheReason) {
-  struct Case {
-    const char* name;
-    AttentionTraits attention;
-    std::optional<double> clip;
-    Method method;
-    Grouping grouping;
-    const char* why;  ///< "": legal
-  };
-  const AttentionTraits alibi{.position = Position::kAlibi};
-  const AttentionTraits table{.position = Position::kRelativeBias};
-  const AttentionTraits normed{.qk_norm = true};
-  using enum Method;
-  using enum Grouping;
-  const Case cases[] = {
-      {"ALiBi, regrouped",
-       alibi,
-       {},
-       kPca,
-       kResidual,
-       "an ALiBi slope belongs to each head's number"},
-      {"ALiBi, regrouped", alibi, {}, kMean, kSimilarity, "heads would change their order"},
-      {"ALiBi, pruned", alibi, {}, kPrune, kContiguous, "an ALiBi slope"},
-      {"ALiBi, neighbours", alibi, {}, kPca, kContiguous, ""},
-      {"T5, regrouped", table, {}, kAlign, kResidual, "all layers share one table"},
-      {"T5, neighbours", table, {}, kAlign, kContiguous, ""},
-      {"QK-norm, pca", normed, {}, kPca, kContiguous, "QK-norm takes lengths away"},
-      {"QK-norm, align", normed, {}, kAlignNorm, kContiguous, "do not commute with QK-norm"},
-      {"QK-norm, regrouped means", normed, {}, kMean, kResidual, ""},
-      {"clipped, pca",
-       {},
-       8.0,
-       kPca,
-       kResidual,
-       "mixes a head's channels, and the model clips each to 8"},
-      {"clipped, align", {}, 8.0, kAlign, kContiguous, "mixes a head's channels"},
-      {"clipped, medoid", {}, 8.0, kMedoid, kResidual, ""},
-      {"Llama", {}, {}, kPca, kResidual, ""},
-  };
-  for (const Case& c : cases) {
-    SCOPED_TRACE(c.name);
-    ModelConfig config = subject({"full"}).layer.config;
-    config.family = find_family("llama");
-    config.architecture = "FooForCausalLM";
-    config.max_positions = 64;
-    config.attention = c.attention;
-    config.clip_qkv = c.clip;
-    ConvertOptions options;
-    options.method = c.method;
-    options.grouping = c.grouping;
-    options.n_kv_heads = 3;
-    if (std::string(c.why).empty()) {
-      EXPECT_EQ(why_illegal(c.method, c.grouping, config), "");
-      EXPECT_NO_THROW(transform_request(config, options));
-      continue;
-    }
-    const ErrorInfo error = expect_error<ConfigError>("METHOD_COMBINATION",
-                                                      [&] { transform_request(config, options); });
-    EXPECT_NE(error.message.find(c.why), std::string::npos) << error.message;
-    EXPECT_NE(error.message.find("is not exact for FooForCausalLM"), std::string::npos);
-    EXPECT_NE(error.hint.find("contiguous"), std::string::npos);
-  }
 }
 
 }  // namespace

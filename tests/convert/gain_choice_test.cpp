@@ -57,6 +57,7 @@ TEST_F(GainTrialTest, GainsAreTheOnesThatPredictHeldOutTextBest) {
   grouped.n_heads = 12;
   TinyModelSpec in_part = kDifferentHeads;
   in_part.model_type = "stablelm";
+  in_part.hidden_size = in_part.n_heads * in_part.head_dim;
   std::set<std::string> winners;
   for (const TinyModelSpec& spec : {kDifferentHeads, tied, biased, grouped, in_part}) {
     SCOPED_TRACE(winners.size());

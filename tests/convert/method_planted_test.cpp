@@ -40,6 +40,7 @@ std::vector<Planted> planted_models() {
        {.model_type = "stablelm",
         .n_heads = 6,
         .n_kv_heads = 6,
+        .hidden_size = 48,
         .attention_bias = true,
         .distinct_kv_heads = 2}},
       {"one head", {.n_heads = 4, .n_kv_heads = 4, .distinct_kv_heads = 1}},

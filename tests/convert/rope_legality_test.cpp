@@ -126,6 +126,7 @@ TEST(RopeLegality, WhatIsNotTurnedTakesAnyMatrixAndStaysApart) {
                                                .n_heads = 6,
                                                .n_kv_heads = 6,
                                                .head_dim = kDim,
+                                               .hidden_size = 60,
                                                .extra_config = {{"partial_rotary_factor", 0.6}}}),
                                   "config.json"),
                candidates_in_part());

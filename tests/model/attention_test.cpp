@@ -4,7 +4,10 @@
 #include <ATen/ops/softmax.h>
 
 #include "model/gradient_check.h"
+#include "regroup/model/layer.h"
 #include "regroup/model/ops.h"
+#include "support/expect_error.h"
+#include "support/tiny_model.h"
 
 namespace regroup::testing {
 namespace {
@@ -137,6 +140,26 @@ TEST(Projection, EqualsItsDefinition) {
           {inputs[0], inputs[1].t().contiguous()});
     }
   }
+}
+
+// Columns of the family table that only conversion knows: no model of that kind is computed as if it were another.
+TEST(Attention, OfAnotherKindIsNotComputed) {
+  const ModelConfig plain = parse_model_config(tiny_config({}), "config.json");
+  EXPECT_NO_THROW(make_rope_table(plain, 4, 4, at::kCPU));
+  using Position = AttentionTraits::Position;
+  for (const AttentionTraits& traits :
+       {AttentionTraits{.position = Position::kNone}, AttentionTraits{.position = Position::kAlibi},
+        AttentionTraits{.layout = AttentionTraits::Layout::kNeighbours},
+        AttentionTraits{.qk_norm = true}, AttentionTraits{.sinks = true}}) {
+    ModelConfig other = plain;
+    other.attention = traits;
+    expect_error<UnsupportedError>("CFG_UNSUPPORTED",
+                                   [&] { make_rope_table(other, 4, 4, at::kCPU); });
+  }
+  ModelConfig clipped = plain;
+  clipped.clip_qkv = 8;
+  expect_error<UnsupportedError>("CFG_UNSUPPORTED",
+                                 [&] { make_rope_table(clipped, 4, 4, at::kCPU); });
 }
 
 }  // namespace

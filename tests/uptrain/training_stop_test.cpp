@@ -77,6 +77,41 @@ TEST(MaxMinutes, StopsBehindAFinishedStepAndGoesOnToTheSameBytes) {
   EXPECT_EQ(step_lines(out), step_lines(f.folder / "whole"));
 }
 
+/// Runs with a signal that comes before the first step.
+void stop_at_once(const UptrainOptions& options) {
+  TrainObserver observer;
+  observer.started = [](const RunFacts&) { set_stop_signal(SIGTERM); };
+  const ErrorInfo error =
+      expect_error<StoppedError>("STOPPED", [&] { uptrain(options, observer); });
+  EXPECT_NE(error.message.find("SIGTERM"), std::string::npos);
+  set_stop_signal(0);
+}
+
+// A step of several micro-batches is left between them, and done again from its start.
+TEST(StopSignal, GivesUpAStepBetweenItsMicroBatches) {
+  const Fixture f;  // 2 micro-batches a step
+  uptrain(f.into("whole"), {});
+  const UptrainOptions options = f.into("stopped");
+  const std::string checkpoints = options.out + "/checkpoints";
+  stop_at_once(options);
+  EXPECT_EQ(step_lines(options.out).size(), 0u);
+  EXPECT_FALSE(path_exists(checkpoints + "/step-0"));
+  stop_after(options, 2);
+  stop_at_once(options);
+  EXPECT_EQ(step_lines(options.out).size(), 2u);
+  EXPECT_TRUE(path_exists(checkpoints + "/step-2"));
+  EXPECT_FALSE(path_exists(checkpoints + "/step-3"));
+  uptrain(options, {});
+  EXPECT_TRUE(read_tree(options.out + "/model") == read_tree(f.folder / "whole/model"));
+  EXPECT_EQ(step_lines(options.out), step_lines(f.folder / "whole"));
+  // A step that is one micro-batch is finished.
+  UptrainOptions at_once = f.into("at-once");
+  at_once.micro_batch_size = at_once.batch_size;
+  stop_at_once(at_once);
+  EXPECT_EQ(step_lines(at_once.out).size(), 1u);
+  EXPECT_TRUE(path_exists(at_once.out + "/checkpoints/step-1"));
+}
+
 /// A model that is finite for every id but `id`. Dimension 0 of the residual belongs to that id alone:
 /// nothing else writes or reads it but one neuron of the MLP, where 1e25 * 1e25 overflows. For other
 /// ids the neuron's input, and hence its gradient, is exactly 0.

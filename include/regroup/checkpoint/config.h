@@ -28,7 +28,8 @@ struct AttentionTraits {
   };
   Position position = Position::kRotary;
   Layout layout = Layout::kHalves;
-  bool qk_norm = false;  ///< queries and keys are normalised a head between projection and RoPE
+  /// RMSNorm of each head's queries and keys between projection and RoPE, with gains that all heads share.
+  bool qk_norm = false;
   bool sinks = false;  ///< a logit of its own a query head joins the softmax: rows do not sum to 1
 };
 

@@ -84,8 +84,9 @@ struct ModelFamily {
   std::span<const TensorRule> tensors;
   Norm norm = Norm::kRms;
   AttentionTraits attention = {};
-  double rotary_share = 1.0;     ///< of head_dim, when the config has no partial_rotary_factor
-  bool may_rotate_part = false;  ///< the config's partial_rotary_factor means something
+  double rotary_share = 1.0;       ///< of head_dim, when the config has no partial_rotary_factor
+  bool may_rotate_part = false;    ///< the config's partial_rotary_factor means something
+  bool heads_fill_hidden = false;  ///< head_dim is hidden_size / n_heads, whatever the config says
   BiasRule qkv_bias = {};
   BiasRule output_bias = {};
   BiasRule mlp_bias = {};

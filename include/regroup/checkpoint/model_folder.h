@@ -65,6 +65,7 @@ class ModelFolder {
   void check_expected(std::vector<ErrorInfo>& problems) const;
   void note_declared_dtype();
   void check_unexpected(std::vector<ErrorInfo>& problems);
+  bool same_bytes(const std::string& a, const std::string& b) const;
 
   std::string path_;
   ModelConfig config_;

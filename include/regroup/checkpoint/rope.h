@@ -21,10 +21,10 @@ struct RopeConfig {
   double attention_factor = 1.0;       ///< yarn: cos and sin are multiplied by it
 };
 
-/// Angles per position of the head_dim / 2 frequency planes, in float64.
+/// Angles per position of the rotary_dim / 2 frequency planes, in float64.
 /// @param seq_len        tokens of the longest sequence (dynamic scaling grows with it)
 /// @param max_positions  the config's max_position_embeddings
-std::vector<double> rope_frequencies(const RopeConfig& rope, int64_t head_dim, int64_t seq_len,
+std::vector<double> rope_frequencies(const RopeConfig& rope, int64_t rotary_dim, int64_t seq_len,
                                      int64_t max_positions);
 
 }  // namespace regroup

@@ -39,6 +39,8 @@ class JsonFields {
   std::optional<double> positive(const char* key) const;
   std::optional<bool> boolean(const char* key) const;
   std::optional<std::string> string(const char* key) const;
+  /// Whether the key is there, if only as null.
+  bool has(const char* key) const;
   /// The value, or nullptr when absent or null.
   const Json* find(const char* key) const;
   const std::string& path() const { return path_; }

@@ -19,7 +19,8 @@ enum class Method {
   kWeighted,   ///< the mean weighted by how strongly each head is used
   kAlign,      ///< heads turned to agree, then the mean (arXiv:2412.20677)
   kAlignNorm,  ///< the same, restored to the members' energy
-  kPca,        ///< keys by complex principal components a plane, values by principal components
+  kPca,  ///< keys by complex principal components a rotary plane, what position does not turn and
+         ///< values by principal components
 };
 
 /// Which heads share a group.

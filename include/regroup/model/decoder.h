@@ -82,9 +82,9 @@ class Decoder {
   std::tuple<at::Tensor, at::Tensor> run_checkpointed(int64_t layer, const at::Tensor& x,
                                                       const at::Tensor& y, const Step& step) const;
   /// The same of given weights; `next` is the norm after the layer.
-  std::tuple<at::Tensor, at::Tensor> through_layer(const LayerWeights& w, const NormWeights& next,
-                                                   int64_t layer, const at::Tensor& x,
-                                                   const at::Tensor& y, const Step& step) const;
+  std::tuple<at::Tensor, at::Tensor> layer_with(const LayerWeights& w, const NormWeights& next,
+                                                int64_t layer, const at::Tensor& x,
+                                                const at::Tensor& y, const Step& step) const;
   const NormWeights& norm_after(int64_t layer) const;
   RopeTable rope_table(int64_t first, int64_t count) const;
 

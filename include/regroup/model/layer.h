@@ -27,7 +27,7 @@ struct LayerWeights {
 };
 
 /// Every tensor of a layer, in an order of its own; some may be undefined.
-std::array<at::Tensor*, 12> tensors_of(LayerWeights& weights);
+std::array<at::Tensor*, 12> layer_tensors(LayerWeights& weights);
 
 /// Uninitialised norm of `config`'s kind.
 NormWeights allocate_norm(const ModelConfig& config, const at::TensorOptions& options);

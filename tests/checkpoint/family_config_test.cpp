@@ -1,0 +1,166 @@
+// Families that are not Llama: keys, defaults and refusals of their config.json, and what folders hold besides.
+#include <gtest/gtest.h>
+
+#include "checkpoint/config_text.h"
+#include "regroup/checkpoint/model_folder.h"
+#include "support/expect_error.h"
+#include "support/temporary_folder.h"
+#include "support/tiny_model.h"
+
+namespace regroup::testing {
+namespace {
+
+TEST(FamilyConfig, ReadsMistral) {
+  const std::string mistral =
+      R"("model_type": "mistral", "architectures": ["MistralForCausalLM"], "num_hidden_layers": 3)";
+  const ModelConfig plain = parse(with("{" + mistral + R"(, "attention_bias": true})"));
+  EXPECT_EQ(plain.n_kv_heads, 8);                     // the family's default
+  EXPECT_FALSE(plain.qkv_bias || plain.output_bias);  // the family has none, whatever the file says
+  EXPECT_EQ(plain.sliding_layers, (std::vector<bool>{false, false, false}));
+  const ModelConfig window = parse(with("{" + mistral + R"(, "sliding_window": 4096})"));
+  EXPECT_EQ(window.sliding_window, 4096);
+  EXPECT_EQ(window.sliding_layers, (std::vector<bool>{true, true, true}));
+  EXPECT_EQ(parse(with("{" + mistral + R"(, "num_key_value_heads": null})")).n_kv_heads, 32);
+  const ModelConfig mixed = parse(with("{" + mistral + R"(, "sliding_window": 4096, "layer_types":
+      ["full_attention", "sliding_attention", "full_attention"]})"));
+  EXPECT_EQ(mixed.sliding_layers, (std::vector<bool>{false, true, false}));
+  // Llama has no window: the key means nothing there.
+  EXPECT_FALSE(parse(with(R"({"sliding_window": 4096})")).sliding_window.has_value());
+}
+
+TEST(FamilyConfig, ReadsQwen2) {
+  const std::string qwen2 =
+      R"("model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 3)";
+  const ModelConfig plain =
+      parse(with("{" + qwen2 +
+                 R"(, "sliding_window": 32768, "max_window_layers": 1, "attention_bias": false})"));
+  EXPECT_EQ(plain.n_kv_heads, 32);  // the family's default
+  EXPECT_TRUE(plain.qkv_bias);      // whatever the file says
+  EXPECT_FALSE(plain.output_bias || plain.mlp_bias);
+  EXPECT_FALSE(plain.sliding_window.has_value());  // use_sliding_window is not there
+  const ModelConfig window = parse(with("{" + qwen2 + R"(, "use_sliding_window": true,
+      "sliding_window": 4096, "max_window_layers": 1})"));
+  EXPECT_EQ(window.sliding_window, 4096);
+  EXPECT_EQ(window.sliding_layers, (std::vector<bool>{false, true, true}));
+  const ModelConfig few = parse(with("{" + qwen2 + R"(, "use_sliding_window": true})"));
+  EXPECT_EQ(few.sliding_window, 4096);                                      // the class's default
+  EXPECT_EQ(few.sliding_layers, (std::vector<bool>{false, false, false}));  // from 28 on
+  const ModelConfig none =
+      parse(with("{" + qwen2 + R"(, "use_sliding_window": true, "sliding_window": null})"));
+  EXPECT_FALSE(none.sliding_window.has_value());
+  const ModelConfig typed = parse(with("{" + qwen2 + R"(, "use_sliding_window": true,
+      "sliding_window": 4096, "max_window_layers": 1,
+      "layer_types": ["sliding_attention", "full_attention", "full_attention"]})"));
+  EXPECT_EQ(typed.sliding_layers,
+            (std::vector<bool>{true, false, false}));  // as transformers has it
+}
+
+TEST(FamilyConfig, ReadsStableLm) {
+  const std::string stablelm =
+      R"("model_type": "stablelm", "architectures": ["StableLmForCausalLM"])";
+  const ModelConfig plain = parse(with("{" + stablelm + R"(, "layer_norm_eps": 3e-5})"));
+  EXPECT_EQ(plain.rotary_dim, 32);  // a quarter of 128
+  EXPECT_EQ(plain.norm_eps, 3e-5);  // not rms_norm_eps
+  EXPECT_FALSE(plain.qkv_bias || plain.output_bias || plain.mlp_bias);
+  EXPECT_TRUE(parse(with("{" + stablelm + R"(, "use_qkv_bias": true})")).qkv_bias);
+  const auto turned = [&](const std::string& keys) {
+    return parse(with("{" + stablelm + ", " + keys + "}")).rotary_dim;
+  };
+  EXPECT_EQ(turned(R"("partial_rotary_factor": 0.5)"), 64);
+  EXPECT_EQ(turned(R"("partial_rotary_factor": 1)"), 128);
+  EXPECT_EQ(turned(R"("rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5})"), 64);
+  EXPECT_EQ(turned(R"("head_dim": 80, "hidden_size": 2560)"), 20);
+  EXPECT_EQ(parse(kLlama2).rotary_dim, 128);
+}
+
+TEST(FamilyConfig, RefusesWhatDoesNotFit) {
+  const BadConfig cases[] = {
+      {"an odd part turned", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": 0.26})"),
+       "config.json: partial_rotary_factor times head_dim=128 must be an even number of channels, "
+       "2 to 128, found 0.26 * 128 = 33"},
+      {"nothing turned", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": 0.001})")},
+      {"more than all turned", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": 1e300})")},
+      {"two parts", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 0.25}})"),
+       "config.json: partial_rotary_factor must be the same in rope_parameters and beside it, "
+       "found "
+       "0.25 and 0.5"},
+      {"no part", "CFG_RANGE",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "partial_rotary_factor": -1})")},
+      {"a layer slides over no window", "CFG_INCONSISTENT",
+       with(
+           R"({"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 1,
+              "sliding_window": 4096, "layer_types": ["sliding_attention"]})"),
+       "config.json: layer_types names \"sliding_attention\", but there is no sliding_window in "
+       "use"},
+      {"heads beside the hidden size", "CFG_INCONSISTENT",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "head_dim": 80})"),
+       "config.json: head_dim times num_attention_heads must be hidden_size=4096 for "
+       "StableLmForCausalLM, found 80 * 32"},
+  };
+  for (const BadConfig& c : cases) {
+    SCOPED_TRACE(c.id);
+    const ErrorInfo error = expect_error(c.code, [&] { parse(c.text); });
+    if (*c.message != '\0') {
+      EXPECT_EQ(error.message, c.message);
+    }
+  }
+}
+
+TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
+  const BadConfig cases[] = {
+      {"QK-norm of StableLM", "CFG_UNSUPPORTED",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "qk_layernorm": true})"),
+       "config.json: qk_layernorm must be false: queries and keys would be normalised head by "
+       "head, "
+       "with weights of their own"},
+      {"parallel StableLM", "CFG_UNSUPPORTED",
+       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
+              "use_parallel_residual": true})"),
+       "config.json: use_parallel_residual must be false: attention and MLP would read the same "
+       "norm, side by side"},
+  };
+  for (const BadConfig& c : cases) {
+    SCOPED_TRACE(c.id);
+    EXPECT_EQ(expect_error<UnsupportedError>(c.code, [&] { parse(c.text); }).message, c.message);
+  }
+}
+
+// Qwen1.5-0.5B is published like this.
+TEST(FamilyFolder, ATiedHeadMayBeThereAsACopy) {
+  const TemporaryFolder folder;
+  const TinyModelSpec spec{.model_type = "qwen2", .tie_word_embeddings = true};
+  std::vector<TensorData> tensors = tiny_tensors(spec);
+  TensorData copy = tensors.front();
+  ASSERT_EQ(copy.spec.name, "model.embed_tokens.weight");
+  copy.spec.name = "lm_head.weight";
+  tensors.push_back(copy);
+  folder.write("config.json", tiny_config(spec));
+  write_tensors(folder.path(), tensors, 2);
+  const ModelFolder model = ModelFolder::open(folder.path());
+  ASSERT_EQ(model.notices().size(), 1u);
+  EXPECT_EQ(
+      model.notices()[0],
+      folder.path() + ": lm_head.weight is a copy of the embedding it is tied to, and left out");
+  EXPECT_EQ(model.tensors().size(), tensors.size() - 1);
+  tensors.back().bytes.back() ^= 1;  // other bytes are another head
+  write_tensors(folder.path(), tensors, 2);
+  expect_error("CFG_TIE", [&] { ModelFolder::open(folder.path()); });
+  tensors.back().bytes.resize(copy.bytes.size() / 2);
+  tensors.back().spec.shape[0] /= 2;
+  write_tensors(folder.path(), tensors, 2);
+  expect_error("CFG_TIE", [&] { ModelFolder::open(folder.path()); });
+}
+
+}  // namespace
+}  // namespace regroup::testing

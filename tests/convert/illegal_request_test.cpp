@@ -1,0 +1,78 @@
+// What a kind of attention does not allow is refused when it is asked for, before anything is read.
+#include <gtest/gtest.h>
+
+#include "regroup/convert/legality.h"
+#include "regroup/convert/plan.h"
+#include "support/expect_error.h"
+#include "support/tiny_model.h"
+
+namespace regroup::testing {
+namespace {
+
+using Position = AttentionTraits::Position;
+
+TEST(IllegalRequest, IsRefusedWithTheReason) {
+  struct Case {
+    const char* name;
+    AttentionTraits attention;
+    std::optional<double> clip;
+    Method method;
+    Grouping grouping;
+    const char* why;  ///< "": legal
+  };
+  const AttentionTraits alibi{.position = Position::kAlibi};
+  const AttentionTraits table{.position = Position::kRelativeBias};
+  const AttentionTraits normed{.qk_norm = true};
+  using enum Method;
+  using enum Grouping;
+  const Case cases[] = {
+      {"ALiBi, regrouped",
+       alibi,
+       {},
+       kPca,
+       kResidual,
+       "an ALiBi slope belongs to each head's number"},
+      {"ALiBi, regrouped", alibi, {}, kMean, kSimilarity, "heads would change their order"},
+      {"ALiBi, pruned", alibi, {}, kPrune, kContiguous, "an ALiBi slope"},
+      {"ALiBi, neighbours", alibi, {}, kPca, kContiguous, ""},
+      {"T5, regrouped", table, {}, kAlign, kResidual, "all layers share one table"},
+      {"T5, neighbours", table, {}, kAlign, kContiguous, ""},
+      {"QK-norm, pca", normed, {}, kPca, kContiguous, "QK-norm takes lengths away"},
+      {"QK-norm, align", normed, {}, kAlignNorm, kContiguous, "do not commute with QK-norm"},
+      {"QK-norm, regrouped means", normed, {}, kMean, kResidual, ""},
+      {"clipped, pca",
+       {},
+       8.0,
+       kPca,
+       kResidual,
+       "mixes a head's channels, and the model clips each to 8"},
+      {"clipped, align", {}, 8.0, kAlign, kContiguous, "mixes a head's channels"},
+      {"clipped, medoid", {}, 8.0, kMedoid, kResidual, ""},
+      {"Llama", {}, {}, kPca, kResidual, ""},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    ModelConfig config = parse_model_config(
+        tiny_config({.n_heads = 6, .n_kv_heads = 6, .max_positions = 64}), "config.json");
+    config.architecture = "FooForCausalLM";
+    config.attention = c.attention;
+    config.clip_qkv = c.clip;
+    ConvertOptions options;
+    options.method = c.method;
+    options.grouping = c.grouping;
+    options.n_kv_heads = 3;
+    if (std::string(c.why).empty()) {
+      EXPECT_EQ(why_illegal(c.method, c.grouping, config), "");
+      EXPECT_NO_THROW(transform_request(config, options));
+      continue;
+    }
+    const ErrorInfo error = expect_error<ConfigError>("METHOD_COMBINATION",
+                                                      [&] { transform_request(config, options); });
+    EXPECT_NE(error.message.find(c.why), std::string::npos) << error.message;
+    EXPECT_NE(error.message.find("is not exact for FooForCausalLM"), std::string::npos);
+    EXPECT_NE(error.hint.find("contiguous"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace regroup::testing
