@@ -77,7 +77,8 @@ void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
   for (const RefusedKey& refused : family.refused_keys) {
     if (!fields.boolean(std::string(refused.key).c_str()).value_or(false)) continue;
     unsupported("CFG_UNSUPPORTED", path,
-                fmt::format("{} must be false: {}", refused.key, refused.why));
+                fmt::format("{} must be false, found true: {}, which is not supported", refused.key,
+                            refused.why));
   }
   if (const Json* names = fields.find("architectures")) {
     const bool fits = names->is_array() && names->size() == 1 && (*names)[0].is_string() &&
@@ -99,8 +100,9 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
   if (config.n_heads % config.n_kv_heads != 0) {
     refuse("CFG_INCONSISTENT", fields.path(),
            fmt::format(
-               "num_attention_heads must be a multiple of num_key_value_heads, found {} and {}",
-               config.n_heads, config.n_kv_heads));
+               "num_attention_heads must be a multiple of num_key_value_heads, found {} and {}{}",
+               config.n_heads, config.n_kv_heads,
+               fields.has("num_key_value_heads") ? "" : ", the default of this family"));
   }
   if (const auto head_dim = fields.integer("head_dim", 1, kMostWidth)) {
     config.head_dim = *head_dim;

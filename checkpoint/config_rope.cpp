@@ -125,7 +125,9 @@ std::optional<double> rotary_factor(const JsonFields& fields) {
            .message = fmt::format("partial_rotary_factor must be the same in {} and beside it, "
                                   "found {} and {}",
                                   key, *own, *found),
-           .path = path});
+           .path = path,
+           .tensor = {},
+           .hint = "remove the wrong one"});
     }
     if (own) found = own;
   }
@@ -188,9 +190,11 @@ int64_t read_rotary_dim(const JsonFields& fields, const ModelFamily& family, int
   throw CheckpointError(
       {.code = "CFG_INCONSISTENT",
        .message = fmt::format("partial_rotary_factor times head_dim={} must be an even number of "
-                              "channels, 2 to {}, found {} * {} = {}",
+                              "channels, 2 to {}, found {} * {}, rounded down to {}",
                               head_dim, head_dim, factor, head_dim, turned),
-       .path = fields.path()});
+       .path = fields.path(),
+       .tensor = {},
+       .hint = "take the value from the model's original config.json"});
 }
 
 }  // namespace regroup

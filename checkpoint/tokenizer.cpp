@@ -32,14 +32,17 @@ Tokenizer Tokenizer::open(const std::string& folder) {
                                          "supported, found tokenizer.json alone",
                               .path = folder,
                               .tensor = {},
-                              .hint = "tokenize the text elsewhere and pass a token file"});
+                              .hint =
+                                  "tokenize the text with the tool it came from, into a token file "
+                                  "(docs/formats.md), for convert --calibration, compare --text, "
+                                  "eval --tokens and uptrain --data"});
     }
-    throw CheckpointError(
-        {.code = "TOK_MISSING",
-         .message = "must hold tokenizer.model to read text",
-         .path = folder,
-         .tensor = {},
-         .hint = "copy the tokenizer files into the folder, or pass token files"});
+    throw CheckpointError({.code = "TOK_MISSING",
+                           .message = "must hold tokenizer.model to read text",
+                           .path = folder,
+                           .tensor = {},
+                           .hint = "copy the tokenizer files into the folder, or give token files "
+                                   "(docs/formats.md) where a command takes them"});
   }
   auto state = std::make_unique<State>();
   const std::string model = InputFile(path).read_all();

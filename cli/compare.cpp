@@ -119,7 +119,9 @@ void check_compare(const CompareFlags& flags, const Globals& globals) {
                        .tensor = {},
                        .hint = "one token is predicted from those before it"});
   }
-  require_text_file(flags.text);
+  if (!flags.text.ends_with(".bin")) {
+    require_text_file(flags.text, "rename it if it holds text; token files end in .bin");
+  }
   const ModelFolder model = ModelFolder::open(flags.model);
   conversions_of(flags, globals, model.config());
 }
@@ -159,7 +161,9 @@ void add_compare_command(CLI::App& root, Invocation& invocation) {
       ->allow_extra_args(false)
       ->check(whole_number())
       ->required();
-  command->add_option("--text", flags->text, "Held-out text (.txt, .jsonl) to measure the loss on")
+  command
+      ->add_option("--text", flags->text,
+                   "Held-out text (.txt, .jsonl) or token file (.bin) to measure the loss on")
       ->required();
   command->add_option("--seq-len", flags->eval_seq_len,
                       "Tokens a window predicts; left out: the model's context, at most 2048");

@@ -51,9 +51,14 @@ class TemporaryFolder {
 };
 
 TokenStream read_text(const CompareFlags& flags, const ModelConfig& config) {
+  const int64_t most = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
+  if (!is_text_file(flags.text)) {
+    TokenStream stream = read_token_stream(flags.text, TokenFormat::kAuto, config.vocab_size, most);
+    require_window(stream);
+    return stream;
+  }
   const Tokenizer tokenizer = Tokenizer::open(flags.model);
   require_vocabulary(tokenizer, config.vocab_size, flags.model);
-  const int64_t most = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
   TokenStream stream = read_text_stream(
       flags.text, tokenizer,
       {.field = flags.calibration.field, .separator = parse_separator(flags.calibration.separator)},

@@ -6,13 +6,6 @@
 namespace regroup {
 namespace {
 
-bool is_identity_permutation(const std::vector<int64_t>& permutation) {
-  for (size_t i = 0; i < permutation.size(); ++i) {
-    if (permutation[i] != static_cast<int64_t>(i)) return false;
-  }
-  return true;
-}
-
 bool all_identity(const std::vector<HeadMatrix>& matrices) {
   return std::all_of(matrices.begin(), matrices.end(),
                      [](const HeadMatrix& m) { return m.is_identity(); });
@@ -24,18 +17,26 @@ bool all_one(const std::vector<double>& gains) {
 
 }  // namespace
 
+bool LayerTransform::keeps_order() const {
+  for (size_t i = 0; i < permutation.size(); ++i) {
+    if (permutation[i] != static_cast<int64_t>(i)) return false;
+  }
+  return true;
+}
+
+bool LayerTransform::stretches_logits() const { return !all_one(logit_gain); }
+
 bool LayerTransform::changes_queries() const {
-  return !is_identity_permutation(permutation) || !all_identity(decode_key) || !all_one(logit_gain);
+  return !keeps_order() || !all_identity(decode_key) || stretches_logits();
 }
 
 bool LayerTransform::changes_outputs() const {
-  return !is_identity_permutation(permutation) || !all_identity(decode_value) ||
-         !all_one(output_gain);
+  return !keeps_order() || !all_identity(decode_value) || !all_one(output_gain);
 }
 
 bool LayerTransform::changes_keys_or_values() const {
-  return !is_identity_permutation(permutation) || !all_identity(encode_key) ||
-         !all_identity(encode_value) || divisor != 1.0 || redraw;
+  return !keeps_order() || !all_identity(encode_key) || !all_identity(encode_value) ||
+         divisor != 1.0 || redraw;
 }
 
 LayerTransform identity_transform(const ModelConfig& config) {

@@ -20,17 +20,6 @@ void require(bool holds, const std::string& rule) {
   if (!holds) throw ConfigError({.code = "TRANSFORM", .message = rule});
 }
 
-bool keeps_order(const std::vector<int64_t>& permutation) {
-  for (size_t i = 0; i < permutation.size(); ++i) {
-    if (permutation[i] != static_cast<int64_t>(i)) return false;
-  }
-  return true;
-}
-
-bool all_one(const std::vector<double>& gains) {
-  return std::all_of(gains.begin(), gains.end(), [](double gain) { return gain == 1.0; });
-}
-
 /// An entry of a matrix that may not be what it is.
 struct Fault {
   size_t row;
@@ -126,9 +115,10 @@ std::string planes_in_words(const ModelConfig& config) {
 void check_sizes(const LayerTransform& transform, const ModelConfig& config) {
   const auto kv_heads = static_cast<size_t>(config.n_kv_heads);
   const auto heads = static_cast<size_t>(config.n_heads);
-  std::vector<int64_t> sorted = transform.permutation;
-  std::sort(sorted.begin(), sorted.end());
-  require(sorted.size() == kv_heads && keeps_order(sorted),
+  LayerTransform sorted;
+  sorted.permutation = transform.permutation;
+  std::sort(sorted.permutation.begin(), sorted.permutation.end());
+  require(sorted.permutation.size() == kv_heads && sorted.keeps_order(),
           fmt::format("a permutation of {} heads must name each once", kv_heads));
   require(transform.logit_gain.size() == heads && transform.output_gain.size() == heads,
           fmt::format("gains must be given for {} query heads", heads));
@@ -176,7 +166,7 @@ void check_keys(const LayerTransform& transform, const ModelConfig& config, int6
       }
     }
   }
-  require(!config.attention.qk_norm || all_one(transform.logit_gain),
+  require(!config.attention.qk_norm || !transform.stretches_logits(),
           fmt::format("layer {}: logit gains must be 1, for QK-norm takes them away", layer));
 }
 
@@ -189,7 +179,7 @@ void check_clipped(const LayerTransform& transform, const ModelConfig& config, i
   };
   const bool exact = all(transform.encode_key, plain) && all(transform.encode_value, plain) &&
                      all(transform.decode_key, untouched) &&
-                     all(transform.decode_value, untouched) && all_one(transform.logit_gain);
+                     all(transform.decode_value, untouched) && !transform.stretches_logits();
   require(exact, fmt::format("layer {}: the model clips queries, keys and values to {}, so that no "
                              "matrix may mix a head's channels and no gain stretch its queries",
                              layer, *config.clip_qkv));
@@ -203,7 +193,7 @@ void check_transform(const LayerTransform& transform, const ModelConfig& config,
   check_keys(transform, config, layer, gains);
   if (config.clip_qkv) check_clipped(transform, config, layer);
   if (config.attention.position == Position::kAlibi) {
-    require(keeps_order(transform.permutation),
+    require(transform.keeps_order(),
             fmt::format("layer {}: heads must keep their order, for an ALiBi slope belongs to each "
                         "head's number; found {}",
                         layer, fmt::join(transform.permutation, ", ")));

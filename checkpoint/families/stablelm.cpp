@@ -33,9 +33,8 @@ constexpr auto kTensors = std::to_array<TensorRule>({
 constexpr auto kIgnored = std::to_array<std::string_view>({".rotary_emb.inv_freq"});
 
 constexpr auto kRefusedKeys = std::to_array<RefusedKey>({
-    {"qk_layernorm",
-     "queries and keys would be normalised head by head, with weights of their own"},
-    {"use_parallel_residual", "attention and MLP would read the same norm, side by side"},
+    {"qk_layernorm", "queries and keys are normalised head by head, with weights of their own"},
+    {"use_parallel_residual", "attention and MLP read the same norm, side by side"},
 });
 
 }  // namespace

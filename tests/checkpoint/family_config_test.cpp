@@ -79,7 +79,7 @@ TEST(FamilyConfig, RefusesWhatDoesNotFit) {
        with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
               "partial_rotary_factor": 0.26})"),
        "config.json: partial_rotary_factor times head_dim=128 must be an even number of channels, "
-       "2 to 128, found 0.26 * 128 = 33"},
+       "2 to 128, found 0.26 * 128, rounded down to 33"},
       {"nothing turned", "CFG_INCONSISTENT",
        with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
               "partial_rotary_factor": 0.001})")},
@@ -121,14 +121,16 @@ TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
       {"QK-norm of StableLM", "CFG_UNSUPPORTED",
        with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
               "qk_layernorm": true})"),
-       "config.json: qk_layernorm must be false: queries and keys would be normalised head by "
+       "config.json: qk_layernorm must be false, found true: queries and keys are normalised head "
+       "by "
        "head, "
-       "with weights of their own"},
+       "with weights of their own, which is not supported"},
       {"parallel StableLM", "CFG_UNSUPPORTED",
        with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
               "use_parallel_residual": true})"),
-       "config.json: use_parallel_residual must be false: attention and MLP would read the same "
-       "norm, side by side"},
+       "config.json: use_parallel_residual must be false, found true: attention and MLP read the "
+       "same "
+       "norm, side by side, which is not supported"},
   };
   for (const BadConfig& c : cases) {
     SCOPED_TRACE(c.id);

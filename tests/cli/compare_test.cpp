@@ -150,10 +150,38 @@ TEST_F(Compare, ReportAndPlanReadIt) {
   EXPECT_TRUE(Json::parse(nothing.out).at("smallest_kv_heads").is_null());
 }
 
+// For a model whose tokenizer is not read: the same tokens from a file.
+TEST_F(Compare, MeasuresOnATokenFile) {
+  const std::string file = folder_ / "text.bin";
+  ASSERT_EQ(
+      regroup({"tokenize", folder_ / "parent", folder_ / "text.txt", "--out", file}).exit_code, 0);
+  const auto measured = [&](const std::string& text) {
+    const Finished run = regroup({"compare", folder_ / "parent", "--text", text, "--seq-len", "16",
+                                  "--max-tokens", "400", "--kv-heads", "2", "--methods", "mean"});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    Json result = Json::parse(run.out);
+    result.at("damage").at(0).erase("seconds");
+    return result;
+  };
+  const Json by_text = measured(folder_ / "text.txt");
+  fs::remove((folder_ / "parent") + "/tokenizer.model");
+  const Json by_tokens = measured(file);
+  EXPECT_EQ(by_tokens.at("parent"), by_text.at("parent"));
+  EXPECT_EQ(by_tokens.at("damage"), by_text.at("damage"));
+  EXPECT_EQ(by_tokens.at("tokens"), by_text.at("tokens"));
+}
+
 TEST_F(Compare, RefusesWhatCannotBeMeasured) {
   EXPECT_EQ(error_code({"--kv-heads", "3"}), "KV_HEADS");
   EXPECT_EQ(error_code({"--kv-heads", "2", "--methods", "men"}), "METHOD_UNKNOWN");
   EXPECT_EQ(error_code({"--kv-heads", "2", "--layer-steps", "5"}), "FLAG_MISSING");
+  const auto text_error = [&](const std::string& text) {
+    const Finished run =
+        regroup({"compare", folder_ / "parent", "--text", text, "--kv-heads", "2"});
+    return Json::parse(run.out).at("error").at("code").get<std::string>();
+  };
+  EXPECT_EQ(text_error(folder_.write("notes.md", "Tom")), "TEXT_KIND");
+  EXPECT_EQ(text_error(folder_.write("short.bin", "Tom")), "TOKENS_FORMAT");
   EXPECT_EQ(error_code({"--kv-heads", "2", "--out", folder_ / "no/such/damage.json"}),
             "OUTPUT_PARENT");
   EXPECT_EQ(error_code({"--kv-heads", "2", "--per-layer", "--calibration", folder_ / "text.txt"}),

@@ -42,6 +42,8 @@ struct LayerTransform {
   /// The paper's control: K and V are drawn anew from N(0, std(parent)^2), E is not used.
   bool redraw = false;
 
+  bool keeps_order() const;  ///< whether the permutation is the identity
+  bool stretches_logits() const;
   bool changes_queries() const;
   bool changes_outputs() const;
   /// Whether K or V change even with one member a group.
