@@ -131,6 +131,13 @@ std::string gains_line(const Gains& gains, const ConvertOptions& options) {
                      tried ? ", as held-out text decides" : "");
 }
 
+std::string calibration_line(const ConversionPlan& plan) {
+  if (plan.calibration_tokens == 0) return "";
+  return fmt::format("calibrated on {} tokens, {:.3g} FLOPs\n",
+                     human_count(static_cast<double>(plan.calibration_tokens)),
+                     plan.calibration_flops);
+}
+
 CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
                       const ConvertOptions& options) {
   CommandOutput output;
@@ -204,7 +211,8 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   if (gained) {
     output.json["gains"] = {{"logit", plan.gains.logit}, {"output", plan.gains.output}};
   }
-  output.text = headline(plan, options) + (gained ? gains_line(plan.gains, options) : "") +
+  output.text = headline(plan, options) + calibration_line(plan) +
+                (gained ? gains_line(plan.gains, options) : "") +
                 fmt::format(
                     "{} tensors copied, {} changed; {} written in {:.2f} s, peak memory {}\n"
                     "{}\n",

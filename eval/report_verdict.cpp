@@ -131,7 +131,9 @@ std::string verdict(const ReportData& data, const Case& c) {
   if (!conversion.empty() && !uptraining.empty()) text += ", ";
   text += uptraining;
   if (conversion.empty() && uptraining.empty()) text += "its loss was not evaluated";
-  if (c.uptrained == nullptr && !conversion.empty()) text += "; nothing was uptrained";
+  if (c.uptrained == nullptr && !conversion.empty()) {
+    text += data.uptrainings.empty() ? "; nothing was uptrained" : "; no uptrained model was scored";
+  }
   return capitalized(text + ".");
 }
 

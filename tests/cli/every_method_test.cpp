@@ -76,6 +76,8 @@ class EveryMethod : public ::testing::Test {
           const Made made{parent, method, text};
           const Finished run = regroup(command(*folder_, parent, made.name(), method, text, "3"));
           ASSERT_EQ(run.exit_code, 0) << made.name() << ": " << run.err;
+          ASSERT_EQ(run.out.find("calibrated on 2048 tokens, ") != std::string::npos, text)
+              << run.out;
           made_.push_back(made);
         }
       }

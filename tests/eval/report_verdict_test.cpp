@@ -113,6 +113,16 @@ TEST(Verdict, OfParts) {
   EXPECT_EQ(of(R"({"samples": []})"), "No model was evaluated.");
 }
 
+// A run is there whose model nobody scored.
+TEST(Verdict, ARunWithoutAScoreIsNotNothing) {
+  Files files;
+  files.add("e.json", models({kBaseline, kConverted}));
+  files.add("metrics.jsonl", kMetrics);
+  EXPECT_NE(files.verdict().find("from 1.387 to 3.15; no uptrained model was scored."),
+            std::string::npos)
+      << files.verdict();
+}
+
 TEST(Verdict, OneForEachNumberOfHeads) {
   Files files;
   files.add("e.json", models({model_json("converted", 2, 4, delta(2.6, 0.1)), kUptrained,
