@@ -12,6 +12,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/real.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -167,6 +168,16 @@ TEST(HeadMoments, ADiagonalStandsForItsMatrix) {
   EXPECT_LE(at::real(short_form.key.sub(full.key).abs().max()).item<double>(), 1e-9);
   EXPECT_LE(relative_error(short_form.value.cross, full.value.cross), 1e-12);
   EXPECT_LE(relative_error(short_form.query_energy, full.query_energy), 1e-12);
+}
+
+// Unit inputs times the norm's weight, plus its bias: E[x x^T] = diag(4, 9) + b b^T with b = (0.5, -1).
+TEST(Statistics, WithoutTextFollowFromTheNorm) {
+  const Tensor weight = at::tensor({2.0f, 3.0f});
+  EXPECT_TRUE(
+      weights_only_statistics({weight, {}}).moment.equal(at::tensor({4.0, 9.0, 1.0}, at::kDouble)));
+  const Tensor moment = weights_only_statistics({weight, at::tensor({0.5f, -1.0f})}).moment;
+  EXPECT_TRUE(moment.equal(
+      at::tensor({4.25, -0.5, 0.5, -0.5, 10.0, -1.0, 0.5, -1.0, 1.0}, at::kDouble).view({3, 3})));
 }
 
 /// E|x_i - D_i sum_j E_j x_j|^2 from the samples, summed over the members.
