@@ -132,7 +132,8 @@ std::string verdict(const ReportData& data, const Case& c) {
   text += uptraining;
   if (conversion.empty() && uptraining.empty()) text += "its loss was not evaluated";
   if (c.uptrained == nullptr && !conversion.empty()) {
-    text += data.uptrainings.empty() ? "; nothing was uptrained" : "; no uptrained model was scored";
+    text +=
+        data.uptrainings.empty() ? "; nothing was uptrained" : "; no uptrained model was scored";
   }
   return capitalized(text + ".");
 }
