@@ -10,11 +10,12 @@
 #include "help.h"
 #include "parse_error.h"
 #include "recipe.h"
+#include "regroup/checkpoint/compute_names.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
-#include "regroup/model/runtime.h"
 #include "regroup/version.h"
+#include "torch_part.h"
 
 namespace regroup {
 namespace {
@@ -126,12 +127,14 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
 
 void apply_globals(const Globals& globals) {
   require_device_name(globals.device);  // also by commands, and dry runs, that never open it
-  auto logger = spdlog::stderr_color_mt("regroup");
+  // Not registered by name: with LibTorch the same command line comes here twice in one process.
+  auto logger = std::make_shared<spdlog::logger>(
+      "regroup", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_pattern("%^%l%$: %v");
   logger->set_level(globals.quiet ? spdlog::level::err
                                   : spdlog::level::from_str(globals.log_level));
   spdlog::set_default_logger(std::move(logger));
-  set_threads(globals.threads);
+  prepare_torch(globals);
 }
 
 int64_t eval_seq_len(const std::string& flag, const ModelConfig& config) {

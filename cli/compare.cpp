@@ -13,6 +13,7 @@
 #include "regroup/checkpoint/text.h"
 #include "separator.h"
 #include "table.h"
+#include "torch_part.h"
 
 namespace regroup {
 namespace {
@@ -146,6 +147,21 @@ CommandOutput run_compare(const CompareFlags& flags, const Globals& globals) {
 }
 
 }  // namespace
+
+int64_t layer_tokens(const CompareFlags& flags) {
+  return flags.layer_tokens.empty() ? kLayerTokens
+                                    : parse_count(flags.layer_tokens, "--layer-tokens");
+}
+
+TransformRequest comparison_request(const ModelConfig& parent, const ConvertOptions& options) {
+  if (options.method != Method::kRandom) return transform_request(parent, options);
+  require_kv_heads(parent, options.n_kv_heads);
+  return {.method = options.method,
+          .grouping = Grouping::kContiguous,
+          .n_kv_heads = options.n_kv_heads,
+          .seed = options.seed,
+          .calibration = {}};
+}
 
 void add_compare_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<CompareFlags>(

@@ -5,7 +5,7 @@
 
 #include "calibration_flags.h"
 #include "regroup/convert/plan.h"
-#include "regroup/eval/damage.h"
+#include "regroup/report/damage.h"
 
 namespace regroup {
 

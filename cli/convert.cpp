@@ -14,6 +14,7 @@
 #include "regroup/convert/plan.h"
 #include "separator.h"
 #include "table.h"
+#include "torch_part.h"
 
 namespace regroup {
 namespace {
@@ -177,11 +178,26 @@ void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
       options.calibration.scratch.empty() ? "give --scratch FOLDER, or " : "");
 }
 
+std::pair<ConversionPlan, ConvertResult> convert(const ModelFolder& model,
+                                                 const ConvertOptions& options,
+                                                 const ConvertProgress& progress) {
+  if (needs_transforms(model.config(), options)) {
+    return convert_by_weights(model, options, progress);
+  }
+  ConversionPlan plan = plan_conversion(model, options);
+  ConvertResult result = execute_conversion(model, plan, options, progress.bytes);
+  return {std::move(plan), std::move(result)};
+}
+
 CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   const ConvertOptions options = to_options(flags, globals);
   check_output(options);
   const ModelFolder model = ModelFolder::open(options.model);
+  if (!flags.dry_run && needs_transforms(model.config(), options)) {
+    if (!has_torch()) planned(model, options);
+    require_torch();
+  }
   for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
   warn_if_separator_missing(flags.calibration.separator, options.calibration.files);
   if (flags.dry_run || !options.calibration.files.empty()) {
@@ -191,13 +207,13 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   }
 
   ProgressLine progress("convert", globals.quiet);
-  const auto [plan, result] = convert_model(
-      model, options,
-      {.bytes = [&](int64_t done, int64_t total) { progress.bytes(done, total); },
-       .calibration =
-           [&](int64_t layer, int64_t n) {
-             progress.text(fmt::format("  calibrate layer {}/{}", layer, n), layer == n);
-           }});
+  const auto [plan, result] =
+      convert(model, options,
+              {.bytes = [&](int64_t done, int64_t total) { progress.bytes(done, total); },
+               .calibration =
+                   [&](int64_t layer, int64_t n) {
+                     progress.text(fmt::format("  calibrate layer {}/{}", layer, n), layer == n);
+                   }});
   const double seconds = watch.seconds();
   CommandOutput output;
   output.json = plan_json(plan, options);

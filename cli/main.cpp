@@ -1,95 +1,26 @@
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <cstdlib>
-#include <new>
 
-#include "command.h"
-#include "regroup/checkpoint/error.h"
+#include "program.h"
 #include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/text.h"
-#include "regroup/model/runtime.h"
+#include "torch_loader.h"
+#include "torch_part.h"
 
 namespace regroup {
 namespace {
 
-/// True if the user asked for JSON, even on a command line that does not parse.
-bool wants_json(const std::vector<std::string>& arguments) {
-  return std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
-}
-
-Json error_object(const Error& error) {
-  const ErrorInfo& info = error.info();
-  Json object = {{"code", info.code},
-                 {"exit", static_cast<int>(error.exit_code())},
-                 {"message", info.message}};
-  if (!info.path.empty()) object["path"] = info.path;
-  if (!info.tensor.empty()) object["tensor"] = info.tensor;
-  if (!info.hint.empty()) object["hint"] = info.hint;
-  return {{"error", object}};
-}
-
-std::string dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-int report(const Error& error, bool json) {
-  std::fprintf(stderr, "error[%s] %s\n", error.info().code.c_str(), error.what());
-  if (!error.info().hint.empty()) std::fprintf(stderr, "hint: %s\n", error.info().hint.c_str());
-  if (json) std::fputs(dump(error_object(error)).c_str(), stdout);
-  return static_cast<int>(error.exit_code());
-}
-
-int print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    std::fprintf(stderr, "error[IO_WRITE_ERROR] the result could not be written to stdout\n");
-    return static_cast<int>(ExitCode::kOutput);
-  }
-  return 0;
-}
-
-/// Whatever is wrong with a flag, its command's help is a place to look.
-CommandOutput carry_out(const Invocation& invocation) {
+int run(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
-    apply_globals(*invocation.globals);
-    return invocation.action();
-  } catch (const ConfigError& error) {
-    if (!error.info().hint.empty()) throw;
-    ErrorInfo info = error.info();
-    info.hint = fmt::format("see regroup {} --help", invocation.command);
-    throw ConfigError(info);
+    return run_program(arguments);
+  } catch (const TorchNeeded&) {
   }
-}
-
-int run(const std::vector<std::string>& arguments) {
-  const Invocation invocation = parse_command_line(arguments);
-  if (!invocation.action) return print(invocation.text);
-  const CommandOutput output = carry_out(invocation);
-  const int printed = print(invocation.globals->json ? dump(output.json) : output.text);
-  return printed != 0 ? printed : output.exit_code;
-}
-
-int guarded(const std::vector<std::string>& arguments) {
-  const bool json = wants_json(arguments);
   try {
-    return run(arguments);
+    const TorchModuleEntry entry = load_torch_module();
+    throw_if_stopped(/*resumable=*/false);
+    return entry(argc, argv);
   } catch (const Error& error) {
-    return report(error, json);
-  } catch (const std::bad_alloc&) {
-    return report(ConfigError({.code = "NO_MEMORY",
-                               .message = "needs more memory than this machine has left",
-                               .path = {},
-                               .tensor = {},
-                               .hint = "use a smaller batch or sequence, or a larger machine"}),
-                  json);
-  } catch (const std::exception& error) {
-    if (const auto known = explain_runtime_error(error)) return report(*known, json);
-    return report(
-        Error(ExitCode::kBug, {.code = "BUG",
-                               .message = fmt::format("internal error, please report it: {}",
-                                                      printable(error.what(), 2000))}),
-        json);
+    return report_error(error, arguments);
   }
 }
 
@@ -105,5 +36,5 @@ int guarded(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   regroup::install_stop_handlers();
-  regroup::leave(regroup::guarded({argv + 1, argv + argc}));
+  regroup::leave(regroup::run(argc, argv));
 }

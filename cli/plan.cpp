@@ -13,7 +13,7 @@
 #include "regroup/checkpoint/kv_cache.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
-#include "regroup/eval/damage.h"
+#include "regroup/report/damage.h"
 #include "table.h"
 
 namespace regroup {

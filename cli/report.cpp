@@ -1,4 +1,4 @@
-#include "regroup/eval/report.h"
+#include "regroup/report/report.h"
 
 #include <fmt/format.h>
 

@@ -15,9 +15,9 @@
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/checkpoint/tokenizer.h"
-#include "regroup/model/runtime.h"
 #include "regroup/version.h"
 #include "table.h"
+#include "torch_part.h"
 
 namespace regroup {
 namespace {
@@ -98,21 +98,10 @@ class Pipeline {
     return output;
   }
 
- private:
-  std::vector<std::string> required(const std::string& key, const std::string& what) const {
-    const std::vector<std::string> found = recipe_.values("convert", key);
-    if (!found.empty()) return found;
-    throw ConfigError({.code = "RECIPE_MISSING_KEY",
-                       .message = fmt::format("must name {}: {} in section [convert]", what, key),
-                       .path = flags_.recipe,
-                       .tensor = {},
-                       .hint = "see recipes/ for examples"});
-  }
-
   /// Refuses what a stage would refuse later on: a wrong value must not cost the hours of the stages
   /// before it.
   void check_stages() const {
-    open_device(globals_.device);
+    check_device(globals_.device);
     if (is_inside(out_, model_)) {
       throw ConfigError({.code = "OUTPUT_IS_INPUT",
                          .message = fmt::format("must lie outside the input {}", printable(model_)),
@@ -135,6 +124,17 @@ class Pipeline {
     if (!reads_text()) return;
     const Tokenizer tokenizer = Tokenizer::open(model_);
     require_vocabulary(tokenizer, read_model_config(model_ + "/config.json").vocab_size, model_);
+  }
+
+ private:
+  std::vector<std::string> required(const std::string& key, const std::string& what) const {
+    const std::vector<std::string> found = recipe_.values("convert", key);
+    if (!found.empty()) return found;
+    throw ConfigError({.code = "RECIPE_MISSING_KEY",
+                       .message = fmt::format("must name {}: {} in section [convert]", what, key),
+                       .path = flags_.recipe,
+                       .tensor = {},
+                       .hint = "see recipes/ for examples"});
   }
 
   bool reads_text() const {
@@ -350,6 +350,10 @@ class Pipeline {
   int64_t n_skipped_ = 0;
 };
 
+void check_pipeline(const RunFlags& flags, const Globals& globals) {
+  Pipeline(flags, globals).check_stages();
+}
+
 CommandOutput run_pipeline(const RunFlags& flags, const Globals& globals) {
   return Pipeline(flags, globals).run();
 }
@@ -359,7 +363,7 @@ CommandOutput run_pipeline(const RunFlags& flags, const Globals& globals) {
 void add_run_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<RunFlags>(
       root, invocation, "run", "Carry out a recipe: convert, eval, uptrain, eval, report",
-      run_pipeline);
+      run_pipeline, check_pipeline);
   command->add_option("RECIPE", flags->recipe, "Recipe (TOML); paths in it are relative to here")
       ->required();
   command->add_option("--out", flags->out, "Folder of the run; left out: runs/NAME of the recipe");

@@ -15,6 +15,7 @@
 #include "regroup/uptrain/trainer.h"
 #include "separator.h"
 #include "table.h"
+#include "torch_part.h"
 
 namespace regroup {
 namespace {
@@ -204,7 +205,7 @@ CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
       .announced = [](const std::string& text) { spdlog::info("{}", text); },
       .noted = [](const std::string& text) { spdlog::debug("{}", text); },
       .warned = [](const std::string& text) { spdlog::warn("{}", text); }};
-  const TrainResult result = uptrain(to_options(flags, globals), observer);
+  const TrainResult result = run_training(to_options(flags, globals), observer);
   CommandOutput output;
   output.json = to_json(flags, result, watch.seconds());
   output.text = fmt::format(

@@ -14,10 +14,15 @@ if(REGROUP_SANITIZE)
   target_link_options(regroup_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
+# regroup_room(NAME [IN FOLDER] SOURCES...)   FOLDER: NAME
 function(regroup_room name)
-  list(TRANSFORM ARGN PREPEND "${CMAKE_SOURCE_DIR}/${name}/")
-  add_library(regroup_${name} STATIC ${ARGN})
+  cmake_parse_arguments(ROOM "" "IN" "" ${ARGN})
+  if(NOT ROOM_IN)
+    set(ROOM_IN ${name})
+  endif()
+  list(TRANSFORM ROOM_UNPARSED_ARGUMENTS PREPEND "${CMAKE_SOURCE_DIR}/${ROOM_IN}/" OUTPUT_VARIABLE sources)
+  add_library(regroup_${name} STATIC ${sources})
   target_include_directories(regroup_${name} PUBLIC "${CMAKE_SOURCE_DIR}/include" "${CMAKE_BINARY_DIR}/generated"
-    PRIVATE "${CMAKE_SOURCE_DIR}/${name}")
+    PRIVATE "${CMAKE_SOURCE_DIR}/${ROOM_IN}")
   target_link_libraries(regroup_${name} PRIVATE regroup_flags)
 endfunction()

@@ -1,9 +1,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "calibration_text.h"
 #include "regroup/checkpoint/documents.h"
-#include "regroup/convert/calibrate.h"
+#include "regroup/convert/transform_request.h"
 
 namespace regroup {
 
@@ -22,6 +21,11 @@ int64_t most_tokens(const CalibrationOptions& options) {
 }
 
 }  // namespace
+
+int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options) {
+  constexpr int64_t kLongest = 2048;
+  return options.seq_len > 0 ? options.seq_len : std::min(config.max_positions, kLongest);
+}
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {
   const int64_t seq = calibration_seq_len(config, options);

@@ -82,12 +82,13 @@ Json file_record(const std::string& sha256, int64_t size) {
 class Executor {
  public:
   Executor(const ModelFolder& model, const ConversionPlan& plan, const ConvertOptions& options,
-           const ProgressFunction& progress, OutputFolder& folder)
+           const ProgressFunction& progress, OutputFolder& folder, const DenseFold* dense)
       : model_(model),
         plan_(plan),
         options_(options),
         progress_(progress),
         folder_(folder),
+        dense_(dense),
         source_(model, pool_) {}
 
   ConvertResult run() {
@@ -127,7 +128,7 @@ class Executor {
   Json produce(const ShardPlan& shard) {
     ShardWriter out(folder_.staging_path(shard.name), shard.prefix, shard.bytes, pool_, hashing_,
                     writing_);
-    TensorWriter writer(source_, pool_, plan_, options_);
+    TensorWriter writer(source_, pool_, plan_, options_, dense_);
     Json tensors = Json::array();
     done_ += static_cast<int64_t>(shard.prefix.size());
     for (const TensorPlan& tensor : shard.tensors) {
@@ -208,6 +209,7 @@ class Executor {
   const ConvertOptions& options_;
   const ProgressFunction& progress_;
   OutputFolder& folder_;
+  const DenseFold* dense_;
   ChunkPool pool_;
   SourceReader source_;
   WorkThread hashing_;
@@ -228,46 +230,22 @@ void check_output(const ConvertOptions& options) {
   check_output_path(options.out, inputs, options.output.overwrite);
 }
 
+OutputFolder open_output(const ModelFolder& model, const ConvertOptions& options) {
+  return OutputFolder(options.out, make_job(model, options), options.output);
+}
+
+ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,
+                                 const ConvertOptions& options, const ProgressFunction& progress,
+                                 OutputFolder& folder, const DenseFold* dense) {
+  return Executor(model, plan, options, progress, folder, dense).run();
+}
+
 ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,
                                  const ConvertOptions& options, const ProgressFunction& progress) {
   check_output(options);
   require_free_space(options.out, plan.written_bytes);
-  OutputFolder folder(options.out, make_job(model, options), options.output);
-  return Executor(model, plan, options, progress, folder).run();
-}
-
-std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
-                                                       const ConvertOptions& options,
-                                                       const ConvertProgress& progress) {
-  if (!needs_transforms(model.config(), options)) {
-    ConversionPlan plan = plan_conversion(model, options);
-    ConvertResult result = execute_conversion(model, plan, options, progress.bytes);
-    return {std::move(plan), std::move(result)};
-  }
-  const TransformRequest request = transform_request(model.config(), options);
-  // Every setting is checked before OUT.partial is there: what it would hold of a wrong one would
-  // stand in the way of the right one.
-  plan_conversion(model, options, placeholder_transforms(model.config(), options));
-  check_output(options);
-  require_free_space(options.out, model.weight_bytes());
-  // What can be wrong with statistics or text is found before OUT.partial is there.
-  Calibrated calibrated;
-  std::unique_ptr<Calibration> calibration;
-  if (options.calibration.files.empty()) {
-    calibrated = transform_by_statistics(model, request);
-  } else {
-    calibration = std::make_unique<Calibration>(model, request);
-  }
-  OutputFolder folder(options.out, make_job(model, options), options.output);
-  if (calibration) {
-    const std::string layers = folder.partial() + "/calibration";
-    make_folder(layers);
-    calibrated = calibration->run(layers, progress.calibration);
-    calibration.reset();  // its memory is not needed any more
-  }
-  ConversionPlan plan = plan_conversion(model, options, std::move(calibrated));
-  ConvertResult result = Executor(model, plan, options, progress.bytes, folder).run();
-  return {std::move(plan), std::move(result)};
+  OutputFolder folder = open_output(model, options);
+  return execute_conversion(model, plan, options, progress, folder, nullptr);
 }
 
 }  // namespace regroup

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <optional>
 
-#include "head_channels.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/convert/head_channels.h"
 
 namespace regroup {
 namespace {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "fold.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/normal_stream.h"
 
@@ -125,7 +124,7 @@ void TensorWriter::merge(const TensorPlan& tensor, ShardWriter& out) {
       read(tensor, old * head,
            block);  // also when its weight is 0: every byte is checked and hashed
       if (matrix.is_zero()) continue;
-      accumulate(matrix, block, merged, width, first);
+      fold_.accumulate(matrix, block, merged, width, first);
       first = false;
     }
     if (first) std::fill(merged.begin(), merged.end(), 0.0);
@@ -162,6 +161,10 @@ void TensorWriter::redraw(const TensorPlan& tensor, ShardWriter& out) {
   }
 }
 
+std::string calibrated_layer_path(const std::string& folder, int64_t layer) {
+  return fmt::format("{}/layer-{:05}.safetensors", folder, layer);
+}
+
 void TensorWriter::replace(const TensorPlan& tensor, ShardWriter& out) {
   const SafetensorsFile layer(InputFile(calibrated_layer_path(plan_.weights_folder, tensor.layer)));
   const TensorInfo& info = *layer.find(tensor.spec.name);
@@ -182,8 +185,8 @@ void TensorWriter::fold_query(const TensorPlan& tensor, ShardWriter& out) {
     const auto kv = static_cast<size_t>(query / readers);
     const int64_t old = transform.permutation[kv] * readers + query % readers;
     read(tensor, old * head, block);
-    fold_rows(transform.decode_key[kv], transform.logit_gain[static_cast<size_t>(query)], block,
-              width);
+    fold_.rows(transform.decode_key[kv], transform.logit_gain[static_cast<size_t>(query)], block,
+               width);
     emit(tensor, block, out);
   }
 }
@@ -205,8 +208,14 @@ void TensorWriter::fold_output(const TensorPlan& tensor, ShardWriter& out) {
     for (int64_t query = 0; query < plan_.before.n_heads; ++query) {
       const auto kv = static_cast<size_t>(query / readers);
       const int64_t old = transform.permutation[kv] * readers + query % readers;
-      fold_columns(transform.decode_value[kv], transform.output_gain[static_cast<size_t>(query)],
-                   before, after, n, row_size, d, old * d, query * d);
+      fold_.columns(transform.decode_value[kv], transform.output_gain[static_cast<size_t>(query)],
+                    {.in = before,
+                     .out = after,
+                     .rows = n,
+                     .row_size = row_size,
+                     .head_dim = d,
+                     .from = old * d,
+                     .to = query * d});
     }
     emit(tensor, after, out);
   }

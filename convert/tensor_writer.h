@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "regroup/convert/fold.h"
 #include "regroup/convert/plan.h"
 #include "stream.h"
 
@@ -11,8 +12,8 @@ namespace regroup {
 class TensorWriter {
  public:
   TensorWriter(SourceReader& source, ChunkPool& pool, const ConversionPlan& plan,
-               const ConvertOptions& options)
-      : source_(source), pool_(pool), plan_(plan), options_(options) {}
+               const ConvertOptions& options, const DenseFold* dense)
+      : source_(source), pool_(pool), plan_(plan), options_(options), fold_(dense) {}
 
   void write(const TensorPlan& tensor, ShardWriter& out);
 
@@ -36,6 +37,7 @@ class TensorWriter {
   ChunkPool& pool_;
   const ConversionPlan& plan_;
   const ConvertOptions& options_;
+  const Fold fold_;
 };
 
 }  // namespace regroup

@@ -2,12 +2,11 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <array>
 #include <string>
 
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/program_folder.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -18,19 +17,12 @@ struct Loaded {
   std::string reason;
 };
 
-std::string folder_of_binary() {
-  std::array<char, 4096> path{};
-  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
-  const std::string whole(path.data(), length > 0 ? static_cast<size_t>(length) : 0);
-  return whole.substr(0, whole.rfind('/') + 1);
-}
-
 /// Loading libtorch_cuda registers the CUDA kernels with the dispatcher of libtorch_cpu.
 Loaded load() {
   if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     return {nullptr, fmt::format("libtorch_cuda.so: {}", ::dlerror())};
   }
-  const std::string beside = folder_of_binary() + "libregroup_cuda.so";
+  const std::string beside = program_folder() + "libregroup_cuda.so";
   void* handle = ::dlopen(beside.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return {nullptr, ::dlerror()};
   const auto entry = reinterpret_cast<RegroupCudaModuleEntry>(::dlsym(handle, kCudaModuleEntry));

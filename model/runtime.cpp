@@ -7,10 +7,10 @@
 #include <malloc.h>
 #include <torch/headeronly/version.h>
 
-#include <charconv>
 #include <thread>
 
 #include "cuda_loader.h"
+#include "regroup/checkpoint/compute_names.h"
 #include "regroup/checkpoint/host_memory.h"
 #include "regroup/checkpoint/text.h"
 
@@ -19,17 +19,6 @@ namespace {
 
 [[noreturn]] void refuse(const char* code, const std::string& message, const std::string& hint) {
   throw ConfigError({.code = code, .message = message, .path = {}, .tensor = {}, .hint = hint});
-}
-
-/// The index of "cuda" or "cuda:N"; -1: no CUDA device name.
-int cuda_index(const std::string& name) {
-  if (name == "cuda") return 0;
-  int index = -1;
-  if (name.starts_with("cuda:")) {
-    const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), index);
-    if (error != std::errc() || end != name.data() + name.size()) index = -1;
-  }
-  return index;
 }
 
 std::optional<int64_t> memory_of(at::Device device) {
@@ -53,13 +42,6 @@ void keep_freed_memory() {
   ::mallopt(M_MMAP_THRESHOLD, kNever);
   ::mallopt(M_TRIM_THRESHOLD, kNever);
   ::mallopt(M_TOP_PAD, 64 << 20);
-}
-
-void require_device_name(const std::string& name) {
-  if (name == "auto" || name == "cpu" || cuda_index(name) >= 0) return;
-  refuse("DEVICE",
-         fmt::format("--device must be auto, cpu, cuda or cuda:N, found {}", printable(name)),
-         "leave it out to use a GPU when there is one");
 }
 
 int get_threads() { return at::get_num_threads(); }
@@ -89,13 +71,11 @@ at::ScalarType to_scalar_type(Dtype dtype) {
 }
 
 at::ScalarType parse_compute_dtype(const std::string& name, at::Device device, Dtype stored) {
+  require_compute_dtype_name(name);
   if (name == "f32" || name == "fp32") return at::kFloat;
   if (name == "bf16") return at::kBFloat16;
   if (name == "f16") return at::kHalf;
-  if (name == "auto") return device.is_cpu() ? at::kFloat : to_scalar_type(stored);
-  refuse("FLAG_VALUE",
-         fmt::format("--dtype must be auto, f32, bf16 or f16, found {}", printable(name)),
-         "leave it out for f32 on a CPU and the model's own dtype on a GPU");
+  return device.is_cpu() ? at::kFloat : to_scalar_type(stored);
 }
 
 const char* compute_dtype_name(at::ScalarType dtype) {

@@ -12,7 +12,7 @@
 #include "oracles/oracle.h"
 #include "regroup/checkpoint/safetensors.h"
 #include "regroup/checkpoint/token_file.h"
-#include "regroup/convert/calibrate.h"
+#include "regroup/convert/transform_request.h"
 
 namespace regroup::testing {
 namespace {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "model/decoder_tools.h"
+#include "regroup/calibration/calibrate.h"
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/token_file.h"

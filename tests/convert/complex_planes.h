@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "group_merge.h"
+#include "key_matrix.h"
 
 namespace regroup::testing {
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "regroup/calibration/dense_fold.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/convert/plan.h"
 #include "support/temporary_folder.h"
@@ -26,8 +27,9 @@ inline ConvertResult convert_by(const std::vector<LayerTransform>& transforms,
                                 int64_t n_kv_heads) {
   const ConvertOptions options{.model = model, .out = out, .n_kv_heads = n_kv_heads};
   const ModelFolder folder = ModelFolder::open(model);
+  OutputFolder output = open_output(folder, options);
   return execute_conversion(folder, plan_conversion(folder, options, {.transforms = transforms}),
-                            options, {});
+                            options, {}, output, &dense_fold());
 }
 
 /// The bytes of a tensor as the folder stores them.

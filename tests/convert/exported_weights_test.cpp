@@ -7,6 +7,7 @@
 #include "convert/convert_tools.h"
 #include "layer_method.h"
 #include "model/decoder_tools.h"
+#include "regroup/calibration/calibrate.h"
 
 namespace regroup::testing {
 namespace {

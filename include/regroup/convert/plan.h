@@ -8,9 +8,10 @@
 
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/output_folder.h"
-#include "regroup/convert/calibrate.h"
+#include "regroup/convert/fold.h"
 #include "regroup/convert/head_transform.h"
 #include "regroup/convert/method.h"
+#include "regroup/convert/transform_request.h"
 
 namespace regroup {
 
@@ -104,17 +105,18 @@ struct ConvertProgress {
   CalibrationProgress calibration;
 };
 
-/// Decides what is to be done and does it: calibrates when the method or the options ask for it, then
-/// carries out the plan.
-/// @throws what plan_conversion(), calibrate() and execute_conversion() throw
-std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
-                                                       const ConvertOptions& options,
-                                                       const ConvertProgress& progress);
-
 /// Carries out `plan`: one pass over the weights, tensor by tensor through a few buffers, every file
 /// hashed while its bytes pass.
 /// @throws CheckpointError VAL_NONFINITE, VAL_OVERFLOW, SRC_CHANGED; OutputError; StoppedError
 ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,
                                  const ConvertOptions& options, const ProgressFunction& progress);
+
+/// OUT.partial under its lock, new or as an interrupted run of the same conversion left it.
+OutputFolder open_output(const ModelFolder& model, const ConvertOptions& options);
+/// The same in a folder that is open already.
+/// @param dense  null where no transform is dense
+ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,
+                                 const ConvertOptions& options, const ProgressFunction& progress,
+                                 OutputFolder& folder, const DenseFold* dense);
 
 }  // namespace regroup

@@ -19,9 +19,6 @@ int get_threads();
 /// activations every step; giving them back to the system costs a page fault for every 4 KiB.
 void keep_freed_memory();
 
-/// @throws ConfigError DEVICE unless `name` is "auto", "cpu", "cuda" or "cuda:N"; opens nothing
-void require_device_name(const std::string& name);
-
 /// "auto", "cpu", "cuda", "cuda:1". For CUDA the GPU libraries are loaded here, once.
 /// @throws ConfigError DEVICE when the device is not there, saying what to install
 at::Device open_device(const std::string& name);

@@ -10,16 +10,9 @@
 #include <vector>
 
 #include "regroup/model/decoder.h"
+#include "regroup/uptrain/adamw_options.h"
 
 namespace regroup {
-
-struct AdamWOptions {
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double eps = 1e-8;
-  double weight_decay = 0.1;    ///< of matrices; norms and biases never decay
-  double clip_grad_norm = 1.0;  ///< 0: no clipping
-};
 
 /// Rows of a leaf to train; a whole tensor converts by itself. The others keep their bytes.
 struct TrainedRows {

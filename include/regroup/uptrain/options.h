@@ -7,8 +7,8 @@
 
 #include "regroup/checkpoint/output_folder.h"
 #include "regroup/checkpoint/token_file.h"
-#include "regroup/model/distillation.h"
-#include "regroup/uptrain/optimizer.h"
+#include "regroup/model/distillation_mix.h"
+#include "regroup/uptrain/adamw_options.h"
 #include "regroup/uptrain/schedule.h"
 
 namespace regroup {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "regroup/checkpoint/config.h"
 #include "regroup/uptrain/metrics.h"
 #include "regroup/uptrain/options.h"
 

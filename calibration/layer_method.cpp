@@ -1,0 +1,273 @@
+#include "layer_method.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <cmath>
+
+#include "head_order.h"
+#include "key_matrix.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+HeadMatrix dense(const Tensor& matrix) {
+  const Tensor m = matrix.to(at::kDouble).contiguous();
+  const double* p = m.data_ptr<double>();
+  return {.scale = 1.0, .dense = std::vector<double>(p, p + m.numel())};
+}
+
+Tensor to_tensor(const HeadMatrix& matrix, int64_t d) {
+  if (matrix.dense.empty()) return at::eye(d, at::kDouble).mul(matrix.scale);
+  return at::from_blob(const_cast<double*>(matrix.dense.data()), {d, d}, at::kDouble).clone();
+}
+
+Members members_of(const std::vector<int64_t>& order, int64_t group, int64_t size) {
+  return {order.begin() + group * size, order.begin() + (group + 1) * size};
+}
+
+/// Index within the group of the head most like the others.
+int64_t medoid_of(const Tensor& similarity, const Members& members) {
+  const Tensor index = at::tensor(members, at::kLong);
+  return similarity.index_select(0, index).index_select(1, index).sum(1).argmax().item<int64_t>();
+}
+
+/// Fills one group, whose first new position is `first`.
+void merge_group(const MergeRules& rules, const HeadMoments& moments, const Members& members,
+                 const ModelConfig& parent, size_t first, LayerTransform& out) {
+  const int64_t readers = parent.group_size();
+  const auto scalars = [&](const Tensor& key, const Tensor& value) {  // [m] each, D = I
+    for (size_t i = 0; i < members.size(); ++i) {
+      out.encode_key[first + i].scale = key[static_cast<int64_t>(i)].item<double>();
+      out.encode_value[first + i].scale = value[static_cast<int64_t>(i)].item<double>();
+    }
+  };
+  const auto m = static_cast<int64_t>(members.size());
+  const auto only = [&](int64_t survivor) {
+    const Tensor weights = at::zeros({m}, at::kDouble);
+    weights[survivor] = 1.0;
+    scalars(weights, weights);
+  };
+  const Tensor index = at::tensor(members, at::kLong);
+  KeyMerge key;
+  VectorMerge value;
+  switch (rules.method) {
+    case Method::kMedoid:
+      return only(medoid_of(plain_similarity(moments), members));
+    case Method::kPrune:
+      return only(0);
+    case Method::kWeighted: {
+      const auto shares = [&](const Tensor& use) {
+        const Tensor own = use.index_select(0, index);
+        return own.div(own.sum().clamp_min(1e-300));
+      };
+      return scalars(shares(readers_energy(moments, readers)),
+                     shares(moments.value.metric.diagonal(0, 1, 2).sum(1)));
+    }
+    case Method::kAlign:
+    case Method::kAlignNorm:
+      key = align_keys(moments, members, rules.method == Method::kAlignNorm);
+      value = align_vectors(moments.value, members, rules.method == Method::kAlignNorm);
+      break;
+    default:
+      key = pca_keys(moments, members, readers);
+      value = pca_vectors(moments.value, members);
+  }
+  const HeadChannels channels = head_channels(parent);
+  for (int64_t i = 0; i < m; ++i) {
+    const size_t at = first + static_cast<size_t>(i);
+    out.encode_key[at] = dense(key_matrix(channels, key.encode[i], key.rest.encode[i]));
+    out.decode_key[at] = dense(key_matrix(channels, key.decode[i], key.rest.decode[i]));
+    out.encode_value[at] = dense(value.encode[i]);
+    out.decode_value[at] = dense(value.decode[i]);
+  }
+}
+
+/// The merged key and value weights of group g: its members' encoders on their weights.
+template <typename Encode>
+Tensor merge_rows(const Tensor& heads, const LayerTransform& t, const Encode& encode, int64_t group,
+                  int64_t size) {
+  const int64_t d = heads.size(1);
+  Tensor sum = at::zeros_like(heads[0]);
+  for (int64_t i = group * size; i < (group + 1) * size; ++i) {
+    const auto at = static_cast<size_t>(i);
+    sum.add_(at::matmul(to_tensor(encode[at], d), heads[t.permutation[at]]));
+  }
+  return sum.div(t.divisor);
+}
+
+/// Encoders (divided) and decoders of m members from position `first` on, the part of them that `read`
+/// gives.
+template <typename Read>
+std::pair<Tensor, Tensor> collect(const std::vector<HeadMatrix>& encode,
+                                  const std::vector<HeadMatrix>& decode, double divisor,
+                                  size_t first, int64_t m, const Read& read) {
+  std::vector<Tensor> in;
+  std::vector<Tensor> out;
+  for (size_t i = first; i < first + static_cast<size_t>(m); ++i) {
+    in.push_back(read(encode[i]).div(divisor));
+    out.push_back(read(decode[i]));
+  }
+  return {at::stack(in), at::stack(out)};
+}
+
+KeyMerge key_merge(const LayerTransform& t, size_t first, int64_t m, const ModelConfig& parent) {
+  const HeadChannels channels = head_channels(parent);
+  const auto parts = [&](const auto& part) {
+    return collect(t.encode_key, t.decode_key, t.divisor, first, m, [&](const HeadMatrix& matrix) {
+      return part(channels, to_tensor(matrix, parent.head_dim));
+    });
+  };
+  const auto [encode, decode] = parts(plane_part);
+  const auto [rest_encode, rest_decode] = parts(rest_part);
+  return {encode, decode, {rest_encode, rest_decode}};
+}
+
+VectorMerge value_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
+  const auto [encode, decode] =
+      collect(t.encode_value, t.decode_value, t.divisor, first, m,
+              [d](const HeadMatrix& matrix) { return to_tensor(matrix, d); });
+  return {encode, decode};
+}
+
+/// sqrt(before / after), where that is a usable factor.
+void set_gain(double& gain, double before, double after) {
+  const double value = std::sqrt(before / after);
+  if (std::isfinite(value) && value > 0) gain = value;
+}
+
+/// body(position of the first member, members) for every group.
+template <typename Body>
+void for_groups(const LayerTransform& t, const ModelConfig& parent, int64_t n_kv_heads,
+                const Body& body) {
+  const int64_t size = parent.n_kv_heads / n_kv_heads;
+  for (int64_t g = 0; g < n_kv_heads; ++g) {
+    body(static_cast<size_t>(g * size), members_of(t.permutation, g, size));
+  }
+}
+
+/// Merging flattens logits: gamma^2 = sum_l E|q_l|^2 E|k_l|^2 / sum_l E|q_l|^2 E|k'_l|^2 over planes, with
+/// queries and keys taken as independent, and q^T k outside of them (logit_energies).
+void restore_logits(LayerTransform& t, const HeadMoments& moments, const ModelConfig& parent,
+                    int64_t n_kv_heads) {
+  const auto readers = static_cast<size_t>(parent.group_size());
+  for_groups(t, parent, n_kv_heads, [&](size_t first, const Members& members) {
+    const KeyMerge merge = key_merge(t, first, static_cast<int64_t>(members.size()), parent);
+    const auto [before, after] = logit_energies(moments, members, merge, parent.group_size());
+    for (size_t i = 0; i < members.size() * readers; ++i) {
+      const auto at = static_cast<int64_t>(i);
+      set_gain(t.logit_gain[first * readers + i], before.flatten()[at].item<double>(),
+               after.flatten()[at].item<double>());
+    }
+  });
+}
+
+/// eta^2 = E|Wo v|^2 / E|Wo v'|^2 of a KV head's readers together, with the same attention over values
+/// before and after.
+void restore_outputs(LayerTransform& t, const HeadMoments& moments, const ModelConfig& parent,
+                     int64_t n_kv_heads) {
+  const auto readers = static_cast<size_t>(parent.group_size());
+  const Tensor own = value_energy(moments);  // [kv]
+  for_groups(t, parent, n_kv_heads, [&](size_t first, const Members& members) {
+    const VectorMerge merge =
+        value_merge(t, first, static_cast<int64_t>(members.size()), parent.head_dim);
+    const Tensor merged = merged_moment(moments.value, members, merge);  // [d, d]
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Tensor decode = merge.decode[static_cast<int64_t>(i)];
+      const Tensor again = at::matmul(at::matmul(decode, merged), decode.t());
+      const double after = moments.value.metric[members[i]].mul(again).sum().item<double>();
+      for (size_t r = 0; r < readers; ++r) {
+        set_gain(t.output_gain[(first + i) * readers + r], own[members[i]].item<double>(), after);
+      }
+    }
+  });
+}
+
+/// Dropped heads fall silent: their columns of Wo are zero, and training may wake them.
+void silence_dropped(LayerTransform& t, const ModelConfig& parent, int64_t size) {
+  for (int64_t h = 0; h < parent.n_heads; ++h) {
+    if (h / parent.group_size() % size != 0) t.output_gain[static_cast<size_t>(h)] = 0.0;
+  }
+}
+
+}  // namespace
+
+std::pair<Residual, Residual> predict_residuals(const LayerTransform& t, const HeadMoments& moments,
+                                                const ModelConfig& parent, int64_t n_kv_heads) {
+  const int64_t size = parent.n_kv_heads / n_kv_heads;
+  Residual key;
+  Residual value;
+  for (int64_t g = 0; g < n_kv_heads; ++g) {
+    const auto first = static_cast<size_t>(g * size);
+    const Members members = members_of(t.permutation, g, size);
+    key += key_residual(moments, members, key_merge(t, first, size, parent));
+    value += vector_residual(moments.value, members, value_merge(t, first, size, parent.head_dim));
+  }
+  return {key, value};
+}
+
+LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weights,
+                           const LayerStatistics& statistics, const ModelConfig& parent) {
+  const HeadMoments moments = head_moments(weights, statistics, parent);
+  const int64_t size = parent.n_kv_heads / rules.n_kv_heads;
+  LayerDecision decision;
+  decision.transform = make_transforms(rules.method, parent, rules.n_kv_heads).front();
+  LayerTransform& t = decision.transform;
+  if (may_regroup(rules.method) || rules.method == Method::kPrune) {
+    t.permutation = choose_order(rules, statistics, moments, parent);
+  }
+  if (size > 1 && reads_weights(rules.method)) {
+    at::parallel_for(0, rules.n_kv_heads, 1, [&](int64_t first, int64_t last) {
+      for (int64_t g = first; g < last; ++g) {
+        merge_group(rules, moments, members_of(t.permutation, g, size), parent,
+                    static_cast<size_t>(g * size), t);
+      }
+    });
+    if (rules.method == Method::kPrune) silence_dropped(t, parent, size);
+    if (rules.method == Method::kPca && rules.logit_gain) {
+      restore_logits(t, moments, parent, rules.n_kv_heads);
+    }
+    if (rules.method == Method::kPca && rules.output_gain) {
+      restore_outputs(t, moments, parent, rules.n_kv_heads);
+    }
+  }
+  if (!t.redraw) {
+    std::tie(decision.key, decision.value) =
+        predict_residuals(t, moments, parent, rules.n_kv_heads);
+  }
+  return decision;
+}
+
+AttentionWeights fold_attention(const AttentionWeights& w, const LayerTransform& t,
+                                const ModelConfig& parent, int64_t n_kv_heads) {
+  const int64_t size = parent.n_kv_heads / n_kv_heads;
+  const int64_t readers = parent.group_size();
+  std::vector<Tensor> q;
+  std::vector<Tensor> k;
+  std::vector<Tensor> v;
+  std::vector<Tensor> o;
+  for (int64_t g = 0; g < n_kv_heads; ++g) {
+    k.push_back(merge_rows(w.k, t, t.encode_key, g, size));
+    v.push_back(merge_rows(w.v, t, t.encode_value, g, size));
+  }
+  for (int64_t h = 0; h < parent.n_heads; ++h) {
+    const auto kv = static_cast<size_t>(h / readers);
+    const int64_t old = t.permutation[kv] * readers + h % readers;
+    const auto at = static_cast<size_t>(h);
+    q.push_back(at::matmul(to_tensor(t.decode_key[kv], parent.head_dim).t(), w.q[old])
+                    .mul(t.logit_gain[at]));
+    o.push_back(at::matmul(w.o[old], to_tensor(t.decode_value[kv], parent.head_dim))
+                    .mul(t.output_gain[at]));
+  }
+  return {at::stack(q), at::stack(k), at::stack(v), at::stack(o)};
+}
+
+}  // namespace regroup

@@ -1,0 +1,63 @@
+#include "eval_flags.h"
+
+#include "regroup/checkpoint/compute_names.h"
+#include "regroup/checkpoint/documents.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/quantity.h"
+#include "regroup/checkpoint/token_file.h"
+#include "torch_part.h"
+
+namespace regroup {
+
+void check_eval(const EvalFlags& flags, const Globals&) {
+  if (!flags.token_nll.empty() &&
+      (flags.models.size() > 1 || flags.text.size() + flags.tokens.size() > 1)) {
+    throw ConfigError(
+        {.code = "FLAG_VALUE", .message = "--token-nll needs exactly one model and one text"});
+  }
+  if (flags.text.empty() && flags.tokens.empty()) {
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = "nothing to evaluate on: give --text or --tokens",
+                       .path = {},
+                       .tensor = {},
+                       .hint = "for example --text valid.txt"});
+  }
+  require_compute_dtype_name(flags.dtype);
+  if (!flags.seq_len.empty()) parse_context(flags.seq_len, "--seq-len");
+  if (!flags.max_tokens.empty()) parse_count(flags.max_tokens, "--max-tokens");
+  if (flags.batch_size != "auto") parse_count(flags.batch_size, "--batch-size");
+  const TokenFormat format = parse_token_format(flags.token_format);
+  for (const std::string& path : flags.text) {
+    require_text_file(path, "rename it if it holds text, or give a token file to --tokens");
+    InputFile{path};
+  }
+  for (const std::string& path : flags.tokens) TokenFile(path, format);
+}
+
+void add_eval_command(CLI::App& root, Invocation& invocation) {
+  auto [command, flags] = add_command<EvalFlags>(
+      root, invocation, "eval", "Measure loss, and fidelity to a baseline, on text", run_eval,
+      check_eval);
+  command->add_option("MODEL,--models", flags->models, "Model folders")->required();
+  command->add_option("--baseline", flags->baseline, "Model that KL and agreement refer to");
+  command->add_option("--text", flags->text, "Text files (.txt, .jsonl)");
+  command->add_option("--tokens", flags->tokens, "Token files");
+  command->add_option("--token-format", flags->token_format, "Token files: auto, llmc or nanogpt")
+      ->capture_default_str();
+  command->add_option("--field", flags->field, "Key of a .jsonl line that holds the document")
+      ->capture_default_str();
+  command->add_option("--document-separator", flags->separator,
+                      "What stands between the documents of a .txt file; \\n is a line feed");
+  command->add_option("--seq-len", flags->seq_len,
+                      "Tokens a window predicts; left out: the model's context, at most 2048");
+  command->add_option("--max-tokens", flags->max_tokens, "Use the first N tokens of each text");
+  command->add_option("--dtype", flags->dtype, "Compute in: auto, f32, bf16 or f16")
+      ->capture_default_str();
+  command->add_option("--batch-size", flags->batch_size, "Windows at once, or auto")
+      ->capture_default_str();
+  command->add_option("--out", flags->out, "Write the results to this JSON file");
+  command->add_option("--token-nll", flags->token_nll, "Write every token's loss as safetensors");
+}
+
+}  // namespace regroup

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "command.h"
+
+namespace regroup {
+
+struct EvalFlags {
+  std::vector<std::string> models;
+  std::string baseline;
+  std::vector<std::string> text;
+  std::vector<std::string> tokens;
+  std::string token_format = "auto";
+  std::string field = "text";
+  std::string separator;
+  std::string seq_len;
+  std::string max_tokens;
+  std::string dtype = "auto";
+  std::string batch_size = "auto";
+  std::string out;
+  std::string token_nll;
+};
+
+/// What can be said before any model is loaded.
+void check_eval(const EvalFlags& flags, const Globals& globals);
+
+}  // namespace regroup

@@ -1,0 +1,53 @@
+#include "generate_flags.h"
+
+#include <fmt/format.h>
+
+#include "flag_values.h"
+#include "regroup/checkpoint/compute_names.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "torch_part.h"
+
+namespace regroup {
+namespace {
+
+void check_generate(const GenerateFlags& flags, const Globals&) {
+  prompt_text(flags);
+  require_compute_dtype_name(flags.dtype);
+}
+
+}  // namespace
+
+std::string prompt_text(const GenerateFlags& flags) {
+  if (flags.prompt.empty() == flags.prompt_file.empty()) {
+    throw ConfigError(
+        {.code = "FLAG_MISSING",
+         .message = fmt::format("give exactly one of --prompt and --prompt-file, found {}",
+                                flags.prompt.empty() ? "neither" : "both"),
+         .path = {},
+         .tensor = {},
+         .hint = "for example --prompt \"Once upon a time\""});
+  }
+  return flags.prompt.empty() ? InputFile(flags.prompt_file).read_all() : flags.prompt;
+}
+
+void add_generate_command(CLI::App& root, Invocation& invocation) {
+  auto [command, flags] = add_command<GenerateFlags>(
+      root, invocation, "generate", "Continue a prompt", run_generate, check_generate);
+  add_model(*command, flags->model)->required();
+  command->add_option("--prompt", flags->prompt, "Text to continue");
+  command->add_option("--prompt-file", flags->prompt_file, "File with the text to continue");
+  command->add_option("--max-new-tokens", flags->max_new_tokens, "Tokens to add at most")
+      ->capture_default_str()
+      ->check(whole_number(1, int64_t{1} << 24));
+  command->add_option("--temperature", flags->temperature, "0 takes the most likely token")
+      ->capture_default_str()
+      ->check(number(0.0, 100.0));
+  command->add_option("--top-p", flags->top_p, "Draw from the most likely tokens of this mass")
+      ->capture_default_str()
+      ->check(number(1e-6, 1.0));
+  command->add_option("--dtype", flags->dtype, "Compute in: auto, f32, bf16 or f16")
+      ->capture_default_str();
+}
+
+}  // namespace regroup

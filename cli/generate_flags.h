@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "command.h"
+
+namespace regroup {
+
+struct GenerateFlags {
+  std::string model;
+  std::string prompt;
+  std::string prompt_file;
+  int64_t max_new_tokens = 128;
+  double temperature = 0;
+  double top_p = 1;
+  std::string dtype = "auto";
+};
+
+/// What is to be continued. @throws ConfigError FLAG_MISSING unless it is given exactly once
+std::string prompt_text(const GenerateFlags& flags);
+
+}  // namespace regroup

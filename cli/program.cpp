@@ -1,0 +1,114 @@
+#include "program.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <new>
+
+#include "command.h"
+#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/checkpoint/text.h"
+#include "torch_part.h"
+
+namespace regroup {
+namespace {
+
+/// True if the user asked for JSON, even on a command line that does not parse.
+bool wants_json(const std::vector<std::string>& arguments) {
+  return std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+}
+
+Json error_object(const Error& error) {
+  const ErrorInfo& info = error.info();
+  Json object = {{"code", info.code},
+                 {"exit", static_cast<int>(error.exit_code())},
+                 {"message", info.message}};
+  if (!info.path.empty()) object["path"] = info.path;
+  if (!info.tensor.empty()) object["tensor"] = info.tensor;
+  if (!info.hint.empty()) object["hint"] = info.hint;
+  return {{"error", object}};
+}
+
+std::string dump(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+int report(const Error& error, bool json) {
+  std::fprintf(stderr, "error[%s] %s\n", error.info().code.c_str(), error.what());
+  if (!error.info().hint.empty()) std::fprintf(stderr, "hint: %s\n", error.info().hint.c_str());
+  if (json) std::fputs(dump(error_object(error)).c_str(), stdout);
+  return static_cast<int>(error.exit_code());
+}
+
+int print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fprintf(stderr, "error[IO_WRITE_ERROR] the result could not be written to stdout\n");
+    return static_cast<int>(ExitCode::kOutput);
+  }
+  return 0;
+}
+
+/// Commands that LibTorch carries out from their first step on.
+bool takes_torch(const std::string& command) {
+  constexpr std::array kNames = {"compare", "uptrain", "eval", "generate", "run"};
+  return std::find(kNames.begin(), kNames.end(), command) != kNames.end();
+}
+
+/// Whatever is wrong with a flag, its command's help is a place to look.
+CommandOutput carry_out(const Invocation& invocation) {
+  try {
+    apply_globals(*invocation.globals);
+    if (takes_torch(invocation.command) && !has_torch()) {
+      if (invocation.check) invocation.check();  // a wrong value need not wait for LibTorch
+      require_torch();
+    }
+    return invocation.action();
+  } catch (const ConfigError& error) {
+    if (!error.info().hint.empty()) throw;
+    ErrorInfo info = error.info();
+    info.hint = fmt::format("see regroup {} --help", invocation.command);
+    throw ConfigError(info);
+  }
+}
+
+int run(const std::vector<std::string>& arguments) {
+  const Invocation invocation = parse_command_line(arguments);
+  if (!invocation.action) return print(invocation.text);
+  const CommandOutput output = carry_out(invocation);
+  const int printed = print(invocation.globals->json ? dump(output.json) : output.text);
+  return printed != 0 ? printed : output.exit_code;
+}
+
+}  // namespace
+
+int report_error(const Error& error, const std::vector<std::string>& arguments) {
+  return report(error, wants_json(arguments));
+}
+
+int run_program(const std::vector<std::string>& arguments) {
+  const bool json = wants_json(arguments);
+  try {
+    return run(arguments);
+  } catch (const Error& error) {
+    return report(error, json);
+  } catch (const std::bad_alloc&) {
+    return report(ConfigError({.code = "NO_MEMORY",
+                               .message = "needs more memory than this machine has left",
+                               .path = {},
+                               .tensor = {},
+                               .hint = "use a smaller batch or sequence, or a larger machine"}),
+                  json);
+  } catch (const std::exception& error) {
+    if (const auto known = explain_torch_error(error)) return report(*known, json);
+    return report(
+        Error(ExitCode::kBug, {.code = "BUG",
+                               .message = fmt::format("internal error, please report it: {}",
+                                                      printable(error.what(), 2000))}),
+        json);
+  }
+}
+
+}  // namespace regroup

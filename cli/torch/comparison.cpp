@@ -1,0 +1,232 @@
+#include "comparison.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+
+#include "progress.h"
+#include "regroup/calibration/converted_decoder.h"
+#include "regroup/checkpoint/documents.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/kv_cache.h"
+#include "regroup/checkpoint/quantity.h"
+#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/eval/text_eval.h"
+#include "regroup/model/load.h"
+#include "regroup/model/runtime.h"
+
+namespace regroup {
+namespace {
+
+/// A folder that goes with this object.
+class TemporaryFolder {
+ public:
+  /// In `parent`, or where the system keeps temporary files when that is empty.
+  explicit TemporaryFolder(std::string parent) {
+    std::error_code error;
+    if (parent.empty()) parent = std::filesystem::temp_directory_path(error);
+    path_ = parent + "/regroup-compare-XXXXXX";
+    if (error || ::mkdtemp(path_.data()) == nullptr) {
+      throw OutputError({.code = "OUTPUT_PARENT",
+                         .message = "no temporary folder can be made for the calibrated layers",
+                         .path = path_,
+                         .tensor = {},
+                         .hint = "name a folder with --scratch"});
+    }
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+TokenStream read_text(const CompareFlags& flags, const ModelConfig& config) {
+  const int64_t most = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
+  if (!is_text_file(flags.text)) {
+    TokenStream stream = read_token_stream(flags.text, TokenFormat::kAuto, config.vocab_size, most);
+    require_window(stream);
+    return stream;
+  }
+  const Tokenizer tokenizer = Tokenizer::open(flags.model);
+  require_vocabulary(tokenizer, config.vocab_size, flags.model);
+  TokenStream stream = read_text_stream(
+      flags.text, tokenizer,
+      {.field = flags.calibration.field, .separator = parse_separator(flags.calibration.separator)},
+      most);
+  require_window(stream);
+  return stream;
+}
+
+Measured measured(const Estimate& estimate) {
+  return {estimate.value,
+          std::isfinite(estimate.stderr_) ? std::optional(estimate.stderr_) : std::nullopt};
+}
+
+TokenStream first_tokens(const TokenStream& stream, int64_t count) {
+  TokenStream first = stream;
+  first.ids.resize(std::min(first.ids.size(), static_cast<size_t>(count)));
+  return first;
+}
+
+/// Everything that stays the same from one conversion to the next.
+class Comparison {
+ public:
+  Comparison(const CompareFlags& flags, const Globals& globals, const ModelFolder& model)
+      : flags_(flags),
+        model_(model),
+        device_(open_device(globals.device)),
+        stream_(read_text(flags, model.config())),
+        windows_({.seq_len = eval_seq_len(flags.eval_seq_len, model.config()), .batch_size = 0}),
+        parent_(load_decoder(model, at::kFloat, device_)),
+        progress_("compare", globals.quiet) {
+    if (flags.per_layer) {
+      part_ = first_tokens(stream_, layer_tokens(flags));
+    }
+  }
+
+  DamageReport run(const std::vector<ConvertOptions>& conversions) {
+    DamageReport report = describe();
+    for (size_t i = 0; i < conversions.size(); ++i) {
+      throw_if_stopped(/*resumable=*/false);
+      doing_ = fmt::format("{}/{} {} to {} heads", i + 1, conversions.size(),
+                           method_name(conversions[i].method), conversions[i].n_kv_heads);
+      report.entries.push_back(measure(conversions[i], report));
+      if (!flags_.out.empty()) {  // what is measured stays, whatever comes later
+        write_file_atomically(
+            flags_.out,
+            damage_json(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+      }
+    }
+    progress_.text(fmt::format("{} conversions measured", conversions.size()), /*last=*/true);
+    return report;
+  }
+
+ private:
+  DamageReport describe() {
+    const std::vector<TextScore> scores = score_text({&parent_}, -1, stream_, windows_, false);
+    const Dtype stored = model_.locate(model_.tensors().front().name).info->dtype;
+    kv_bits_ = dtype_bits(stored);
+    return {.model = flags_.model,
+            .digest = model_digest(model_),
+            .text = stream_.name,
+            .tokens = static_cast<int64_t>(stream_.ids.size()) - 1,
+            .seq_len = windows_.seq_len,
+            .layer_tokens = flags_.per_layer ? static_cast<int64_t>(part_.ids.size()) - 1 : 0,
+            .n_layers = model_.config().n_layers,
+            .head_dim = model_.config().head_dim,
+            .source = !flags_.calibration.calibration.empty()  ? "text"
+                      : !flags_.calibration.statistics.empty() ? "statistics"
+                                                               : "weights",
+            .calibration_tokens = 0,
+            .n_kv_heads = model_.config().n_kv_heads,
+            .kv_bytes_per_token =
+                kv_bytes_per_token(model_.config(), model_.config().n_kv_heads, kv_bits_),
+            .loss = measured(loss_estimate(scores[0])),
+            .entries = {}};
+  }
+
+  DamageEntry measure(const ConvertOptions& options, DamageReport& report) {
+    const Stopwatch watch;
+    const TransformRequest request = comparison_request(model_.config(), options);
+    std::unique_ptr<TemporaryFolder> layers;
+    if (!options.calibration.files.empty()) {
+      layers = std::make_unique<TemporaryFolder>(options.calibration.scratch);
+    }
+    const Calibrated calibrated = decide(request, layers ? layers->path() : "");
+    DamageEntry entry{
+        .method = method_name(options.method),
+        .grouping = may_regroup(options.method) ? grouping_name(options.grouping) : "",
+        .n_kv_heads = options.n_kv_heads,
+        .kv_bytes_per_token = kv_bytes_per_token(model_.config(), options.n_kv_heads, kv_bits_),
+        .loss = {},
+        .loss_delta = {},
+        .kl = {},
+        .agreement = {},
+        .flops = calibrated.flops,
+        .seconds = watch.seconds(),
+        .layers = {}};
+    report.calibration_tokens = std::max(report.calibration_tokens, calibrated.tokens);
+    for (const LayerReport& layer : calibrated.layers) {
+      if (options.method == Method::kRandom) continue;  // no residual is predicted
+      entry.layers.push_back({.key_residual = layer.key_residual,
+                              .value_residual = layer.value_residual,
+                              .loss_delta = {},
+                              .kl = {}});
+    }
+    score_whole(converted_decoder(model_, parent_, request, calibrated), entry);
+    if (flags_.per_layer) score_layers(request, calibrated, entry);
+    return entry;
+  }
+
+  Calibrated decide(const TransformRequest& request, const std::string& layers_folder) {
+    try {
+      return decide_conversion(model_, request, layers_folder, [&](int64_t layer, int64_t n) {
+        progress_.text(fmt::format("  {}: calibrate layer {}/{}", doing_, layer, n));
+      });
+    } catch (const StoppedError&) {
+      throw_if_stopped(/*resumable=*/false);  // its layers go with this process
+      throw;
+    }
+  }
+
+  std::pair<TextScore, Fidelity> score(const Decoder& decoder, const TokenStream& stream,
+                                       const std::string& what) {
+    std::vector<TextScore> scores = score_text(
+        {&parent_, &decoder}, 0, stream, windows_, false, [&](int64_t done, int64_t all) {
+          progress_.text(fmt::format("  {}: {}, {} of {} windows", doing_, what, done, all));
+        });
+    const Fidelity found = fidelity(scores[1], scores[0]);
+    return {std::move(scores[1]), found};
+  }
+
+  void score_whole(const Decoder& decoder, DamageEntry& entry) {
+    const auto [whole, found] = score(decoder, stream_, "evaluate");
+    entry.loss = measured(loss_estimate(whole));
+    entry.loss_delta = measured(found.loss_delta);
+    entry.kl = measured(found.kl);
+    entry.agreement = measured(found.agreement);
+  }
+
+  void score_layers(const TransformRequest& request, const Calibrated& calibrated,
+                    DamageEntry& entry) {
+    entry.layers.resize(static_cast<size_t>(model_.config().n_layers));
+    for (int64_t l = 0; l < model_.config().n_layers; ++l) {
+      throw_if_stopped(/*resumable=*/false);
+      const Decoder mixed = with_one_layer_converted(model_, parent_, request, calibrated, l);
+      const Fidelity found = score(mixed, part_, fmt::format("layer {} alone", l)).second;
+      entry.layers[static_cast<size_t>(l)].loss_delta = measured(found.loss_delta);
+      entry.layers[static_cast<size_t>(l)].kl = measured(found.kl);
+    }
+  }
+
+  const CompareFlags& flags_;
+  const ModelFolder& model_;
+  at::Device device_;
+  TokenStream stream_;
+  TokenStream part_;  // of it, for single layers
+  WindowOptions windows_;
+  Decoder parent_;
+  int64_t kv_bits_ = 16;
+  std::string doing_;
+  ProgressLine progress_;
+};
+
+}  // namespace
+
+DamageReport measure_damage(const CompareFlags& flags, const Globals& globals,
+                            const ModelFolder& model,
+                            const std::vector<ConvertOptions>& conversions) {
+  return Comparison(flags, globals, model).run(conversions);
+}
+
+}  // namespace regroup

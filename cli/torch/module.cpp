@@ -1,0 +1,34 @@
+// libregroup_torch.so: the commands with LibTorch.
+#include "program.h"
+#include "regroup/calibration/calibrate.h"
+#include "regroup/model/runtime.h"
+#include "torch_module.h"
+#include "torch_part.h"
+
+namespace regroup {
+
+bool has_torch() { return true; }
+void require_torch() {}
+
+TrainResult run_training(const UptrainOptions& options, const TrainObserver& observer) {
+  return uptrain(options, observer);
+}
+
+std::pair<ConversionPlan, ConvertResult> convert_by_weights(const ModelFolder& model,
+                                                            const ConvertOptions& options,
+                                                            const ConvertProgress& progress) {
+  return convert_model(model, options, progress);
+}
+
+void check_device(const std::string& name) { open_device(name); }
+void prepare_torch(const Globals& globals) { set_threads(globals.threads); }
+
+std::optional<Error> explain_torch_error(const std::exception& error) {
+  return explain_runtime_error(error);
+}
+
+}  // namespace regroup
+
+extern "C" __attribute__((visibility("default"))) int regroup_torch_main(int argc, char** argv) {
+  return regroup::run_program({argv + 1, argv + argc});
+}

@@ -1,0 +1,47 @@
+#include "torch_loader.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/program_folder.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+/// libgomp reads its environment when it is loaded, and LibTorch loads it.
+void set_environment() {
+  // Threads that wait busily for longer slow everything down where another process uses the cores too.
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr)
+    ::setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& reason) {
+  throw ConfigError(
+      {.code = "LIBTORCH",
+       .message = fmt::format("this command needs libregroup_torch.so beside the program and the "
+                              "libraries of LibTorch that it was built with: {}",
+                              printable(reason, 400)),
+       .path = path,
+       .tensor = {},
+       .hint = "install LibTorch where it was (scripts/setup), or build again with make"});
+}
+
+}  // namespace
+
+TorchModuleEntry load_torch_module() {
+  set_environment();
+  const std::string path = program_folder() + "libregroup_torch.so";
+  // Global, as if the program were linked with LibTorch: its CUDA libraries look for its symbols.
+  void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  if (handle == nullptr) refuse(path, ::dlerror());
+  const auto entry = reinterpret_cast<TorchModuleEntry>(::dlsym(handle, kTorchModuleEntry));
+  if (entry == nullptr) refuse(path, ::dlerror());
+  return entry;
+}
+
+}  // namespace regroup

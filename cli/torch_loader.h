@@ -1,0 +1,11 @@
+#pragma once
+
+#include "torch_module.h"
+
+namespace regroup {
+
+/// Loads libregroup_torch.so, which lies beside the program, and LibTorch with it.
+/// @throws ConfigError LIBTORCH when one of them is not there, saying what to do
+TorchModuleEntry load_torch_module();
+
+}  // namespace regroup

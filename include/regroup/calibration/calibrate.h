@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "regroup/checkpoint/model_folder.h"
+#include "regroup/convert/plan.h"
+
+namespace regroup {
+
+/// Transforms for methods that read weights, without text: moments of unit inputs or those of a file.
+Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request);
+
+/// A model run over text layer by layer, one layer's weights in memory at a time; each layer is decided
+/// and (with refit or steps) trained on the way.
+class Calibration {
+ public:
+  /// Reads the text and reserves scratch space: what can be wrong with them shows here.
+  /// @throws CheckpointError TEXT_TOO_SHORT and others; OutputError
+  Calibration(const ModelFolder& model, const TransformRequest& request);
+  ~Calibration();
+  /// Results of finished layers are in `folder`; a second run of the same request finds them there.
+  /// @throws CheckpointError CALIBRATION_NONFINITE (names the layer); StoppedError; OutputError
+  Calibrated run(const std::string& folder, const CalibrationProgress& progress);
+
+ private:
+  std::unique_ptr<class Calibrator> calibrator_;
+};
+
+/// Decides what is to be done and does it: calibrates when the method or the options ask for it, then
+/// carries out the plan.
+/// @throws what plan_conversion(), Calibration and execute_conversion() throw
+std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
+                                                       const ConvertOptions& options,
+                                                       const ConvertProgress& progress);
+
+}  // namespace regroup

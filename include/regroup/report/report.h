@@ -1,0 +1,196 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "regroup/report/damage.h"
+
+namespace regroup {
+
+/// What eval measures on a text, in the order of the report.
+enum class Metric {
+  kLoss,
+  kPerplexity,
+  kBitsPerByte,
+  kKl,
+  kAgreement,
+  kLossDelta,
+  kRecovery,
+};
+inline constexpr size_t kMetricCount = 7;
+/// eval's names: "loss" stands for the keys "loss,none" and "loss_stderr,none".
+inline constexpr std::array<const char*, kMetricCount> kMetricNames = {
+    "loss", "perplexity", "bits_per_byte", "kl", "top1_agreement", "loss_delta", "recovery"};
+
+/// Which measurement two scores must share to be compared.
+struct EvaluatedOn {
+  std::string text;
+  int64_t tokens = 0;  ///< tokens scored
+  int64_t seq_len = 0;
+  bool operator==(const EvaluatedOn&) const = default;
+};
+
+/// One model on one text.
+struct ReportScore {
+  EvaluatedOn on;
+  int64_t windows = 0;
+  std::array<std::optional<Measured>, kMetricCount> metrics;
+  const std::optional<Measured>& operator[](Metric metric) const {
+    return metrics[static_cast<size_t>(metric)];
+  }
+};
+
+struct ReportModel {
+  std::string role;  ///< "baseline", "converted", "uptrained" or "model"
+  std::string name;  ///< the folder, as the user named it
+  std::string architecture;
+  std::string dtype;  ///< computed in
+  std::string digest;
+  std::string started_from;  ///< of an uptrained model: the digest of the one it was, if known
+  std::string version;       ///< of the regroup that evaluated it
+  std::string libtorch;      ///< likewise
+  int64_t n_layers = 0;
+  int64_t n_heads = 0;
+  int64_t n_kv_heads = 0;
+  int64_t n_params = 0;
+  int64_t kv_bytes_per_token = 0;
+  std::vector<ReportScore> scores;
+};
+
+struct ReportPlanOption {
+  int64_t n_kv_heads = 0;
+  int64_t kv_bytes_per_token = 0;
+  int64_t kv_bytes = 0;
+  int64_t weight_bytes = 0;
+  int64_t total_bytes = 0;
+  std::optional<bool> fits;
+  std::optional<int64_t> max_batch;
+  std::optional<int64_t> max_context;
+};
+
+/// What the KV cache needs at the user's context and batch.
+struct ReportPlan {
+  std::string architecture;
+  int64_t n_kv_heads = 0;  ///< of the model as it is
+  int64_t context = 0;
+  int64_t batch = 0;
+  std::string kv_dtype;
+  std::optional<int64_t> gpu_memory_bytes;
+  std::optional<int64_t> recommended;
+  std::string why;
+  std::vector<std::string> warnings;
+  std::vector<ReportPlanOption> options;
+};
+
+struct CurvePoint {
+  int64_t step = 0;  ///< the last step that the point stands for
+  int64_t tokens = 0;
+  double loss = 0;
+};
+
+/// The metrics.jsonl of one uptraining run.
+struct ReportUptraining {
+  std::string path;
+  std::string model;
+  std::string teacher;  ///< empty: none
+  std::optional<double> kl_weight;
+  std::optional<double> temperature;
+  std::string method;           ///< of the conversion it started from; empty: not known
+  bool calibrated = false;      ///< likewise
+  int64_t parent_kv_heads = 0;  ///< likewise; 0: not known
+  std::string valid_text;       ///< digest of the validation text
+  int64_t seq_len = 0;
+  int64_t n_kv_heads = 0;
+  int64_t n_params = 0;
+  int64_t steps = 0;   ///< done
+  int64_t tokens = 0;  ///< seen
+  int64_t planned_steps = 0;
+  double seconds = 0;             ///< sum of the steps'
+  std::vector<CurvePoint> train;  ///< means of buckets of steps, at most kCurvePoints
+  std::vector<CurvePoint> valid;  ///< every validation
+};
+inline constexpr size_t kCurvePoints = 240;
+
+struct ReportContinuation {
+  std::string role;
+  int64_t n_kv_heads = 0;
+  std::string text;
+};
+struct ReportSample {
+  std::string prompt;
+  std::vector<ReportContinuation> continuations;
+};
+
+using NamedTexts = std::vector<std::pair<std::string, std::string>>;
+
+/// A conversion, from `convert --json` or from a folder's regroup.json.
+struct ReportConversion {
+  std::string path;
+  std::string model;
+  std::string method;
+  std::string version;
+  int64_t before = 0;
+  int64_t after = 0;
+  NamedTexts arguments;
+  NamedTexts digests;
+};
+
+struct ReportStage {
+  std::string name;
+  std::string state;
+  std::optional<double> seconds;
+  std::vector<std::string> arguments;
+  NamedTexts inputs;
+};
+
+/// The run.json of `regroup run`.
+struct ReportRun {
+  std::string path;
+  std::string version;
+  std::string recipe_path;
+  std::string recipe_text;
+  std::vector<ReportStage> stages;
+};
+
+struct ReportSource {
+  std::string path;
+  std::string kind;
+  std::string sha256;
+};
+
+/// Everything a report shows. Selected from the result files, never computed anew.
+struct ReportData {
+  std::vector<ReportSource> sources;
+  std::vector<ReportModel> models;  ///< the baseline first, then by KV heads, most first
+  std::vector<ReportPlan> plans;
+  std::vector<ReportUptraining> uptrainings;
+  std::vector<ReportSample> samples;
+  std::vector<ReportConversion> conversions;
+  std::vector<ReportRun> runs;
+  std::vector<DamageReport> damages;
+};
+
+/// Reads result files of any kind, told apart by their content; a folder stands for its regroup.json.
+/// @throws ConfigError      REPORT_INPUT a file is none of the kinds
+/// @throws CheckpointError  a file is missing, not valid JSON, or holds a value of the wrong type
+ReportData gather_report(const std::vector<std::string>& paths);
+
+/// One or two sentences for each number of KV heads.
+std::vector<std::string> report_verdict(const ReportData& data);
+
+/// One self-contained page without scripts; every text of `data` is escaped.
+std::string report_html(const ReportData& data);
+std::string report_markdown(const ReportData& data);
+std::string report_json(const ReportData& data);
+/// One long table: section, model, role, n_kv_heads, metric, x, value, stderr, n.
+std::string report_csv(const ReportData& data);
+
+/// Renders `data` in the form that the extension of `out` names: .html, .md, .json or .csv.
+/// @throws ConfigError  FLAG_VALUE for any other extension
+std::string render_report(const ReportData& data, const std::string& out);
+
+}  // namespace regroup
