@@ -6,14 +6,10 @@
 #include <array>
 #include <numeric>
 
+#include "regroup/checkpoint/hidden_characters.h"
+
 namespace regroup {
 namespace {
-
-/// Characters that move the cursor, reverse the line or cannot be seen.
-bool hidden(uint32_t c) {
-  return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x200B && c <= 0x200F) ||
-         (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x2069) || c == 0xFEFF;
-}
 
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -58,7 +54,7 @@ std::string printable(std::string_view text, size_t most) {
       out += fmt::format("\\x{:02x}", static_cast<uint8_t>(text[i++]));
       continue;
     }
-    if (hidden(c.value)) {
+    if (is_hidden(c.value)) {
       out += fmt::format("\\u{{{:x}}}", c.value);
     } else {
       out += text.substr(i, c.length);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "regroup/checkpoint/hidden_characters.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -11,46 +12,22 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
-/// Bytes of the well-formed character at the front of `text` (not empty), 0 if it is none.
-size_t front_length(std::string_view text) {
-  const auto lead = static_cast<uint8_t>(text[0]);
-  const size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  return text.size() >= length && is_utf8(text.substr(0, length)) ? length : 0;
-}
-
-uint32_t code_point(std::string_view character) {
-  const auto lead = static_cast<uint8_t>(character[0]);
-  if (character.size() == 1) return lead;
-  uint32_t value = lead & (0xFFu >> (character.size() + 1));
-  for (const char c : character.substr(1)) value = value << 6 | (static_cast<uint8_t>(c) & 0x3Fu);
-  return value;
-}
-
-/// Characters that move the cursor, turn the line around or cannot be seen.
-bool hidden(uint32_t c) {
-  return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0xAD || c == 0x61C || c == 0x180E ||
-         (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
-         (c >= 0x2060 && c <= 0x2069) || c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFB) ||
-         (c >= 0xE0000 && c <= 0xE007F);
-}
-
 /// Walks over `text`, capped, and hands every character on: a visible one as itself, the others as
 /// the text that stands for them.
 template <typename Emit>
 void visit(std::string_view text, Lines lines, const Emit& emit) {
   for (size_t i = 0; i < text.size();) {
     if (i >= kCellBytes) return emit(fmt::format(" ... {} bytes cut", text.size() - i));
-    const size_t length = front_length(text.substr(i));
-    if (length == 0) {
+    const CodePoint c = decode_front(text.substr(i));
+    if (c.length == 0) {
       emit(std::string(kReplacement));
       ++i;
       continue;
     }
-    const std::string_view character = text.substr(i, length);
-    const uint32_t c = code_point(character);
-    const bool kept = lines == Lines::kKeep && (c == '\n' || c == '\t');
-    emit(hidden(c) && !kept ? fmt::format("\\u{{{:x}}}", c) : std::string(character));
-    i += length;
+    const bool kept = lines == Lines::kKeep && (c.value == '\n' || c.value == '\t');
+    emit(is_hidden(c.value) && !kept ? fmt::format("\\u{{{:x}}}", c.value)
+                                     : std::string(text.substr(i, c.length)));
+    i += c.length;
   }
 }
 
@@ -145,7 +122,7 @@ std::string shorten(std::string_view text, size_t most) {
   size_t seen = 0;
   for (size_t i = 0; i < text.size(); ++seen) {
     if (seen == most) return std::string(text.substr(0, i)) + "…";
-    i += std::max<size_t>(1, front_length(text.substr(i)));
+    i += std::max<size_t>(1, decode_front(text.substr(i)).length);
   }
   return std::string(text);
 }
@@ -153,7 +130,7 @@ std::string shorten(std::string_view text, size_t most) {
 size_t count_characters(std::string_view text) {
   size_t seen = 0;
   for (size_t i = 0; i < text.size(); ++seen) {
-    i += std::max<size_t>(1, front_length(text.substr(i)));
+    i += std::max<size_t>(1, decode_front(text.substr(i)).length);
   }
   return seen;
 }

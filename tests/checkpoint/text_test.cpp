@@ -20,6 +20,9 @@ TEST(Printable, EscapesTheRest) {
   EXPECT_EQ(printable("a\x7F"), "a\\u{7f}");
   EXPECT_EQ(printable("\xC2\x9B"), "\\u{9b}");        // C1: one-byte ESC [
   EXPECT_EQ(printable("\xE2\x80\xAE"), "\\u{202e}");  // right to left
+  EXPECT_EQ(printable("a\u061Cb\u00AD\u180E\u115F"), "a\\u{61c}b\\u{ad}\\u{180e}\\u{115f}");
+  EXPECT_EQ(printable("\U000E0041\U000E007F"), "\\u{e0041}\\u{e007f}");  // tags
+  EXPECT_EQ(printable("é \u2764\uFE0F \U0001F600 \u0301"), "é \u2764\uFE0F \U0001F600 \u0301");
   EXPECT_EQ(printable("\xE2\x80\x8B|\xE2\x81\xA6|\xEF\xBB\xBF"), "\\u{200b}|\\u{2066}|\\u{feff}");
   EXPECT_EQ(printable("\xFF"
                       "a\xC3"),
