@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/placeholder.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -22,27 +23,27 @@ struct Lookalike {
   const char* hint;
 };
 constexpr auto kLookalikes = std::to_array<Lookalike>({
-    {"version https://git-lfs", "this is a Git LFS pointer",
-     "run `git lfs pull` in the model's repository"},
-    {"<!DOCTYPE", "this is an HTML page", "the download failed; fetch the file again"},
-    {"<html", "this is an HTML page", "the download failed; fetch the file again"},
-    {"PK\x03\x04", "this is a ZIP archive, perhaps a renamed PyTorch .bin or .pt file",
+    {"PK\x03\x04", "a ZIP archive, perhaps a renamed PyTorch .bin or .pt file",
      "convert it to safetensors first"},
-    {"\x80\x02", "this is a Python pickle", "convert it to safetensors first"},
-    {"\x80\x04", "this is a Python pickle", "convert it to safetensors first"},
-    {"GGUF", "this is a GGUF file", "use the Hugging Face folder it was made from"},
-    {"\x1f\x8b", "this is gzip data", "unpack it first"},
-    {"{\"", "this is a JSON text file", "pass the folder that holds the safetensors files"},
+    {"\x80\x02", "a Python pickle", "convert it to safetensors first"},
+    {"\x80\x04", "a Python pickle", "convert it to safetensors first"},
+    {"GGUF", "a GGUF file", "use the Hugging Face folder it was made from"},
+    {"\x1f\x8b", "gzip data", "unpack it first"},
+    {"{\"", "a JSON text file", "pass the folder that holds the safetensors files"},
 });
 
 void refuse_lookalike(std::string_view start, const std::string& path) {
+  const auto refuse = [&](const char* what, const char* hint) {
+    throw CheckpointError(
+        {.code = "ST_NOT_SAFETENSORS",
+         .message = fmt::format("must be a safetensors file, but this is {}", what),
+         .path = path,
+         .tensor = {},
+         .hint = hint});
+  };
+  if (const auto found = find_placeholder(start)) refuse(found->what, found->hint);
   for (const Lookalike& kind : kLookalikes) {
-    if (!start.starts_with(kind.start)) continue;
-    throw CheckpointError({.code = "ST_NOT_SAFETENSORS",
-                           .message = fmt::format("must be a safetensors file, but {}", kind.what),
-                           .path = path,
-                           .tensor = {},
-                           .hint = kind.hint});
+    if (start.starts_with(kind.start)) refuse(kind.what, kind.hint);
   }
 }
 

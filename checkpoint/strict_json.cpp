@@ -9,6 +9,7 @@
 
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/placeholder.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -158,7 +159,15 @@ Json read_strict_json(const std::string& path, const JsonLimits& limits) {
          .tensor = {},
          .hint = kCorrect});
   }
-  return parse_strict_json(file.read_all(), path, limits);
+  const std::string text = file.read_all();
+  if (const auto found = find_placeholder(text)) {
+    throw CheckpointError({.code = "JSON_SYNTAX",
+                           .message = fmt::format("must be JSON, but this is {}", found->what),
+                           .path = path,
+                           .tensor = {},
+                           .hint = found->hint});
+  }
+  return parse_strict_json(text, path, limits);
 }
 
 bool JsonFields::has(const char* key) const { return object_.contains(key); }
