@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file_calls.h"
 
 namespace regroup {
 namespace {
@@ -140,12 +141,7 @@ OutputFile::OutputFile(std::string path, int64_t expected_bytes)
     : path_(std::move(path)),
       fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
   if (fd_.get() < 0) throw_output_error(errno, "create", path_);
-  if (expected_bytes > 0) {
-    const int error_number = ::posix_fallocate(fd_.get(), 0, expected_bytes);
-    const bool not_offered = error_number == EOPNOTSUPP || error_number == EINVAL;
-    if (error_number != 0 && !not_offered)
-      throw_output_error(error_number, "reserve space for", path_);
-  }
+  if (expected_bytes > 0) reserve_space(fd_.get(), expected_bytes, path_);
   // Copying gigabytes into the page cache costs as much as hashing them, and drives out what others
   // have there. Not every file system offers the way past it.
   if (expected_bytes < kDirectBytes) return;
@@ -188,7 +184,7 @@ void OutputFile::put_block() {
     const ssize_t done = ::write(fd_.get(), rest.data(), rest.size());
     if (done < 0 && errno == EINTR) continue;
     const bool aligned = done >= 0 && static_cast<size_t>(done) % kAlignment == 0;
-    if (done < 0 && errno != EINVAL) throw_output_error(errno, "write", path_);
+    if (done < 0 && !is_not_offered(errno)) throw_output_error(errno, "write", path_);
     if (done > 0) rest = rest.subspan(static_cast<size_t>(done));
     if (aligned) continue;
     // The file system wants another alignment, or stopped between two: go on through the cache.
@@ -208,8 +204,11 @@ void OutputFile::sync_and_close() {
     leave_direct();  // the last block may end anywhere
     put({block_.get(), in_block_});
   }
-  if (::ftruncate(fd_.get(), size_) != 0) throw_output_error(errno, "finish", path_);
-  if (::fsync(fd_.get()) != 0) throw_output_error(errno, "fsync", path_);
+  // More was reserved than written. Not every file system can cut a file, so only where it must be.
+  struct stat status = {};
+  const bool too_long = ::fstat(fd_.get(), &status) != 0 || status.st_size != size_;
+  if (too_long && ::ftruncate(fd_.get(), size_) != 0) throw_output_error(errno, "finish", path_);
+  sync_descriptor(fd_.get(), path_);
   if (::close(fd_.release()) != 0) throw_output_error(errno, "close", path_);
 }
 

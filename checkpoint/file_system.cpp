@@ -14,6 +14,8 @@
 
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/file_calls.h"
+#include "regroup/checkpoint/notice.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -49,19 +51,58 @@ void throw_output_error(int error_number, const std::string& action, const std::
        .hint = hint});
 }
 
-void sync_folder(const std::string& path) {
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0) throw_output_error(errno, "open", path);
-  // Some network file systems cannot sync a folder and say EINVAL.
-  if (::fsync(fd.get()) != 0 && errno != EINVAL) throw_output_error(errno, "fsync", path);
+bool is_not_offered(int error_number) {
+  switch (error_number) {
+    case EINVAL:
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case ENOTTY:
+    case EPERM:  // what a sandbox says to a call that it does not know
+      return true;
+    default:
+      return false;
+  }
 }
 
-void rename_path(const std::string& from, const std::string& to, bool replace) {
-  const unsigned flags = replace ? 0u : static_cast<unsigned>(RENAME_NOREPLACE);
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) == 0) return;
-  if (errno == EINVAL && !replace && !path_exists(to)) {  // a file system without RENAME_NOREPLACE
-    if (::rename(from.c_str(), to.c_str()) == 0) return;
+void reserve_space(int fd, int64_t bytes, const std::string& path) {
+  // posix_fallocate would write a block at a time where the file system does not offer this.
+  while (::fallocate(fd, 0, 0, bytes) != 0) {
+    if (errno == EINTR) continue;
+    if (is_not_offered(errno)) return;
+    throw_output_error(errno, "reserve space for", path);
   }
+}
+
+void sync_descriptor(int fd, const std::string& path) {
+  if (::fsync(fd) != 0 && !is_not_offered(errno)) throw_output_error(errno, "fsync", path);
+}
+
+void sync_folder(const std::string& path) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0 && errno == EACCES) return;  // a folder that may be written to, but not listed
+  if (fd.get() < 0) throw_output_error(errno, "open", path);
+  // EBADF: network file systems whose folders cannot be synced.
+  if (::fsync(fd.get()) != 0 && errno != EBADF && !is_not_offered(errno)) {
+    throw_output_error(errno, "fsync", path);
+  }
+}
+
+namespace {
+
+/// rename(2) without replacing; where the file system has no such call, a look before it.
+int rename_to_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (!is_not_offered(errno)) return -1;
+  if (!path_exists(to)) return ::rename(from.c_str(), to.c_str());
+  errno = EEXIST;
+  return -1;
+}
+
+}  // namespace
+
+void rename_path(const std::string& from, const std::string& to, bool replace) {
+  const int done = replace ? ::rename(from.c_str(), to.c_str()) : rename_to_new(from, to);
+  if (done == 0) return;
   if (errno == EEXIST) {
     throw ConfigError({.code = "OUTPUT_EXISTS",
                        .message = "must not exist",
@@ -104,12 +145,22 @@ FileDescriptor lock_folder(const std::string& folder) {
   const std::string path = folder + "/.lock";
   FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (lock.get() < 0) throw_output_error(errno, "create", path);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+  int locked = 0;
+  do {
+    locked = ::flock(lock.get(), LOCK_EX | LOCK_NB);
+  } while (locked != 0 && errno == EINTR);
+  if (locked != 0 && errno == EWOULDBLOCK) {
     throw ConfigError({.code = "LOCKED",
                        .message = "is being written by another process",
                        .path = folder,
                        .tensor = {},
                        .hint = "wait for the other process, or choose another OUT"});
+  }
+  if (locked != 0) {
+    notice(
+        fmt::format("{}: this file system cannot lock it ({}): nothing keeps a second regroup "
+                    "from writing there; start one at a time",
+                    printable(folder), std::strerror(errno)));
   }
   return lock;
 }
@@ -160,7 +211,8 @@ int64_t free_bytes(const std::string& path) {
   fs::path at = fs::absolute(path, error);
   while (!fs::exists(at, error) && at != at.parent_path()) at = at.parent_path();
   struct statvfs status = {};
-  if (::statvfs(at.c_str(), &status) != 0) return INT64_MAX;  // unknown: let the write itself tell
+  // Unknown, or a file system that counts nothing: let the write itself tell.
+  if (::statvfs(at.c_str(), &status) != 0 || status.f_blocks == 0) return INT64_MAX;
   return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
 }
 

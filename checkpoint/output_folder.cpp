@@ -176,7 +176,7 @@ void OutputFolder::publish() {
     const std::string old = fmt::format("{}.old{}", out_, ::getpid());
     if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, out_.c_str(), RENAME_EXCHANGE) == 0) {
       rename_path(partial_, old, /*replace=*/false);
-    } else {
+    } else {  // not offered; any other trouble meets these two as well
       rename_path(out_, old, /*replace=*/false);
       rename_path(partial_, out_, /*replace=*/false);
     }

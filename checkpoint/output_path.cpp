@@ -15,6 +15,7 @@
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/file_calls.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/text.h"
 
@@ -42,6 +43,7 @@ void require_parent(const std::string& path, const std::string& flag) {
 /// Files are written under a temporary name beside them, folders as OUT.partial: the parent is what counts.
 void require_writable_parent(const std::string& path) {
   if (::faccessat(AT_FDCWD, parent_folder(path).c_str(), W_OK | X_OK, AT_EACCESS) == 0) return;
+  if (is_not_offered(errno)) return;  // the write itself will tell
   throw_output_error(errno, "create", path);
 }
 

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "regroup/checkpoint/file_calls.h"
+
 namespace regroup {
 
 ScratchFile::ScratchFile(const std::string& folder, int64_t bytes)
@@ -12,11 +14,7 @@ ScratchFile::ScratchFile(const std::string& folder, int64_t bytes)
   fd_ = FileDescriptor(::mkostemp(path_.data(), O_CLOEXEC));
   if (fd_.get() < 0) throw_output_error(errno, "create a scratch file in", folder);
   ::unlink(path_.c_str());
-  if (bytes == 0) return;
-  const int error_number = ::posix_fallocate(fd_.get(), 0, bytes);
-  if (error_number != 0 && error_number != EOPNOTSUPP && error_number != EINVAL) {
-    throw_output_error(error_number, "reserve scratch space in", folder);
-  }
+  if (bytes > 0) reserve_space(fd_.get(), bytes, folder);
 }
 
 void ScratchFile::write(int64_t offset, std::span<const std::byte> bytes) {

@@ -4,11 +4,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file_calls.h"
+#include "regroup/checkpoint/placeholder.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -32,6 +35,15 @@ int64_t declared_tokens(const Header& header) {
                               static_cast<uint64_t>(static_cast<uint32_t>(header[3])) << 32);
 }
 
+void refuse_placeholder(const InputFile& file) {
+  std::string start(static_cast<size_t>(std::min<int64_t>(file.size(), 32)), '\0');
+  file.read(0, std::as_writable_bytes(std::span(start)));
+  const auto found = find_placeholder(start);
+  if (!found) return;
+  refuse("TOKENS_FORMAT", file.path(),
+         fmt::format("must be a token file, but this is {}", found->what), found->hint);
+}
+
 }  // namespace
 
 TokenFormat parse_token_format(const std::string& name) {
@@ -45,6 +57,7 @@ TokenFormat parse_token_format(const std::string& name) {
 }
 
 TokenFile::TokenFile(const std::string& path, TokenFormat format) : file_(path) {
+  refuse_placeholder(file_);
   if (format == TokenFormat::kNanogpt) {
     if (file_.size() % 2 != 0 || file_.size() == 0) {
       refuse("TOKENS_TRUNCATED", path,
@@ -143,7 +156,8 @@ void TokenFileWriter::finish() {
   header[3] = static_cast<int32_t>(static_cast<uint64_t>(n_tokens_) >> 32);
   const FileDescriptor fd(::open(staging_.c_str(), O_WRONLY | O_CLOEXEC));
   const bool written = ::pwrite(fd.get(), header.data(), kHeaderBytes, 0) == kHeaderBytes;
-  if (!written || ::fsync(fd.get()) != 0) throw_output_error(errno, "write", path_);
+  if (!written) throw_output_error(errno, "write", path_);
+  sync_descriptor(fd.get(), path_);
   rename_path(staging_, path_, /*replace=*/true);
   finished_ = true;
   sync_folder(parent_folder(path_));

@@ -12,6 +12,7 @@
 #include "recipe.h"
 #include "regroup/checkpoint/compute_names.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/notice.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/version.h"
@@ -134,6 +135,7 @@ void apply_globals(const Globals& globals) {
   logger->set_level(globals.quiet ? spdlog::level::err
                                   : spdlog::level::from_str(globals.log_level));
   spdlog::set_default_logger(std::move(logger));
+  set_notice_handler([](const std::string& text) { spdlog::warn("{}", text); });
   prepare_torch(globals);
 }
 
