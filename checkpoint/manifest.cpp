@@ -9,6 +9,7 @@
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -28,12 +29,14 @@ std::string tensor_digest(const SafetensorsFile& shard, const TensorInfo& info) 
 }
 
 std::string tensor_digest(const ModelFolder& folder, const std::string& name) {
+  throw_if_stopped(/*resumable=*/false);
   const TensorLocation location = folder.locate(name);
   return tensor_digest(*folder.shards()[location.shard], *location.info);
 }
 
 void check_files(const std::string& path, const Json& files, VerifyResult& result) {
   for (const Json& file : files) {
+    throw_if_stopped(/*resumable=*/false);
     const auto name = file.at("path").get<std::string>();
     const std::string file_path = path + "/" + name;
     if (name.find('/') != std::string::npos || !path_exists(file_path)) {

@@ -17,8 +17,7 @@ int run(int argc, char** argv) {
   }
   try {
     const TorchModuleEntry entry = load_torch_module();
-    throw_if_stopped(/*resumable=*/false);
-    return entry(argc, argv);
+    return entry(argc, argv, stop_signal);
   } catch (const Error& error) {
     return report_error(error, arguments);
   }

@@ -12,6 +12,7 @@
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/normal_stream.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/strict_json.h"
 #include "regroup/model/runtime.h"
 
@@ -80,6 +81,7 @@ void write_shard(const std::string& path, const Shard& shard) {
 Decoder load_decoder(const ModelFolder& folder, at::ScalarType dtype, at::Device device) {
   Decoder decoder(folder.config(), dtype, device);
   for (const NamedWeight& weight : decoder.named_weights()) {
+    throw_if_stopped(/*resumable=*/false);
     load_weight(folder, weight.name, weight.view);
   }
   return decoder;

@@ -1,6 +1,7 @@
 // libregroup_torch.so: the commands with LibTorch.
 #include "program.h"
 #include "regroup/calibration/calibrate.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/model/runtime.h"
 #include "torch_module.h"
 #include "torch_part.h"
@@ -29,6 +30,9 @@ std::optional<Error> explain_torch_error(const std::exception& error) {
 
 }  // namespace regroup
 
-extern "C" __attribute__((visibility("default"))) int regroup_torch_main(int argc, char** argv) {
+extern "C" __attribute__((visibility("default"))) int regroup_torch_main(int argc, char** argv,
+                                                                         int (*asked_before)()) {
+  regroup::install_stop_handlers();
+  if (asked_before() != 0) regroup::set_stop_signal(asked_before());
   return regroup::run_program({argv + 1, argv + argc});
 }
