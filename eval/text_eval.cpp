@@ -161,21 +161,25 @@ int64_t count_windows(int64_t n_tokens, int64_t seq_len) {
 std::vector<TextScore> score_text(const std::vector<const Decoder*>& models, int64_t baseline,
                                   const TokenStream& stream, const WindowOptions& options,
                                   bool keep_nll,
-                                  const std::function<void(int64_t, int64_t)>& progress) {
+                                  const std::function<void(int64_t, int64_t)>& progress,
+                                  PartialScores start,
+                                  const std::function<void(const PartialScores&)>& after_batch) {
   require_window(stream);
   const c10::InferenceMode no_gradients;
   const int64_t n_windows = count_windows(static_cast<int64_t>(stream.ids.size()), options.seq_len);
-  std::vector<TextScore> scores(models.size());
-  for (TextScore& score : scores) score.windows.resize(static_cast<size_t>(n_windows));
-  Scorer scorer(models, baseline, keep_nll, scores);
-  int64_t done = 0;
+  PartialScores now = std::move(start);
+  now.scores.resize(models.size());
+  for (TextScore& score : now.scores) score.windows.resize(static_cast<size_t>(n_windows));
+  Scorer scorer(models, baseline, keep_nll, now.scores);
   for (const Batch& batch : make_batches(stream, options)) {
+    if (batch.first_window < now.windows) continue;
     scorer.run(batch);
-    done += batch.inputs.size(0);
-    if (progress) progress(done, n_windows);
+    now.windows += batch.inputs.size(0);
+    if (progress) progress(now.windows, n_windows);
+    if (after_batch) after_batch(now);
   }
-  require_finite(scores);
-  return scores;
+  require_finite(now.scores);
+  return std::move(now.scores);
 }
 
 }  // namespace regroup

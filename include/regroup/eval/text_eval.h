@@ -32,16 +32,25 @@ struct TextScore {
   std::vector<float> token_nll;  ///< one a predicted token, in order; filled when asked for
 };
 
+/// The scores of a text's first windows.
+struct PartialScores {
+  int64_t windows = 0;
+  std::vector<TextScore> scores;  ///< one a model
+};
+
 /// Scores several models on the same batches.
 /// @param baseline   index into `models` of the model that KL and agreement refer to, or -1
 /// @param keep_nll   fill TextScore::token_nll
 /// @param progress   called with windows done and in all
+/// @param start      goes on from there; the result is the same, bit by bit
+/// @param after_batch  called with the scores so far; it may throw to end the work
 /// @return one score a model
 /// @throws CheckpointError VAL_NONFINITE when a model gives no number
-std::vector<TextScore> score_text(const std::vector<const Decoder*>& models, int64_t baseline,
-                                  const TokenStream& stream, const WindowOptions& options,
-                                  bool keep_nll,
-                                  const std::function<void(int64_t, int64_t)>& progress = {});
+std::vector<TextScore> score_text(
+    const std::vector<const Decoder*>& models, int64_t baseline, const TokenStream& stream,
+    const WindowOptions& options, bool keep_nll,
+    const std::function<void(int64_t, int64_t)>& progress = {}, PartialScores start = {},
+    const std::function<void(const PartialScores&)>& after_batch = {});
 
 int64_t count_windows(int64_t n_tokens, int64_t seq_len);
 

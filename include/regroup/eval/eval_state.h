@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "regroup/checkpoint/strict_json.h"
+#include "regroup/eval/text_eval.h"
+
+namespace regroup {
+
+/// The scores of an evaluation so far, in a file, so that the same command goes on where it was stopped.
+class EvalState {
+ public:
+  /// Reads what is there of the same evaluation. Anything else at `path` is left out, with a notice, and
+  /// replaced.
+  /// @param path  OUT.partial; "": nothing is kept
+  /// @param key   everything that decides the numbers
+  EvalState(std::string path, const Json& key);
+
+  /// Where text number `text` stands.
+  PartialScores find(size_t text) const;
+  /// Notes where it stands; writes the file every now and then.
+  /// @throws StoppedError  a signal asks for a stop, and the file is written;
+  ///         Error with exit 128 + the signal where nothing is kept
+  void update(size_t text, const PartialScores& scores);
+  /// Removes the file: the results are written.
+  void finish();
+
+ private:
+  void read();
+  void write();
+
+  std::string path_;
+  std::string key_;
+  std::vector<PartialScores> texts_;
+  std::chrono::steady_clock::time_point written_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace regroup
