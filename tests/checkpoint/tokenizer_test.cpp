@@ -135,7 +135,7 @@ TEST_F(RealTokenizer, DecodesWhatItEncodes) {
        {"Hello world", "  two  spaces ", "tabs\tand\nlines\n\n", "模型 \xF0\x9F\x98\x80 é", "x"}) {
     EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
   }
-  expect_error("TOK_ID_RANGE", [&] { tokenizer.decode({32'000}); });
+  EXPECT_EQ(tokenizer.decode({32'000}), "") << "rows that pad the embedding";
   expect_error("TOK_ID_RANGE", [&] { tokenizer.decode({-1}); });
 }
 
