@@ -25,8 +25,7 @@ at::Tensor calibration_windows(const ModelFolder& model, const CalibrationOption
         tokenizer.emplace(Tokenizer::open(model.path()));
         require_vocabulary(*tokenizer, config.vocab_size, model.path());
       }
-      stream = read_text_stream(path, *tokenizer,
-                                {.field = options.field, .separator = options.separator}, left);
+      stream = read_text_stream(path, *tokenizer, options.documents, left);
     } else {
       stream = read_token_stream(path, TokenFormat::kAuto, config.vocab_size, left);
     }

@@ -3,17 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
+#include "json_records.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/checkpoint/notice.h"
 #include "regroup/checkpoint/text.h"
+#include "text_buffer.h"
+#include "text_checks.h"
 
 namespace regroup {
 namespace {
 
-constexpr JsonLimits kLine{.bytes = 16 << 20};
+constexpr auto kTextKinds = std::to_array<std::string_view>({".txt", ".jsonl", ".ndjson", ".json"});
+constexpr size_t kMostDocumentBytes = size_t{1} << 30;
+constexpr size_t kLongDocumentBytes = size_t{256} << 20;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint = {}) {
@@ -29,75 +35,126 @@ bool is_python_space(uint32_t c) {
          c == 0x205F || c == 0x3000;
 }
 
-bool is_blank(std::string_view text) {
-  return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
+using Visit = std::function<bool(std::string_view)>;
+
+/// Hands documents on and remembers what it saw.
+class Documents {
+ public:
+  explicit Documents(const Visit& visit) : visit_(visit) {}
+  /// @return false when nobody wants more
+  bool add(std::string_view document) {
+    if (is_blank(document)) return true;
+    ++count_;
+    return visit_(document);
+  }
+  int64_t count() const { return count_; }
+
+ private:
+  const Visit& visit_;
+  int64_t count_ = 0;
+};
+
+void require_document_size(const TextBuffer& text) {
+  if (text.view().size() <= kMostDocumentBytes) return;
+  refuse("TEXT_DOCUMENT_LIMIT", text.path(),
+         fmt::format("one document must have at most {}, found more from byte {} on",
+                     human_bytes(kMostDocumentBytes), text.offset()),
+         "say with --document-separator what stands between the documents, or cut the file into "
+         "several");
 }
 
-/// Reads .txt and .jsonl whole: tokenizing needs a document in one piece, and one document may be
-/// the whole file.
-std::string read_text(const std::string& path) {
-  std::string text = InputFile(path).read_all();
-  if (text.find('\0') != std::string::npos) {
-    refuse("TEXT_BINARY", path,
-           fmt::format("must be text, found a NUL byte at byte {}", text.find('\0')),
-           "is this a token file? Token files end in .bin");
+bool add_text(const TextBuffer& text, size_t bytes, Documents& documents) {
+  const std::string_view document = text.view().substr(0, bytes);
+  require_text(document, text.offset(), text.path());
+  if (bytes > kLongDocumentBytes) {
+    notice(fmt::format(
+        "{}: the document at byte {} has {}, and all of it is held in memory; if there are "
+        "several in it, --document-separator says what stands between them",
+        printable(text.path()), text.offset(), human_bytes(static_cast<int64_t>(bytes))));
   }
-  if (const size_t valid = utf8_prefix(text); valid < text.size()) {
-    refuse("TEXT_UTF8", path,
-           fmt::format("must be UTF-8 text, found another byte at byte {}", valid),
-           "convert it with iconv, or fetch it again");
-  }
-  if (is_blank(text)) {
-    refuse("TEXT_EMPTY", path, "must hold some text, found none",
-           "check that this is the right file");
-  }
-  return text;
+  return documents.add(document);
 }
 
-int64_t split_text(std::string_view text, const std::string& separator,
-                   const std::function<void(std::string_view)>& visit) {
-  int64_t documents = 0;
-  for (size_t start = 0; start <= text.size();) {
-    size_t stop = separator.empty() ? std::string_view::npos : text.find(separator, start);
-    const bool last = stop == std::string_view::npos;
-    if (last) stop = text.size();
-    const std::string_view document = text.substr(start, stop - start);
-    if (!is_blank(document)) {
-      visit(document);
-      ++documents;
+void split_text(TextBuffer& text, const std::string& separator, Documents& documents) {
+  size_t searched = 0;
+  for (;;) {
+    const size_t stop =
+        separator.empty() ? std::string_view::npos : text.view().find(separator, searched);
+    if (stop != std::string_view::npos) {
+      if (!add_text(text, stop, documents)) return;
+      text.take(stop + separator.size());
+      searched = 0;
+      continue;
     }
-    if (last) break;
-    start = stop + separator.size();
+    require_document_size(text);
+    // The separator may have begun in the last bytes.
+    searched = text.view().size() - std::min(text.view().size(), separator.size());
+    if (text.more()) continue;
+    add_text(text, text.view().size(), documents);
+    return;
   }
-  return documents;
 }
 
-int64_t split_jsonl(std::string_view text, const std::string& path, const std::string& field,
-                    const std::function<void(std::string_view)>& visit) {
-  int64_t documents = 0;
-  int64_t line_number = 0;
-  for (size_t start = 0; start < text.size();) {
-    const size_t stop = std::min(text.find('\n', start), text.size());
-    const std::string_view line = text.substr(start, stop - start);
+std::vector<std::string> field_names(const std::string& field) {
+  std::vector<std::string> names;
+  for (size_t start = 0; start <= field.size();) {
+    const size_t stop = std::min(field.find(',', start), field.size());
+    names.push_back(field.substr(start, stop - start));
     start = stop + 1;
-    ++line_number;
-    if (is_blank(line)) continue;
-    const std::string where = fmt::format("{} line {}", path, line_number);
-    if (static_cast<int64_t>(line.size()) > kLine.bytes) {
-      refuse("JSONL_LINE_LIMIT", where,
-             fmt::format("must have at most {} bytes, found {}", kLine.bytes, line.size()));
-    }
-    const Json object = parse_strict_json(line, where, kLine);
-    if (!object.is_object() || !object.contains(field) || !object[field].is_string()) {
-      refuse("TEXT_FIELD", where, fmt::format("must be an object with a string \"{}\"", field),
-             "name the key that holds the text with --field");
-    }
-    const auto& document = object[field].get_ref<const std::string&>();
-    if (is_blank(document)) continue;
-    visit(document);
-    ++documents;
   }
-  return documents;
+  return names;
+}
+
+/// "prompt, messages (a list)": what a record offers.
+std::string found_keys(const Json& record) {
+  if (!record.is_object()) return fmt::format("found a JSON {}", record.type_name());
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : record.items()) {
+    const bool text = value.is_string();
+    keys.push_back(printable(key, 60) +
+                   (text ? "" : fmt::format(" (no string: {})", value.type_name())));
+    if (keys.size() == 12) break;
+  }
+  if (keys.empty()) return "found no keys";
+  return fmt::format("found the keys {}{}", join(keys, ", "), record.size() > 12 ? " ..." : "");
+}
+
+[[noreturn]] void refuse_record(const Json& record, const std::string& name,
+                                const std::string& where) {
+  const bool chat =
+      record.is_object() && (record.contains("messages") || record.contains("conversations"));
+  refuse("TEXT_FIELD", where,
+         fmt::format("must be an object with a string \"{}\", {}", printable(name, 60),
+                     found_keys(record)),
+         chat ? "write each conversation as one text first, with the model's chat template"
+              : "name the key that holds the text with --field; several are joined: --field "
+                "prompt,completion");
+}
+
+std::string document_of(const Json& record, const std::vector<std::string>& names,
+                        const DocumentOptions& options, const std::string& where) {
+  std::string document;
+  for (const std::string& name : names) {
+    if (!record.is_object() || !record.contains(name) || !record[name].is_string()) {
+      refuse_record(record, name, where);
+    }
+    if (&name != &names.front()) document += options.field_separator;
+    document += record[name].get_ref<const std::string&>();
+  }
+  return document;
+}
+
+bool is_lines(const std::string& path) {
+  const std::string name = without_compression(path);
+  return name.ends_with(".jsonl") || name.ends_with(".ndjson");
+}
+
+void read_records(TextBuffer& text, const DocumentOptions& options, Documents& documents) {
+  const std::vector<std::string> names = field_names(options.field);
+  visit_json_records(text, is_lines(text.path()),
+                     [&](const Json& record, const std::string& where) {
+                       return documents.add(document_of(record, names, options, where));
+                     });
 }
 
 }  // namespace
@@ -106,8 +163,9 @@ std::string parse_separator(const std::string& text) {
   std::string separator;
   for (size_t i = 0; i < text.size(); ++i) {
     const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
-    if (next == 'n' || next == 't' || next == '\\') {
-      separator += next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+    const size_t known = std::string_view("nrt\\").find(next);
+    if (next != '\0' && known != std::string_view::npos) {
+      separator += "\n\r\t\\"[known];
       ++i;
     } else {
       separator += text[i];
@@ -117,30 +175,46 @@ std::string parse_separator(const std::string& text) {
 }
 
 bool is_text_file(const std::string& path) {
-  return path.ends_with(".txt") || path.ends_with(".jsonl");
+  const std::string name = without_compression(path);
+  return std::any_of(kTextKinds.begin(), kTextKinds.end(),
+                     [&](std::string_view kind) { return name.ends_with(kind); });
 }
 
 void require_text_file(const std::string& path, const std::string& hint) {
   if (is_text_file(path)) return;
   InputFile{path};  // a folder, or no file at all, is not a matter of its name
-  throw UnsupportedError({.code = "TEXT_KIND",
-                          .message = "text files must end in .txt or .jsonl",
-                          .path = path,
-                          .tensor = {},
-                          .hint = hint});
+  throw UnsupportedError(
+      {.code = "TEXT_KIND",
+       .message = "text files must end in .txt, .jsonl or .json, or in one of these and "
+                  ".gz or .zst",
+       .path = path,
+       .tensor = {},
+       .hint = hint});
+}
+
+int64_t read_documents_while(const std::string& path, const DocumentOptions& options,
+                             const std::function<bool(std::string_view)>& visit) {
+  require_text_file(path);
+  TextBuffer text(path);
+  Documents documents(visit);
+  if (without_compression(path).ends_with(".txt")) {
+    split_text(text, options.separator, documents);
+  } else {
+    read_records(text, options, documents);
+  }
+  if (documents.count() == 0) {
+    refuse("TEXT_EMPTY", path, "must hold some text, found none",
+           "check that this is the right file");
+  }
+  return documents.count();
 }
 
 int64_t read_documents(const std::string& path, const DocumentOptions& options,
                        const std::function<void(std::string_view)>& visit) {
-  require_text_file(path);
-  const std::string text = read_text(path);
-  const int64_t documents = path.ends_with(".txt") ? split_text(text, options.separator, visit)
-                                                   : split_jsonl(text, path, options.field, visit);
-  if (documents == 0) {
-    refuse("TEXT_EMPTY", path, "must hold at least one document, found none",
-           "check that this is the right file");
-  }
-  return documents;
+  return read_documents_while(path, options, [&](std::string_view document) {
+    visit(document);
+    return true;
+  });
 }
 
 int64_t count_words(std::string_view text) {

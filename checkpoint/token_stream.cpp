@@ -6,29 +6,27 @@
 #include <filesystem>
 
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text_source.h"
 
 namespace regroup {
 
 TokenStream read_text_stream(const std::string& path, const Tokenizer& tokenizer,
                              const DocumentOptions& options, int64_t max_tokens) {
   TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = 0, .words = 0, .path = path};
-  bool cut = false;
-  read_documents(path, options, [&](std::string_view document) {
-    if (cut) return;
-    const std::vector<int32_t> ids = tokenizer.encode(document);
-    size_t kept = ids.size();
-    if (max_tokens > 0) {
-      const auto room = static_cast<size_t>(max_tokens) - stream.ids.size();
-      kept = std::min(kept, room);
-    }
+  read_documents_while(path, options, [&](std::string_view document) {
+    const size_t room =
+        max_tokens > 0 ? static_cast<size_t>(max_tokens) - stream.ids.size() : SIZE_MAX - 1;
+    // One more than fits tells whether the document is cut.
+    const std::vector<int32_t> ids = tokenizer.encode_front(document, room + 1);
+    const size_t kept = std::min(ids.size(), room);
     stream.ids.insert(stream.ids.end(), ids.begin(), ids.begin() + static_cast<long>(kept));
-    cut = kept < ids.size();
+    const bool cut = kept < ids.size();
     const auto bytes =
         cut ? static_cast<size_t>(tokenizer.prefix_bytes(document, kept)) : document.size();
     *stream.bytes += static_cast<int64_t>(bytes);
     // A document cut right behind its BOS gives no text, not an empty one.
     if (bytes > 0) *stream.words += count_words(document.substr(0, bytes));
-    cut = cut || static_cast<int64_t>(stream.ids.size()) == max_tokens;
+    return !cut && static_cast<int64_t>(stream.ids.size()) != max_tokens;
   });
   return stream;
 }
@@ -56,7 +54,7 @@ void require_window(const TokenStream& stream) {
 }
 
 std::string stream_name(const std::string& path) {
-  return std::filesystem::path(path).stem().string();
+  return std::filesystem::path(without_compression(path)).stem().string();
 }
 
 }  // namespace regroup

@@ -39,8 +39,9 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
   const std::pair<const char*, bool> given[] = {
       {"--calibration-tokens", !flags.tokens.empty()},
       {"--calibration-seq-len", !flags.seq_len.empty()},
-      {"--field", !other_text && flags.field != plain.field},
-      {"--document-separator", !other_text && !flags.separator.empty()},
+      {"--field", !other_text && flags.text.field != plain.text.field},
+      {"--field-separator", !other_text && !flags.text.field_separator.empty()},
+      {"--document-separator", !other_text && !flags.text.separator.empty()},
       {"--layer-inputs", flags.layer_inputs != plain.layer_inputs},
       {"--refit-output", flags.refit_output != plain.refit_output},
       {"--layer-steps", flags.layer_steps != plain.layer_steps},
@@ -55,8 +56,7 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
 CalibrationOptions calibration_options(const CalibrationFlags& flags, const Globals& globals) {
   CalibrationOptions options;
   options.files = flags.calibration;
-  options.field = flags.field;
-  options.separator = parse_separator(flags.separator);
+  options.documents = document_options(flags.text);
   if (!flags.tokens.empty()) {
     options.tokens = parse_count(flags.tokens, "--calibration-tokens");
   }
@@ -104,13 +104,11 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "Which heads form a group: " + join(grouping_names(), ", ") +
           "; left out: the best measured one for the method");
   add("--calibration", flags.calibration,
-      "Text (.txt, .jsonl) or token files to measure the model on");
+      "Text (.txt, .jsonl, .json; also .gz, .zst) or token files to measure the model on");
   add("--calibration-tokens", flags.tokens, "Most tokens to use; left out: 40k");
   add("--calibration-seq-len", flags.seq_len,
       "Tokens a window; left out: the model's longest, at most 2048");
-  add("--field", flags.field, "Key of a .jsonl line that holds the text")->capture_default_str();
-  add("--document-separator", flags.separator,
-      "Stands between the documents of a .txt file; \\n is a line feed");
+  add_text_flags(command, flags.text);
   add("--layer-inputs", flags.layer_inputs,
       "What a layer is fitted on: the output of the converted layers below it (converted) or the "
       "parent's (parent)")

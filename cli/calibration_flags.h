@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "regroup/convert/plan.h"
+#include "text_flags.h"
 
 namespace regroup {
 
@@ -14,8 +15,7 @@ struct CalibrationFlags {
   std::vector<std::string> calibration;
   std::string tokens;
   std::string seq_len;
-  std::string field = "text";
-  std::string separator;
+  TextFlags text;
   std::string layer_inputs = "converted";
   std::string refit_output = "on";
   std::string logit_gain = "auto";

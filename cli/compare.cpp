@@ -11,8 +11,8 @@
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
-#include "separator.h"
 #include "table.h"
+#include "text_flags.h"
 #include "torch_part.h"
 
 namespace regroup {
@@ -131,7 +131,7 @@ CommandOutput run_compare(const CompareFlags& flags, const Globals& globals) {
   check_compare(flags, globals);
   std::vector<std::string> texts = flags.calibration.calibration;
   texts.push_back(flags.text);
-  warn_if_separator_missing(flags.calibration.separator, texts);
+  warn_if_separator_missing(flags.calibration.text, texts);
   const ModelFolder model = ModelFolder::open(flags.model);
   for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
   const DamageReport report =

@@ -12,8 +12,8 @@
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/convert/plan.h"
-#include "separator.h"
 #include "table.h"
+#include "text_flags.h"
 #include "torch_part.h"
 
 namespace regroup {
@@ -199,7 +199,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
     require_torch();
   }
   for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
-  warn_if_separator_missing(flags.calibration.separator, options.calibration.files);
+  warn_if_separator_missing(flags.calibration.text, options.calibration.files);
   if (flags.dry_run || !options.calibration.files.empty()) {
     const ConversionPlan plan = planned(model, options);
     warn_of_memory(plan, options);

@@ -41,14 +41,11 @@ void add_eval_command(CLI::App& root, Invocation& invocation) {
       check_eval);
   command->add_option("MODEL,--models", flags->models, "Model folders")->required();
   command->add_option("--baseline", flags->baseline, "Model that KL and agreement refer to");
-  command->add_option("--text", flags->text, "Text files (.txt, .jsonl)");
+  command->add_option("--text", flags->text, kTextFiles);
   command->add_option("--tokens", flags->tokens, "Token files");
   command->add_option("--token-format", flags->token_format, "Token files: auto, llmc or nanogpt")
       ->capture_default_str();
-  command->add_option("--field", flags->field, "Key of a .jsonl line that holds the document")
-      ->capture_default_str();
-  command->add_option("--document-separator", flags->separator,
-                      "What stands between the documents of a .txt file; \\n is a line feed");
+  add_text_flags(*command, flags->text_flags);
   command->add_option("--seq-len", flags->seq_len,
                       "Tokens a window predicts; left out: the model's context, at most 2048");
   command->add_option("--max-tokens", flags->max_tokens, "Use the first N tokens of each text");

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "command.h"
+#include "text_flags.h"
 
 namespace regroup {
 
@@ -13,8 +14,7 @@ struct EvalFlags {
   std::vector<std::string> text;
   std::vector<std::string> tokens;
   std::string token_format = "auto";
-  std::string field = "text";
-  std::string separator;
+  TextFlags text_flags;
   std::string seq_len;
   std::string max_tokens;
   std::string dtype = "auto";

@@ -13,6 +13,7 @@
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/checkpoint/tokenizer.h"
 #include "regroup/version.h"
@@ -82,8 +83,17 @@ class Pipeline {
     for (const std::string& g : kv_heads_) make_folder(folder(g));
     const FileDescriptor lock = lock_folder(out_);
     load_journal();
-    for (const Stage& stage : stages()) carry_out(stage);
-    if (recipe_.has_section("eval")) make_report();
+    try {
+      for (const Stage& stage : stages()) {
+        throw_if_stopped(/*resumable=*/true);
+        carry_out(stage);
+      }
+      if (recipe_.has_section("eval")) make_report();
+    } catch (const Error& stop) {
+      // A stage that had nothing to keep yet: those before it are kept.
+      if (stop.info().code == "INTERRUPTED") throw_if_stopped(/*resumable=*/true);
+      throw;
+    }
     CommandOutput output;
     output.json = {{"out", out_},
                    {"stages_run", n_run_},
@@ -270,6 +280,20 @@ class Pipeline {
     return journal_["stages"].back();
   }
 
+  /// What a model makes of a prompt. A sample that cannot be had is no reason to lose the report.
+  std::optional<std::string> continuation(const std::string& model, const std::string& prompt) {
+    try {
+      const Invocation invocation = parse_command_line(
+          {"generate", model, "--prompt", prompt, "--max-new-tokens",
+           std::to_string(flags_.sample_tokens), "--device", globals_.device, "--json"});
+      return invocation.action().json.at("text").get<std::string>();
+    } catch (const Error& error) {
+      if (stop_signal() != 0) throw;
+      spdlog::warn("no sample of {}: {}", printable(model), error.what());
+      return std::nullopt;
+    }
+  }
+
   /// Continuations of the same prompts by every model, for the report.
   void write_samples() {
     if (flags_.prompts.empty()) return;
@@ -280,12 +304,11 @@ class Pipeline {
       Json continuations = Json::array();
       for (const Json& model : models) {
         const auto path = model.at("model_name").get<std::string>();
-        const Invocation invocation = parse_command_line(
-            {"generate", path, "--prompt", prompt, "--max-new-tokens",
-             std::to_string(flags_.sample_tokens), "--device", globals_.device, "--json"});
-        continuations.push_back({{"role", model.at("regroup").at("role")},
-                                 {"n_kv_heads", model.at("regroup").at("n_kv_heads")},
-                                 {"text", invocation.action().json.at("text")}});
+        if (const auto text = continuation(path, prompt)) {
+          continuations.push_back({{"role", model.at("regroup").at("role")},
+                                   {"n_kv_heads", model.at("regroup").at("n_kv_heads")},
+                                   {"text", *text}});
+        }
       }
       samples.push_back({{"prompt", prompt}, {"continuations", continuations}});
     }

@@ -8,10 +8,11 @@
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/output_path.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/checkpoint/token_file.h"
 #include "regroup/checkpoint/tokenizer.h"
-#include "separator.h"
+#include "text_flags.h"
 
 namespace regroup {
 namespace {
@@ -20,8 +21,7 @@ struct TokenizeFlags {
   std::string model;
   std::vector<std::string> files;
   std::string out;
-  std::string field = "text";
-  std::string separator;
+  TextFlags text;
   bool add_bos = false;
   bool no_add_bos = false;
   bool append_eos = false;
@@ -43,11 +43,11 @@ void check_outputs(const TokenizeFlags& flags) {
 CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   check_outputs(flags);
-  warn_if_separator_missing(flags.separator, flags.files);
+  warn_if_separator_missing(flags.text, flags.files);
   require_model_folder(flags.model);
   const ModelConfig config = read_model_config(flags.model + "/config.json");
   const Tokenizer tokenizer = Tokenizer::open(flags.model);
-  require_vocabulary(tokenizer, config.vocab_size, flags.model);
+  require_vocabulary(tokenizer, config.vocab_size, flags.model, flags.append_eos);
   const bool add_bos = flags.add_bos || (!flags.no_add_bos && tokenizer.adds_bos());
   const bool add_eos = flags.append_eos || tokenizer.adds_eos();
   ProgressLine progress("tokenize: ", globals.quiet);
@@ -55,14 +55,13 @@ CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   int64_t bytes = 0;
   int64_t documents = 0;
   for (const std::string& path : flags.files) {
-    documents += read_documents(
-        path, {.field = flags.field, .separator = parse_separator(flags.separator)},
-        [&](std::string_view text) {
-          writer.add(tokenizer.encode(text, add_bos, add_eos));
-          bytes += static_cast<int64_t>(text.size());
-          progress.text(fmt::format("{} read, {} tokens", human_bytes(bytes),
-                                    human_count(static_cast<double>(writer.size()))));
-        });
+    documents += read_documents(path, document_options(flags.text), [&](std::string_view text) {
+      throw_if_stopped(/*resumable=*/false);
+      writer.add(tokenizer.encode(text, add_bos, add_eos));
+      bytes += static_cast<int64_t>(text.size());
+      progress.text(fmt::format("{} read, {} tokens", human_bytes(bytes),
+                                human_count(static_cast<double>(writer.size()))));
+    });
   }
   writer.finish();
   CommandOutput output;
@@ -88,12 +87,9 @@ void add_tokenize_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<TokenizeFlags>(
       root, invocation, "tokenize", "Write text as a token file (llm.c format)", run_tokenize);
   add_model(*command, flags->model)->required();
-  command->add_option("FILE,--files", flags->files, "Text files (.txt, .jsonl)")->required();
+  command->add_option("FILE,--files", flags->files, kTextFiles)->required();
   command->add_option("--out", flags->out, "Token file to write")->required();
-  command->add_option("--field", flags->field, "Key of a .jsonl line that holds the document")
-      ->capture_default_str();
-  command->add_option("--document-separator", flags->separator,
-                      "What stands between the documents of a .txt file; \\n is a line feed");
+  add_text_flags(*command, flags->text);
   auto* add = command->add_flag("--add-bos", flags->add_bos, "Begin every document with BOS");
   command->add_flag("--no-add-bos", flags->no_add_bos, "Begin no document with BOS")->excludes(add);
   command->add_flag("--append-eos", flags->append_eos, "End every document with EOS");

@@ -11,10 +11,11 @@
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/quantity.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/uptrain/trainer.h"
-#include "separator.h"
 #include "table.h"
+#include "text_flags.h"
 #include "torch_part.h"
 
 namespace regroup {
@@ -32,8 +33,7 @@ struct UptrainFlags {
   std::string teacher_cache;
   std::optional<int64_t> teacher_top_k;
   std::string token_format = "auto";
-  std::string field = "text";
-  std::string separator;
+  TextFlags text;
   std::string steps;
   std::string tokens;
   std::string pretraining_tokens;
@@ -87,8 +87,7 @@ UptrainOptions to_options(const UptrainFlags& flags, const Globals& globals) {
   o.teacher_cache = flags.teacher_cache;
   o.teacher_top_k = flags.teacher_top_k;
   o.token_format = parse_token_format(flags.token_format);
-  o.field = flags.field;
-  o.document_separator = parse_separator(flags.separator);
+  o.documents = document_options(flags.text);
   o.budget = to_budget(flags);
   if (!flags.seq_len.empty()) o.seq_len = parse_context(flags.seq_len, "--seq-len");
   o.batch_size = flags.batch_size;
@@ -195,17 +194,28 @@ void check_uptrain(const UptrainFlags& flags, const Globals& globals) {
   check_options(to_options(flags, globals));
 }
 
+TrainResult train(const UptrainOptions& options, const TrainObserver& observer) {
+  try {
+    return run_training(options, observer);
+  } catch (const Error& error) {
+    // Stopped while it read its data and models: what earlier runs left is as it was.
+    const bool resumable = path_exists(options.out + "/checkpoints");
+    if (resumable && error.info().code == "INTERRUPTED") throw_if_stopped(resumable);
+    throw;
+  }
+}
+
 CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   StepLine line(globals.quiet);
-  warn_if_separator_missing(flags.separator, flags.data);
+  warn_if_separator_missing(flags.text, flags.data);
   const TrainObserver observer = {
       .started = [](const RunFacts& facts) { spdlog::info("uptrain\n{}", banner(facts)); },
       .stepped = [&](const StepMetrics& m, int64_t steps) { line.show(m, steps); },
       .announced = [](const std::string& text) { spdlog::info("{}", text); },
       .noted = [](const std::string& text) { spdlog::debug("{}", text); },
       .warned = [](const std::string& text) { spdlog::warn("{}", text); }};
-  const TrainResult result = run_training(to_options(flags, globals), observer);
+  const TrainResult result = train(to_options(flags, globals), observer);
   CommandOutput output;
   output.json = to_json(flags, result, watch.seconds());
   output.text = fmt::format(
@@ -226,17 +236,16 @@ CommandOutput run_uptrain(const UptrainFlags& flags, const Globals& globals) {
 }
 
 void add_data_flags(CLI::App& command, UptrainFlags& flags) {
-  command.add_option("--data", flags.data, "Training data: .txt, .jsonl or token files")
+  command
+      .add_option("--data", flags.data,
+                  "Training data: .txt, .jsonl, .json (also .gz, .zst) or token files")
       ->required();
   command.add_option("--valid", flags.valid, "Held-out text or token file");
   command.add_option("--valid-tokens", flags.valid_tokens,
                      "Validate on its first N tokens; left out: all");
   command.add_option("--token-format", flags.token_format, "Token files: auto, llmc or nanogpt")
       ->capture_default_str();
-  command.add_option("--field", flags.field, "Key of a .jsonl line that holds the document")
-      ->capture_default_str();
-  command.add_option("--document-separator", flags.separator,
-                     "What stands between the documents of a .txt file; \\n is a line feed");
+  add_text_flags(command, flags.text);
   command.add_option("--steps", flags.steps, "Budget in optimizer steps");
   command.add_option("--tokens", flags.tokens, "Budget in tokens, such as 5M");
   command.add_option("--fraction", flags.fraction, "Budget as a share of --pretraining-tokens")

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "regroup/checkpoint/documents.h"
+#include "regroup/checkpoint/text_source.h"
 #include "regroup/convert/transform_request.h"
 
 namespace regroup {
@@ -15,6 +16,8 @@ int64_t most_tokens(const CalibrationOptions& options) {
     std::error_code error;
     const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
     if (error) return options.tokens;  // who reads it says what is wrong
+    if (path != without_compression(path))
+      return options.tokens;  // how much comes out is not known
     most += is_text_file(path) ? bytes : bytes / 2;
   }
   return std::min(options.tokens, most);

@@ -16,16 +16,19 @@ namespace {
 Json calibration_arguments(const CalibrationOptions& options) {
   Json text = Json::array();
   for (const std::string& path : options.files) text.push_back(sha256_of_file(path));
-  return {{"text_sha256", text},
-          {"field", options.field},
-          {"document_separator", options.separator},
-          {"tokens", options.tokens},
-          {"seq_len", options.seq_len},
-          {"sequential", options.sequential},
-          {"refit_output", options.refit_output},
-          {"layer_steps", options.layer_steps},
-          {"layer_batch", options.layer_batch},
-          {"layer_lr", options.layer_lr}};
+  Json json = {{"text_sha256", text},
+               {"field", options.documents.field},
+               {"document_separator", options.documents.separator},
+               {"tokens", options.tokens},
+               {"seq_len", options.seq_len},
+               {"sequential", options.sequential},
+               {"refit_output", options.refit_output},
+               {"layer_steps", options.layer_steps},
+               {"layer_batch", options.layer_batch},
+               {"layer_lr", options.layer_lr}};
+  const std::string& joined = options.documents.field_separator;
+  if (!joined.empty()) json["field_separator"] = joined;
+  return json;
 }
 
 /// The settings that decide the bytes of the output.

@@ -34,12 +34,17 @@ class LazyTokenizer {
 
 /// What decides the ids of a cached token file.
 Json cache_key(const std::string& path, const UptrainOptions& options, const Tokenizer& tokenizer) {
-  return {{"source_sha256", sha256_of_file(path)},
-          {"field", options.field},
-          {"document_separator", options.document_separator},
-          {"tokenizer_sha256", tokenizer.digest()},
-          {"add_bos", tokenizer.adds_bos()},
-          {"add_eos", tokenizer.adds_eos()}};
+  Json key = {{"source_sha256", sha256_of_file(path)},
+              {"field", options.documents.field},
+              {"document_separator", options.documents.separator},
+              {"tokenizer_sha256", tokenizer.digest()},
+              {"add_bos", tokenizer.adds_bos()},
+              {"add_eos", tokenizer.adds_eos()},
+              {"bos", tokenizer.bos_id()},
+              {"eos", tokenizer.eos_id()}};
+  const std::string& joined = options.documents.field_separator;
+  if (!joined.empty()) key["field_separator"] = joined;
+  return key;
 }
 
 std::string tokenize(const std::string& path, size_t index, const UptrainOptions& options,
@@ -52,7 +57,7 @@ std::string tokenize(const std::string& path, size_t index, const UptrainOptions
   }
   make_folder(cache);
   TokenFileWriter writer(out, vocab_size);
-  read_documents(path, {.field = options.field, .separator = options.document_separator},
+  read_documents(path, options.documents,
                  [&](std::string_view text) { writer.add(tokenizer.encode(text)); });
   writer.finish();
   write_file_atomically(sidecar, key.dump(2) + "\n");
@@ -98,9 +103,8 @@ std::optional<TokenStream> read_validation(const UptrainOptions& options, int64_
   LazyTokenizer tokenizer(options.model, vocab_size);
   TokenStream stream;
   if (is_text_file(options.valid)) {
-    stream = read_text_stream(options.valid, tokenizer.get(),
-                              {.field = options.field, .separator = options.document_separator},
-                              options.valid_tokens);
+    stream =
+        read_text_stream(options.valid, tokenizer.get(), options.documents, options.valid_tokens);
   } else {
     check_sidecar(options.valid, tokenizer);
     stream =

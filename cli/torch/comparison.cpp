@@ -59,10 +59,8 @@ TokenStream read_text(const CompareFlags& flags, const ModelConfig& config) {
   }
   const Tokenizer tokenizer = Tokenizer::open(flags.model);
   require_vocabulary(tokenizer, config.vocab_size, flags.model);
-  TokenStream stream = read_text_stream(
-      flags.text, tokenizer,
-      {.field = flags.calibration.field, .separator = parse_separator(flags.calibration.separator)},
-      most);
+  TokenStream stream =
+      read_text_stream(flags.text, tokenizer, document_options(flags.calibration.text), most);
   require_window(stream);
   return stream;
 }
@@ -113,7 +111,9 @@ class Comparison {
 
  private:
   DamageReport describe() {
-    const std::vector<TextScore> scores = score_text({&parent_}, -1, stream_, windows_, false);
+    const std::vector<TextScore> scores =
+        score_text({&parent_}, -1, stream_, windows_, false,
+                   [](int64_t, int64_t) { throw_if_stopped(/*resumable=*/false); });
     const Dtype stored = model_.locate(model_.tensors().front().name).info->dtype;
     kv_bits_ = dtype_bits(stored);
     return {.model = flags_.model,
@@ -183,6 +183,7 @@ class Comparison {
                                        const std::string& what) {
     std::vector<TextScore> scores = score_text(
         {&parent_, &decoder}, 0, stream, windows_, false, [&](int64_t done, int64_t all) {
+          throw_if_stopped(/*resumable=*/false);
           progress_.text(fmt::format("  {}: {}, {} of {} windows", doing_, what, done, all));
         });
     const Fidelity found = fidelity(scores[1], scores[0]);

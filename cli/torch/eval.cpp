@@ -2,17 +2,21 @@
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
+#include <span>
 
 #include "eval_flags.h"
 #include "progress.h"
+#include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/quantity.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/eval/eval_state.h"
 #include "regroup/eval/results.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
-#include "separator.h"
+#include "regroup/version.h"
 #include "table.h"
 #include "torch_part.h"
 
@@ -69,9 +73,8 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
     const Tokenizer tokenizer = Tokenizer::open(flags.models.front());
     require_vocabulary(tokenizer, config.vocab_size, flags.models.front());
     for (const std::string& path : flags.text) {
-      streams.push_back(read_text_stream(
-          path, tokenizer, {.field = flags.field, .separator = parse_separator(flags.separator)},
-          most));
+      streams.push_back(
+          read_text_stream(path, tokenizer, document_options(flags.text_flags), most));
     }
   }
   for (const std::string& path : flags.tokens) {
@@ -85,6 +88,45 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
     }
   }
   return streams;
+}
+
+/// Everything that decides the numbers, to the last bit.
+Json state_key(const std::vector<EvaluatedModel>& models, int64_t baseline,
+               const std::vector<EvaluatedText>& texts, bool keep_nll, const Globals& globals) {
+  Json key = {{"version", kVersion},      {"libtorch", libtorch_version()},
+              {"baseline", baseline},     {"keep_nll", keep_nll},
+              {"device", globals.device}, {"threads", get_threads()},
+              {"models", Json::array()},  {"texts", Json::array()}};
+  for (const EvaluatedModel& model : models) {
+    key["models"].push_back({{"digest", model.digest}, {"dtype", model.dtype}});
+  }
+  for (const EvaluatedText& text : texts) {
+    const auto ids = std::as_bytes(std::span(text.stream.ids));
+    Xxh3 hash;
+    hash.update(ids);
+    key["texts"].push_back({{"ids", hash.hex()},
+                            {"seq_len", text.windows.seq_len},
+                            {"batch_size", text.windows.batch_size}});
+  }
+  return key;
+}
+
+void score_texts(const std::vector<const Decoder*>& decoders, int64_t baseline, bool keep_nll,
+                 EvalState& state, std::vector<EvaluatedText>& texts, const Globals& globals) {
+  for (size_t t = 0; t < texts.size(); ++t) {
+    EvaluatedText& text = texts[t];
+    ProgressLine progress(fmt::format("eval {}: ", text.stream.name), globals.quiet);
+    PartialScores before = state.find(t);
+    if (before.windows > 0) {
+      spdlog::info("eval {}: goes on behind window {}", text.stream.name, before.windows);
+    }
+    text.scores = score_text(
+        decoders, baseline, text.stream, text.windows, keep_nll,
+        [&](int64_t done, int64_t total) {
+          progress.text(fmt::format("{} of {} windows", done, total), done == total);
+        },
+        std::move(before), [&](const PartialScores& now) { state.update(t, now); });
+  }
 }
 
 WindowOptions window_options(const EvalFlags& flags, const ModelConfig& config) {
@@ -127,7 +169,10 @@ void check_outputs(const EvalFlags& flags) {
   for (const auto* given : {&flags.models, &flags.text, &flags.tokens}) {
     inputs.insert(inputs.end(), given->begin(), given->end());
   }
-  if (!flags.out.empty()) check_output_file(flags.out, "--out", inputs);
+  if (!flags.out.empty()) {
+    check_output_file(flags.out, "--out", inputs);
+    check_output_file(flags.out + ".partial", "the state beside --out", inputs);
+  }
   if (!flags.token_nll.empty()) check_output_file(flags.token_nll, "--token-nll", inputs);
   if (flags.out.empty() || flags.token_nll.empty() || !is_inside(flags.out, flags.token_nll)) {
     return;
@@ -144,10 +189,13 @@ void check_outputs(const EvalFlags& flags) {
 CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
   check_eval(flags, globals);
   check_outputs(flags);
-  warn_if_separator_missing(flags.separator, flags.text);
+  warn_if_separator_missing(flags.text_flags, flags.text);
   const at::Device device = open_device(globals.device);
   std::vector<Loaded> models;
-  for (const std::string& path : flags.models) models.push_back(load(path, flags, device));
+  for (const std::string& path : flags.models) {
+    throw_if_stopped(/*resumable=*/false);
+    models.push_back(load(path, flags, device));
+  }
   std::vector<bool> listed(models.size(), true);
   int64_t baseline = -1;
   for (size_t m = 0; m < models.size() && !flags.baseline.empty(); ++m) {
@@ -170,15 +218,12 @@ CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
   }
   std::vector<EvaluatedText> texts;
   for (TokenStream& stream : read_streams(flags, models.front().info.config)) {
-    ProgressLine progress(fmt::format("eval {}: ", stream.name), globals.quiet);
-    EvaluatedText text{.stream = std::move(stream), .windows = windows, .scores = {}};
-    text.scores =
-        score_text(decoders, baseline, text.stream, windows, !flags.token_nll.empty(),
-                   [&](int64_t done, int64_t total) {
-                     progress.text(fmt::format("{} of {} windows", done, total), done == total);
-                   });
-    texts.push_back(std::move(text));
+    texts.push_back({.stream = std::move(stream), .windows = windows, .scores = {}});
   }
+  const bool keep_nll = !flags.token_nll.empty();
+  EvalState state(flags.out.empty() ? "" : flags.out + ".partial",
+                  state_key(infos, baseline, texts, keep_nll, globals));
+  score_texts(decoders, baseline, keep_nll, state, texts, globals);
   CommandOutput output;
   output.json = make_results(infos, listed, baseline, texts);
   output.text = results_table(output.json);
@@ -187,6 +232,7 @@ CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
     write_file_atomically(flags.out,
                           output.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   }
+  state.finish();
   return output;
 }
 

@@ -7,6 +7,7 @@
 #include "generate_flags.h"
 #include "progress.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/tokenizer.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
@@ -22,15 +23,14 @@ class Stream {
       : tokenizer_(tokenizer), ids_(std::move(ids)), shown_(tokenizer.decode(ids_)), on_(on) {
     if (on_) std::fputs(shown_.c_str(), stdout);
   }
-  bool add(int32_t id) {
-    if (!on_) return true;
+  void add(int32_t id) {
+    if (!on_) return;
     ids_.push_back(id);
     const std::string text = tokenizer_.decode(ids_);
-    if (text.ends_with("\xEF\xBF\xBD") || text.size() < shown_.size()) return true;
+    if (text.ends_with("\xEF\xBF\xBD") || text.size() < shown_.size()) return;
     std::fputs(text.substr(shown_.size()).c_str(), stdout);
     std::fflush(stdout);
     shown_ = text;
-    return true;
   }
 
  private:
@@ -59,7 +59,12 @@ CommandOutput run_generate(const GenerateFlags& flags, const Globals& globals) {
                                              .temperature = flags.temperature,
                                              .top_p = flags.top_p,
                                              .seed = globals.seed},
-                                            [&](int32_t id) { return stream.add(id); });
+                                            [&](int32_t id) {
+                                              stream.add(id);
+                                              return stop_signal() == 0;
+                                            });
+  if (stop_signal() != 0 && !globals.json) std::fputc('\n', stdout);
+  throw_if_stopped(/*resumable=*/false);
   const double rate = static_cast<double>(ids.size()) / watch.seconds();
   std::vector<int32_t> whole = prompt;
   whole.insert(whole.end(), ids.begin(), ids.end());

@@ -51,6 +51,59 @@ TEST(JsonlFile, HoldsADocumentALine) {
                                                                                  "b\xE2\x80\xA8"});
 }
 
+TEST(JsonlFile, MayHoldATextInSeveralKeys) {
+  const std::string pair = R"({"prompt":"one","completion":" two"})";
+  EXPECT_EQ(read("a.jsonl", pair, {.field = "prompt,completion"}), Documents{"one two"});
+  EXPECT_EQ(read("a.jsonl", pair, {.field = "completion,prompt", .field_separator = "\n"}),
+            Documents{" two\none"});
+}
+
+TEST(JsonFile, IsAnArrayOrObjectsOneAfterTheOther) {
+  const Documents both = {"one]},", "t\"wo\\"};
+  const std::string one = R"({"text": "one]},", "x": [{}, []]})";
+  const std::string two = R"({"text": "t\"wo\\"})";
+  EXPECT_EQ(read("a.json", "[" + one + "," + two + "]"), both);
+  EXPECT_EQ(read("a.json", " [\n " + one + " ,\n " + two + "\n]\n"), both);
+  EXPECT_EQ(read("a.json", one + "\n" + two + "\n"), both);
+  EXPECT_EQ(read("a.json", "{\n\"text\":\n\"alone\"\n}"), Documents{"alone"});
+  EXPECT_EQ(read("a.jsonl", "\n[" + one + ",\n" + two + "]"), both) << "whatever its name is";
+  EXPECT_EQ(read("a.ndjson", one + "\n" + two), both);
+}
+
+TEST(Documents, BeginBehindAByteOrderMark) {
+  EXPECT_EQ(read("a.txt", "\xEF\xBB\xBFone"), Documents{"one"});
+  EXPECT_EQ(read("a.jsonl", "\xEF\xBB\xBF{\"text\":\"one\"}\r\n"), Documents{"one"});
+  EXPECT_EQ(read("a.json", "\xEF\xBB\xBF[{\"text\":\"one\"}]"), Documents{"one"});
+  EXPECT_EQ(read("a.txt", "one\xEF\xBB\xBF"), Documents{"one\xEF\xBB\xBF"})
+      << "elsewhere it is text";
+}
+
+TEST(Documents, AreTheSameWhereverABlockEnds) {
+  // Separators, lines and objects around the end of the first block of 1 MiB.
+  for (size_t before = (1 << 20) - 12; before <= (1 << 20) + 2; ++before) {
+    const std::string long_text(before, 'x');
+    ASSERT_EQ(read("a.txt", long_text + "<|end|>two", {.separator = "<|end|>"}),
+              (Documents{long_text, "two"}));
+    const std::string record = R"({"text":")" + long_text.substr(11) + R"("})";
+    const Documents both = {long_text.substr(11), "two"};
+    ASSERT_EQ(read("a.jsonl", record + "\n{\"text\":\"two\"}"), both);
+    ASSERT_EQ(read("a.json", "[" + record + ",{\"text\":\"two\"}]"), both);
+  }
+}
+
+TEST(Documents, AreReadUntilNobodyWantsMore) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.jsonl", "{\"text\":\"one\"}\nno JSON");
+  std::string seen;
+  EXPECT_EQ(read_documents_while(path, {},
+                                 [&](std::string_view document) {
+                                   seen += document;
+                                   return false;
+                                 }),
+            1);
+  EXPECT_EQ(seen, "one");
+}
+
 struct BadText {
   const char* why;
   const char* name;
@@ -65,26 +118,48 @@ TEST(Documents, MalformedFilesAreRefused) {
       {"blank", "a.txt", " \n\t\r\n", "TEXT_EMPTY", ": must hold some text, found none"},
       {"blank lines", "a.jsonl", "\n\n", "TEXT_EMPTY", ": must hold some text, found none"},
       {"empty documents", "a.jsonl", "{\"text\":\"\"}\n", "TEXT_EMPTY",
-       ": must hold at least one document, found none"},
+       ": must hold some text, found none"},
       {"invalid UTF-8", "a.txt", "caf\xE9", "TEXT_UTF8", ": must be UTF-8 text"},
       {"NUL", "a.txt", "ab\0c"s, "TEXT_BINARY", ": must be text, found a NUL byte at byte 2"},
-      {"gzip", "a.jsonl", "\x1F\x8B\x08\0\0"s, "TEXT_BINARY",
-       ": must be text, found a NUL byte at byte 3"},
+      {"UTF-16", "a.txt", "\xFF\xFEo\0"s, "TEXT_UTF8", ": must be UTF-8 text, found UTF-16"},
+      {"UTF-16 without a mark", "a.jsonl", "{\0\"\0t\0"s, "TEXT_UTF8",
+       ": must be UTF-8 text, found UTF-16"},
+      {"UTF-32", "a.txt", "\xFF\xFE\0\0o\0\0\0"s, "TEXT_UTF8",
+       ": must be UTF-8 text, found UTF-32"},
+      {"Parquet", "a.json", "PAR1...", "TEXT_COMPRESSED",
+       ": must be text, but this is a Parquet file"},
+      {"LFS", "a.jsonl", "version https://git-lfs.github.com/spec/v1\n", "TEXT_COMPRESSED",
+       ": must be text, but this is a Git LFS pointer"},
       {"no JSON", "a.jsonl", "{\"text\":\"a\"}\n\ntext\n", "JSON_SYNTAX",
        " line 3: not valid JSON at line 1, column 2"},
       {"cut line", "a.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b", "JSON_SYNTAX",
        " line 2: not valid JSON at line 1"},
-      {"other field", "a.jsonl", "{\"body\":\"a\"}\n", "TEXT_FIELD",
-       " line 1: must be an object with a string \"text\""},
+      {"other fields", "a.jsonl", "{\"prompt\":\"a\",\"n\":1}\n", "TEXT_FIELD",
+       " line 1: must be an object with a string \"text\", found the keys prompt, n (no string: "
+       "number)"},
       {"number", "a.jsonl", "{\"text\":1}\n", "TEXT_FIELD",
-       " line 1: must be an object with a string \"text\""},
-      {"list", "a.jsonl", "[\"a\"]\n", "TEXT_FIELD",
-       " line 1: must be an object with a string \"text\""},
+       " line 1: must be an object with a string \"text\", found the keys text (no string: "
+       "number)"},
+      {"string", "a.jsonl", "\"a\"\n", "TEXT_FIELD",
+       " line 1: must be an object with a string \"text\", found a JSON string"},
+      {"list of strings", "a.jsonl", "[\"a\"]\n", "TEXT_FIELD",
+       " record 1: must be an object {...} that holds the text"},
+      {"array without its end", "a.json", "[{\"text\":\"a\"},", "JSON_SYNTAX",
+       " record 2: the file ends inside its array"},
+      {"cut array", "a.json", "[{\"text\":\"a", "JSON_SYNTAX",
+       " record 1: the file ends before it does"},
+      {"no comma", "a.json", "[{\"text\":\"a\"}{\"text\":\"b\"}]", "JSON_SYNTAX",
+       " record 2: must follow a comma"},
+      {"more than an array", "a.json", "[{\"text\":\"a\"}] x", "JSON_SYNTAX",
+       ": must end behind its array"},
+      {"an object around", "a.json", "{\"data\":[{\"text\":\"a\"}]}", "TEXT_FIELD",
+       " record 1: must be an object with a string \"text\", found the keys data (no string: "
+       "array)"},
       {"twice", "a.jsonl", "{\"text\":\"a\",\"text\":\"b\"}\n", "JSON_DUPLICATE_KEY",
        " line 1: key \"text\" appears twice"},
       {"long line", "a.jsonl",
        "{\"text\":\"a\"}\n{\"text\":\"" + std::string(16 << 20, 'x') + "\"}", "JSONL_LINE_LIMIT",
-       " line 2: must have at most 16777216 bytes, found 16777227"},
+       " line 2: must have at most 16777216 bytes, found more"},
   };
   for (const BadText& c : cases) {
     SCOPED_TRACE(c.why);
@@ -96,9 +171,13 @@ TEST(Documents, MalformedFilesAreRefused) {
 TEST(Documents, OtherKindsAreUnsupported) {
   EXPECT_TRUE(
       contains(expect_error<UnsupportedError>("TEXT_KIND", [] { read("a.parquet", "x"); }).message,
-               "a.parquet: text files must end in .txt or .jsonl"));
-  EXPECT_TRUE(is_text_file("a/b.txt") && is_text_file("b.jsonl"));
-  EXPECT_FALSE(is_text_file("b.bin") || is_text_file("txt") || is_text_file("b.txt.gz"));
+               "a.parquet: text files must end in .txt, .jsonl or .json"));
+  for (const char* name : {"a/b.txt", "b.jsonl", "b.ndjson", "b.json", "b.txt.gz", "b.jsonl.zst"}) {
+    EXPECT_TRUE(is_text_file(name)) << name;
+  }
+  for (const char* name : {"b.bin", "txt", "b.gz", "b.txt.xz", "b.bin.gz"}) {
+    EXPECT_FALSE(is_text_file(name)) << name;
+  }
 }
 
 TEST(Documents, AMissingFileIsSaid) {
@@ -109,7 +188,8 @@ TEST(Documents, AMissingFileIsSaid) {
 TEST(Separator, MayBeTypedWithEscapes) {
   EXPECT_EQ(parse_separator("<|end|>"), "<|end|>");
   EXPECT_EQ(parse_separator(R"(\n\t\\n)"), "\n\t\\n");  // the third backslash is escaped itself
-  EXPECT_EQ(parse_separator(R"(\x\)"), R"(\x\)");       // anything else stays
+  EXPECT_EQ(parse_separator(R"(\r\n<|end|>\r\n)"), "\r\n<|end|>\r\n");
+  EXPECT_EQ(parse_separator(R"(\x\)"), R"(\x\)");  // anything else stays
   EXPECT_EQ(parse_separator(""), "");
 }
 

@@ -8,28 +8,36 @@ namespace regroup {
 
 /// How text files are cut into documents.
 struct DocumentOptions {
-  std::string field = "text";  ///< .jsonl: the key that holds a document
-  std::string separator;       ///< .txt: stands between documents and is removed; "": one document
+  /// JSON: the key that holds a document, or several with commas between: their texts are joined.
+  std::string field = "text";
+  std::string separator;        ///< .txt: stands between documents and is removed; "": one document
+  std::string field_separator;  ///< JSON: put between the texts of several keys
 };
 
-/// Calls `visit` with every document of a .txt or .jsonl file, in order.
-/// Documents must be UTF-8 without NUL; empty documents (and blank lines of a .jsonl) are skipped.
+/// Calls `visit` with every document of a text file, in order: a .txt (one document, or several with a
+/// separator), a .jsonl or .ndjson (an object a line), a .json (an array of objects, or one after the other),
+/// each plain or packed with gzip or zstd. The file is read as a stream: memory holds the longest document.
+/// Documents must be UTF-8 without NUL; a byte order mark is left out; empty documents are skipped.
 /// @return how many documents there were
-/// @throws CheckpointError  TEXT_EMPTY, TEXT_UTF8, TEXT_BINARY, JSONL_LINE_LIMIT, JSON_SYNTAX (with
-///                          the line), TEXT_FIELD; UnsupportedError for another extension
+/// @throws CheckpointError  TEXT_EMPTY, TEXT_UTF8, TEXT_BINARY, TEXT_COMPRESSED, TEXT_DOCUMENT_LIMIT,
+///                          JSONL_LINE_LIMIT, JSON_SYNTAX (with the line), TEXT_FIELD; UnsupportedError for
+///                          another extension; Error when a signal asks for a stop
 int64_t read_documents(const std::string& path, const DocumentOptions& options,
                        const std::function<void(std::string_view)>& visit);
+/// The same until `visit` returns false. What stands behind is not looked at.
+int64_t read_documents_while(const std::string& path, const DocumentOptions& options,
+                             const std::function<bool(std::string_view)>& visit);
 
-/// A separator as users type it: \n, \t and \\ stand for line feed, tab and backslash.
+/// A separator as users type it: \n, \r, \t and \\ stand for line feed, carriage return, tab and backslash.
 std::string parse_separator(const std::string& text);
 
-/// True if `path` ends in .txt or .jsonl.
+/// True if `path` ends as a text file does: .txt, .jsonl, .ndjson, .json, or one of them and .gz or .zst.
 bool is_text_file(const std::string& path);
 /// @throws UnsupportedError TEXT_KIND unless `path` is_text_file; CheckpointError for a folder, or
 ///         nothing there
 /// @param hint  what to do with a file of another name
 void require_text_file(const std::string& path,
-                       const std::string& hint = "if it holds text, rename it to .txt or .jsonl");
+                       const std::string& hint = "if it holds text, name it .txt or .jsonl");
 
 /// Pieces of a split on white space, as lm-evaluation-harness counts words: len(re.split(r"\s+", text))
 /// of Python. White space is Unicode's; at the start or the end of the text it bounds an empty piece,

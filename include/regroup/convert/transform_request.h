@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/documents.h"
 #include "regroup/convert/head_transform.h"
 #include "regroup/convert/method.h"
 
@@ -16,8 +17,7 @@ namespace regroup {
 /// What is measured on text, and what is then done with it beyond the closed forms.
 struct CalibrationOptions {
   std::vector<std::string> files;
-  std::string field = "text";
-  std::string separator;
+  DocumentOptions documents;
   int64_t tokens = 40960;  ///< at most so many are used
   int64_t seq_len = 0;     ///< tokens a window; 0: the model's longest, at most 2048
   bool sequential = true;  ///< each layer sees the converted layers below it

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/output_folder.h"
 #include "regroup/checkpoint/token_file.h"
 #include "regroup/model/distillation_mix.h"
@@ -45,8 +46,7 @@ struct UptrainOptions {
   std::optional<int64_t> teacher_top_k;  ///< 64 unless given
   std::optional<double> temperature;     ///< T; 1 unless given
   TokenFormat token_format = TokenFormat::kAuto;
-  std::string field = "text";
-  std::string document_separator;
+  DocumentOptions documents;
   Budget budget;
   int64_t seq_len = 0;  ///< 0: the model's own limit
   int64_t batch_size = 32;

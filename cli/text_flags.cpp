@@ -1,0 +1,88 @@
+#include "text_flags.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <iterator>
+#include <span>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/checkpoint/text_source.h"
+
+namespace regroup {
+namespace {
+
+constexpr size_t kBlock = size_t{4} << 20;
+
+struct Found {
+  bool separator = false;
+  bool windows_line_ends = false;
+};
+
+Found look_for(const std::string& separator, const std::string& path) {
+  Found found;
+  try {
+    TextSource source(path);
+    std::string text;
+    for (;;) {
+      const size_t kept = std::min(text.size(), separator.size() - 1);
+      text.erase(0, text.size() - kept);  // it may stand across two blocks
+      text.resize(kept + kBlock);
+      const size_t got = source.read(std::as_writable_bytes(std::span(text).subspan(kept)));
+      text.resize(kept + got);
+      if (got == 0) return found;
+      found.separator = text.find(separator) != std::string::npos;
+      found.windows_line_ends = found.windows_line_ends || text.find("\r\n") != std::string::npos;
+      if (found.separator) return found;
+    }
+  } catch (const Error&) {
+    return {.separator = true};  // who needs the file says what is wrong with it
+  }
+}
+
+}  // namespace
+
+void add_text_flags(CLI::App& command, TextFlags& flags) {
+  command
+      .add_option("--field", flags.field,
+                  "Key of a JSON record that holds the text; several (A,B) are joined")
+      ->join(',')
+      ->capture_default_str();
+  command.add_option("--field-separator", flags.field_separator,
+                     "Stands between the texts of several keys; left out: nothing");
+  command.add_option(
+      "--document-separator", flags.separator,
+      "Stands between the documents of a .txt file; \\n, \\r and \\t are one character");
+}
+
+DocumentOptions document_options(const TextFlags& flags) {
+  return {.field = flags.field,
+          .separator = parse_separator(flags.separator),
+          .field_separator = parse_separator(flags.field_separator)};
+}
+
+void warn_if_separator_missing(const TextFlags& flags, const std::vector<std::string>& files) {
+  const std::string separator = parse_separator(flags.separator);
+  if (separator.empty()) return;
+  std::vector<std::string> texts;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(texts),
+               [](const std::string& path) { return without_compression(path).ends_with(".txt"); });
+  bool windows_line_ends = false;
+  for (const std::string& path : texts) {
+    const Found found = look_for(separator, path);
+    if (found.separator) return;
+    windows_line_ends = windows_line_ends || found.windows_line_ends;
+  }
+  if (texts.empty()) return;
+  const bool several = texts.size() > 1;
+  const bool line_end = separator.find('\n') != std::string::npos;
+  spdlog::warn("--document-separator {} does not occur in {}{}: {} read as one document{}",
+               printable(flags.separator), printable(texts.front()),
+               several ? fmt::format(", nor in {} more .txt", texts.size() - 1) : "",
+               several ? "each is" : "it is",
+               windows_line_ends && line_end ? "; its lines end with \\r\\n" : "");
+}
+
+}  // namespace regroup
