@@ -43,7 +43,7 @@ Table damage_table(const DamageReport& report) {
                           {"KL to before", ColumnKind::kNumber},
                           {"Same top token", ColumnKind::kNumber}},
               .rows = {}};
-  table.rows.push_back({{.text = "before", .role = Role::kBaseline},
+  table.rows.push_back({{.text = "before", .role = ModelRole::kBaseline},
                         {kNothing},
                         {std::to_string(report.n_kv_heads)},
                         {human_bytes(report.kv_bytes_per_token)},
@@ -52,7 +52,7 @@ Table damage_table(const DamageReport& report) {
                         {kNothing},
                         {kNothing}});
   for (const DamageEntry& entry : report.entries) {
-    table.rows.push_back({{.text = entry.method, .role = Role::kConverted},
+    table.rows.push_back({{.text = entry.method, .role = ModelRole::kConverted},
                           {entry.grouping.empty() ? kNothing : entry.grouping},
                           {std::to_string(entry.n_kv_heads)},
                           {human_bytes(entry.kv_bytes_per_token)},

@@ -9,6 +9,7 @@
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/manifest.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -40,9 +41,10 @@ bool is_eval(const Json& json) {
 constexpr auto kArray = Json::value_t::array;
 constexpr auto kObject = Json::value_t::object;
 
-constexpr std::array<InputKind, 7> kKinds = {{
+constexpr std::array<InputKind, 8> kKinds = {{
     {"damage", is_damage_json, add_damage},
     {"eval", is_eval, add_eval_results},
+    {"lm-evaluation-harness", is_task_results, add_task_results},
     {"plan", [](const Json& j) { return has(j, "options", kArray) && has(j, "model", kObject); },
      add_plan},
     {"samples", [](const Json& j) { return has(j, "samples", kArray); }, add_samples},
@@ -62,8 +64,8 @@ constexpr const char* kNoResults = "holds none of the results that a report is m
                      .message = message,
                      .path = path,
                      .tensor = {},
-                     .hint = "give the JSON of eval, compare, plan, convert or run, a "
-                             "regroup.json, a metrics.jsonl of "
+                     .hint = "give the JSON of eval, compare, plan, convert or run, "
+                             "results of lm-evaluation-harness, a regroup.json, a metrics.jsonl of "
                              "uptrain, or a samples file"});
 }
 
@@ -78,13 +80,33 @@ std::string read_text(const std::string& path) {
   return file.read_all();
 }
 
+/// Python writes NaN and Infinity into JSON, which knows neither: null, so that the other numbers are read.
+std::string without_python_nan(const std::string& given) {
+  const std::string_view text = given;
+  if (text.find("NaN") == text.npos && text.find("Infinity") == text.npos) return given;
+  std::string json;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool escape = in_string && text[i] == '\\' && i + 1 < text.size();
+    if (text[i] == '"') in_string = !in_string;
+    const std::string_view rest = in_string ? std::string_view() : text.substr(i);
+    size_t known = 0;
+    for (const std::string_view word : {"NaN", "-Infinity", "Infinity"}) {
+      if (known == 0 && rest.starts_with(word)) known = word.size();
+    }
+    json += known > 0 ? "null" : std::string(text.substr(i, escape ? 2 : 1));
+    i += known > 0 ? known - 1 : escape ? 1 : 0;
+  }
+  return json;
+}
+
 /// Adds the file to `data` and says what it was.
 const char* add_file(const std::string& path, const std::string& text, ReportData& data) {
   if (is_metrics_log(text)) {
     add_uptraining(text, path, data);
     return "uptraining log";
   }
-  const Json json = parse_strict_json(text, path, kManifestJson);
+  const Json json = parse_strict_json(without_python_nan(text), path, kManifestJson);
   if (!json.is_object()) refuse(path, kNoResults);
   for (const InputKind& kind : kKinds) {
     if (!kind.matches(json)) continue;
@@ -115,6 +137,7 @@ void sort_models(std::vector<ReportModel>& models) {
 ReportData gather_report(const std::vector<std::string>& paths) {
   ReportData data;
   for (const std::string& given : paths) {
+    throw_if_stopped(/*resumable=*/false);
     const std::string path = is_folder(given) ? given + "/" + kManifestName : given;
     if (path != given && !path_exists(path)) {
       refuse(given, fmt::format("must hold a {} when it is a folder, found none", kManifestName));

@@ -12,29 +12,29 @@
 
 namespace regroup {
 
-Role parse_role(const std::string& role) {
-  if (role == "baseline") return Role::kBaseline;
-  if (role == "converted") return Role::kConverted;
-  return role == "uptrained" ? Role::kUptrained : Role::kModel;
+ModelRole parse_role(const std::string& role) {
+  if (role == "baseline") return ModelRole::kBaseline;
+  if (role == "converted") return ModelRole::kConverted;
+  return role == "uptrained" ? ModelRole::kUptrained : ModelRole::kModel;
 }
 
-const char* role_label(Role role) {
+const char* role_label(ModelRole role) {
   switch (role) {
-    case Role::kBaseline:
+    case ModelRole::kBaseline:
       return "before";
-    case Role::kConverted:
+    case ModelRole::kConverted:
       return "converted";
-    case Role::kUptrained:
+    case ModelRole::kUptrained:
       return "uptrained";
     default:
       return "model";
   }
 }
 
-int role_colour(Role role) {
-  if (role == Role::kBaseline) return 1;
-  if (role == Role::kConverted) return 2;
-  return role == Role::kUptrained ? 3 : 4;
+int role_colour(ModelRole role) {
+  if (role == ModelRole::kBaseline) return 1;
+  if (role == ModelRole::kConverted) return 2;
+  return role == ModelRole::kUptrained ? 3 : 4;
 }
 
 const ReportModel* find_baseline(const ReportData& data) {
@@ -176,6 +176,7 @@ ReportDocument compose_report(const ReportData& data) {
                                     first.n_layers, first.n_heads);
   }
   add_quality(data, document.sections);
+  add_task_section(data, document.sections);
   add_damage_sections(data, document.sections);
   add_recovery(data, document.sections);
   add_uptraining_curves(data, document.sections);

@@ -11,12 +11,12 @@ namespace regroup {
 
 // What HTML and Markdown both show. Texts are plain here; each writer escapes them for its place.
 
-enum class Role { kNone, kBaseline, kConverted, kUptrained, kModel };
-Role parse_role(const std::string& role);
+enum class ModelRole { kNone, kBaseline, kConverted, kUptrained, kModel };
+ModelRole parse_role(const std::string& role);
 /// "before", "converted", "uptrained", "model".
-const char* role_label(Role role);
+const char* role_label(ModelRole role);
 /// 1 to 4, the same in every chart and table.
-int role_colour(Role role);
+int role_colour(ModelRole role);
 
 enum class ColumnKind { kText, kNumber, kCode };
 struct Column {
@@ -26,7 +26,7 @@ struct Column {
 struct Cell {
   std::string text;
   std::string note = {};  ///< smaller, below
-  Role role = Role::kNone;
+  ModelRole role = ModelRole::kNone;
 };
 struct Table {
   std::string caption;
@@ -52,7 +52,7 @@ struct SampleBlock {
   std::string prompt;
   struct Text {
     std::string label;
-    Role role;
+    ModelRole role;
     std::string text;
   };
   std::vector<Text> texts;
@@ -94,6 +94,7 @@ void add_quality(const ReportData& data, std::vector<Section>& sections);
 /// The least damage at every number of KV heads, in one sentence.
 std::string damage_summary(const DamageReport& report);
 void add_damage_sections(const ReportData& data, std::vector<Section>& sections);
+void add_task_section(const ReportData& data, std::vector<Section>& sections);
 void add_recovery(const ReportData& data, std::vector<Section>& sections);
 void add_uptraining_curves(const ReportData& data, std::vector<Section>& sections);
 void add_memory(const ReportData& data, std::vector<Section>& sections);

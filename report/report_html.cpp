@@ -18,13 +18,13 @@ const char* column_class(ColumnKind kind) {
   return kind == ColumnKind::kCode ? "k" : "t";
 }
 
-std::string role_html(Role role, const std::string& text) {
+std::string role_html(ModelRole role, const std::string& text) {
   return fmt::format("<span class=\"role c{}\">{}</span>", role_colour(role), escape_html(text));
 }
 
 std::string cell_html(const Cell& cell, const Column& column) {
-  std::string text = cell.role == Role::kNone ? "<span>" + escape_html(cell.text) + "</span>"
-                                              : role_html(cell.role, cell.text);
+  std::string text = cell.role == ModelRole::kNone ? "<span>" + escape_html(cell.text) + "</span>"
+                                                   : role_html(cell.role, cell.text);
   if (!cell.note.empty()) {
     text =
         fmt::format("<span>{} <span class=\"note\">{}</span></span>", text, escape_html(cell.note));

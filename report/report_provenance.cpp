@@ -43,7 +43,7 @@ Table models_table(const ReportData& data) {
                           {"Digest", ColumnKind::kCode}},
               .rows = {}};
   for (const ReportModel& model : data.models) {
-    const Role role = parse_role(model.role);
+    const ModelRole role = parse_role(model.role);
     table.rows.push_back({{.text = role_label(role), .note = {}, .role = role},
                           {std::to_string(model.n_kv_heads)},
                           {grouped_digits(model.n_params)},
@@ -142,7 +142,7 @@ void add_samples_section(const ReportData& data, std::vector<Section>& sections)
   for (const ReportSample& sample : data.samples) {
     SampleBlock block{.prompt = sample.prompt, .texts = {}};
     for (const ReportContinuation& text : sample.continuations) {
-      const Role role = parse_role(text.role);
+      const ModelRole role = parse_role(text.role);
       block.texts.push_back(
           {fmt::format("{}, {}", role_label(role), heads_text(text.n_kv_heads)), role, text.text});
     }

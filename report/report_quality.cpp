@@ -15,11 +15,11 @@ std::string model_heads(const ReportModel& model) { return std::to_string(model.
 
 /// A model's label; its folder too where the label fits several models.
 Cell model_cell(const ReportData& data, const ReportModel& model) {
-  const Role role = parse_role(model.role);
+  const ModelRole role = parse_role(model.role);
   const auto same = std::count_if(data.models.begin(), data.models.end(), [&](const auto& m) {
     return parse_role(m.role) == role && m.n_kv_heads == model.n_kv_heads;
   });
-  const bool named = same > 1 || role == Role::kModel;
+  const bool named = same > 1 || role == ModelRole::kModel;
   return {.text = role_label(role), .note = named ? model.name : "", .role = role};
 }
 
@@ -105,12 +105,12 @@ Table quality_table(const ReportData& data, const EvaluatedOn& on) {
   return table;
 }
 
-ChartSeries pareto_series(const Scored& scored, Role role, Marker marker) {
+ChartSeries pareto_series(const Scored& scored, ModelRole role, Marker marker) {
   ChartSeries series{.name = role_label(role),
                      .colour = role_colour(role),
                      .marker = marker,
-                     .line = role != Role::kBaseline,
-                     .dashed = role == Role::kConverted};
+                     .line = role != ModelRole::kBaseline,
+                     .dashed = role == ModelRole::kConverted};
   for (const auto& [model, score] : scored) {
     const auto& loss = (*score)[Metric::kLoss];
     if (parse_role(model->role) != role || !loss || model->kv_bytes_per_token <= 0) continue;
@@ -132,9 +132,9 @@ void add_pareto(const ReportData& data, const EvaluatedOn& on, Section& section)
                   .x_format = AxisFormat::kBytes,
                   .log_x = true};
   std::set<double> sizes;
-  for (const auto& [role, marker] :
-       {std::pair{Role::kBaseline, Marker::kSquare}, std::pair{Role::kConverted, Marker::kTriangle},
-        std::pair{Role::kUptrained, Marker::kCircle}}) {
+  for (const auto& [role, marker] : {std::pair{ModelRole::kBaseline, Marker::kSquare},
+                                     std::pair{ModelRole::kConverted, Marker::kTriangle},
+                                     std::pair{ModelRole::kUptrained, Marker::kCircle}}) {
     ChartSeries series = pareto_series(scored, role, marker);
     for (const ChartPoint& point : series.points) sizes.insert(point.x);
     if (!series.points.empty()) chart.series.push_back(std::move(series));
@@ -155,7 +155,7 @@ void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& c
   const ReportScore* score = model != nullptr ? find_score(*model, on) : nullptr;
   if (score == nullptr || !(*score)[Metric::kLoss]) return;
   const double loss = (*score)[Metric::kLoss]->value;
-  const Role role = parse_role(model->role);
+  const ModelRole role = parse_role(model->role);
   chart.references.push_back(
       {loss, fmt::format("{} {}", role_label(role), short_number(loss)), role_colour(role)});
 }

@@ -61,8 +61,8 @@ LineChart recovery_chart(const Recovery& recovery) {
   }
   chart.references.push_back(
       {recovery.parent_loss,
-       fmt::format("{} {}", role_label(Role::kBaseline), short_number(recovery.parent_loss)),
-       role_colour(Role::kBaseline)});
+       fmt::format("{} {}", role_label(ModelRole::kBaseline), short_number(recovery.parent_loss)),
+       role_colour(ModelRole::kBaseline)});
   for (const RecoveryRun& control : recovery.controls) {
     chart.series.push_back(run_series(control));
     chart.series.back().colour = 5;

@@ -8,6 +8,7 @@
 #include "regroup/checkpoint/strict_json.h"
 #include "regroup/report/report.h"
 #include "regroup/version.h"
+#include "report_data.h"
 #include "report_rows.h"
 
 namespace regroup {
@@ -246,6 +247,7 @@ std::string report_json(const ReportData& data) {
                      {"verdict", report_verdict(data)},
                      {"models", list_json(data.models, model_json)},
                      {"damage", list_json(data.damages, damage_json)},
+                     {"tasks", list_json(data.task_scores, task_score_json)},
                      {"plans", list_json(data.plans, plan_json)},
                      {"uptraining", list_json(data.uptrainings, uptraining_json)},
                      {"recovery", recoveries_json(data)},
@@ -263,6 +265,7 @@ std::string report_csv(const ReportData& data) {
     csv += curve_csv(run, "loss", run.train) + curve_csv(run, "val_loss", run.valid);
   }
   for (const DamageReport& damage : data.damages) csv += damage_csv(damage);
+  csv += task_scores_csv(data);
   csv += recoveries_csv(data);
   for (const ReportPlan& plan : data.plans) csv += plan_csv(plan);
   return csv;

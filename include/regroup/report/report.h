@@ -61,6 +61,24 @@ struct ReportModel {
   std::vector<ReportScore> scores;
 };
 
+/// Which number of a task a score is; equal ones are compared.
+struct TaskMetric {
+  std::string task;
+  std::string metric;  ///< "acc", "exact_match", "word_perplexity" ...
+  std::string filter;  ///< of the answers; "none"
+  std::optional<int64_t> n_shot;
+  bool operator==(const TaskMetric&) const = default;
+};
+
+/// A score of lm-evaluation-harness.
+struct ReportTaskScore {
+  std::string model;
+  TaskMetric on;
+  Measured value;
+  std::optional<bool> higher_is_better;
+  int64_t samples = 0;  ///< 0: not known
+};
+
 struct ReportPlanOption {
   int64_t n_kv_heads = 0;
   int64_t kv_bytes_per_token = 0;
@@ -166,6 +184,7 @@ struct ReportSource {
 struct ReportData {
   std::vector<ReportSource> sources;
   std::vector<ReportModel> models;  ///< the baseline first, then by KV heads, most first
+  std::vector<ReportTaskScore> task_scores;
   std::vector<ReportPlan> plans;
   std::vector<ReportUptraining> uptrainings;
   std::vector<ReportSample> samples;
