@@ -104,7 +104,7 @@ void save_calibrated_layer(const std::string& path, const ModelFolder& model,
     const Tensor view = layer_view(weights, after, role);
     if (!view.defined()) continue;
     const std::string name = tensor_name(after, role, layer);
-    const Dtype stored = target_dtype(dtype).value_or(model.locate(name).info->dtype);
+    const Dtype stored = target_dtype(dtype).value_or(model.dtype(name));
     specs.push_back({name, stored, view.sizes().vec()});
     data += rounded(view, stored, name, model.path());
   }

@@ -48,7 +48,7 @@ void round_as_stored(const ModelFolder& model, const std::string& dtype, const M
     const Tensor view = layer_view(own, after, role);
     if (!view.defined()) continue;
     const std::string name = tensor_name(after, role, layer);
-    const Dtype stored = target_dtype(dtype).value_or(model.locate(name).info->dtype);
+    const Dtype stored = target_dtype(dtype).value_or(model.dtype(name));
     view.copy_(view.to(to_scalar_type(stored)));
     if (view.isfinite().all().item<bool>()) continue;
     throw CheckpointError(

@@ -1,4 +1,5 @@
 // Keys: one complex number a head and rotary plane, and a matrix a head for what no position turns.
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
@@ -18,6 +19,7 @@ using at::Tensor;
 constexpr int kMostSweeps = 100;
 constexpr double kEnoughGain = 1e-5;
 /// A member whose queries are (nearly) silent in a plane must not blow the plane up.
+constexpr double kNothing = 1e-300;  // still has a root and an inverse
 constexpr double kLeastEnergyShare = 1e-6;
 
 Tensor index_of(const Members& members) { return at::tensor(members, at::kLong); }
@@ -43,12 +45,16 @@ std::pair<Tensor, Tensor> energies(const Tensor& block, const Tensor& encode) {
 }
 
 /// sqrt of the energy of the queries that read each member, [m, planes].
-Tensor query_weights(const HeadMoments& moments, const Members& members, int64_t readers) {
+/// @param unread  the energy that all members get in a plane where every query is zero
+Tensor query_weights(const HeadMoments& moments, const Members& members, int64_t readers,
+                     double unread) {
   const int64_t kv = moments.query_energy.size(0) / readers;
   const Tensor energy = moments.query_energy.unflatten(0, {kv, readers})
                             .sum(1)
                             .index_select(0, index_of(members));  // [m, planes]
-  const Tensor floor = energy.mean(0, true).mul(kLeastEnergyShare).add(1e-300);
+  const Tensor mean = energy.mean(0, true);
+  const Tensor floor =
+      at::where(mean.gt(0), mean.mul(kLeastEnergyShare), at::full_like(mean, unread));
   return energy.maximum(floor).sqrt();
 }
 
@@ -113,7 +119,8 @@ KeyMerge align_keys(const HeadMoments& moments, const Members& members, bool res
 
 KeyMerge pca_keys(const HeadMoments& moments, const Members& members, int64_t readers) {
   const Tensor block = block_of(moments, members);
-  const Tensor weights = query_weights(moments, members, readers);  // [m, planes]
+  // Keys that nothing reads count alike: they may be read after some training.
+  const Tensor weights = query_weights(moments, members, readers, 1.0);  // [m, planes]
   const auto [values, vectors] = at::linalg_eigh(weighted_block(block, weights));
   const Tensor top = vectors.select(2, vectors.size(2) - 1).t();  // [m, planes], unit norm
   Tensor encode = top.conj().mul(weights).resolve_conj();
@@ -168,7 +175,7 @@ Residual key_residual(const HeadMoments& moments, const Members& members, const 
 }
 
 double key_pca_cost(const HeadMoments& moments, const Members& members, int64_t readers) {
-  const Tensor weights = query_weights(moments, members, readers);
+  const Tensor weights = query_weights(moments, members, readers, kNothing);
   const Tensor block = weighted_block(block_of(moments, members), weights);
   const auto [values, vectors] = at::linalg_eigh(block);  // ascending
   const double total = values.sum().item<double>();

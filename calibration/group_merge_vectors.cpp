@@ -2,6 +2,7 @@
 // algebra.
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/eye.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/linalg_eigvalsh.h>
 #include <ATen/ops/linalg_svd.h>
@@ -23,7 +24,8 @@ using at::Tensor;
 
 constexpr int kMostSweeps = 100;
 constexpr double kEnoughGain = 1e-5;
-constexpr double kRidge = 1e-9;  // of a metric's mean diagonal: only keeps the root invertible
+constexpr double kNothing = 1e-300;  // still has a root and an inverse
+constexpr double kRidge = 1e-9;      // of a metric's mean diagonal: only keeps the root invertible
 
 /// [m, m, d, d]: E[x_i x_j^T]
 Tensor block_of(const VectorMoments& moments, const Members& members) {
@@ -59,10 +61,12 @@ struct Roots {
   Tensor inverse;  // [m, d, d]
 };
 
-Roots metric_roots(const VectorMoments& moments, const Members& members) {
+/// @param unread  the metric's scale where nothing reads the vectors
+Roots metric_roots(const VectorMoments& moments, const Members& members, double unread) {
   const Tensor metric = moments.metric.index_select(0, at::tensor(members, at::kLong));
   const auto [values, vectors] = at::linalg_eigh(metric);  // [m, d], [m, d, d]
-  const Tensor floor = values.mean(1, true).clamp_min(0.0).mul(kRidge).add(1e-300);
+  const Tensor mean = values.mean(1, true);
+  const Tensor floor = at::where(mean.gt(0), mean.mul(kRidge), at::full_like(mean, unread));
   const Tensor roots = values.maximum(floor).sqrt();
   const Tensor turned = vectors.transpose(1, 2);
   return {at::bmm(vectors.mul(roots.unsqueeze(1)), turned),
@@ -123,7 +127,8 @@ VectorMerge pca_vectors(const VectorMoments& moments, const Members& members) {
   const auto m = static_cast<int64_t>(members.size());
   const int64_t d = block.size(2);
   if (d == 0) return nothing(m);
-  const Roots roots = metric_roots(moments, members);
+  // Values that nothing reads count alike: they may be read after some training.
+  const Roots roots = metric_roots(moments, members, 1.0);
   const auto [values, vectors] = at::linalg_eigh(metric_block(block, roots));  // ascending
   const Tensor top = vectors.narrow(1, (m - 1) * d, d).reshape({m, d, d});     // U_i
   Tensor encode = at::bmm(top.transpose(1, 2), roots.root);
@@ -172,7 +177,8 @@ Residual vector_residual(const VectorMoments& moments, const Members& members,
 
 double vector_pca_cost(const VectorMoments& moments, const Members& members) {
   if (moments.cross.size(2) == 0) return 0;
-  const Tensor block = metric_block(block_of(moments, members), metric_roots(moments, members));
+  const Tensor block =
+      metric_block(block_of(moments, members), metric_roots(moments, members, kNothing));
   const Tensor values = at::linalg_eigvalsh(block);  // ascending
   const int64_t lost = values.size(0) - moments.cross.size(2);
   return values.narrow(0, 0, lost).clamp_min(0.0).sum().item<double>();

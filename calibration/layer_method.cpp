@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
@@ -67,7 +68,9 @@ void merge_group(const MergeRules& rules, const HeadMoments& moments, const Memb
     case Method::kWeighted: {
       const auto shares = [&](const Tensor& use) {
         const Tensor own = use.index_select(0, index);
-        return own.div(own.sum().clamp_min(1e-300));
+        const double all = own.sum().item<double>();
+        // Heads that nothing reads count alike.
+        return all > 0 ? own.div(all) : at::full_like(own, 1.0 / static_cast<double>(m));
       };
       return scalars(shares(readers_energy(moments, readers)),
                      shares(moments.value.metric.diagonal(0, 1, 2).sum(1)));

@@ -2,7 +2,7 @@
 
 #include <ATen/ops/cholesky_solve.h>
 #include <ATen/ops/eye.h>
-#include <ATen/ops/linalg_cholesky.h>
+#include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
@@ -10,7 +10,8 @@
 namespace regroup {
 namespace {
 
-constexpr double kRidge = 1e-4;  // of the mean diagonal of the heads' moment
+constexpr double kRidge = 1e-4;   // of the mean diagonal of the heads' moment
+constexpr int kMostAttempts = 8;  // the last ridge is 1000 times that mean, beyond any rounding
 
 }  // namespace
 
@@ -27,13 +28,21 @@ void OutputRefit::add(const at::Tensor& heads, const at::Tensor& wanted) {
 
 at::Tensor OutputRefit::solve(const at::Tensor& start) const {
   const at::Tensor before = start.to(at::kCPU, at::kDouble).t();  // [heads, hidden]
-  const double ridge = kRidge * moment_.diagonal().mean().item<double>();
-  const at::Tensor regular =
-      moment_.add(moment_.t()).mul(0.5).add(at::eye(moment_.size(0), at::kDouble).mul(ridge));
+  const at::Tensor symmetric = moment_.add(moment_.t()).mul(0.5);
+  const double size = moment_.diagonal().mean().item<double>();
+  // Heads that give nothing fit anything: what is there stays.
+  if (!(size > 0)) return start.to(at::kCPU, at::kDouble).contiguous();
   // In terms of the change: (A + ridge I) delta = cross - A start.
   const at::Tensor gap = cross_.sub(at::matmul(moment_, before));
-  const at::Tensor delta = at::cholesky_solve(gap, at::linalg_cholesky(regular));
-  return before.add(delta).t().contiguous();
+  // A moment summed in float32 may have eigenvalues as far below zero as its rounding.
+  double ridge = kRidge * size;
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt, ridge *= 10) {
+    const at::Tensor regular = symmetric.add(at::eye(moment_.size(0), at::kDouble).mul(ridge));
+    const auto [factor, info] = at::linalg_cholesky_ex(regular);
+    if (info.item<int64_t>() != 0) continue;
+    return before.add(at::cholesky_solve(gap, factor)).t().contiguous();
+  }
+  return start.to(at::kCPU, at::kDouble).contiguous();
 }
 
 }  // namespace regroup

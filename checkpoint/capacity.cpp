@@ -74,11 +74,11 @@ CapacityPlan plan_capacity(const ModelConfig& config, const CapacityRequest& req
     if (recommend) plan.recommended = n_kv_heads;
   }
   plan.why = explain(plan, request);
-  if (request.context > config.max_positions) {
-    plan.warnings.push_back(
-        fmt::format("a context of {} exceeds the model's own limit of {} "
-                    "(max_position_embeddings)",
-                    request.context, config.max_positions));
+  if (const int64_t longest = longest_context(config); request.context > longest) {
+    const bool scaled = longest != config.max_positions;
+    plan.warnings.push_back(fmt::format(
+        "a context of {} exceeds the model's own limit of {} (max_position_embeddings{})",
+        request.context, longest, scaled ? " and its rope scaling" : ""));
   }
   return plan;
 }

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "config_rope.h"
+#include "config_support.h"
+#include "model_place.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/file.h"
@@ -41,62 +43,12 @@ int64_t required(const JsonFields& fields, const char* key, int64_t most) {
   return *value;
 }
 
-const ModelFamily* read_family(const JsonFields& fields) {
-  const auto model_type = fields.string("model_type");
-  if (!model_type) refuse("CFG_MISSING_KEY", fields.path(), "must hold \"model_type\"");
-  const ModelFamily* family = find_family(*model_type);
-  if (family == nullptr) {
-    const std::string_view why = why_refused(*model_type);
-    std::vector<std::string> known;
-    for (const ModelFamily* f : model_families()) known.emplace_back(f->model_type);
-    unsupported(
-        "CFG_UNSUPPORTED", fields.path(),
-        fmt::format("model_type \"{}\" is not supported{}{}; supported: {}", printable(*model_type),
-                    why.empty() ? "" : ": ", why, join(known, ", ")));
-  }
-  return family;
-}
-
-/// Things that change what the weights mean and that regroup does not compute.
-void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
-  const std::string& path = fields.path();
-  if (const Json* quantization = fields.find("quantization_config")) {
-    const auto method =
-        quantization->is_object() ? quantization->value("quant_method", Json()) : Json();
-    unsupported("CFG_QUANTIZED", path,
-                fmt::format("quantized weights (quantization_config, method {}) are not supported",
-                            printable(method.dump())),
-                "convert the unquantized model, then quantize the result");
-  }
-  const std::string act = fields.string("hidden_act").value_or("silu");
-  if (act != "silu" && act != "swish") {
-    unsupported("CFG_UNSUPPORTED", path,
-                fmt::format("hidden_act must be \"silu\" for {}, found \"{}\"", family.architecture,
-                            printable(act)));
-  }
-  for (const RefusedKey& refused : family.refused_keys) {
-    if (!fields.boolean(std::string(refused.key).c_str()).value_or(false)) continue;
-    unsupported("CFG_UNSUPPORTED", path,
-                fmt::format("{} must be false, found true: {}, which is not supported", refused.key,
-                            refused.why));
-  }
-  if (const Json* names = fields.find("architectures")) {
-    const bool fits = names->is_array() && names->size() == 1 && (*names)[0].is_string() &&
-                      (*names)[0].get<std::string>() == family.architecture;
-    if (!fits) {
-      unsupported("CFG_UNSUPPORTED", path,
-                  fmt::format("architectures must be [\"{}\"] for model_type \"{}\", found {}",
-                              family.architecture, family.model_type, printable(names->dump())));
-    }
-  }
-}
-
 void read_heads(const JsonFields& fields, ModelConfig& config) {
   config.n_heads = required(fields, "num_attention_heads", kMostWidth);
   // Absent it is the class's default; null says MHA.
-  const bool mha = config.family->default_kv_heads == 0 || fields.has("num_key_value_heads");
+  const bool mha = config.family->defaults.kv_heads == 0 || fields.has("num_key_value_heads");
   config.n_kv_heads = fields.integer("num_key_value_heads", 1, kMostWidth)
-                          .value_or(mha ? config.n_heads : config.family->default_kv_heads);
+                          .value_or(mha ? config.n_heads : config.family->defaults.kv_heads);
   if (config.n_heads % config.n_kv_heads != 0) {
     refuse("CFG_INCONSISTENT", fields.path(),
            fmt::format(
@@ -147,14 +99,17 @@ void read_window(const JsonFields& fields, ModelConfig& config) {
   const WindowRule rule = config.family->window;
   if (rule == WindowRule::kNone) return;
   const bool later = rule == WindowRule::kLaterLayers;
+  const ConfigDefaults& defaults = config.family->defaults;
   if (!later || fields.boolean("use_sliding_window").value_or(false)) {
-    config.sliding_window = fields.integer("sliding_window", 1, kMostPositions);
-    // The class's default, which null is not.
-    if (later && !fields.has("sliding_window")) config.sliding_window = 4096;
+    config.sliding_window = fields.has("sliding_window")
+                                ? fields.integer("sliding_window", 1, kMostPositions)
+                                : defaults.sliding_window;
   }
   if (!config.sliding_window) return require_no_sliding_layer(fields);
   const int64_t first =
-      later ? fields.integer("max_window_layers", 0, kMostLayers).value_or(28) : 0;
+      later
+          ? fields.integer("max_window_layers", 0, kMostLayers).value_or(defaults.max_window_layers)
+          : 0;
   for (int64_t layer = first; layer < config.n_layers; ++layer) {
     config.sliding_layers[static_cast<size_t>(layer)] = true;
   }
@@ -191,10 +146,21 @@ void read_token_ids(const JsonFields& fields, ModelConfig& config) {
     }
     return value.get<int64_t>();
   };
-  if (const Json* bos = fields.find("bos_token_id"))
-    config.bos_token_id = check("bos_token_id", *bos);
+  // A default that the vocabulary does not have is none.
+  const auto default_of = [&](const char* key, std::optional<int64_t> id) {
+    return !fields.has(key) && id && *id < config.vocab_size ? id : std::nullopt;
+  };
+  const ConfigDefaults& defaults = config.family->defaults;
+  const Json* bos = fields.find("bos_token_id");
+  config.bos_token_id = bos != nullptr ? check("bos_token_id", *bos)
+                                       : default_of("bos_token_id", defaults.bos_token_id);
   const Json* eos = fields.find("eos_token_id");
-  if (eos == nullptr) return;
+  if (eos == nullptr) {
+    if (const auto id = default_of("eos_token_id", defaults.eos_token_id)) {
+      config.eos_token_ids = {*id};
+    }
+    return;
+  }
   if (!eos->is_array()) {
     config.eos_token_ids = {check("eos_token_id", *eos)};
     return;
@@ -219,16 +185,18 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.hidden_size = required(fields, "hidden_size", kMostWidth);
   config.intermediate_size = required(fields, "intermediate_size", kMostRows);
   config.vocab_size = required(fields, "vocab_size", kMostRows);
+  const ConfigDefaults& defaults = config.family->defaults;
   config.max_positions =
-      fields.integer("max_position_embeddings", 1, kMostPositions).value_or(2048);
-  config.norm_eps = config.family->norm == Norm::kRms
-                        ? fields.positive("rms_norm_eps").value_or(1e-6)
-                        : fields.positive("layer_norm_eps").value_or(1e-5);
-  config.initializer_range = fields.positive("initializer_range").value_or(0.02);
+      fields.integer("max_position_embeddings", 1, kMostPositions).value_or(defaults.max_positions);
+  const bool rms = config.family->norm == Norm::kRms;
+  config.norm_eps =
+      fields.positive(rms ? "rms_norm_eps" : "layer_norm_eps").value_or(defaults.norm_eps);
+  config.initializer_range =
+      fields.positive("initializer_range").value_or(defaults.initializer_range);
   read_heads(fields, config);
   config.attention = config.family->attention;
   config.rotary_dim = read_rotary_dim(fields, *config.family, config.head_dim);
-  config.rope = read_rope(fields, config.max_positions);
+  config.rope = read_rope(fields, *config.family, config.max_positions);
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings").value_or(false);
   const auto has = [&fields](const BiasRule& rule) {
     if (rule.key.empty()) return rule.otherwise;
@@ -242,14 +210,12 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   // transformers lets `dtype` win over the older spelling.
   config.dtype =
       fields.string("dtype").value_or(fields.string("torch_dtype").value_or(std::string()));
+  if (config.dtype.starts_with("torch.")) config.dtype.erase(0, 6);
   return config;
 }
 
 ModelConfig read_model_config(const std::string& path) {
-  if (!path_exists(path)) {
-    refuse("CFG_MISSING", path, "must exist",
-           "pass a Hugging Face folder with a config.json and safetensors files");
-  }
+  if (!path_exists(path)) refuse_without_config(parent_folder(path));
   const InputFile file(path);
   if (file.size() > kConfigJson.bytes) {
     refuse("LIMIT_FILE_SIZE", path,

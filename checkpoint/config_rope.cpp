@@ -54,12 +54,14 @@ double yarn_attention_factor(const JsonFields& rope, double factor) {
 }
 
 /// Fills `config` from one dict in either spelling.
-RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, int64_t max_positions) {
+RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, double default_theta,
+                     int64_t max_positions) {
   RopeConfig config;
   const auto type = rope.string("rope_type");
   const auto legacy_type = rope.string("type");
   config.kind = parse_kind(type.value_or(legacy_type.value_or("default")), rope.path());
-  config.theta = rope.positive("rope_theta").value_or(top.positive("rope_theta").value_or(10000.0));
+  config.theta =
+      rope.positive("rope_theta").value_or(top.positive("rope_theta").value_or(default_theta));
   if (config.kind == RopeKind::kDefault) return config;
   const auto top_original = top.integer("original_max_position_embeddings", 1, kMostPositions);
   const auto own_original = rope.integer("original_max_position_embeddings", 1, kMostPositions);
@@ -136,7 +138,7 @@ std::optional<double> rotary_factor(const JsonFields& fields) {
 
 }  // namespace
 
-RopeConfig read_rope(const JsonFields& fields, int64_t max_positions) {
+RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_t max_positions) {
   const std::string& path = fields.path();
   const Json* legacy = find_dict(fields, "rope_scaling");
   const Json* current = find_dict(fields, "rope_parameters");
@@ -150,7 +152,8 @@ RopeConfig read_rope(const JsonFields& fields, int64_t max_positions) {
   }
   static const Json kNothing = Json::object();
   const auto read = [&](const Json* dict) {
-    return read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, path), max_positions);
+    return read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, path),
+                     family.defaults.rope_theta, max_positions);
   };
   const RopeConfig config = read(legacy != nullptr ? legacy : current);
   const bool both =
@@ -176,8 +179,18 @@ RopeConfig read_rope(const JsonFields& fields, int64_t max_positions) {
   return config;
 }
 
+int64_t longest_context(const ModelConfig& config) {
+  const RopeConfig& rope = config.rope;
+  const bool lengthens = rope.kind == RopeKind::kLinear || rope.kind == RopeKind::kDynamic ||
+                         rope.kind == RopeKind::kYarn;
+  if (!lengthens) return config.max_positions;
+  const double stretched = rope.factor * static_cast<double>(rope.original_max_positions);
+  const auto most = static_cast<double>(kMostPositions);
+  return std::max(config.max_positions, static_cast<int64_t>(std::min(stretched, most)));
+}
+
 int64_t read_rotary_dim(const JsonFields& fields, const ModelFamily& family, int64_t head_dim) {
-  const double factor = rotary_factor(fields).value_or(family.rotary_share);
+  const double factor = rotary_factor(fields).value_or(family.defaults.rotary_share);
   if (factor != 1.0 && !family.may_rotate_part) {
     throw UnsupportedError(
         {.code = "CFG_UNSUPPORTED",

@@ -10,7 +10,7 @@ struct ModelFamily;
 /// Reads the rotary settings of a config.json in the spellings of transformers 4.x (rope_theta,
 /// rope_scaling) and 5.x (rope_parameters). Where both stand they must agree.
 /// @throws CheckpointError CFG_RANGE, CFG_TYPE, CFG_INCONSISTENT; UnsupportedError CFG_UNSUPPORTED
-RopeConfig read_rope(const JsonFields& fields, int64_t max_positions);
+RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_t max_positions);
 
 /// How many channels of a head position turns: int(head_dim * partial_rotary_factor), as transformers
 /// rounds.

@@ -96,8 +96,10 @@ std::optional<Dtype> parse_dtype(std::string_view name) {
 std::string_view dtype_name(Dtype dtype) { return kRows[static_cast<size_t>(dtype)].name; }
 int dtype_bits(Dtype dtype) { return kRows[static_cast<size_t>(dtype)].bits; }
 bool is_weight_dtype(Dtype dtype) {
-  return dtype == Dtype::kF16 || dtype == Dtype::kBF16 || dtype == Dtype::kF32;
+  return dtype == Dtype::kF16 || dtype == Dtype::kBF16 || dtype == Dtype::kF32 ||
+         dtype == Dtype::kF64;
 }
+Dtype kept_dtype(Dtype dtype) { return dtype == Dtype::kF64 ? Dtype::kF32 : dtype; }
 
 uint16_t to_bf16(double value) { return round_to_bf16(value); }
 
@@ -132,6 +134,8 @@ void widen(Dtype dtype, std::span<const std::byte> bytes, std::span<double> out)
   const std::byte* in = bytes.data();
   if (dtype == Dtype::kF32) {
     for (size_t i = 0; i < out.size(); ++i) out[i] = load<float>(in + 4 * i);
+  } else if (dtype == Dtype::kF64) {
+    for (size_t i = 0; i < out.size(); ++i) out[i] = load<double>(in + 8 * i);
   } else if (dtype == Dtype::kBF16) {
     const auto value = [](uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); };
     for (size_t i = 0; i < out.size(); ++i) out[i] = value(load<uint16_t>(in + 2 * i));
@@ -156,6 +160,7 @@ int64_t count_nonfinite(Dtype dtype, std::span<const std::byte> bytes, int64_t* 
   if (dtype == Dtype::kF32) return nonfinite<uint32_t, 0x7F800000u>(bytes, first);
   if (dtype == Dtype::kBF16) return nonfinite<uint16_t, 0x7F80u>(bytes, first);
   if (dtype == Dtype::kF16) return nonfinite<uint16_t, 0x7C00u>(bytes, first);
+  if (dtype == Dtype::kF64) return nonfinite<uint64_t, 0x7FF0000000000000u>(bytes, first);
   return 0;
 }
 

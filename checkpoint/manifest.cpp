@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/folder_tree.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
@@ -39,7 +41,7 @@ void check_files(const std::string& path, const Json& files, VerifyResult& resul
     throw_if_stopped(/*resumable=*/false);
     const auto name = file.at("path").get<std::string>();
     const std::string file_path = path + "/" + name;
-    if (name.find('/') != std::string::npos || !path_exists(file_path)) {
+    if (!is_inner_path(name) || !path_exists(file_path)) {
       result.problems.push_back(
           fmt::format("{}: listed in {} but missing", printable(name), kManifestName));
       continue;
@@ -121,6 +123,20 @@ std::optional<std::set<Role>> changeable_roles(const Json& manifest) {
   return roles;
 }
 
+/// What was done to each tensor, where the manifest of a conversion says so: whether it may differ.
+std::map<std::string, bool> changed_by_name(const Json& manifest) {
+  std::map<std::string, bool> changed;
+  const Json tensors = value_at(manifest, "/output/tensors");
+  if (!tensors.is_array()) return changed;
+  for (const Json& tensor : tensors) {
+    const Json name = tensor.is_object() ? tensor.value("name", Json()) : Json();
+    const Json action = tensor.is_object() ? tensor.value("action", Json()) : Json();
+    if (name.is_string() && action.is_string())
+      changed[name.get<std::string>()] = action != "copied";
+  }
+  return changed;
+}
+
 void add_other_parent(VerifyResult& result, const std::string& problem) {
   result.other_parent = true;
   result.problems.push_back(problem);
@@ -171,6 +187,11 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
   const Json manifest = manifest_of(folder.path());
   check_source(manifest, parent, result);
   const std::optional<std::set<Role>> may_change = changeable_roles(manifest);
+  const std::map<std::string, bool> changed = changed_by_name(manifest);
+  const auto may_differ = [&](const ExpectedTensor& tensor) {
+    if (const auto known = changed.find(tensor.name); known != changed.end()) return known->second;
+    return !may_change || may_change->contains(tensor.rule->role);
+  };
   const bool uptrained = value_at(manifest, "/method/name") == "uptrain";
   for (const ExpectedTensor& tensor : folder.tensors()) {
     if (!parent.contains(tensor.name)) {
@@ -189,7 +210,7 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
       continue;
     }
     result.changed.push_back(tensor.name);
-    if (same_dtype && may_change && !may_change->contains(tensor.rule->role)) {
+    if (same_dtype && !may_differ(tensor)) {
       result.problems.push_back(
           fmt::format("tensor {}: must equal the parent's, but differs", tensor.name));
     }
@@ -226,7 +247,8 @@ std::optional<ConversionRecord> conversion_of(const std::string& folder) {
 VerifyResult verify_folder(const std::string& path, const std::string& parent) {
   const ModelFolder folder = ModelFolder::open(path);
   VerifyResult result;
-  result.notices = folder.notices();
+  result.notices = folder.warnings();
+  result.notices.insert(result.notices.end(), folder.notices().begin(), folder.notices().end());
   result.tensors = static_cast<int64_t>(folder.tensors().size());
   result.has_manifest = path_exists(path + "/" + kManifestName);
   if (result.has_manifest) {

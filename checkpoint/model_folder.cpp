@@ -1,9 +1,7 @@
 #include "regroup/checkpoint/model_folder.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <strings.h>
 
 #include <algorithm>
 #include <array>
@@ -11,7 +9,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "folder_listing.h"
 #include "model_folder_names.h"
+#include "model_place.h"
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/strict_json.h"
@@ -23,49 +23,6 @@ namespace {
 constexpr std::array<const char*, 2> kPickles = {"pytorch_model.bin",
                                                  "pytorch_model.bin.index.json"};
 
-std::vector<std::string> safetensors_names(const std::string& folder) {
-  std::vector<std::string> names;
-  DIR* dir = ::opendir(folder.c_str());
-  if (dir == nullptr) return names;
-  while (const dirent* entry = ::readdir(dir)) {
-    const std::string name = entry->d_name;
-    // Also "Model-...", which another file system would take for the same file.
-    const bool model = ::strncasecmp(name.c_str(), "model", 5) == 0;
-    if (model && name.ends_with(".safetensors")) names.push_back(name);
-  }
-  ::closedir(dir);
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-[[noreturn]] void no_weights(const std::string& path) {
-  for (const char* pickle : kPickles) {
-    if (!path_exists(path + "/" + pickle)) continue;
-    throw UnsupportedError({.code = "PICKLE_REFUSED",
-                            .message = fmt::format("must hold safetensors files, found {}", pickle),
-                            .path = path,
-                            .tensor = {},
-                            .hint =
-                                "pickled weights can run code; convert them to safetensors on a "
-                                "machine you can afford to lose"});
-  }
-  const auto stray = safetensors_names(path);
-  if (stray.empty()) {
-    throw CheckpointError(
-        {.code = "MODEL_NO_WEIGHTS",
-         .message = fmt::format("must hold {} or {}, found neither", kSingle, kIndex),
-         .path = path,
-         .tensor = {},
-         .hint = kFetchAgain});
-  }
-  throw CheckpointError({.code = "IDX_MISSING",
-                         .message = fmt::format("must hold {} beside the {} shards found ({}, ...)",
-                                                kIndex, stray.size(), printable(stray.front())),
-                         .path = path,
-                         .tensor = {},
-                         .hint = kFetchAgain});
-}
-
 /// "00025..00029": the runs of missing shard numbers say more than a list of 300 names.
 std::string summarize(const std::vector<std::string>& names) {
   constexpr size_t kShown = 8;
@@ -75,6 +32,15 @@ std::string summarize(const std::vector<std::string>& names) {
   std::string text = join(shown, ", ");
   if (names.size() > kShown) text += fmt::format(" ... {}", printable(names.back()));
   return text;
+}
+
+/// A shard that a writer left empty: nothing lists it, and nothing is missing without it.
+bool holds_no_tensor(const std::string& path) {
+  try {
+    return SafetensorsFile(InputFile(path)).tensors().empty();
+  } catch (const CheckpointError&) {
+    return false;
+  }
 }
 
 /// What a config.json asks for that is never done.
@@ -90,28 +56,6 @@ void note_custom_code(const std::string& config_text, const std::string& path,
 
 }  // namespace
 
-void require_model_folder(const std::string& path) {
-  if (!path_exists(path)) {
-    throw CheckpointError(
-        {.code = "MODEL_MISSING",
-         .message = fmt::format("{}must be a folder with config.json and safetensors files, {}",
-                                path.empty() ? "MODEL " : "",
-                                path.empty() ? "found an empty name" : "but does not exist"),
-         .path = path,
-         .tensor = {},
-         .hint = "check the spelling of the path"});
-  }
-  if (!is_folder(path)) {
-    throw CheckpointError({.code = "MODEL_NOT_FOLDER",
-                           .message =
-                               "must be a folder with config.json and safetensors files, found "
-                               "a file",
-                           .path = path,
-                           .tensor = {},
-                           .hint = "pass the folder that holds the file"});
-  }
-}
-
 ModelFolder ModelFolder::open(const std::string& path) {
   require_model_folder(path);
   ModelFolder folder;
@@ -121,13 +65,23 @@ ModelFolder ModelFolder::open(const std::string& path) {
   folder.config_text_ = InputFile(config_path).read_all();
   note_custom_code(folder.config_text_, config_path, folder.notices_);
   folder.tensors_ = expected_tensors(folder.config_);
+  folder.warn_of_adapter();
   folder.open_shards();
   folder.check_tensors();
   return folder;
 }
 
+// transformers with peft applies it to the model; what regroup reads is the model without it.
+void ModelFolder::warn_of_adapter() {
+  if (!path_exists(path_ + "/adapter_config.json")) return;
+  warnings_.push_back(fmt::format(
+      "{}: the adapter beside the model (adapter_config.json) is not part of the result; "
+      "to have it in, merge it first with peft's merge_and_unload",
+      path_));
+}
+
 void ModelFolder::open_shards() {
-  const auto present = safetensors_names(path_);
+  const auto present = model_shards(list_folder(path_).files);
   choose_weights(present);
   for (const char* pickle : kPickles) {
     if (path_exists(path_ + "/" + pickle)) {
@@ -156,8 +110,11 @@ void ModelFolder::open_shards() {
 void ModelFolder::choose_weights(const std::vector<std::string>& present) {
   const bool single = path_exists(path_ + "/" + kSingle);
   has_index_ = path_exists(path_ + "/" + kIndex);
-  if (!single && !has_index_) no_weights(path_);
+  if (!single && !has_index_) refuse_without_weights(path_);
   if (!single) return;
+  // An index may name that one file, as mlx_lm writes it.
+  const bool alone = present.size() == 1 && present.front() == kSingle;
+  if (has_index_ && alone && read_shard_index(path_ + "/" + kIndex).files == present) return;
   const auto shard = std::find_if(present.begin(), present.end(), [](const std::string& name) {
     return name.starts_with("model-");
   });
@@ -179,6 +136,8 @@ std::optional<int64_t> ModelFolder::read_index(const std::vector<std::string>& p
   std::vector<std::string> unlisted;
   std::set_difference(present.begin(), present.end(), shard_names_.begin(), shard_names_.end(),
                       std::back_inserter(unlisted));
+  std::erase_if(unlisted,
+                [&](const std::string& name) { return holds_no_tensor(path_ + "/" + name); });
   if (!unlisted.empty()) {
     problems.push_back({.code = "SHARD_UNLISTED",
                         .message = fmt::format("{} safetensors files are not in {}: {}",

@@ -10,6 +10,7 @@
 
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/folder_tree.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
@@ -80,6 +81,15 @@ void refuse_foreign(const std::string& partial) {
     refuse("PARTIAL_EXISTS", partial,
            fmt::format("holds files that no run of regroup left there ({})", printable(name)),
            "move them away, or choose another OUT");
+  }
+}
+
+/// What is left of folders whose files were removed.
+void remove_empty_folders(const std::string& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (!entry.is_directory() || entry.is_symlink()) continue;
+    remove_empty_folders(entry.path().string());
+    if (std::filesystem::is_empty(entry.path())) remove_tree(entry.path().string());
   }
 }
 
@@ -155,12 +165,13 @@ std::optional<Json> OutputFolder::finished(const std::string& name) {
 }
 
 std::string OutputFolder::staging_path(const std::string& name) const {
+  make_folders(partial_, name);
   return partial_ + "/" + name + kStagingSuffix;
 }
 
 void OutputFolder::commit(const std::string& name, const Json& record) {
   rename_path(staging_path(name), partial_ + "/" + name, /*replace=*/true);
-  sync_folder(partial_);
+  sync_folder(parent_folder(partial_ + "/" + name));
   (*progress_)[name] = record;
   write_file_atomically(partial_ + "/" + kProgress, progress_->dump() + "\n");
 }
@@ -168,9 +179,10 @@ void OutputFolder::commit(const std::string& name, const Json& record) {
 void OutputFolder::publish() {
   if (options_.overwrite) require_replaceable(out_);  // it may have changed since the start
   // Anything that is not a committed file does not belong to the result.
-  for (const auto& entry : std::filesystem::directory_iterator(partial_)) {
-    if (!progress_->contains(entry.path().filename().string())) remove_tree(entry.path().string());
+  for (const std::string& name : files_below(partial_)) {
+    if (!progress_->contains(name)) remove_tree(partial_ + "/" + name);
   }
+  remove_empty_folders(partial_);
   sync_folder(partial_);
   if (options_.overwrite && path_exists(out_)) {
     const std::string old = fmt::format("{}.old{}", out_, ::getpid());

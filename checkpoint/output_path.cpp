@@ -67,14 +67,25 @@ std::optional<std::set<std::string>> files_of_manifest(const std::string& folder
   return std::nullopt;  // damaged: whose it was cannot be told
 }
 
+void add_names(const std::string& folder, const std::string& prefix,
+               const std::set<std::string>& known, std::vector<std::string>& names) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = prefix + entry.path().filename().string();
+    const auto inside = known.lower_bound(name + "/");
+    const bool ours = inside != known.end() && inside->starts_with(name + "/");
+    if (ours && entry.is_directory() && !entry.is_symlink()) {
+      add_names(entry.path().string(), name + "/", known, names);
+    } else if (!known.contains(name)) {
+      names.push_back(printable(name, 60));
+    }
+  }
+}
+
 /// What the folder holds but for `known`, sorted.
 std::vector<std::string> names_in(const std::string& folder, const std::set<std::string>& known) {
   std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (!known.contains(name)) names.push_back(printable(name, 60));
-  }
+  add_names(folder, "", known, names);
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -94,7 +105,7 @@ bool is_same_file(const std::string& a, const std::string& b) {
 /// True if a command that is given `input` reads the file `path`, whatever names and links lead to it.
 bool reads(const std::string& input, const std::string& path) {
   if (!is_folder(input)) return is_same_file(input, path);
-  const std::vector<std::string> companions = companion_files(input);
+  const std::vector<std::string> companions = find_companions(input).files;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(input, error)) {
     const std::string name = entry.path().filename().string();

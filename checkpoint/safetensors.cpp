@@ -7,8 +7,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "file_kind.h"
 #include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/placeholder.h"
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
@@ -16,35 +16,15 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little endian");
 
-/// What a file that is no safetensors file seems to be, by its first bytes.
-struct Lookalike {
-  std::string_view start;
-  const char* what;
-  const char* hint;
-};
-constexpr auto kLookalikes = std::to_array<Lookalike>({
-    {"PK\x03\x04", "a ZIP archive, perhaps a renamed PyTorch .bin or .pt file",
-     "convert it to safetensors first"},
-    {"\x80\x02", "a Python pickle", "convert it to safetensors first"},
-    {"\x80\x04", "a Python pickle", "convert it to safetensors first"},
-    {"GGUF", "a GGUF file", "use the Hugging Face folder it was made from"},
-    {"\x1f\x8b", "gzip data", "unpack it first"},
-    {"{\"", "a JSON text file", "pass the folder that holds the safetensors files"},
-});
-
 void refuse_lookalike(std::string_view start, const std::string& path) {
-  const auto refuse = [&](const char* what, const char* hint) {
-    throw CheckpointError(
-        {.code = "ST_NOT_SAFETENSORS",
-         .message = fmt::format("must be a safetensors file, but this is {}", what),
-         .path = path,
-         .tensor = {},
-         .hint = hint});
-  };
-  if (const auto found = find_placeholder(start)) refuse(found->what, found->hint);
-  for (const Lookalike& kind : kLookalikes) {
-    if (start.starts_with(kind.start)) refuse(kind.what, kind.hint);
-  }
+  const auto kind = kind_by_start(start);
+  if (!kind) return;
+  throw CheckpointError(
+      {.code = "ST_NOT_SAFETENSORS",
+       .message = fmt::format("must be a safetensors file, but this is {}", kind->what),
+       .path = path,
+       .tensor = {},
+       .hint = std::string(kind->hint)});
 }
 
 SafetensorsHeader read_header(const InputFile& file) {

@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "file_kind.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/placeholder.h"
@@ -125,6 +126,13 @@ Json parse_strict_json(std::string_view text, const std::string& path, const Jso
          .path = path,
          .tensor = {},
          .hint = kCorrect});
+  }
+  if (const auto kind = kind_by_start(text.substr(0, 32)); kind && !text.starts_with('{')) {
+    throw CheckpointError({.code = "JSON_SYNTAX",
+                           .message = fmt::format("must be JSON, found {}", kind->what),
+                           .path = path,
+                           .tensor = {},
+                           .hint = std::string(kind->hint)});
   }
   if (!is_utf8(text)) {
     throw CheckpointError({.code = "JSON_UTF8",

@@ -140,11 +140,10 @@ void apply_globals(const Globals& globals) {
 }
 
 int64_t eval_seq_len(const std::string& flag, const ModelConfig& config) {
-  if (flag.empty()) return std::min<int64_t>(config.max_positions, 2048);
+  if (flag.empty()) return std::min<int64_t>(longest_context(config), 2048);
   const int64_t seq_len = parse_context(flag, "--seq-len");
-  if (seq_len > config.max_positions) {
-    spdlog::warn("--seq-len {} exceeds the model's max_position_embeddings {}", seq_len,
-                 config.max_positions);
+  if (const int64_t longest = longest_context(config); seq_len > longest) {
+    spdlog::warn("--seq-len {} exceeds the model's longest context, {}", seq_len, longest);
   }
   return seq_len;
 }

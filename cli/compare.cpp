@@ -1,11 +1,11 @@
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
 #include "command.h"
 #include "comparison.h"
 #include "flag_values.h"
+#include "notices.h"
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/output_path.h"
@@ -133,7 +133,7 @@ CommandOutput run_compare(const CompareFlags& flags, const Globals& globals) {
   texts.push_back(flags.text);
   warn_if_separator_missing(flags.calibration.text, texts);
   const ModelFolder model = ModelFolder::open(flags.model);
-  for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
+  log_notices(model);
   const DamageReport report =
       measure_damage(flags, globals, model, conversions_of(flags, globals, model.config()));
   CommandOutput output;

@@ -6,6 +6,7 @@
 #include "calibration_flags.h"
 #include "command.h"
 #include "flag_values.h"
+#include "notices.h"
 #include "progress.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/host_memory.h"
@@ -198,7 +199,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
     if (!has_torch()) planned(model, options);
     require_torch();
   }
-  for (const std::string& notice : model.notices()) spdlog::info("{}", notice);
+  log_notices(model);
   warn_if_separator_missing(flags.calibration.text, options.calibration.files);
   if (flags.dry_run || !options.calibration.files.empty()) {
     const ConversionPlan plan = planned(model, options);
@@ -214,6 +215,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
                    [&](int64_t layer, int64_t n) {
                      progress.text(fmt::format("  calibrate layer {}/{}", layer, n), layer == n);
                    }});
+  for (const std::string& companion : plan.left_out) spdlog::warn("{}", companion);
   const double seconds = watch.seconds();
   CommandOutput output;
   output.json = plan_json(plan, options);

@@ -11,6 +11,7 @@
 #include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/kv_cache.h"
+#include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/report/damage.h"
@@ -121,7 +122,7 @@ CapacityRequest to_request(const PlanFlags& flags, const ModelConfig& config) {
   CapacityRequest request;
   request.kv_heads = flags.kv_heads;
   request.context =
-      flags.context.empty() ? config.max_positions : parse_context(flags.context, "--context");
+      flags.context.empty() ? longest_context(config) : parse_context(flags.context, "--context");
   request.batch = flags.batch;
   if (!flags.gpu_memory.empty()) {
     request.gpu_memory_bytes = parse_size(flags.gpu_memory, "--gpu-memory");
@@ -134,17 +135,7 @@ CapacityRequest to_request(const PlanFlags& flags, const ModelConfig& config) {
 }
 
 ModelConfig read_plan_config(const PlanFlags& flags) {
-  if (!path_exists(flags.model)) {
-    throw CheckpointError({.code = "CFG_MISSING",
-                           .message = flags.model.empty()
-                                          ? "MODEL must be a model folder or a config.json, found "
-                                            "an empty name"
-                                          : "must exist: a model folder or a config.json",
-                           .path = flags.model,
-                           .tensor = {},
-                           .hint = "check the spelling of the path"});
-  }
-  return read_model_config(is_folder(flags.model) ? flags.model + "/config.json" : flags.model);
+  return read_model_config(config_path_of(flags.model));
 }
 
 Json model_json(const ModelConfig& config, int64_t weight_bits) {

@@ -27,7 +27,7 @@ int64_t most_tokens(const CalibrationOptions& options) {
 
 int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options) {
   constexpr int64_t kLongest = 2048;
-  return options.seq_len > 0 ? options.seq_len : std::min(config.max_positions, kLongest);
+  return options.seq_len > 0 ? options.seq_len : std::min(longest_context(config), kLongest);
 }
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {

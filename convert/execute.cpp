@@ -78,6 +78,18 @@ Json make_job(const ModelFolder& model, const ConvertOptions& options) {
   return job;
 }
 
+/// Whether Q or O differ from the parent's, folded or calibrated: verify lets what changed differ.
+bool changes_queries(const ConversionPlan& plan) {
+  for (const ShardPlan& shard : plan.shards) {
+    for (const TensorPlan& tensor : shard.tensors) {
+      const bool query = tensor.role == Role::kQuery || tensor.role == Role::kQueryBias;
+      const bool kept = tensor.action == Action::kCopy || tensor.action == Action::kCast;
+      if ((query || tensor.role == Role::kOutput) && !kept) return true;
+    }
+  }
+  return false;
+}
+
 Json file_record(const std::string& sha256, int64_t size) {
   return {{"sha256", sha256}, {"size", size}};
 }
@@ -177,10 +189,6 @@ class Executor {
     source.push_back({{"path", "config.json"},
                       {"size", model_.config_text().size()},
                       {"sha256", sha256_of_text(model_.config_text())}});
-    bool changes_queries = false;
-    for (const LayerTransform& transform : plan_.transforms) {
-      changes_queries |= transform.changes_queries() || transform.changes_outputs();
-    }
     Json json = {
         {"format", "regroup-manifest/1"},
         {"tool", {{"name", "regroup"}, {"version", kVersion}}},
@@ -188,7 +196,7 @@ class Executor {
          {{"name", method_name(options_.method)},
           {"seed", options_.seed},
           {"n_kv_heads", {{"before", plan_.before.n_kv_heads}, {"after", plan_.after.n_kv_heads}}},
-          {"changes_queries", changes_queries}}},
+          {"changes_queries", changes_queries(plan_)}}},
         {"arguments", arguments(options_)},
         {"source", {{"files", source}}},
         {"output", {{"files", files_}, {"tensors", tensors_}}}};

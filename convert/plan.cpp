@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/error.h"
@@ -44,7 +45,8 @@ TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& before,
                        const ConversionPlan& plan, std::optional<Dtype> dtype) {
   const TensorInfo& info = *model.locate(before.name).info;
   TensorPlan tensor;
-  tensor.spec = {.name = before.name, .dtype = dtype.value_or(info.dtype), .shape = {}};
+  tensor.spec = {
+      .name = before.name, .dtype = dtype.value_or(model.dtype(before.name)), .shape = {}};
   for (const Dim dim : before.rule->shape) {
     if (dim != Dim::kNone) tensor.spec.shape.push_back(value_of(dim, plan.after));
   }
@@ -57,18 +59,25 @@ TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& before,
 /// Tensors in the order of their bytes in the parent: the sources are then read from front to back.
 std::vector<ShardPlan> parent_shards(const ModelFolder& model, const ConversionPlan& plan,
                                      std::optional<Dtype> dtype) {
-  std::map<std::string, const ExpectedTensor*> by_name;
-  for (const ExpectedTensor& tensor : model.tensors()) by_name[tensor.name] = &tensor;
+  std::vector<std::vector<const ExpectedTensor*>> held(model.shards().size());
+  for (const ExpectedTensor& tensor : model.tensors()) {
+    held[model.locate(tensor.name).shard].push_back(&tensor);
+  }
+  const auto earlier = [&](const ExpectedTensor* a, const ExpectedTensor* b) {
+    const TensorInfo& first = *model.locate(a->name).info;
+    const TensorInfo& second = *model.locate(b->name).info;
+    return std::tie(first.begin, first.end, first.name) <
+           std::tie(second.begin, second.end, second.name);
+  };
   std::vector<ShardPlan> shards(model.shards().size());
   for (size_t i = 0; i < shards.size(); ++i) {
     const std::string& name = model.shard_names()[i];
     shards[i].name = name.find('/') == std::string::npos
                          ? name
                          : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
-    for (const TensorInfo& info : model.shards()[i]->tensors()) {
-      const auto it = by_name.find(info.name);
-      if (it == by_name.end()) continue;  // a buffer that is not written
-      shards[i].tensors.push_back(plan_tensor(model, *it->second, plan, dtype));
+    std::stable_sort(held[i].begin(), held[i].end(), earlier);
+    for (const ExpectedTensor* tensor : held[i]) {
+      shards[i].tensors.push_back(plan_tensor(model, *tensor, plan, dtype));
     }
   }
   std::erase_if(shards, [](const ShardPlan& shard) { return shard.tensors.empty(); });
@@ -204,10 +213,14 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
   }
   const bool needs_index = plan.shards.size() > 1 || plan.shards[0].name != "model.safetensors";
   if (needs_index) plan.index_text = make_index(plan.shards);
-  plan.config_text =
-      rewrite_config(model.config_text(), options.n_kv_heads, dtype ? config_dtype(*dtype) : "",
-                     model.path() + "/config.json");
-  plan.copied_files = companion_files(model.path());
+  // float64 is cast down even where --dtype does not say so.
+  const bool narrows = !dtype && plan.before.dtype == "float64";
+  const std::string dtype_word = dtype ? config_dtype(*dtype) : narrows ? "float32" : "";
+  plan.config_text = rewrite_config(model.config_text(), options.n_kv_heads, dtype_word,
+                                    model.path() + "/config.json");
+  Companions companions = find_companions(model.path());
+  plan.copied_files = std::move(companions.files);
+  plan.left_out = std::move(companions.left_out);
   plan.peak_memory_bytes = estimate_memory(plan, options);
   return plan;
 }

@@ -75,12 +75,12 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
          .tensor = {},
          .hint = "create the folder first, on a disk with space for the activations"});
   }
-  if (calibration.seq_len > parent.max_positions) {
+  if (calibration.seq_len > longest_context(parent)) {
     throw ConfigError(
         {.code = "FLAG_VALUE",
          .message = fmt::format("--calibration-seq-len must be at most {}, the model's "
-                                "max_position_embeddings, found {}",
-                                parent.max_positions, calibration.seq_len),
+                                "longest context, found {}",
+                                longest_context(parent), calibration.seq_len),
          .path = {},
          .tensor = {},
          .hint = "leave it out for the longest that is sensible"});

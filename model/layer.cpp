@@ -156,6 +156,12 @@ void load_weight(const ModelFolder& folder, const std::string& name, const Tenso
          .hint = "the checkpoint is damaged; fetch or make it again"});
   }
   into.copy_(stored);
+  if (info.dtype != Dtype::kF64 || into.isfinite().all().item<bool>()) return;
+  throw CheckpointError({.code = "VAL_OVERFLOW",
+                         .message = "F64 weights must fit F32, found one that is too large",
+                         .path = folder.path(),
+                         .tensor = name,
+                         .hint = "the checkpoint is damaged; fetch or make it again"});
 }
 
 LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType dtype,

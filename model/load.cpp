@@ -130,17 +130,14 @@ void save_weights(const Decoder& decoder, const SaveOptions& options) {
 std::map<std::string, Dtype> stored_dtypes(const ModelFolder& folder) {
   std::map<std::string, Dtype> dtypes;
   for (const ExpectedTensor& tensor : folder.tensors()) {
-    dtypes[tensor.name] = folder.locate(tensor.name).info->dtype;
+    dtypes[tensor.name] = folder.dtype(tensor.name);
   }
   return dtypes;
 }
 
 void copy_companions(const std::string& model, const std::string& folder) {
-  std::vector<std::string> names = companion_files(model);
-  names.emplace_back("config.json");
-  for (const std::string& name : names) {
-    write_file_atomically(folder + "/" + name, InputFile(model + "/" + name).read_all());
-  }
+  copy_companion_files(model, folder);
+  write_file_atomically(folder + "/config.json", InputFile(model + "/config.json").read_all());
 }
 
 }  // namespace regroup

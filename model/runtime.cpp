@@ -67,7 +67,16 @@ at::Device open_device(const std::string& name) {
 }
 
 at::ScalarType to_scalar_type(Dtype dtype) {
-  return dtype == Dtype::kBF16 ? at::kBFloat16 : dtype == Dtype::kF16 ? at::kHalf : at::kFloat;
+  switch (dtype) {
+    case Dtype::kBF16:
+      return at::kBFloat16;
+    case Dtype::kF16:
+      return at::kHalf;
+    case Dtype::kF64:
+      return at::kDouble;
+    default:
+      return at::kFloat;
+  }
 }
 
 at::ScalarType parse_compute_dtype(const std::string& name, at::Device device, Dtype stored) {

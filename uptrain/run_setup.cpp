@@ -28,10 +28,11 @@ namespace {
 /// Fills in what depends on the model.
 void resolve_options(UptrainOptions& options, const ModelConfig& config,
                      const TrainObserver& observer) {
-  if (options.seq_len == 0) options.seq_len = std::min<int64_t>(config.max_positions, 2048);
-  if (options.seq_len > config.max_positions && observer.warned) {
-    observer.warned(fmt::format("--seq-len {} exceeds the model's max_position_embeddings {}",
-                                options.seq_len, config.max_positions));
+  const int64_t longest = longest_context(config);
+  if (options.seq_len == 0) options.seq_len = std::min<int64_t>(longest, 2048);
+  if (options.seq_len > longest && observer.warned) {
+    observer.warned(fmt::format("--seq-len {} exceeds the model's longest context, {}",
+                                options.seq_len, longest));
   }
   if (options.micro_batch_size == 0) options.micro_batch_size = options.batch_size;
   options.micro_batch_size = std::min(options.micro_batch_size, options.batch_size);
@@ -165,7 +166,8 @@ struct LoadedModel {
   std::string digest;  // of config and weights: what a resumed run must start from again
 };
 
-LoadedModel load_model(const UptrainOptions& options, at::Device device) {
+LoadedModel load_model(const UptrainOptions& options, at::Device device,
+                       const TrainObserver& observer) {
   const at::ScalarType dtype = options.precision == "bf16" ? at::kBFloat16 : at::kFloat;
   LoadedModel loaded;
   if (options.init_from_scratch) {
@@ -181,6 +183,9 @@ LoadedModel load_model(const UptrainOptions& options, at::Device device) {
     return loaded;
   }
   const ModelFolder folder = ModelFolder::open(options.model);
+  for (const std::string& warning : folder.warnings()) {
+    if (observer.warned) observer.warned(warning);
+  }
   loaded.decoder = std::make_unique<Decoder>(load_decoder(folder, dtype, device));
   loaded.dtypes = stored_dtypes(folder);
   loaded.digest = model_digest(folder);
@@ -190,9 +195,12 @@ LoadedModel load_model(const UptrainOptions& options, at::Device device) {
 std::unique_ptr<Teacher> open_teacher(const UptrainOptions& options, const ModelConfig& config,
                                       at::Device device, const TrainObserver& observer) {
   auto teacher = std::make_unique<Teacher>(options, config, device);
-  const int64_t limit = teacher->config().max_positions;
+  for (const std::string& warning : teacher->warnings()) {
+    if (observer.warned) observer.warned(warning);
+  }
+  const int64_t limit = longest_context(teacher->config());
   if (options.seq_len > limit && observer.warned) {
-    observer.warned(fmt::format("--seq-len {} exceeds the teacher's max_position_embeddings {}",
+    observer.warned(fmt::format("--seq-len {} exceeds the teacher's longest context, {}",
                                 options.seq_len, limit));
   }
   if (options.teacher_cache.empty()) teacher->load();
@@ -343,7 +351,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   const ModelConfig config = read_model_config(options.model + "/config.json");
   resolve_options(options, config, observer);
   require_room(options, config, device, observer);
-  LoadedModel loaded = load_model(options, device);
+  LoadedModel loaded = load_model(options, device, observer);
   if (!options.teacher.empty()) setup.teacher = open_teacher(options, config, device, observer);
   setup.validation = read_validation(options, config.vocab_size);
   FreshFolder fresh(options.out);

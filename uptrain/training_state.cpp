@@ -10,6 +10,7 @@
 
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/folder_tree.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/text.h"
@@ -91,13 +92,8 @@ std::map<std::string, at::Tensor> read_state_tensors(const std::string& path) {
 
 /// {name: {size, sha256}} of every file in the folder.
 Json seal_of(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
   Json files = Json::object();
-  for (const std::string& name : names) {
+  for (const std::string& name : files_below(folder)) {
     const std::string path = folder + "/" + name;
     files[name] = {{"size", fs::file_size(path)}, {"sha256", sha256_of_file(path)}};
   }

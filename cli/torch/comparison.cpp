@@ -114,7 +114,7 @@ class Comparison {
     const std::vector<TextScore> scores =
         score_text({&parent_}, -1, stream_, windows_, false,
                    [](int64_t, int64_t) { throw_if_stopped(/*resumable=*/false); });
-    const Dtype stored = model_.locate(model_.tensors().front().name).info->dtype;
+    const Dtype stored = model_.dtype(model_.tensors().front().name);
     kv_bits_ = dtype_bits(stored);
     return {.model = flags_.model,
             .digest = model_digest(model_),

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <filesystem>
 #include <span>
 
 #include "eval_flags.h"
+#include "notices.h"
 #include "progress.h"
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
@@ -36,8 +36,8 @@ bool same_folder(const std::string& a, const std::string& b) {
 
 Loaded load(const std::string& path, const EvalFlags& flags, at::Device device) {
   const ModelFolder folder = ModelFolder::open(path);
-  for (const std::string& notice : folder.notices()) spdlog::info("{}", notice);
-  const Dtype stored = folder.locate(folder.tensors().front().name).info->dtype;
+  log_notices(folder);
+  const Dtype stored = folder.dtype(folder.tensors().front().name);
   const at::ScalarType dtype = parse_compute_dtype(flags.dtype, device, stored);
   const ModelOrigin origin = origin_of(path);
   Loaded loaded;

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "generate_flags.h"
+#include "notices.h"
 #include "progress.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/stop_signal.h"
@@ -46,9 +47,10 @@ CommandOutput run_generate(const GenerateFlags& flags, const Globals& globals) {
   const std::string text = prompt_text(flags);
   const at::Device device = open_device(globals.device);
   const ModelFolder folder = ModelFolder::open(flags.model);
+  log_notices(folder);
   const Tokenizer tokenizer = Tokenizer::open(flags.model);
   require_vocabulary(tokenizer, folder.config().vocab_size, flags.model);
-  const Dtype stored = folder.locate(folder.tensors().front().name).info->dtype;
+  const Dtype stored = folder.dtype(folder.tensors().front().name);
   const Decoder decoder =
       load_decoder(folder, parse_compute_dtype(flags.dtype, device, stored), device);
   const std::vector<int32_t> prompt = tokenizer.encode(text, tokenizer.adds_bos(), false);

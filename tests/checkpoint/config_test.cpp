@@ -347,6 +347,7 @@ TEST(RewriteConfig, WhatItWritesIsRead) {
 TEST(ReadConfig, NamesTheFile) {
   const TemporaryFolder folder;
   const std::string path = folder / "config.json";
+  folder.write("notes.txt", "x");
   EXPECT_EQ(expect_error("CFG_MISSING", [&] { read_model_config(path); }).message,
             path + ": must exist");
   folder.write("config.json", kLlama2);

@@ -16,9 +16,12 @@ TEST(FamilyConfig, ReadsMistral) {
   const ModelConfig plain = parse(with("{" + mistral + R"(, "attention_bias": true})"));
   EXPECT_EQ(plain.n_kv_heads, 8);                     // the family's default
   EXPECT_FALSE(plain.qkv_bias || plain.output_bias);  // the family has none, whatever the file says
-  EXPECT_EQ(plain.sliding_layers, (std::vector<bool>{false, false, false}));
-  const ModelConfig window = parse(with("{" + mistral + R"(, "sliding_window": 4096})"));
-  EXPECT_EQ(window.sliding_window, 4096);
+  EXPECT_EQ(plain.sliding_window, 4096);              // likewise
+  EXPECT_EQ(plain.sliding_layers, (std::vector<bool>{true, true, true}));
+  const ModelConfig full = parse(with("{" + mistral + R"(, "sliding_window": null})"));
+  EXPECT_EQ(full.sliding_layers, (std::vector<bool>{false, false, false}));
+  const ModelConfig window = parse(with("{" + mistral + R"(, "sliding_window": 64})"));
+  EXPECT_EQ(window.sliding_window, 64);
   EXPECT_EQ(window.sliding_layers, (std::vector<bool>{true, true, true}));
   EXPECT_EQ(parse(with("{" + mistral + R"(, "num_key_value_heads": null})")).n_kv_heads, 32);
   const ModelConfig mixed = parse(with("{" + mistral + R"(, "sliding_window": 4096, "layer_types":
@@ -116,6 +119,17 @@ TEST(FamilyConfig, RefusesWhatDoesNotFit) {
   }
 }
 
+TEST(FamilyConfig, ReadsOtherSpellings) {
+  EXPECT_EQ(parse(with(R"({"torch_dtype": "torch.bfloat16"})")).dtype, "bfloat16");
+  const ModelConfig base =
+      parse(with(R"({"architectures": ["LlamaModel"], "tie_word_embeddings": true})"));
+  EXPECT_EQ(base.architecture, "LlamaForCausalLM");
+  const ErrorInfo pointer = expect_error(
+      "JSON_SYNTAX", [] { parse("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"); });
+  EXPECT_EQ(pointer.message, "config.json: must be JSON, found a Git LFS pointer");
+  EXPECT_EQ(pointer.hint, "run `git lfs pull` in the repository it came from");
+}
+
 TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
   const BadConfig cases[] = {
       {"QK-norm of StableLM", "CFG_UNSUPPORTED",
@@ -131,6 +145,16 @@ TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
        "config.json: use_parallel_residual must be false, found true: attention and MLP read the "
        "same "
        "norm, side by side, which is not supported"},
+      {"a multimodal model", "CFG_UNSUPPORTED",
+       with(R"({"model_type": "llava", "text_config": {"model_type": "llama"}})"),
+       "config.json: model_type \"llava\" is not supported: it is a multimodal model; save its "
+       "language model (text_config, llama) alone; supported: llama, mistral, qwen2, stablelm"},
+      {"weights of mlx_lm", "CFG_QUANTIZED", with(R"({"quantization": {"bits": 4}})"),
+       "config.json: quantized weights (quantization_config, method null) are not supported"},
+      {"a base model without its head", "CFG_UNSUPPORTED",
+       with(R"({"architectures": ["LlamaModel"]})"),
+       "config.json: architectures must be [\"LlamaForCausalLM\"] for model_type \"llama\", found "
+       "[\"LlamaModel\"]"},
   };
   for (const BadConfig& c : cases) {
     SCOPED_TRACE(c.id);

@@ -211,6 +211,27 @@ TEST_F(Verify, QueriesMayDifferWhenTheMethodSaysSo) {
   }
 }
 
+TEST_F(Verify, WhatWasDoneToATensorSaysWhetherItMayDiffer) {
+  write_tiny_model(parent_, {});
+  flip(path_, kQuery);
+  flip(path_, kKeys);
+  write_manifest();
+  const auto problems = [&](const char* queries, const char* keys, bool changes_queries) {
+    edit_manifest([&](Json& m) {
+      m["method"]["changes_queries"] = changes_queries;
+      for (Json& tensor : m["output"]["tensors"]) {
+        if (tensor["name"] == kQuery) tensor["action"] = queries;
+        if (tensor["name"] == kKeys) tensor["action"] = keys;
+      }
+    });
+    return verify_folder(path_, parent_).problems.size();
+  };
+  EXPECT_EQ(problems("calibrated", "calibrated", false), 0U);
+  EXPECT_EQ(problems("folded", "merged", true), 0U);
+  EXPECT_EQ(problems("copied", "merged", true), 1U);
+  EXPECT_EQ(problems("folded", "copied", true), 1U);
+}
+
 TEST_F(Verify, AParentOfAnotherDepth) {
   write_tiny_model(parent_, {.n_layers = 3});
   const VerifyResult shallow = verify_folder(path_, parent_);

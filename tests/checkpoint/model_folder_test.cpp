@@ -264,8 +264,8 @@ TEST(ModelFolder, EveryProblemIsInOneError) {
       error.message,
       model.path() + ": 3 problems:" + "\n  [CFG_TENSOR_SHAPE] " + file +
           ": tensor \"model.layers.0.mlp.up_proj.weight\": " +
-          "config.json asks for shape [48, 32], found [32, 48] (config.json and the weights "
-          "belong to different models, or one is wrong)" +
+          "config.json asks for shape [48, 32] (intermediate_size, hidden_size), found [32, 48] "
+          "(config.json and the weights belong to different models, or one is wrong)" +
           "\n  [CFG_TENSOR_MISSING] " + file +
           ": tensor \"model.layers.1.self_attn.v_proj.weight\": must be there (shape [32, 32]), "
           "but is missing (the download may be incomplete; fetch the folder again)" +

@@ -5,8 +5,20 @@
 
 namespace regroup {
 
-/// The tokenizer, chat-template and generation files that `model` has. They are copied byte for byte
-/// into every folder made from it: nothing in them depends on the head count.
-std::vector<std::string> companion_files(const std::string& model);
+/// What a model folder holds besides weights and config.json, which a folder made from it gets byte for
+/// byte: nothing in it depends on the head count.
+struct Companions {
+  std::vector<std::string> files;     ///< sorted; "additional_chat_templates/tool_use.jinja"
+  std::vector<std::string> left_out;  ///< what is not copied and might be missed, as sentences
+};
+
+/// Tokenizer, template, generation, code and licence files: everything but weights, what describes the weights,
+/// hidden files, and folders that hold weights of their own. Links are followed, but not out of the folder,
+/// unless the file is a tokenizer's or the folder a snapshot in the hub's cache.
+/// @throws CheckpointError IO_READ_ERROR for one that may not be read
+Companions find_companions(const std::string& model);
+
+/// Copies them into `folder`, each synced before it has its name.
+void copy_companion_files(const std::string& model, const std::string& folder);
 
 }  // namespace regroup

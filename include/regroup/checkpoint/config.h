@@ -66,6 +66,10 @@ struct ModelConfig {
   int64_t kv_size() const { return n_kv_heads * head_dim; }
 };
 
+/// Tokens of the longest sequence that the model is made for. max_position_embeddings counts what linear,
+/// dynamic and yarn scaling start from, and what llama3 scaling has reached.
+int64_t longest_context(const ModelConfig& config);
+
 /// Reads `path` (a config.json).
 /// @throws CheckpointError   CFG_*, JSON_*: missing, malformed or contradictory
 /// @throws UnsupportedError  CFG_UNSUPPORTED, CFG_QUANTIZED: a model regroup cannot treat exactly

@@ -37,8 +37,10 @@ enum class Dtype : uint8_t {
 std::optional<Dtype> parse_dtype(std::string_view name);  ///< "BF16"
 std::string_view dtype_name(Dtype dtype);
 int dtype_bits(Dtype dtype);
-/// F16, BF16 or F32: what weights may be stored in.
+/// F16, BF16, F32 or F64: what weights may be stored in.
 bool is_weight_dtype(Dtype dtype);
+/// What weights of that dtype are written as: F64 is cast down to F32, the others stay.
+Dtype kept_dtype(Dtype dtype);
 
 /// Correctly rounded (nearest, ties to even) in one step.
 uint16_t to_bf16(double value);
@@ -46,13 +48,13 @@ uint16_t to_f16(double value);
 float from_bf16(uint16_t bits);
 float from_f16(uint16_t bits);
 
-/// Widens `bytes` of F16, BF16 or F32 into `out` (one double an element).
+/// Widens `bytes` of F16, BF16, F32 or F64 into `out` (one double an element).
 void widen(Dtype dtype, std::span<const std::byte> bytes, std::span<double> out);
 /// Rounds each double once to `dtype`. A finite value that would become infinite is counted.
 /// @return how many finite values overflowed
 int64_t round_to(Dtype dtype, std::span<const double> values, std::span<std::byte> out);
 
-/// How many elements of F16, BF16 or F32 data are NaN or infinite; `first` gets the first index.
+/// How many elements of F16, BF16, F32 or F64 data are NaN or infinite; `first` gets the first index.
 int64_t count_nonfinite(Dtype dtype, std::span<const std::byte> bytes, int64_t* first);
 
 }  // namespace regroup

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -69,6 +70,21 @@ enum class Norm : uint8_t {
   kLayer  ///< LayerNorm: a weight and a bias; layer_norm_eps
 };
 
+/// What transformers' class of a family takes for a key that config.json does not have. Where the class
+/// has a value and the file says null, null counts.
+struct ConfigDefaults {
+  int64_t kv_heads = 0;  ///< 0: as many as query heads
+  int64_t max_positions = 2048;
+  double norm_eps = 1e-6;
+  double rope_theta = 10000.0;
+  double rotary_share = 1.0;  ///< of head_dim: partial_rotary_factor
+  double initializer_range = 0.02;
+  std::optional<int64_t> sliding_window = {};
+  int64_t max_window_layers = 0;
+  std::optional<int64_t> bos_token_id = {};
+  std::optional<int64_t> eos_token_id = {};
+};
+
 /// A boolean of config.json that must be false or absent.
 struct RefusedKey {
   std::string_view key;
@@ -80,11 +96,10 @@ struct RefusedKey {
 struct ModelFamily {
   std::string_view model_type;    ///< config.json's "model_type"
   std::string_view architecture;  ///< the class that transformers, vLLM and llama.cpp know
-  int64_t default_kv_heads;       ///< when the config does not say; 0: as many as query heads
+  ConfigDefaults defaults;
   std::span<const TensorRule> tensors;
   Norm norm = Norm::kRms;
   AttentionTraits attention = {};
-  double rotary_share = 1.0;       ///< of head_dim, when the config has no partial_rotary_factor
   bool may_rotate_part = false;    ///< the config's partial_rotary_factor means something
   bool heads_fill_hidden = false;  ///< head_dim is hidden_size / n_heads, whatever the config says
   BiasRule qkv_bias = {};

@@ -20,8 +20,13 @@ struct TensorLocation {
   const TensorInfo* info;
 };
 
-/// @throws CheckpointError MODEL_MISSING, MODEL_NOT_FOLDER unless `path` is a folder
+/// @throws CheckpointError MODEL_MISSING, MODEL_NOT_FOLDER; UnsupportedError MODEL_FORMAT, PICKLE_REFUSED
+///         unless `path` is a folder: what it is instead, and what to do
 void require_model_folder(const std::string& path);
+
+/// The config.json of a folder, or the file itself: for what needs no weights.
+/// @throws as require_model_folder; CFG_MISSING where nothing stands there
+std::string config_path_of(const std::string& model);
 
 /// A Hugging Face folder, opened and checked: config.json, one model.safetensors or an index with its
 /// shards. Every name, shape and dtype agrees with the family's table; every header has been read.
@@ -39,20 +44,26 @@ class ModelFolder {
   /// Names of the shards as the folder has them.
   const std::vector<std::string>& shard_names() const { return shard_names_; }
   bool has_index() const { return has_index_; }
+  /// Where a tensor of the table lies. Its name in the file may be another.
   TensorLocation locate(const std::string& name) const { return locations_.at(name); }
   bool contains(const std::string& name) const { return locations_.contains(name); }
+  /// The dtype that a conversion keeps: the stored one, but F32 for F64.
+  Dtype dtype(const std::string& name) const { return kept_dtype(locate(name).info->dtype); }
   /// Reads `bytes` of a tensor from byte `offset`.
   void read(const std::string& name, int64_t offset, std::span<std::byte> out) const;
   /// Bytes of all tensors that belong to the model.
   int64_t weight_bytes() const;
   /// Things worth telling the user: ignored buffers, a wrong total_size, custom code.
   const std::vector<std::string>& notices() const { return notices_; }
+  /// What the folder holds and a user may take for a part of the model, but is not read.
+  const std::vector<std::string>& warnings() const { return warnings_; }
   /// @throws CheckpointError SRC_CHANGED if any shard changed since it was opened
   void require_unchanged() const;
 
  private:
   ModelFolder() = default;
   void open_shards();
+  void warn_of_adapter();
   /// Sets has_index_. @throws CheckpointError AMBIGUOUS_INPUT, MODEL_NO_WEIGHTS, ...
   void choose_weights(const std::vector<std::string>& present);
   /// @return metadata.total_size, if declared
@@ -61,11 +72,12 @@ class ModelFolder {
   void open_listed(std::vector<ErrorInfo>& problems);
 
   void check_tensors();
-  void locate_tensors(std::vector<ErrorInfo>& problems);
-  void check_expected(std::vector<ErrorInfo>& problems) const;
-  void note_declared_dtype();
-  void check_unexpected(std::vector<ErrorInfo>& problems);
-  bool same_bytes(const std::string& a, const std::string& b) const;
+  /// All tensors of the files, by the names they have there.
+  std::map<std::string, TensorLocation> find_tensors(std::vector<ErrorInfo>& problems) const;
+  void note_dtypes();
+  /// @return the names that are neither the model's nor known to be of no use
+  std::vector<std::string> drop_unused(const std::map<std::string, TensorLocation>& files);
+  bool same_bytes(TensorLocation a, TensorLocation b) const;
 
   std::string path_;
   ModelConfig config_;
@@ -77,6 +89,7 @@ class ModelFolder {
   std::map<std::string, std::string> weight_map_;
   std::map<std::string, TensorLocation> locations_;
   std::vector<std::string> notices_;
+  std::vector<std::string> warnings_;
 };
 
 /// SHA-256 over config.json and the weight files: what a model is, whatever its folder is called.

@@ -38,7 +38,7 @@ class OutputFolder {
 
   /// The record of a file that an earlier run finished, if its bytes are still the ones recorded.
   std::optional<Json> finished(const std::string& name);
-  /// The path to write `name` to until commit() publishes it inside the folder.
+  /// The path to write `name` ("file" or "folder/file") to until commit() publishes it inside the folder.
   std::string staging_path(const std::string& name) const;
   /// Renames the staged file (already synced and closed) and notes `record`, which must hold its
   /// "sha256". From now on a resumed run finds it.

@@ -55,7 +55,8 @@ struct ConversionPlan {
   ModelConfig after;
   std::vector<LayerTransform> transforms;  ///< [n_layers]
   std::vector<ShardPlan> shards;
-  std::vector<std::string> copied_files;  ///< tokenizer, chat template and generation files
+  std::vector<std::string> copied_files;  ///< all that is neither weights nor config.json
+  std::vector<std::string> left_out;      ///< companions that are not copied, and why
   std::string config_text;
   std::string index_text;           ///< "" for a single shard
   std::string weights_folder;       ///< of calibrated layers, or ""

@@ -24,6 +24,7 @@ class Teacher {
   Teacher(const UptrainOptions& options, const ModelConfig& student, at::Device device);
 
   const ModelConfig& config() const { return folder_.config(); }
+  const std::vector<std::string>& warnings() const { return folder_.warnings(); }
   const std::string& digest() const { return digest_; }
 
   /// Reads the weights, to be asked at every step.

@@ -1,0 +1,102 @@
+#include "config_support.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+[[noreturn]] void unsupported(
+    const char* code, const std::string& path, const std::string& message,
+    const std::string& hint = "README.md lists what is supported; nothing else is guessed at") {
+  throw UnsupportedError(
+      {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+/// What a multimodal config has in place of a language model's keys; "" for another config.
+std::string inner_model(const JsonFields& fields) {
+  for (const char* key : {"text_config", "llm_config", "language_config"}) {
+    const Json* inner = fields.find(key);
+    if (inner == nullptr || !inner->is_object()) continue;
+    const Json type = inner->value("model_type", Json());
+    return fmt::format("it is a multimodal model; save its language model ({}{}) alone", key,
+                       type.is_string() ? ", " + printable(type.get<std::string>()) : "");
+  }
+  return {};
+}
+
+/// "LlamaForCausalLM" -> "LlamaModel"
+std::string base_class(const ModelFamily& family) {
+  const std::string name(family.architecture);
+  return name.substr(0, name.rfind("ForCausalLM")) + "Model";
+}
+
+}  // namespace
+
+const ModelFamily* read_family(const JsonFields& fields) {
+  const auto model_type = fields.string("model_type");
+  if (!model_type && inner_model(fields).empty()) {
+    throw CheckpointError({.code = "CFG_MISSING_KEY",
+                           .message = "must hold \"model_type\"",
+                           .path = fields.path(),
+                           .tensor = {},
+                           .hint = "correct the file, or fetch it again"});
+  }
+  const ModelFamily* family = find_family(model_type.value_or(""));
+  if (family == nullptr) {
+    std::string why(why_refused(model_type.value_or("")));
+    if (why.empty()) why = inner_model(fields);
+    std::vector<std::string> known;
+    for (const ModelFamily* f : model_families()) known.emplace_back(f->model_type);
+    unsupported("CFG_UNSUPPORTED", fields.path(),
+                fmt::format("model_type \"{}\" is not supported{}{}; supported: {}",
+                            printable(model_type.value_or("")), why.empty() ? "" : ": ", why,
+                            join(known, ", ")));
+  }
+  return family;
+}
+
+void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
+  const std::string& path = fields.path();
+  const Json* quantization = fields.find("quantization_config");
+  if (quantization == nullptr) quantization = fields.find("quantization");  // of mlx_lm
+  if (quantization != nullptr) {
+    const auto method =
+        quantization->is_object() ? quantization->value("quant_method", Json()) : Json();
+    unsupported("CFG_QUANTIZED", path,
+                fmt::format("quantized weights (quantization_config, method {}) are not supported",
+                            printable(method.dump())),
+                "convert the unquantized model, then quantize the result");
+  }
+  const std::string act = fields.string("hidden_act").value_or("silu");
+  if (act != "silu" && act != "swish") {
+    unsupported("CFG_UNSUPPORTED", path,
+                fmt::format("hidden_act must be \"silu\" for {}, found \"{}\"", family.architecture,
+                            printable(act)));
+  }
+  for (const RefusedKey& refused : family.refused_keys) {
+    if (!fields.boolean(std::string(refused.key).c_str()).value_or(false)) continue;
+    unsupported("CFG_UNSUPPORTED", path,
+                fmt::format("{} must be false, found true: {}, which is not supported", refused.key,
+                            refused.why));
+  }
+  if (const Json* names = fields.find("architectures")) {
+    const bool one = names->is_array() && names->size() == 1 && (*names)[0].is_string();
+    const std::string name = one ? (*names)[0].get<std::string>() : std::string();
+    // A tied model without its head is whole all the same.
+    const std::string base = base_class(family);
+    const bool tied = fields.boolean("tie_word_embeddings").value_or(false);
+    if (name != family.architecture && !(tied && name == base)) {
+      unsupported("CFG_UNSUPPORTED", path,
+                  fmt::format("architectures must be [\"{}\"] for model_type \"{}\", found {}",
+                              family.architecture, family.model_type, printable(names->dump())));
+    }
+  }
+}
+
+}  // namespace regroup

@@ -1,0 +1,75 @@
+// Tensors that the table does not have, and which key of config.json would.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+#include "tensor_check.h"
+
+namespace regroup {
+namespace {
+
+/// The key that says whether the bias of that name is there; "" for another tensor.
+std::string bias_key(const ModelFamily& family, const std::string& name, int64_t layer) {
+  for (const TensorRule& rule : family.tensors) {
+    const bool bias = rule.presence == Presence::kQkvBias ||
+                      rule.presence == Presence::kOutputBias || rule.presence == Presence::kMlpBias;
+    if (!bias || fmt::format(fmt::runtime(rule.name), layer) != name) continue;
+    return std::string(rule.presence == Presence::kQkvBias      ? family.qkv_bias.key
+                       : rule.presence == Presence::kOutputBias ? family.output_bias.key
+                                                                : family.mlp_bias.key);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<ErrorInfo> explain_unexpected(const TensorCheck& check,
+                                          const std::vector<std::string>& unexpected) {
+  const ModelConfig& config = check.config;
+  std::vector<ErrorInfo> problems;
+  std::set<std::string> keys;
+  int64_t layers = 0;
+  for (const std::string& name : unexpected) {
+    const int64_t layer = layer_of(*config.family, name);
+    if (layer >= config.n_layers) {
+      layers = std::max(layers, layer + 1);
+    } else if (const std::string key = bias_key(*config.family, name, layer); !key.empty()) {
+      if (!keys.insert(key).second) continue;
+      problems.push_back(
+          {.code = "CFG_TENSOR_UNEXPECTED",
+           .message = fmt::format("{} must be true, as the weights have biases ({}, ...)", key,
+                                  printable(name)),
+           .path = check.config_path(),
+           .tensor = {},
+           .hint = fmt::format("set {} to true if the model uses them", key)});
+    } else if (config.tie_word_embeddings && name == "lm_head.weight") {
+      problems.push_back(
+          {.code = "CFG_TIE",
+           .message = "must be absent, or a copy of the embedding, when config.json has "
+                      "tie_word_embeddings true",
+           .path = check.shard_paths[check.files.at(name).shard],
+           .tensor = name,
+           .hint = "transformers 4.x ties and drops it, 5.x does not; remove it, or set "
+                   "tie_word_embeddings to false"});
+    } else {
+      problems.push_back({.code = "CFG_TENSOR_UNEXPECTED",
+                          .message = fmt::format("is no tensor of {}", config.architecture),
+                          .path = check.shard_paths[check.files.at(name).shard],
+                          .tensor = name,
+                          .hint = "check model_type in config.json, or remove the tensor"});
+    }
+  }
+  if (layers == 0) return problems;
+  problems.push_back(
+      {.code = "CFG_TENSOR_UNEXPECTED",
+       .message = fmt::format("num_hidden_layers is {}, but the tensors are those of {} layers",
+                              config.n_layers, layers),
+       .path = check.config_path(),
+       .tensor = {},
+       .hint = fmt::format("set num_hidden_layers to {} if the model has all of them", layers)});
+  return problems;
+}
+
+}  // namespace regroup

@@ -1,0 +1,146 @@
+// A key that config.json lacks means what transformers' class takes for it, family by family.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "oracles/oracle.h"
+#include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/strict_json.h"
+#include "support/temporary_folder.h"
+
+namespace regroup::testing {
+namespace {
+
+/// A config of the sizes that must be there, and `more`.
+Json bare(const std::string& family, const Json& more = Json::object()) {
+  Json config = {{"model_type", family},
+                 {"architectures", Json::array({find_family(family)->architecture})},
+                 {"vocab_size", 512},
+                 {"hidden_size", 512},
+                 {"intermediate_size", 96},
+                 {"num_hidden_layers", 32},
+                 {"num_attention_heads", 32}};
+  config.update(more);
+  return config;
+}
+
+/// The same in both programs' terms: what `oracles/config_defaults.py` prints.
+Json described(const ModelConfig& c) {
+  return {{"n_kv_heads", c.n_kv_heads},
+          {"head_dim", c.head_dim},
+          {"max_positions", c.max_positions},
+          {"norm_eps", c.norm_eps},
+          {"rope_theta", c.rope.theta},
+          {"rope_type", c.rope.kind == RopeKind::kDefault ? "default" : "scaled"},
+          {"partial_rotary_factor",
+           static_cast<double>(c.rotary_dim) / static_cast<double>(c.head_dim)},
+          {"initializer_range", c.initializer_range},
+          {"hidden_act", "silu"},
+          {"tie_word_embeddings", c.tie_word_embeddings},
+          {"qkv_bias", c.qkv_bias},
+          {"mlp_bias", c.mlp_bias},
+          {"sliding_window", c.sliding_window ? Json(*c.sliding_window) : Json()},
+          {"sliding_layers", c.sliding_layers},
+          {"bos_token_id", c.bos_token_id ? Json(*c.bos_token_id) : Json()},
+          {"eos_token_id", c.eos_token_ids.empty() ? Json() : Json(c.eos_token_ids.front())}};
+}
+
+const std::vector<Json>& configs() {
+  static const std::vector<Json> kConfigs = {
+      bare("llama"),
+      bare("mistral"),
+      bare("qwen2"),
+      bare("stablelm"),
+      bare("mistral", {{"sliding_window", nullptr}}),
+      bare("mistral", {{"sliding_window", 64}}),
+      bare("qwen2", {{"use_sliding_window", true}}),
+      bare("qwen2", {{"use_sliding_window", true}, {"sliding_window", nullptr}}),
+      bare("qwen2", {{"use_sliding_window", true}, {"max_window_layers", 3}}),
+      bare("qwen2", {{"sliding_window", 64}, {"num_key_value_heads", nullptr}}),
+      bare("llama", {{"bos_token_id", nullptr}, {"eos_token_id", nullptr}}),
+      bare("llama", {{"head_dim", nullptr}, {"attention_bias", true}, {"mlp_bias", true}}),
+      bare("stablelm", {{"use_qkv_bias", true}, {"partial_rotary_factor", 0.5}}),
+  };
+  return kConfigs;
+}
+
+// As read off the classes of transformers 5.23.
+TEST(ConfigDefaults, OfEachFamily) {
+  const auto read = [](const char* family) {
+    return parse_model_config(bare(family).dump(), "config.json");
+  };
+  EXPECT_EQ(read("llama").max_positions, 2048);
+  EXPECT_EQ(read("mistral").max_positions, 131072);
+  EXPECT_EQ(read("qwen2").max_positions, 32768);
+  EXPECT_EQ(read("stablelm").max_positions, 4096);
+  EXPECT_EQ(read("llama").n_kv_heads, 32);
+  EXPECT_EQ(read("mistral").n_kv_heads, 8);
+  EXPECT_EQ(read("mistral").sliding_window, 4096);
+  EXPECT_EQ(read("mistral").sliding_layers, std::vector<bool>(32, true));
+  EXPECT_FALSE(read("llama").sliding_window || read("qwen2").sliding_window);
+  EXPECT_EQ(read("stablelm").norm_eps, 1e-5);
+  EXPECT_EQ(read("llama").norm_eps, 1e-6);
+  EXPECT_EQ(read("mistral").eos_token_ids, std::vector<int64_t>{2});
+  EXPECT_TRUE(read("qwen2").eos_token_ids.empty());
+  EXPECT_EQ(read("stablelm").bos_token_id, 0);
+}
+
+TEST(ConfigDefaults, ATokenBeyondTheVocabularyIsNoDefault) {
+  const ModelConfig tiny = parse_model_config(bare("llama", {{"vocab_size", 2}}).dump(), "c");
+  EXPECT_EQ(tiny.bos_token_id, 1);
+  EXPECT_TRUE(tiny.eos_token_ids.empty());
+}
+
+TEST(ConfigDefaults, AreThoseOfTransformers) {
+  REGROUP_REQUIRE_ORACLE();
+  const TemporaryFolder temporary;
+  Json folders = Json::array();
+  for (size_t i = 0; i < configs().size(); ++i) {
+    const std::string folder = temporary / std::to_string(i);
+    std::filesystem::create_directory(folder);
+    write_file(folder + "/config.json", configs()[i].dump());
+    folders.push_back(folder);
+  }
+  const Json theirs = ask_oracle("config_defaults.py", temporary, folders);
+  ASSERT_EQ(theirs.size(), configs().size());
+  for (size_t i = 0; i < configs().size(); ++i) {
+    EXPECT_EQ(described(parse_model_config(configs()[i].dump(), "config.json")), theirs[i])
+        << configs()[i].dump();
+  }
+}
+
+int64_t longest(const char* rope, int64_t max_positions) {
+  Json config = bare("llama", {{"max_position_embeddings", max_positions}});
+  config["rope_scaling"] = Json::parse(rope);
+  return longest_context(parse_model_config(config.dump(), "config.json"));
+}
+
+// vLLM (config/model.py, _get_and_verify_max_len): linear and dynamic lengthen max_position_embeddings, yarn
+// what it was before; llama3 says how long the model has become.
+TEST(LongestContext, CountsRopeScaling) {
+  EXPECT_EQ(longest("null", 4096), 4096);
+  EXPECT_EQ(longest(R"({"type": "linear", "factor": 4.0})", 4096), 16384);
+  EXPECT_EQ(longest(R"({"rope_type": "dynamic", "factor": 2.5})", 4096), 10240);
+  EXPECT_EQ(
+      longest(R"({"type": "yarn", "factor": 4, "original_max_position_embeddings": 32768})", 32768),
+      131072);
+  EXPECT_EQ(longest(R"({"type": "yarn", "factor": 4, "original_max_position_embeddings": 32768})",
+                    131072),
+            131072);
+  EXPECT_EQ(longest(R"({"type": "yarn", "factor": 4})", 32768), 131072);
+  EXPECT_EQ(longest(R"({"type": "yarn", "factor": null, "original_max_position_embeddings": 4096})",
+                    16384),
+            16384);
+  EXPECT_EQ(
+      longest(R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+                        "original_max_position_embeddings": 8192})",
+              131072),
+      131072);
+  EXPECT_EQ(longest(R"({"type": "linear", "factor": 0.5})", 4096), 4096);
+  EXPECT_EQ(longest(R"({"type": "linear", "factor": 1e300})", 4096), int64_t{1} << 30);
+}
+
+}  // namespace
+}  // namespace regroup::testing
