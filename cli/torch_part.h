@@ -38,7 +38,7 @@ std::pair<ConversionPlan, ConvertResult> convert_by_weights(const ModelFolder& m
 
 /// Where --device can be opened, nothing. Nothing either without LibTorch: nobody knows.
 void check_device(const std::string& name);
-/// Applies --threads.
+/// Applies --threads and REGROUP_SIMD.
 void prepare_torch(const Globals& globals);
 /// An error of LibTorch that a user can do something about.
 std::optional<Error> explain_torch_error(const std::exception& error);

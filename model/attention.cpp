@@ -22,10 +22,6 @@ using kernels::with_type;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kWidth = 16;  // head_dim must be a multiple of it for our kernels
-
-bool takes_kernel(const Tensor& q) { return kernels::has_kernel(q) && q.size(3) % kWidth == 0; }
-
 AttentionShape shape_of(const Tensor& q, const Tensor& k, int64_t window) {
   return {.seq = q.size(2),
           .head_dim = q.size(3),
@@ -137,7 +133,7 @@ Tensor composite_attention(const Tensor& q, const Tensor& k, const Tensor& v, in
 
 Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t window) {
   Tensor mixed;  // [batch, n_heads, seq, head_dim]
-  if (!takes_kernel(q)) {
+  if (!kernels::has_kernel(q)) {
     mixed = composite_attention(q, k, v, window);
   } else if (c10::GradMode::is_enabled()) {
     mixed =

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace regroup::kernels {
@@ -8,7 +9,7 @@ namespace regroup::kernels {
 /// contiguous; strides are in elements.
 struct AttentionShape {
   int64_t seq;
-  int64_t head_dim;    ///< a multiple of 16
+  int64_t head_dim;
   int64_t group_size;  ///< query heads that read one KV head
   int64_t window;      ///< a query sees itself and window - 1 tokens before; 0: all before
   float scale;
@@ -36,6 +37,14 @@ struct HeadRows {
 REGROUP_DECLARE_ATTENTION(float)
 REGROUP_DECLARE_ATTENTION(uint16_t)
 #undef REGROUP_DECLARE_ATTENTION
+
+constexpr int64_t kMostRows = 64;
+constexpr int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
+
+/// Query rows computed together: their scores against all keys stay in the second-level cache.
+constexpr int64_t rows_at_once(int64_t seq) {
+  return std::clamp<int64_t>((int64_t{1} << 16) / padded(seq) / 8 * 8, 8, kMostRows);
+}
 
 /// Floats of scratch that a call of either needs.
 int64_t attention_scratch(const AttentionShape& shape);

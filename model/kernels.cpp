@@ -3,179 +3,227 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernel_math.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels.cpp"
+#include <hwy/foreach_target.h>
 
-namespace regroup::kernels {
-namespace {
+#include "kernel_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace regroup::kernels::HWY_NAMESPACE {
 
 template <typename T>
-REGROUP_INLINE void norm_forward(const T* x, const T* delta, const T* weight, T* sum, T* y,
-                                 float* rstd, int64_t begin, int64_t end, int64_t d, float eps) {
+void norm_forward(const T* x, const T* delta, const T* weight, T* sum, T* y, float* rstd,
+                  int64_t begin, int64_t end, int64_t n, float eps) {
   for (int64_t row = begin; row < end; ++row) {
-    const T* in = x + row * d;
+    const T* in = x + row * n;
+    T* out = y + row * n;
     if (delta != nullptr) {
-      for (int64_t i = 0; i < d; ++i)
-        store(sum + row * d + i, load(in + i) + load(delta + row * d + i));
-      in = sum + row * d;
+      const T* more = delta + row * n;
+      T* total = sum + row * n;
+      for_lanes(n, [=](auto d, int64_t i) HWY_ATTR {
+        store(d, total + i, hn::Add(load(d, in + i), load(d, more + i)));
+      });
+      in = total;
     }
-    float lanes[kLanes] = {};
-    int64_t i = 0;
-    for (; i + kLanes <= d; i += kLanes) {
-      for (int64_t j = 0; j < kLanes; ++j) lanes[j] += load(in + i + j) * load(in + i + j);
-    }
-    for (; i < d; ++i) lanes[0] += load(in + i) * load(in + i);
-    const float scale = 1.0f / std::sqrt(sum_lanes(lanes) / static_cast<float>(d) + eps);
-    rstd[row] = scale;
-    for (i = 0; i < d; ++i) store(y + row * d + i, load(in + i) * scale * load(weight + i));
+    const double squares = sum_lanes(n, [=](auto d, int64_t i) HWY_ATTR {
+      const auto value = load(d, in + i);
+      return hn::Mul(value, value);
+    });
+    const float r = 1.0f / std::sqrt(static_cast<float>(squares / static_cast<double>(n)) + eps);
+    rstd[row] = r;
+    for_lanes(n, [=](auto d, int64_t i) HWY_ATTR {
+      store(d, out + i, hn::Mul(hn::Mul(load(d, in + i), hn::Set(d, r)), load(d, weight + i)));
+    });
   }
 }
 
 /// dx = dsum + r * (w dy - x r^2 mean(w dy x));  dweight += dy x r
 template <typename T>
-REGROUP_INLINE void norm_backward(const T* x, const T* weight, const float* rstd, const T* dy,
-                                  const T* dsum, T* dx, float* dweight, int64_t begin, int64_t end,
-                                  int64_t d) {
+void norm_backward(const T* x, const T* weight, const float* rstd, const T* dy, const T* dsum,
+                   T* dx, float* dweight, int64_t begin, int64_t end, int64_t n) {
   for (int64_t row = begin; row < end; ++row) {
-    const T* in = x + row * d;
-    const T* g = dy + row * d;
+    const T* in = x + row * n;
+    const T* up = dy + row * n;
+    const T* direct = dsum == nullptr ? nullptr : dsum + row * n;
+    T* out = dx + row * n;
     const float r = rstd[row];
-    float lanes[kLanes] = {};
-    int64_t i = 0;
-    for (; i + kLanes <= d; i += kLanes) {
-      for (int64_t j = 0; j < kLanes; ++j) {
-        lanes[j] += load(g + i + j) * load(weight + i + j) * load(in + i + j);
-      }
-    }
-    for (; i < d; ++i) lanes[0] += load(g + i) * load(weight + i) * load(in + i);
-    const float c = sum_lanes(lanes) * r * r / static_cast<float>(d);
+    const double along = sum_lanes(n, [=](auto d, int64_t i) HWY_ATTR {
+      return hn::Mul(hn::Mul(load(d, up + i), load(d, weight + i)), load(d, in + i));
+    });
+    const float c = static_cast<float>(along / static_cast<double>(n)) * r * r;
     if (dweight != nullptr) {
-      for (i = 0; i < d; ++i) dweight[i] += load(g + i) * load(in + i) * r;
+      for_lanes(n, [=](auto d, int64_t i) HWY_ATTR {
+        const auto scaled = hn::Mul(load(d, in + i), hn::Set(d, r));
+        store(d, dweight + i, hn::MulAdd(load(d, up + i), scaled, load(d, dweight + i)));
+      });
     }
-    for (i = 0; i < d; ++i) {
-      const float own = r * (load(weight + i) * load(g + i) - load(in + i) * c);
-      store(dx + row * d + i, dsum == nullptr ? own : own + load(dsum + row * d + i));
-    }
+    for_lanes(n, [=](auto d, int64_t i) HWY_ATTR {
+      const auto upstream = hn::Mul(load(d, weight + i), load(d, up + i));
+      auto own = hn::Mul(hn::Set(d, r), hn::NegMulAdd(load(d, in + i), hn::Set(d, c), upstream));
+      if (direct != nullptr) own = hn::Add(own, load(d, direct + i));
+      store(d, out + i, own);
+    });
   }
 }
 
+template <typename D, typename V = hn::Vec<D>>
+HWY_INLINE V sigmoid(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  return hn::Div(one, hn::Add(one, exp_any(d, hn::Neg(x))));
+}
+
 template <typename T>
-REGROUP_INLINE void glu_forward(const T* gate_up, T* y, int64_t begin, int64_t end, int64_t f) {
+void glu_forward(const T* gate_up, T* y, int64_t begin, int64_t end, int64_t f) {
   for (int64_t row = begin; row < end; ++row) {
     const T* gate = gate_up + row * 2 * f;
     const T* up = gate + f;
-    for (int64_t i = 0; i < f; ++i) {
-      const float g = load(gate + i);
-      store(y + row * f + i, g / (1.0f + exp_fast(-g)) * load(up + i));
-    }
+    T* out = y + row * f;
+    for_lanes(f, [=](auto d, int64_t i) HWY_ATTR {
+      const auto g = load(d, gate + i);
+      store(d, out + i, hn::Mul(hn::Mul(g, sigmoid(d, g)), load(d, up + i)));
+    });
   }
 }
 
 /// With s = sigmoid(g): d silu = s (1 + g (1 - s)).
 template <typename T>
-REGROUP_INLINE void glu_backward(const T* gate_up, const T* dy, T* dgate_up, int64_t begin,
-                                 int64_t end, int64_t f) {
+void glu_backward(const T* gate_up, const T* dy, T* dgate_up, int64_t begin, int64_t end,
+                  int64_t f) {
   for (int64_t row = begin; row < end; ++row) {
     const T* gate = gate_up + row * 2 * f;
     const T* up = gate + f;
+    const T* upstream = dy + row * f;
     T* dgate = dgate_up + row * 2 * f;
     T* dup = dgate + f;
-    for (int64_t i = 0; i < f; ++i) {
-      const float g = load(gate + i);
-      const float s = 1.0f / (1.0f + exp_fast(-g));
-      const float upstream = load(dy + row * f + i);
-      store(dgate + i, upstream * load(up + i) * s * (1.0f + g * (1.0f - s)));
-      store(dup + i, upstream * g * s);
-    }
+    for_lanes(f, [=](auto d, int64_t i) HWY_ATTR {
+      const auto one = hn::Set(d, 1.0f);
+      const auto g = load(d, gate + i);
+      const auto s = sigmoid(d, g);
+      const auto dout_s = hn::Mul(load(d, upstream + i), s);
+      const auto slope = hn::MulAdd(g, hn::Sub(one, s), one);
+      store(d, dgate + i, hn::Mul(hn::Mul(dout_s, load(d, up + i)), slope));
+      store(d, dup + i, hn::Mul(dout_s, g));
+    });
   }
 }
 
 template <typename T>
-REGROUP_INLINE void rotate(const T* in, T* out, const float* cos, const float* sin, float sign,
-                           int64_t n_heads, int64_t head_dim, int64_t half) {
+void rotate(const T* in, T* out, const float* cos, const float* sin, float sign, int64_t n_heads,
+            int64_t head_dim, int64_t half) {
   for (int64_t head = 0; head < n_heads; ++head) {
     const T* a = in + head * head_dim;
     const T* b = a + half;
     T* c = out + head * head_dim;
-    for (int64_t i = 0; i < half; ++i) {
-      const float x = load(a + i);
-      const float z = load(b + i);
-      const float s = sign * sin[i];
-      store(c + i, x * cos[i] - z * s);
-      store(c + half + i, z * cos[i] + x * s);
-    }
+    for_lanes(half, [=](auto d, int64_t i) HWY_ATTR {
+      const auto x = load(d, a + i);
+      const auto z = load(d, b + i);
+      const auto turn = hn::LoadU(d, cos + i);
+      const auto s = hn::Mul(hn::LoadU(d, sin + i), hn::Set(d, sign));
+      store(d, c + i, hn::NegMulAdd(z, s, hn::Mul(x, turn)));
+      store(d, c + half + i, hn::MulAdd(x, s, hn::Mul(z, turn)));
+    });
     for (int64_t i = 2 * half; i < head_dim; ++i) c[i] = a[i];
   }
 }
 
-}  // namespace
+HWY_INLINE double cross_entropy_row(float* z, int64_t target, int64_t v, float scale) {
+  const float most = highest(z, v);
+  const float picked = z[target];
+  const double total = sum_lanes(v, [=](auto d, int64_t i) HWY_ATTR {
+    const auto e = exp_bounded(d, hn::Sub(hn::LoadU(d, z + i), hn::Set(d, most)));
+    hn::StoreU(e, d, z + i);
+    return e;
+  });
+  const auto factor = static_cast<float>(scale / total);
+  for_lanes(v, [=](auto d, int64_t i) HWY_ATTR {
+    hn::StoreU(hn::Mul(hn::LoadU(d, z + i), hn::Set(d, factor)), d, z + i);
+  });
+  z[target] -= scale;
+  return std::log(total) + most - picked;
+}
 
-#define REGROUP_DEFINE_KERNELS(T)                                                                 \
-  REGROUP_CLONES void rms_norm_forward(const T* x, const T* delta, const T* weight, T* sum, T* y, \
-                                       float* rstd, int64_t begin, int64_t end, int64_t d,        \
-                                       float eps) {                                               \
-    norm_forward(x, delta, weight, sum, y, rstd, begin, end, d, eps);                             \
-  }                                                                                               \
-  REGROUP_CLONES void rms_norm_backward(const T* x, const T* weight, const float* rstd,           \
-                                        const T* dy, const T* dsum, T* dx, float* dweight,        \
-                                        int64_t begin, int64_t end, int64_t d) {                  \
-    norm_backward(x, weight, rstd, dy, dsum, dx, dweight, begin, end, d);                         \
-  }                                                                                               \
-  REGROUP_CLONES void swiglu_forward(const T* gate_up, T* y, int64_t begin, int64_t end,          \
-                                     int64_t f) {                                                 \
-    glu_forward(gate_up, y, begin, end, f);                                                       \
-  }                                                                                               \
-  REGROUP_CLONES void swiglu_backward(const T* gate_up, const T* dy, T* dgate_up, int64_t begin,  \
-                                      int64_t end, int64_t f) {                                   \
-    glu_backward(gate_up, dy, dgate_up, begin, end, f);                                           \
-  }                                                                                               \
-  REGROUP_CLONES void rope_row(const T* in, T* out, const float* cos, const float* sin,           \
-                               float sign, int64_t n_heads, int64_t head_dim, int64_t half) {     \
-    rotate(in, out, cos, sin, sign, n_heads, head_dim, half);                                     \
-  }
-
-REGROUP_DEFINE_KERNELS(float)
-REGROUP_DEFINE_KERNELS(uint16_t)
-
-REGROUP_CLONES double cross_entropy_rows(float* logits, const int64_t* targets, int64_t begin,
-                                         int64_t end, int64_t v, float scale) {
+double CrossEntropyRows(float* logits, const int64_t* targets, int64_t begin, int64_t end,
+                        int64_t v, float scale) {
   double loss = 0;
   for (int64_t row = begin; row < end; ++row) {
     float* z = logits + row * v;
-    const int64_t target = targets[row];
-    if (target < 0) {
+    if (targets[row] < 0) {
       std::memset(z, 0, static_cast<size_t>(v) * sizeof(float));
-      continue;
+    } else {
+      loss += cross_entropy_row(z, targets[row], v, scale);
     }
-    float highest[kLanes];
-    for (float& lane : highest) lane = z[0];
-    int64_t i = 0;
-    for (; i + kLanes <= v; i += kLanes) {
-      for (int64_t j = 0; j < kLanes; ++j)
-        highest[j] = z[i + j] > highest[j] ? z[i + j] : highest[j];
-    }
-    float most = highest[0];
-    for (const float lane : highest) most = lane > most ? lane : most;
-    for (; i < v; ++i) most = z[i] > most ? z[i] : most;
-    const float picked = z[target];
-    float lanes[kLanes] = {};
-    for (i = 0; i + kLanes <= v; i += kLanes) {
-      for (int64_t j = 0; j < kLanes; ++j) {
-        const float e = exp_fast(z[i + j] - most);
-        z[i + j] = e;
-        lanes[j] += e;
-      }
-    }
-    for (; i < v; ++i) {
-      z[i] = exp_fast(z[i] - most);
-      lanes[0] += z[i];
-    }
-    const float total = sum_lanes(lanes);
-    loss += std::log(static_cast<double>(total)) + most - picked;
-    const float factor = scale / total;
-    for (i = 0; i < v; ++i) z[i] *= factor;
-    z[target] -= scale;
   }
   return loss;
 }
 
+// HWY_EXPORT takes names, not templates.
+#define REGROUP_TARGET_KERNELS(T, S)                                                               \
+  void NormForward##S(const T* x, const T* delta, const T* weight, T* sum, T* y, float* rstd,      \
+                      int64_t begin, int64_t end, int64_t d, float eps) {                          \
+    norm_forward(x, delta, weight, sum, y, rstd, begin, end, d, eps);                              \
+  }                                                                                                \
+  void NormBackward##S(const T* x, const T* weight, const float* rstd, const T* dy, const T* dsum, \
+                       T* dx, float* dweight, int64_t begin, int64_t end, int64_t d) {             \
+    norm_backward(x, weight, rstd, dy, dsum, dx, dweight, begin, end, d);                          \
+  }                                                                                                \
+  void GluForward##S(const T* gate_up, T* y, int64_t begin, int64_t end, int64_t f) {              \
+    glu_forward(gate_up, y, begin, end, f);                                                        \
+  }                                                                                                \
+  void GluBackward##S(const T* gate_up, const T* dy, T* dgate_up, int64_t begin, int64_t end,      \
+                      int64_t f) {                                                                 \
+    glu_backward(gate_up, dy, dgate_up, begin, end, f);                                            \
+  }                                                                                                \
+  void Rotate##S(const T* in, T* out, const float* cos, const float* sin, float sign,              \
+                 int64_t n_heads, int64_t head_dim, int64_t half) {                                \
+    rotate(in, out, cos, sin, sign, n_heads, head_dim, half);                                      \
+  }
+
+REGROUP_TARGET_KERNELS(float, F32)
+REGROUP_TARGET_KERNELS(uint16_t, Bf16)
+#undef REGROUP_TARGET_KERNELS
+
+}  // namespace regroup::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace regroup::kernels {
+
+#define REGROUP_DEFINE_KERNELS(T, S)                                                              \
+  HWY_EXPORT(NormForward##S);                                                                     \
+  HWY_EXPORT(NormBackward##S);                                                                    \
+  HWY_EXPORT(GluForward##S);                                                                      \
+  HWY_EXPORT(GluBackward##S);                                                                     \
+  HWY_EXPORT(Rotate##S);                                                                          \
+  void rms_norm_forward(const T* x, const T* delta, const T* weight, T* sum, T* y, float* rstd,   \
+                        int64_t begin, int64_t end, int64_t d, float eps) {                       \
+    HWY_DYNAMIC_DISPATCH(NormForward##S)(x, delta, weight, sum, y, rstd, begin, end, d, eps);     \
+  }                                                                                               \
+  void rms_norm_backward(const T* x, const T* weight, const float* rstd, const T* dy,             \
+                         const T* dsum, T* dx, float* dweight, int64_t begin, int64_t end,        \
+                         int64_t d) {                                                             \
+    HWY_DYNAMIC_DISPATCH(NormBackward##S)(x, weight, rstd, dy, dsum, dx, dweight, begin, end, d); \
+  }                                                                                               \
+  void swiglu_forward(const T* gate_up, T* y, int64_t begin, int64_t end, int64_t f) {            \
+    HWY_DYNAMIC_DISPATCH(GluForward##S)(gate_up, y, begin, end, f);                               \
+  }                                                                                               \
+  void swiglu_backward(const T* gate_up, const T* dy, T* dgate_up, int64_t begin, int64_t end,    \
+                       int64_t f) {                                                               \
+    HWY_DYNAMIC_DISPATCH(GluBackward##S)(gate_up, dy, dgate_up, begin, end, f);                   \
+  }                                                                                               \
+  void rope_row(const T* in, T* out, const float* cos, const float* sin, float sign,              \
+                int64_t n_heads, int64_t head_dim, int64_t half) {                                \
+    HWY_DYNAMIC_DISPATCH(Rotate##S)(in, out, cos, sin, sign, n_heads, head_dim, half);            \
+  }
+
+REGROUP_DEFINE_KERNELS(float, F32)
+REGROUP_DEFINE_KERNELS(uint16_t, Bf16)
+
+HWY_EXPORT(CrossEntropyRows);
+double cross_entropy_rows(float* logits, const int64_t* targets, int64_t begin, int64_t end,
+                          int64_t v, float scale) {
+  return HWY_DYNAMIC_DISPATCH(CrossEntropyRows)(logits, targets, begin, end, v, scale);
+}
+
 }  // namespace regroup::kernels
+#endif  // HWY_ONCE

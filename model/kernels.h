@@ -5,7 +5,7 @@
 namespace regroup::kernels {
 
 // Row kernels for float32 (F) and bfloat16 (B, as uint16). Each runs over rows [begin, end), computes
-// in float32, and is compiled for AVX-512, AVX2 and plain x86-64; the loader picks.
+// in float32, and is compiled for every target of include/regroup/model/simd.h.
 #define REGROUP_DECLARE_KERNELS(T)                                                              \
   void rms_norm_forward(const T* x, const T* delta, const T* weight, T* sum, T* y, float* rstd, \
                         int64_t begin, int64_t end, int64_t d, float eps);                      \

@@ -13,6 +13,7 @@
 #include "regroup/checkpoint/compute_names.h"
 #include "regroup/checkpoint/host_memory.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/model/simd.h"
 
 namespace regroup {
 namespace {
@@ -121,7 +122,8 @@ std::optional<std::string> require_memory(int64_t bytes, at::Device device,
 }
 
 std::string device_description(at::Device device) {
-  if (device.is_cpu()) return fmt::format("cpu, {} threads", at::get_num_threads());
+  if (device.is_cpu())
+    return fmt::format("cpu, {} threads, {}", at::get_num_threads(), simd_target());
   char name[128] = {};
   int64_t total = 0;
   require_cuda_module().describe(device.index(), name, sizeof(name), &total);

@@ -3,6 +3,7 @@
 #include "regroup/calibration/calibrate.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/model/runtime.h"
+#include "regroup/model/simd.h"
 #include "torch_module.h"
 #include "torch_part.h"
 
@@ -22,7 +23,10 @@ std::pair<ConversionPlan, ConvertResult> convert_by_weights(const ModelFolder& m
 }
 
 void check_device(const std::string& name) { open_device(name); }
-void prepare_torch(const Globals& globals) { set_threads(globals.threads); }
+void prepare_torch(const Globals& globals) {
+  set_threads(globals.threads);
+  use_simd_target_of_environment();
+}
 
 std::optional<Error> explain_torch_error(const std::exception& error) {
   return explain_runtime_error(error);
