@@ -302,7 +302,11 @@ void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
   command.add_option("--clip-grad-norm", flags.clip_grad_norm, "0: no clipping")
       ->capture_default_str()
       ->check(number(0.0, 1e9));
-  command.add_option("--precision", flags.precision, "fp32, or bf16 with float32 master weights")
+  command
+      .add_option(
+          "--precision", flags.precision,
+          "fp32, or bf16 with float32 master weights; multiplied in fp32 by a processor without "
+          "bf16 instructions (AVX512_BF16)")
       ->capture_default_str();
   command.add_flag("--activation-checkpointing", flags.activation_checkpointing,
                    "Recompute activations in the backward pass: less memory, same bits");

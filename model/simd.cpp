@@ -67,6 +67,14 @@ void use_simd_target(const std::string& name) {
   chosen() = *found;
 }
 
+bool simd_multiplies_bf16() {
+#if defined(__x86_64__)
+  return chosen() == HWY_AVX3 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 void use_simd_target_of_environment() {
   if (const char* name = std::getenv("REGROUP_SIMD")) use_simd_target(name);
 }

@@ -35,6 +35,7 @@ struct FusedHead : torch::autograd::Function<FusedHead> {
                         const ChunkLoss& chunk_loss, double scale) {
     const bool needs_head = lm_head.requires_grad();
     const bool narrow = hidden.scalar_type() != at::kFloat;
+    const bool in_float = !narrow || (hidden.is_cpu() && multiplied_in_float(hidden.scalar_type()));
     Tensor dhidden = at::empty_like(hidden);  // [tokens, hidden]
     Tensor dhead;                             // [vocab, hidden] float32
     if (needs_head) dhead = at::zeros(lm_head.sizes(), lm_head.options().dtype(at::kFloat));
@@ -48,10 +49,10 @@ struct FusedHead : torch::autograd::Function<FusedHead> {
       const Tensor g = narrow ? logits.to(hidden.scalar_type()) : logits;
       dhidden.narrow(0, first, n).copy_(project(g, lm_head.t()));
       if (!needs_head) continue;
-      if (narrow) {
-        dhead.add_(at::matmul(g.t(), h));
+      if (in_float) {
+        dhead.addmm_(logits.t(), h.to(at::kFloat));
       } else {
-        dhead.addmm_(g.t(), h);
+        dhead.add_(at::matmul(g.t(), h));
       }
     }
     ctx->save_for_backward({dhidden, needs_head ? dhead.to(lm_head.scalar_type()) : Tensor()});

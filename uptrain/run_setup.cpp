@@ -14,6 +14,7 @@
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
+#include "regroup/model/ops.h"
 #include "regroup/model/runtime.h"
 #include "regroup/uptrain/trainable.h"
 
@@ -298,6 +299,10 @@ RunFacts facts_of(const RunSetup& setup) {
   facts.memory_bytes = estimate_training_bytes(config, o, facts.n_trainable);
   facts.device = device_description(setup.decoder->device());
   facts.precision = o.precision;
+  if (o.precision == "bf16" && setup.decoder->device().is_cpu() &&
+      multiplied_in_float(at::kBFloat16)) {
+    facts.precision += " multiplied in fp32 (no bf16 instructions)";
+  }
   if (setup.teacher) add_teacher_facts(setup, facts);
   return facts;
 }

@@ -20,4 +20,7 @@ void use_simd_target(const std::string& name);
 /// @throws ConfigError SIMD_TARGET
 void use_simd_target_of_environment();
 
+/// True where the processor multiplies bfloat16 itself (AVX512_BF16) and the target has those instructions.
+bool simd_multiplies_bf16();
+
 }  // namespace regroup
