@@ -14,7 +14,7 @@ namespace regroup::kernels::HWY_NAMESPACE {
 constexpr int64_t kPanel = 16;  // columns; a multiple of every target's lanes
 
 // Accumulators of a tile: as many as the target's registers hold beside a row of b, and enough to hide the
-// latency of an addition. Chosen by bench/kernels.
+// latency of an addition. Chosen by measurement.
 #if HWY_TARGET == HWY_AVX3
 constexpr int kTileRows = 8;
 constexpr int kTileVectors = 2;
@@ -22,8 +22,8 @@ constexpr int kTileVectors = 2;
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = 2;
 #else
-constexpr int kTileRows = 4;
-constexpr int kTileVectors = 2;
+constexpr int kTileRows = 3;
+constexpr int kTileVectors = 4;
 #endif
 
 /// Element (row, col) is at data + row * row_stride + col * col_stride.
@@ -108,7 +108,7 @@ HWY_INLINE void multiply(const Strided& a, const Panels& b, float* c, int64_t ld
     if (left >= kTileRows) {
       multiply_rows<kTileRows>(from, b, out, ldc, part_of(row, kTileRows), add);
       row += kTileRows;
-    } else if (left >= 4) {
+    } else if (kTileRows > 4 && left >= 4) {
       multiply_rows<4>(from, b, out, ldc, part_of(row, 4), add);
       row += 4;
     } else if (left >= 2) {
