@@ -109,10 +109,10 @@ void glu_backward(const T* gate_up, const T* dy, T* dgate_up, int64_t begin, int
 }
 
 template <typename T>
-void rotate(const T* in, T* out, const float* cos, const float* sin, float sign, int64_t n_heads,
-            int64_t head_dim, int64_t half) {
+void rotate(const T* in, int64_t in_stride, T* out, const float* cos, const float* sin, float sign,
+            int64_t n_heads, int64_t head_dim, int64_t half) {
   for (int64_t head = 0; head < n_heads; ++head) {
-    const T* a = in + head * head_dim;
+    const T* a = in + head * in_stride;
     const T* b = a + half;
     T* c = out + head * head_dim;
     for_lanes(half, [=](auto d, int64_t i) HWY_ATTR {
@@ -174,9 +174,9 @@ double CrossEntropyRows(float* logits, const int64_t* targets, int64_t begin, in
                       int64_t f) {                                                                 \
     glu_backward(gate_up, dy, dgate_up, begin, end, f);                                            \
   }                                                                                                \
-  void Rotate##S(const T* in, T* out, const float* cos, const float* sin, float sign,              \
-                 int64_t n_heads, int64_t head_dim, int64_t half) {                                \
-    rotate(in, out, cos, sin, sign, n_heads, head_dim, half);                                      \
+  void Rotate##S(const T* in, int64_t in_stride, T* out, const float* cos, const float* sin,       \
+                 float sign, int64_t n_heads, int64_t head_dim, int64_t half) {                    \
+    rotate(in, in_stride, out, cos, sin, sign, n_heads, head_dim, half);                           \
   }
 
 REGROUP_TARGET_KERNELS(float, F32)
@@ -211,9 +211,9 @@ namespace regroup::kernels {
                        int64_t f) {                                                               \
     HWY_DYNAMIC_DISPATCH(GluBackward##S)(gate_up, dy, dgate_up, begin, end, f);                   \
   }                                                                                               \
-  void rope_row(const T* in, T* out, const float* cos, const float* sin, float sign,              \
-                int64_t n_heads, int64_t head_dim, int64_t half) {                                \
-    HWY_DYNAMIC_DISPATCH(Rotate##S)(in, out, cos, sin, sign, n_heads, head_dim, half);            \
+  void rope_row(const T* in, int64_t in_stride, T* out, const float* cos, const float* sin,       \
+                float sign, int64_t n_heads, int64_t head_dim, int64_t half) {                    \
+    HWY_DYNAMIC_DISPATCH(Rotate##S)(in, in_stride, out, cos, sin, sign, n_heads, head_dim, half); \
   }
 
 REGROUP_DEFINE_KERNELS(float, F32)

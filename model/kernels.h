@@ -5,7 +5,8 @@
 namespace regroup::kernels {
 
 // Row kernels for float32 (F) and bfloat16 (B, as uint16). Each runs over rows [begin, end), computes
-// in float32, and is compiled for every target of include/regroup/model/simd.h.
+// in float32, and is compiled for every target of include/regroup/model/simd.h. rope_row turns the heads of one token,
+// in_stride elements from one to the next, into heads without a gap; half 0 copies them.
 #define REGROUP_DECLARE_KERNELS(T)                                                              \
   void rms_norm_forward(const T* x, const T* delta, const T* weight, T* sum, T* y, float* rstd, \
                         int64_t begin, int64_t end, int64_t d, float eps);                      \
@@ -15,8 +16,8 @@ namespace regroup::kernels {
   void swiglu_forward(const T* gate_up, T* y, int64_t begin, int64_t end, int64_t f);           \
   void swiglu_backward(const T* gate_up, const T* dy, T* dgate_up, int64_t begin, int64_t end,  \
                        int64_t f);                                                              \
-  void rope_row(const T* in, T* out, const float* cos, const float* sin, float sign,            \
-                int64_t n_heads, int64_t head_dim, int64_t half);
+  void rope_row(const T* in, int64_t in_stride, T* out, const float* cos, const float* sin,     \
+                float sign, int64_t n_heads, int64_t head_dim, int64_t half);
 
 REGROUP_DECLARE_KERNELS(float)
 REGROUP_DECLARE_KERNELS(uint16_t)

@@ -14,6 +14,8 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
+
 #include "kernel_types.h"
 #include "kernels.h"
 
@@ -166,25 +168,7 @@ struct HeadCounts {
   int64_t q;
   int64_t kv;
   int64_t dim;
-  int64_t row() const { return (q + 2 * kv) * dim; }
 };
-
-/// out = rotation(sign) of `in`, both [batch * seq, (q + 2 kv) * dim]; values are copied.
-template <typename T>
-void rotate_rows(const T* in, T* out, const RopeTable& table, const HeadCounts& n, int64_t rows,
-                 int64_t seq, float sign) {
-  const int64_t half = table.cos.size(1);
-  const int64_t turned = (n.q + n.kv) * n.dim;
-  at::parallel_for(0, rows, grain(n.row()), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t position = row % seq;
-      kernels::rope_row(
-          in + row * n.row(), out + row * n.row(), table.cos.data_ptr<float>() + position * half,
-          table.sin.data_ptr<float>() + position * half, sign, n.q + n.kv, n.dim, half);
-      std::copy_n(in + row * n.row() + turned, n.kv * n.dim, out + row * n.row() + turned);
-    }
-  });
-}
 
 /// Views of the three parts of a fused [batch, seq, row] tensor as [batch, heads, seq, head_dim].
 variable_list head_views(const Tensor& fused, const HeadCounts& n) {
@@ -196,6 +180,41 @@ variable_list head_views(const Tensor& fused, const HeadCounts& n) {
   return {part(0, n.q), part(n.q, n.kv), part(n.q + n.kv, n.kv)};
 }
 
+/// Queries, keys and values [batch, heads, seq, head_dim] of any strides but the last, the first two turned by
+/// sign times their angles, into one tensor [batch, seq, row].
+template <typename T>
+void rotate_parts(const variable_list& parts, const RopeTable& table, float sign,
+                  const Tensor& fused) {
+  struct Rows {
+    const T* data;
+    int64_t batch, head, token;  // strides
+    int64_t heads, half;
+  };
+  const int64_t half = table.cos.size(1);
+  std::array<Rows, 3> in;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const Tensor& p = parts[i];
+    in[i] = {data<T>(p), p.stride(0), p.stride(1), p.stride(2), p.size(1), i < 2 ? half : 0};
+  }
+  const int64_t dim = parts[0].size(3);
+  const int64_t seq = fused.size(1);
+  const int64_t row_size = fused.size(2);
+  T* const out = data<T>(fused);
+  const float* cos = table.cos.data_ptr<float>();
+  const float* sin = table.sin.data_ptr<float>();
+  at::parallel_for(0, fused.size(0) * seq, grain(row_size), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t token = row % seq;
+      T* to = out + row * row_size;
+      for (const Rows& r : in) {
+        kernels::rope_row(r.data + row / seq * r.batch + token * r.token, r.head, to,
+                          cos + token * half, sin + token * half, sign, r.heads, dim, r.half);
+        to += r.heads * dim;
+      }
+    }
+  });
+}
+
 struct SplitRope : torch::autograd::Function<SplitRope> {
   static variable_list forward(AutogradContext* ctx, const Tensor& qkv, const Tensor& cos,
                                const Tensor& sin, int64_t n_heads, int64_t n_kv_heads,
@@ -203,26 +222,23 @@ struct SplitRope : torch::autograd::Function<SplitRope> {
     const HeadCounts n{n_heads, n_kv_heads, head_dim};
     const Tensor out = at::empty_like(qkv);
     with_type(qkv, [&]<typename T>(T*) {
-      rotate_rows(data<T>(qkv), data<T>(out), {cos, sin}, n, qkv.size(0) * qkv.size(1), qkv.size(1),
-                  1.0f);
+      rotate_parts<T>(head_views(qkv, n), {cos, sin}, 1.0f, out);
     });
     ctx->save_for_backward({cos, sin});
-    ctx->saved_data["q"] = n_heads;
-    ctx->saved_data["kv"] = n_kv_heads;
-    ctx->saved_data["dim"] = head_dim;
     return head_views(out, n);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
-    const HeadCounts n{ctx->saved_data["q"].toInt(), ctx->saved_data["kv"].toInt(),
-                       ctx->saved_data["dim"].toInt()};
-    const int64_t batch = grads[0].size(0);
-    const int64_t seq = grads[0].size(2);
-    const Tensor fused = at::empty({batch, seq, n.row()}, grads[0].options());
-    const variable_list parts = head_views(fused, n);
-    for (size_t i = 0; i < parts.size(); ++i) parts[i].copy_(grads[i]);
-    with_type(fused, [&]<typename T>(T*) {  // in place: a pair is read before it is written
-      rotate_rows(data<T>(fused), data<T>(fused), {saved[0], saved[1]}, n, batch * seq, seq, -1.0f);
+    variable_list parts;
+    int64_t heads = 0;
+    for (const Tensor& g : grads) {
+      parts.push_back(g.stride(3) == 1 ? g : g.contiguous());
+      heads += g.size(1);
+    }
+    const Tensor& q = parts[0];
+    const Tensor fused = at::empty({q.size(0), q.size(2), heads * q.size(3)}, q.options());
+    with_type(fused, [&]<typename T>(T*) {
+      rotate_parts<T>(parts, {saved[0], saved[1]}, -1.0f, fused);
     });
     return {fused, {}, {}, {}, {}, {}};
   }
