@@ -65,10 +65,8 @@ struct Tokenizer::State {
   int32_t bos = -1;
   int32_t eos = -1;
   int ordinary = -1;
-
   bool splits = false;  ///< a text may be encoded in segments
-  size_t skipped =
-      0;  ///< bytes at the front of a later segment that SentencePiece puts there itself
+  size_t skipped = 0;   ///< bytes in front of a later segment: the space that SentencePiece adds
 
   void encode(std::string_view text, std::vector<int32_t>& ids) const;
   /// Hands on the segments as they are encoded, where they begin in the text and what was skipped there.
@@ -109,6 +107,7 @@ void Tokenizer::State::look_for_segments() {
   constexpr std::string_view kSpace = "\u2581";
   for (int id = 0; id < processor.GetPieceSize(); ++id) {
     const std::string& piece = processor.IdToPiece(id);
+    // By bytes: some byte of any other character is none of the mark's.
     const size_t letter = piece.find_first_not_of(kSpace);
     if (letter != std::string::npos && piece.find(kSpace, letter) != std::string::npos) return;
   }
