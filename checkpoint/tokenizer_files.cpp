@@ -59,7 +59,9 @@ std::optional<std::string> token_text(const Json& root, const char* key) {
   if (value->is_null()) return "";
   const Json& text =
       value->is_object() && value->contains("content") ? (*value)["content"] : *value;
-  return text.is_string() ? std::optional(text.get<std::string>()) : std::nullopt;
+  // Old conversions of Llama have "" for each token: nothing is said.
+  const bool named = text.is_string() && !text.get_ref<const std::string&>().empty();
+  return named ? std::optional(text.get<std::string>()) : std::nullopt;
 }
 
 /// An id, or -1.

@@ -94,6 +94,8 @@ TEST(Ends, AreTheTokensThatTheConfigNames) {
   EXPECT_EQ(none.bos_id(), -1);
   EXPECT_EQ(none.encode("ab"), Ids{kSpaceAb});
   EXPECT_EQ(none.prefix_bytes("ab", 1), 2);
+  const Tokenizer unsaid = TokenizerFolder(R"({"bos_token": "", "eos_token": ""})").open();
+  EXPECT_EQ(unsaid.encode("ab", true, true), (Ids{1, kSpaceAb, 2}));
   const Tokenizer other =
       TokenizerFolder(R"({"bos_token": "</s>", "eos_token": "nobody knows it"})").open();
   EXPECT_EQ(other.encode("ab", true, true), (Ids{2, kSpaceAb, 2}));
