@@ -1,10 +1,10 @@
 #include "regroup/checkpoint/host_memory.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <fstream>
 #include <limits>
+
+#include "control_group.h"
 
 namespace regroup {
 namespace {
@@ -28,42 +28,14 @@ int64_t installed_memory(const std::string& path) {
   return kUnlimited;
 }
 
-/// The least limit of a group and all groups above it. Inside a container the path may be the host's: what
-/// is not there sets no limit, and the mount's own root does.
-int64_t least_limit(const std::string& mount, std::string group, const char* file) {
-  int64_t least = kUnlimited;
-  while (true) {
-    least = std::min(least, limit_in(fmt::format("{}{}/{}", mount, group, file)));
-    if (group.empty()) return least;
-    group.resize(group.find_last_of('/') == std::string::npos ? 0 : group.find_last_of('/'));
-  }
-}
-
-/// Lines "hierarchy:controllers:/path" of /proc/self/cgroup; version 2 has hierarchy 0 and no controllers.
-int64_t control_group_limit(const std::string& root) {
-  const std::string mount = root + "/sys/fs/cgroup";
-  std::ifstream file(root + "/proc/self/cgroup");
-  int64_t least = kUnlimited;
-  for (std::string line; std::getline(file, line);) {
-    const size_t first = line.find(':');
-    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    const std::string group = line.substr(second + 1) == "/" ? "" : line.substr(second + 1);
-    if (controllers == ",,") {
-      least = std::min(least, least_limit(mount, group, "memory.max"));
-    } else if (controllers.find(",memory,") != std::string::npos) {
-      least = std::min(least, least_limit(mount + "/memory", group, "memory.limit_in_bytes"));
-    }
-  }
-  return least;
-}
-
 }  // namespace
 
 std::optional<int64_t> host_memory(const std::string& root) {
-  const int64_t bytes =
-      std::min(installed_memory(root + "/proc/meminfo"), control_group_limit(root));
+  int64_t bytes = installed_memory(root + "/proc/meminfo");
+  for_each_control_group(root, "memory", [&](const std::string& folder, GroupVersion version) {
+    const bool first = version == GroupVersion::kOne;
+    bytes = std::min(bytes, limit_in(folder + (first ? "/memory.limit_in_bytes" : "/memory.max")));
+  });
   return bytes == kUnlimited ? std::nullopt : std::optional(bytes);
 }
 

@@ -32,7 +32,7 @@ void add_globals(CLI::App& root, Globals& globals) {
   root.add_flag("--quiet", globals.quiet, "No progress, no log below errors");
   root.add_option("--device", globals.device, "Where to compute: auto, cpu, cuda or cuda:N")
       ->capture_default_str();
-  root.add_option("--threads", globals.threads, "CPU threads; 0: all cores")
+  root.add_option("--threads", globals.threads, "CPU threads; 0: as many as it may use")
       ->capture_default_str()
       ->check(whole_number(0, 4096));
   root.add_option("--seed", globals.seed, "Seed of everything random")

@@ -18,7 +18,7 @@ struct Globals {
   bool json = false;
   bool quiet = false;
   std::string device = "auto";
-  int threads = 0;  ///< 0: as many as the machine has
+  int threads = 0;  ///< 0: usable_threads()
   uint64_t seed = 0;
   std::string log_level = "info";
 };

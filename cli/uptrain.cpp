@@ -179,6 +179,7 @@ Json to_json(const UptrainFlags& flags, const TrainResult& r, double seconds) {
                {"flops", r.flops},
                {"skipped", r.skipped},
                {"seconds", seconds},
+               {"threads", r.threads},
                {"peak_rss_bytes", peak_rss_bytes()}};
   if (r.kl) {
     json["teacher"] = flags.teacher;

@@ -7,11 +7,10 @@
 #include <malloc.h>
 #include <torch/headeronly/version.h>
 
-#include <thread>
-
 #include "cuda_loader.h"
 #include "regroup/checkpoint/compute_names.h"
 #include "regroup/checkpoint/host_memory.h"
+#include "regroup/checkpoint/processors.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/simd.h"
 
@@ -32,10 +31,7 @@ std::optional<int64_t> memory_of(at::Device device) {
 
 }  // namespace
 
-void set_threads(int threads) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  at::set_num_threads(threads > 0 ? threads : cores);
-}
+void set_threads(int threads) { at::set_num_threads(threads > 0 ? threads : usable_threads()); }
 
 void keep_freed_memory() {
   // glibc maps blocks above 32 MiB anew each time unless told otherwise, and trims the heap's end.
@@ -122,8 +118,10 @@ std::optional<std::string> require_memory(int64_t bytes, at::Device device,
 }
 
 std::string device_description(at::Device device) {
-  if (device.is_cpu())
-    return fmt::format("cpu, {} threads, {}", at::get_num_threads(), simd_target());
+  if (device.is_cpu()) {
+    const int threads = get_threads();
+    return fmt::format("cpu, {} thread{}, {}", threads, threads == 1 ? "" : "s", simd_target());
+  }
   char name[128] = {};
   int64_t total = 0;
   require_cuda_module().describe(device.index(), name, sizeof(name), &total);

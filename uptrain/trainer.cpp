@@ -240,6 +240,7 @@ class Trainer {
     result.skipped = state.skipped;
     result.tokens_per_s = train_s_ > 0 ? static_cast<double>(trained_tokens_) / train_s_ : 0;
     result.flops = setup_.facts.flops_per_token * static_cast<double>(state.tokens);
+    result.threads = get_threads();
     result.peak_device_bytes = peak_device_bytes(setup_.decoder->device());
     return result;
   }

@@ -2,47 +2,34 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 
-#include "support/temporary_folder.h"
+#include "support/fake_system.h"
 
 namespace regroup {
 namespace {
 
-using testing::TemporaryFolder;
-
-/// A root folder with the few files of /proc and /sys that say how much memory there is.
-class FakeSystem {
+class FakeMemory : public testing::FakeSystem {
  public:
-  void write(const std::string& path, const std::string& text) {
-    const std::filesystem::path file = folder_ / path;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
   void installed(int64_t kib) {
     write("proc/meminfo", "MemTotal:       " + std::to_string(kib) +
                               " kB\nMemFree:        1 kB\nSwapTotal:      500 kB\n");
   }
-  std::optional<int64_t> limit() const { return host_memory(folder_ / ""); }
-
- private:
-  TemporaryFolder folder_;
+  std::optional<int64_t> limit() const { return host_memory(root()); }
 };
 
 TEST(HostMemory, IsWhatTheMachineHasWithoutControlGroups) {
-  FakeSystem system;
+  FakeMemory system;
   system.installed(2000);
   EXPECT_EQ(system.limit(), 2000 * 1024);
 }
 
 TEST(HostMemory, IsUnknownWhereTheSystemSaysNothing) {
-  EXPECT_EQ(FakeSystem().limit(), std::nullopt);
+  EXPECT_EQ(FakeMemory().limit(), std::nullopt);
 }
 
 TEST(HostMemory, ControlGroupsOfVersion2LimitItUpToTheRoot) {
-  FakeSystem system;
+  FakeMemory system;
   system.installed(1 << 20);
   system.write("proc/self/cgroup", "0::/outer/inner\n");
   system.write("sys/fs/cgroup/outer/inner/memory.max", "max\n");
@@ -54,7 +41,7 @@ TEST(HostMemory, ControlGroupsOfVersion2LimitItUpToTheRoot) {
 }
 
 TEST(HostMemory, ControlGroupsOfVersion1LimitIt) {
-  FakeSystem system;
+  FakeMemory system;
   system.installed(1 << 20);
   system.write("proc/self/cgroup", "5:cpuset:/\n4:memory:/job\n0::/\n");
   system.write("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "9223372036854771712\n");
@@ -64,7 +51,7 @@ TEST(HostMemory, ControlGroupsOfVersion1LimitIt) {
 }
 
 TEST(HostMemory, InAContainerTheMountsRootIsTheGroup) {
-  FakeSystem system;
+  FakeMemory system;
   system.installed(1 << 20);
   system.write("proc/self/cgroup", "0::/docker/0123\n");  // the host's path: not there inside
   system.write("sys/fs/cgroup/memory.max", "6000\n");

@@ -11,7 +11,7 @@
 
 namespace regroup {
 
-/// CPU threads of LibTorch; 0: one per core. Fixed threads give fixed bits.
+/// CPU threads of LibTorch; 0: usable_threads(). Fixed threads give fixed bits.
 void set_threads(int threads);
 int get_threads();
 

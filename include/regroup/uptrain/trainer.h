@@ -50,6 +50,7 @@ struct TrainResult {
   double tokens_per_s = 0;  ///< of the steps this process made, validation and saving left out
   double flops = 0;         ///< of the whole run
   int64_t peak_device_bytes = 0;
+  int threads = 0;  ///< CPU threads of LibTorch
 };
 
 /// Whom a run tells what it does.
