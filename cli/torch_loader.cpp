@@ -23,12 +23,12 @@ void set_environment() {
 [[noreturn]] void refuse(const std::string& path, const std::string& reason) {
   throw ConfigError(
       {.code = "LIBTORCH",
-       .message = fmt::format("this command needs libregroup_torch.so beside the program and the "
-                              "libraries of LibTorch that it was built with: {}",
+       .message = fmt::format("must be there and find the LibTorch that it was built with: {}",
                               printable(reason, 400)),
        .path = path,
        .tensor = {},
-       .hint = "install LibTorch where it was (scripts/setup), or build again with make"});
+       .hint = "keep it beside the program, and LibTorch where it was (scripts/setup), or build "
+               "again with make"});
 }
 
 }  // namespace

@@ -15,8 +15,9 @@
 namespace regroup {
 namespace {
 
-// What the program itself takes with LibTorch loaded, before it does anything.
-constexpr int64_t kRuntimeBytes = 190 << 20;
+// What the program takes before it does anything, and LibTorch where it is loaded.
+constexpr int64_t kProgramBytes = 10 << 20;
+constexpr int64_t kTorchBytes = 180 << 20;
 
 std::string config_dtype(Dtype dtype) {
   return dtype == Dtype::kBF16 ? "bfloat16" : dtype == Dtype::kF16 ? "float16" : "float32";
@@ -136,7 +137,8 @@ int64_t estimate_memory(const ConversionPlan& plan, const ConvertOptions& option
   const int64_t streaming = kPipelineBytes + head * (8 + 8 + 4) + kRowBlockBytes * 3;
   const bool calibrates = !options.calibration.files.empty();
   const int64_t deciding = calibrates ? calibration_memory(config, options.calibration) : 0;
-  return kRuntimeBytes + std::max(streaming, deciding);
+  const int64_t runtime = needs_transforms(config, options) ? kTorchBytes : 0;
+  return kProgramBytes + runtime + std::max(streaming, deciding);
 }
 
 }  // namespace
