@@ -1,18 +1,20 @@
+#include "regroup/model/cross_entropy.h"
+
 #include <ATen/Parallel.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/scalar_tensor.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "kernels.h"
-#include "regroup/model/ops.h"
 
 namespace regroup {
 
 using at::Tensor;
 
-double cross_entropy_gradient_(const Tensor& logits, const Tensor& targets, double scale) {
+Tensor cross_entropy_(const Tensor& logits, const Tensor& targets, double scale) {
   const int64_t rows = logits.size(0);
   const int64_t vocab = logits.size(1);
   if (logits.is_cpu()) {
@@ -29,7 +31,7 @@ double cross_entropy_gradient_(const Tensor& logits, const Tensor& targets, doub
     });
     double total = 0;
     for (const double sum : sums) total += sum;
-    return total;
+    return at::scalar_tensor(total, at::kDouble);
   }
   const Tensor counted = targets.ge(0);
   const Tensor index = targets.clamp_min(0).unsqueeze(1);  // [rows, 1]
@@ -38,7 +40,7 @@ double cross_entropy_gradient_(const Tensor& logits, const Tensor& targets, doub
   logits.copy_(log_probs.exp());
   logits.scatter_add_(1, index, at::full_like(picked, -1).unsqueeze(1));
   logits.mul_(counted.to(at::kFloat).mul(scale).unsqueeze(1));
-  return -picked.sum(at::kDouble).item<double>();
+  return picked.sum(at::kDouble).neg();
 }
 
 }  // namespace regroup

@@ -4,6 +4,7 @@
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/logsumexp.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
@@ -29,12 +30,12 @@ DistillationSums sum_blocks(int64_t rows, const Part& part) {
       terms[static_cast<size_t>(b)] = part(b * kBlock, std::min(rows, (b + 1) * kBlock));
     }
   });
-  DistillationSums sums;
+  kernels::DistillationTerms sums;
   for (const kernels::DistillationTerms& t : terms) {
     sums.ce += t.ce;
     sums.kl += t.kl;
   }
-  return sums;
+  return {at::scalar_tensor(sums.ce, at::kDouble), at::scalar_tensor(sums.kl, at::kDouble)};
 }
 
 kernels::DistillationFactors factors_of(double scale, const DistillationMix& mix) {
@@ -46,8 +47,8 @@ bool has_kernel(const Tensor& logits) {
   return logits.is_cpu() && logits.scalar_type() == at::kFloat;
 }
 
-double total(const Tensor& per_row, const Tensor& counted) {
-  return per_row.masked_fill(counted.logical_not(), 0).sum(at::kDouble).item<double>();
+Tensor total(const Tensor& per_row, const Tensor& counted) {
+  return per_row.masked_fill(counted.logical_not(), 0).sum(at::kDouble);
 }
 
 /// For devices and dtypes without a kernel: logits become the gradient. `dkl` is d KL / d (logits / T).

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <c10/core/Allocator.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <malloc.h>
@@ -21,8 +22,20 @@ namespace {
   throw ConfigError({.code = code, .message = message, .path = {}, .tensor = {}, .hint = hint});
 }
 
+/// A device that an extension of LibTorch has registered under `name`.
+std::optional<at::Device> extension_device(const std::string& name) {
+  constexpr at::DeviceType kExtension = at::DeviceType::PrivateUse1;
+  if (!c10::is_privateuse1_backend_registered() || !c10::impl::hasDeviceGuardImpl(kExtension)) {
+    return std::nullopt;
+  }
+  const at::Device device(kExtension, 0);
+  const bool named = name == c10::get_privateuse1_backend() || name == device.str();
+  return named ? std::optional(device) : std::nullopt;
+}
+
 std::optional<int64_t> memory_of(at::Device device) {
   if (device.is_cpu()) return host_memory();
+  if (!device.is_cuda()) return std::nullopt;
   char name[128] = {};
   int64_t total = 0;
   require_cuda_module().describe(device.index(), name, sizeof(name), &total);
@@ -45,6 +58,7 @@ int get_threads() { return at::get_num_threads(); }
 
 at::Device open_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
+  if (const auto extension = extension_device(name)) return *extension;
   if (name == "auto") {
     const RegroupCudaModule* module = find_cuda_module();
     return module != nullptr && module->device_count() > 0 ? at::Device(at::kCUDA, 0)
@@ -122,6 +136,7 @@ std::string device_description(at::Device device) {
     const int threads = get_threads();
     return fmt::format("cpu, {} thread{}, {}", threads, threads == 1 ? "" : "s", simd_target());
   }
+  if (!device.is_cuda()) return device.str();
   char name[128] = {};
   int64_t total = 0;
   require_cuda_module().describe(device.index(), name, sizeof(name), &total);
@@ -129,7 +144,7 @@ std::string device_description(at::Device device) {
 }
 
 int64_t peak_device_bytes(at::Device device) {
-  return device.is_cpu() ? 0 : require_cuda_module().peak_bytes(device.index());
+  return !device.is_cuda() ? 0 : require_cuda_module().peak_bytes(device.index());
 }
 
 std::string libtorch_version() { return TORCH_VERSION; }

@@ -3,13 +3,14 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <functional>
 
+#include "regroup/model/cross_entropy.h"
 #include "regroup/model/ops.h"
 
 namespace regroup {
@@ -26,8 +27,8 @@ int64_t chunk_tokens(int64_t vocab) {
 }
 
 /// Turns the logits of tokens [first, first + n), float32 [n, vocab], into scale times the gradient of
-/// the chunk's loss; returns that loss, not scaled.
-using ChunkLoss = std::function<double(const Tensor& logits, int64_t first, int64_t n)>;
+/// the chunk's loss; returns that loss, not scaled: a float64 scalar.
+using ChunkLoss = std::function<Tensor(const Tensor& logits, int64_t first, int64_t n)>;
 
 /// scale * loss, its gradients taken in the forward pass.
 struct FusedHead : torch::autograd::Function<FusedHead> {
@@ -40,12 +41,12 @@ struct FusedHead : torch::autograd::Function<FusedHead> {
     Tensor dhead;                             // [vocab, hidden] float32
     if (needs_head) dhead = at::zeros(lm_head.sizes(), lm_head.options().dtype(at::kFloat));
     const int64_t chunk = chunk_tokens(lm_head.size(0));
-    double loss = 0;
+    Tensor loss = at::zeros({}, hidden.options().dtype(at::kDouble));
     for (int64_t first = 0; first < hidden.size(0); first += chunk) {
       const int64_t n = std::min(chunk, hidden.size(0) - first);
       const Tensor h = hidden.narrow(0, first, n);
       Tensor logits = project(h, lm_head).to(at::kFloat);  // the student's only [chunk, vocab]
-      loss += chunk_loss(logits, first, n);
+      loss.add_(chunk_loss(logits, first, n));
       const Tensor g = narrow ? logits.to(hidden.scalar_type()) : logits;
       dhidden.narrow(0, first, n).copy_(project(g, lm_head.t()));
       if (!needs_head) continue;
@@ -56,14 +57,16 @@ struct FusedHead : torch::autograd::Function<FusedHead> {
       }
     }
     ctx->save_for_backward({dhidden, needs_head ? dhead.to(lm_head.scalar_type()) : Tensor()});
-    return at::scalar_tensor(loss * scale, hidden.options().dtype(at::kFloat));
+    return loss.mul(scale).to(at::kFloat);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
-    // The trainer calls backward on the loss itself, whose gradient is exactly 1.
-    const double upstream = grads[0].item<double>();
+    // The trainer calls backward on the loss itself, whose gradient is exactly 1. To look is free on a
+    // CPU; elsewhere it would wait for the device.
+    const Tensor& upstream = grads[0];
+    const bool is_root = upstream.is_cpu() && upstream.item<double>() == 1.0;
     const auto times = [&](const Tensor& t) {
-      return !t.defined() || upstream == 1.0 ? t : t.mul(upstream);
+      return !t.defined() || is_root ? t : t.mul(upstream);
     };
     return {times(saved[0]), times(saved[1]), {}, {}};
   }
@@ -90,7 +93,7 @@ Tensor fused_cross_entropy(const Tensor& hidden, const Tensor& lm_head, const Te
                            double scale) {
   const Tensor t = targets.contiguous();
   const ChunkLoss loss = [&](const Tensor& logits, int64_t first, int64_t n) {
-    return cross_entropy_gradient_(logits, t.narrow(0, first, n), scale);
+    return cross_entropy_(logits, t.narrow(0, first, n), scale);
   };
   return FusedHead::apply(hidden.contiguous(), lm_head, loss, scale);
 }
@@ -100,12 +103,14 @@ DistillationLoss fused_distillation(const Tensor& hidden, const Tensor& lm_head,
                                     const TeacherSignal& teacher, const DistillationMix& mix) {
   const Tensor t = targets.contiguous();
   DistillationLoss result;
+  result.ce = at::zeros({}, hidden.options().dtype(at::kDouble).requires_grad(false));
+  result.kl = at::zeros_like(result.ce);
   const ChunkLoss loss = [&](const Tensor& logits, int64_t first, int64_t n) {
     const DistillationSums sums = against_teacher(logits, teacher, first, n, t, scale, mix);
-    result.ce += scale * sums.ce;
-    result.kl += scale * sums.kl;
-    return (1 - mix.kl_weight) * sums.ce +
-           mix.kl_weight * mix.temperature * mix.temperature * sums.kl;
+    result.ce.add_(sums.ce, scale);
+    result.kl.add_(sums.kl, scale);
+    return sums.ce.mul(1 - mix.kl_weight)
+        .add(sums.kl, mix.kl_weight * mix.temperature * mix.temperature);
   };
   result.loss = FusedHead::apply(hidden.contiguous(), lm_head, loss, scale);
   return result;

@@ -132,13 +132,20 @@ void AdamW::zero_gradients() {
   for (const auto& bucket : buckets_) bucket->gradient.zero_();
 }
 
-StepOutcome AdamW::step(double learning_rate) {
+Tensor AdamW::gradient_norm() const {
   const c10::NoGradGuard no_gradients;
   std::vector<Tensor> norms;
   for (const auto& bucket : buckets_) norms.push_back(at::linalg_vector_norm(bucket->gradient));
-  StepOutcome outcome;
-  outcome.grad_norm = at::linalg_vector_norm(at::stack(norms)).item<double>();
-  outcome.applied = std::isfinite(outcome.grad_norm);
+  return at::linalg_vector_norm(at::stack(norms));
+}
+
+StepOutcome AdamW::step(double learning_rate) {
+  return step(learning_rate, gradient_norm().item<double>());
+}
+
+StepOutcome AdamW::step(double learning_rate, double gradient_norm) {
+  const c10::NoGradGuard no_gradients;
+  const StepOutcome outcome{.grad_norm = gradient_norm, .applied = std::isfinite(gradient_norm)};
   if (!outcome.applied) return outcome;
   const double limit = options_.clip_grad_norm;
   const double excess = limit > 0 ? std::max(1.0, (outcome.grad_norm + 1e-6) / limit) : 1.0;

@@ -19,6 +19,7 @@
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/model/transfer.h"
 
 namespace regroup {
 namespace {
@@ -257,8 +258,8 @@ TopKLogProbs TeacherCache::read(int64_t first, int64_t count, at::Device device)
   }
   const Tensor log_total =
       at::logaddexp(at::logsumexp(all.log_probs, 1), all.log_tail);  // 0 but for the rounding
-  return {all.ids.to(device), all.log_probs.sub(log_total.unsqueeze(1)).to(device),
-          all.log_tail.sub(log_total).to(device)};
+  return {to_device(all.ids, device), to_device(all.log_probs.sub(log_total.unsqueeze(1)), device),
+          to_device(all.log_tail.sub(log_total), device)};
 }
 
 }  // namespace regroup

@@ -1,5 +1,6 @@
 #include "regroup/uptrain/trainer.h"
 
+#include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
 #include <chrono>
@@ -11,6 +12,7 @@
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/text_loss.h"
+#include "regroup/model/transfer.h"
 #include "regroup/uptrain/loss.h"
 #include "run_setup.h"
 #include "start_event.h"
@@ -23,6 +25,17 @@ constexpr int64_t kMostSkippedInARow = 3;
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
+
+/// Sums over the micro-batches of a step: float64 scalars on the device, for which nobody has waited.
+struct StepSums {
+  explicit StepSums(at::Device device)
+      : loss(at::zeros({}, at::TensorOptions(at::kDouble).device(device))),
+        ce(loss.clone()),
+        kl(loss.clone()) {}
+  at::Tensor loss;
+  at::Tensor ce;
+  at::Tensor kl;
+};
 
 class Trainer {
  public:
@@ -68,12 +81,20 @@ class Trainer {
     StepMetrics metrics;
     metrics.step = step;
     metrics.learning_rate = setup_.schedule.learning_rate(step);
-    if (!forward_backward(state.step * options_.batch_size, metrics)) return;
-    const bool finite = std::isfinite(metrics.loss);
+    StepSums sums(setup_.decoder->device());
+    if (!forward_backward(state.step * options_.batch_size, sums)) return;
+    AdamW& optimizer = *setup_.optimizer;
+    // The one wait for the device in a step.
+    const std::vector<double> seen =
+        read_scalars({sums.loss, optimizer.gradient_norm(), sums.ce, sums.kl});
+    metrics.loss = seen[0];
+    if (setup_.teacher) {
+      metrics.ce = seen[2];
+      metrics.kl = seen[3];
+    }
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
     const StepOutcome outcome =
-        finite
-            ? setup_.optimizer->step(metrics.learning_rate)
-            : StepOutcome{.grad_norm = std::numeric_limits<double>::quiet_NaN(), .applied = false};
+        optimizer.step(metrics.learning_rate, std::isfinite(metrics.loss) ? seen[1] : kNone);
     metrics.grad_norm = outcome.grad_norm;
     note_skip(outcome.applied, step);
     state.step = step;
@@ -97,31 +118,30 @@ class Trainer {
     if (save_due && !last) save();
   }
 
-  /// Sums the gradients of the whole batch; notes its mean loss.
+  /// Sums the gradients of the whole batch, and its mean loss.
   /// @return false when the step was given up between two micro-batches: nothing has changed
-  bool forward_backward(int64_t first_sample, StepMetrics& metrics) {
+  bool forward_backward(int64_t first_sample, StepSums& sums) {
     setup_.optimizer->zero_gradients();
     const int64_t batch = options_.batch_size;
     const int64_t micro = options_.micro_batch_size;
     const double scale = 1.0 / static_cast<double>(setup_.facts.tokens_per_step);
-    metrics.loss = 0;
     for (int64_t done = 0; done < batch; done += micro) {
       if (done > 0 && gives_up()) return false;
       const int64_t n = std::min(micro, batch - done);
-      const at::Tensor ids = setup_.dataset->batch(first_sample + done, n)
-                                 .to(setup_.decoder->device());  // [n, seq + 1]
+      const at::Tensor ids = to_device(setup_.dataset->batch(first_sample + done, n),
+                                       setup_.decoder->device());  // [n, seq + 1]
       const at::Tensor inputs = ids.narrow(1, 0, options_.seq_len).contiguous();
       const at::Tensor targets = ids.narrow(1, 1, options_.seq_len).flatten();
-      const at::Tensor loss = loss_of(first_sample + done, inputs, targets, scale, metrics);
+      const at::Tensor loss = loss_of(first_sample + done, inputs, targets, scale, sums);
       loss.backward();
-      metrics.loss += loss.item<double>();
+      sums.loss.add_(loss.detach());
     }
     return true;
   }
 
   /// Of one micro-batch from `first_sample` on: inputs [n, seq], targets [n seq].
   at::Tensor loss_of(int64_t first_sample, const at::Tensor& inputs, const at::Tensor& targets,
-                     double scale, StepMetrics& metrics) {
+                     double scale, StepSums& sums) {
     const Decoder& decoder = *setup_.decoder;
     if (!setup_.teacher) {
       const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);  // [n seq, hidden]
@@ -132,8 +152,8 @@ class Trainer {
     const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);  // [n seq, hidden]
     const DistillationLoss loss =
         fused_distillation(hidden, decoder.lm_head(), targets, scale, signal, setup_.facts.mix);
-    metrics.ce = metrics.ce.value_or(0) + loss.ce;
-    metrics.kl = metrics.kl.value_or(0) + loss.kl;
+    sums.ce.add_(loss.ce);
+    sums.kl.add_(loss.kl);
     return loss.loss;
   }
 

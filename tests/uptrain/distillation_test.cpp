@@ -80,8 +80,8 @@ void expect_equal(const DistillationLoss& got, const Problem& p, const Reference
                   double head_tolerance) {
   const double size = std::abs(want.loss) + std::abs(want.kl) + std::abs(want.ce);
   EXPECT_NEAR(got.loss.item<double>(), want.loss, 3e-6 * size);
-  EXPECT_NEAR(got.ce, want.ce, 3e-6 * size);
-  EXPECT_NEAR(got.kl, want.kl, 3e-6 * size);
+  EXPECT_NEAR(got.ce.item<double>(), want.ce, 3e-6 * size);
+  EXPECT_NEAR(got.kl.item<double>(), want.kl, 3e-6 * size);
   p.hidden.mutable_grad() = at::Tensor();
   p.head.mutable_grad() = at::Tensor();
   got.loss.backward();
@@ -121,8 +121,8 @@ TEST(Distillation, ByHand) {
       at::ones({1, 1}), at::tensor({std::log(3.0f), 0.0f}).view({2, 1}), {}};
   const at::Tensor target = at::tensor({0}, at::kLong);
   const DistillationLoss got = fused_distillation(hidden, head, target, 1.0, teacher, {1.0, 1.0});
-  EXPECT_NEAR(got.kl, 0.1308120, 1e-6);
-  EXPECT_NEAR(got.ce, 0.6931472, 1e-6);
+  EXPECT_NEAR(got.kl.item<double>(), 0.1308120, 1e-6);
+  EXPECT_NEAR(got.ce.item<double>(), 0.6931472, 1e-6);
   EXPECT_NEAR(got.loss.item<double>(), 0.1308120, 1e-6);
   got.loss.backward();
   EXPECT_NEAR(hidden.grad().item<double>(), 0.25, 1e-6);
@@ -142,8 +142,8 @@ TEST(Distillation, ExactlyZeroAtTheTeacher) {
       const DistillationLoss got =
           fused_distillation(hidden, head, targets, 1.0 / 45, teacher, {1.0, temperature});
       EXPECT_EQ(got.loss.item<double>(), 0) << temperature;
-      EXPECT_EQ(got.kl, 0) << temperature;
-      EXPECT_GT(got.ce, 1) << temperature;
+      EXPECT_EQ(got.kl.item<double>(), 0) << temperature;
+      EXPECT_GT(got.ce.item<double>(), 1) << temperature;
       got.loss.backward();
       EXPECT_EQ(hidden.grad().abs().max().item<double>(), 0) << temperature;
       EXPECT_EQ(head.grad().abs().max().item<double>(), 0) << temperature;
@@ -174,12 +174,14 @@ TEST(Distillation, BucketsEqualAutogradInFloat64) {
 // Joining outcomes into buckets can only lose divergence (data processing inequality).
 TEST(Distillation, BucketsBoundTheFullKlFromBelow) {
   const Problem p(37, 101);
-  const double full = fused_distillation(p.hidden, p.head, p.targets, p.scale, p.teacher, {}).kl;
+  const double full =
+      fused_distillation(p.hidden, p.head, p.targets, p.scale, p.teacher, {}).kl.item<double>();
   double before = 0;
   for (const int64_t k : {1, 2, 4, 16, 64, 100}) {
     TeacherSignal kept;
     kept.top_k = likeliest(p, k, 1.0);
-    const double kl = fused_distillation(p.hidden, p.head, p.targets, p.scale, kept, {}).kl;
+    const double kl =
+        fused_distillation(p.hidden, p.head, p.targets, p.scale, kept, {}).kl.item<double>();
     EXPECT_GE(kl, before - 1e-6) << k;
     EXPECT_LE(kl, full + 1e-6) << k;
     before = kl;
@@ -187,8 +189,8 @@ TEST(Distillation, BucketsBoundTheFullKlFromBelow) {
   EXPECT_LT(before, full + 1e-6);
   TeacherSignal all;
   all.top_k = likeliest(p, 101, 1.0);
-  EXPECT_NEAR(fused_distillation(p.hidden, p.head, p.targets, p.scale, all, {}).kl, full,
-              3e-6 * full);
+  EXPECT_NEAR(fused_distillation(p.hidden, p.head, p.targets, p.scale, all, {}).kl.item<double>(),
+              full, 3e-6 * full);
 }
 
 // What other devices run, seen on the CPU: float64 has no kernel.
@@ -204,8 +206,8 @@ TEST(Distillation, TheCompositionEqualsTheKernels) {
       const at::Tensor b = wide(logits);
       const DistillationSums one = distillation_gradient_(a, narrow_teacher, targets, 0.1, mix);
       const DistillationSums two = distillation_gradient_(b, wide_teacher, targets, 0.1, mix);
-      EXPECT_NEAR(one.ce, two.ce, 1e-6 * two.ce);
-      EXPECT_NEAR(one.kl, two.kl, 1e-6 * two.ce);
+      EXPECT_NEAR(one.ce.item<double>(), two.ce.item<double>(), 1e-6 * two.ce.item<double>());
+      EXPECT_NEAR(one.kl.item<double>(), two.kl.item<double>(), 1e-6 * two.ce.item<double>());
       EXPECT_LT(relative_error(a, b), 2e-6) << mix.kl_weight;
       EXPECT_EQ(b[5].abs().max().item<double>(), 0);
     };
@@ -227,7 +229,7 @@ TEST(Distillation, ThreadsDoNotChangeTheBits) {
     const at::Tensor teacher = random_tensor({97, 515}, 2);
     const DistillationSums sums = distillation_gradient_(
         student, teacher, random_ids(1, 97, 515, 3).view({-1}), 0.01, {0.4, 1.5});
-    return std::tuple(student, sums.ce, sums.kl);
+    return std::tuple(student, sums.ce.item<double>(), sums.kl.item<double>());
   };
   const auto [one, ce, kl] = run(1);
   const auto [three, ce3, kl3] = run(3);

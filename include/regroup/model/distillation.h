@@ -6,10 +6,11 @@
 
 namespace regroup {
 
-/// Sums over tokens, in nats, not scaled.
+/// Sums over tokens, in nats, not scaled: float64 scalars on the device of the logits, for which nobody
+/// has waited.
 struct DistillationSums {
-  double ce = 0;  ///< -log softmax(student)[target], temperature 1
-  double kl = 0;  ///< KL(teacher_T || student_T), without T^2
+  at::Tensor ce;  ///< -log softmax(student)[target], temperature 1
+  at::Tensor kl;  ///< KL(teacher_T || student_T), without T^2
 };
 
 /// A teacher of which only its likeliest ids are known.

@@ -19,7 +19,7 @@ int get_threads();
 /// activations every step; giving them back to the system costs a page fault for every 4 KiB.
 void keep_freed_memory();
 
-/// "auto", "cpu", "cuda", "cuda:1". For CUDA the GPU libraries are loaded here, once.
+/// "auto", "cpu", "cuda", "cuda:1" (GPU libraries are loaded once), an extension's that tests register.
 /// @throws ConfigError DEVICE when the device is not there, saying what to install
 at::Device open_device(const std::string& name);
 
@@ -39,7 +39,7 @@ std::optional<std::string> require_memory(int64_t bytes, at::Device device,
 
 /// What a device is called, for reports: "cpu", "NVIDIA H100".
 std::string device_description(at::Device device);
-int64_t peak_device_bytes(at::Device device);  ///< 0 on a CPU
+int64_t peak_device_bytes(at::Device device);  ///< 0 but on a GPU
 std::string libtorch_version();
 
 }  // namespace regroup

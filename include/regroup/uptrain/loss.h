@@ -15,7 +15,8 @@ namespace regroup {
 /// @param targets  [tokens] int64; negative: not counted
 /// @param scale    weight of every token, 1 / (tokens of the whole optimizer step)
 /// @return scalar float32: scale * sum of -log softmax(hidden lm_head^T)[target]
-/// Softmax and sums are taken in float32, the total in float64, whatever the dtype of `hidden`.
+/// Softmax and sums are taken in float32, the total in float64, whatever the dtype of `hidden`. Neither
+/// pass waits for the device.
 at::Tensor fused_cross_entropy(const at::Tensor& hidden, const at::Tensor& lm_head,
                                const at::Tensor& targets, double scale);
 
@@ -29,8 +30,8 @@ struct TeacherSignal {
 
 struct DistillationLoss {
   at::Tensor loss;  ///< scalar float32: (1 - A) ce + A T^2 kl, the one to differentiate
-  double ce = 0;    ///< scale * sum of cross-entropies
-  double kl = 0;    ///< scale * sum of KL(teacher_T || student_T)
+  at::Tensor ce;    ///< float64 scalar: scale * sum of cross-entropies
+  at::Tensor kl;    ///< float64 scalar: scale * sum of KL(teacher_T || student_T)
 };
 
 /// Cross-entropy mixed with the divergence from a teacher, fused with the output projection as above:

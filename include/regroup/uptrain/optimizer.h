@@ -51,6 +51,9 @@ class AdamW {
   void zero_gradients();
   /// Clips, updates and refreshes the parameters; skips everything when the gradient is not finite.
   StepOutcome step(double learning_rate);
+  /// The two halves of it, between which the caller waits for the device and looks at more than the norm.
+  at::Tensor gradient_norm() const;  ///< float32 scalar on the device
+  StepOutcome step(double learning_rate, double gradient_norm);
 
   int64_t n_elements() const;
   int64_t state_bytes() const;
