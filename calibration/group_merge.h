@@ -64,10 +64,10 @@ KeyMerge pca_keys(const HeadMoments& moments, const Members& members, int64_t re
 /// absorbed into Wo for values and into Wq for keys.
 VectorMerge pca_vectors(const VectorMoments& moments, const Members& members);
 
-/// What pca_keys and pca_vectors lose in their own metrics (discarded eigenvalues); keys in a plane's
-/// units.
-double key_pca_cost(const HeadMoments& moments, const Members& members, int64_t readers);
-double vector_pca_cost(const VectorMoments& moments, const Members& members);
+/// What pca_keys and pca_vectors see: queries that are (nearly) silent in a plane count as this much, given
+/// the members' mean energy there, and E[x_i x_j^T] between the roots of the metrics, [heads, heads, n, n].
+double least_query_energy(double mean_energy);
+at::Tensor in_metric(const VectorMoments& moments);
 
 /// How well two heads can be aligned: the nuclear norm of their cross moment over the root of their
 /// energies, for values plus for keys; 2 for equal heads. @return [n_kv_heads, n_kv_heads]

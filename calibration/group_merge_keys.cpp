@@ -174,14 +174,8 @@ Residual key_residual(const HeadMoments& moments, const Members& members, const 
   return sum;
 }
 
-double key_pca_cost(const HeadMoments& moments, const Members& members, int64_t readers) {
-  const Tensor weights = query_weights(moments, members, readers, kNothing);
-  const Tensor block = weighted_block(block_of(moments, members), weights);
-  const auto [values, vectors] = at::linalg_eigh(block);  // ascending
-  const double total = values.sum().item<double>();
-  const double kept = values.select(1, values.size(1) - 1).sum().item<double>();
-  return (total > 0 ? std::max(0.0, total - kept) : 0.0) +
-         kRestWeight * vector_pca_cost(moments.key_rest, members);
+double least_query_energy(double mean_energy) {
+  return mean_energy > 0 ? mean_energy * kLeastEnergyShare : kNothing;
 }
 
 }  // namespace regroup

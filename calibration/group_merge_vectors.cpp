@@ -4,7 +4,6 @@
 #include <ATen/ops/eye.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_eigh.h>
-#include <ATen/ops/linalg_eigvalsh.h>
 #include <ATen/ops/linalg_svd.h>
 #include <ATen/ops/linalg_svdvals.h>
 #include <ATen/ops/matmul.h>
@@ -62,9 +61,9 @@ struct Roots {
   Tensor inverse;  // [m, d, d]
 };
 
+/// @param metric  [m, d, d]
 /// @param unread  the metric's scale where nothing reads the vectors
-Roots metric_roots(const VectorMoments& moments, const Members& members, double unread) {
-  const Tensor metric = moments.metric.index_select(0, at::tensor(members, at::kLong));
+Roots metric_roots(const Tensor& metric, double unread) {
   const auto [values, vectors] = at::linalg_eigh(metric);  // [m, d], [m, d, d]
   const Tensor mean = values.mean(1, true);
   const Tensor floor = at::where(mean.gt(0), mean.mul(kRidge), at::full_like(mean, unread));
@@ -129,7 +128,8 @@ VectorMerge pca_vectors(const VectorMoments& moments, const Members& members) {
   const int64_t d = block.size(2);
   if (d == 0) return nothing(m);
   // Values that nothing reads count alike: they may be read after some training.
-  const Roots roots = metric_roots(moments, members, 1.0);
+  const Roots roots =
+      metric_roots(moments.metric.index_select(0, at::tensor(members, at::kLong)), 1.0);
   const auto [values, vectors] = at::linalg_eigh(metric_block(block, roots));  // ascending
   const Tensor top = vectors.narrow(1, (m - 1) * d, d).reshape({m, d, d});     // U_i
   Tensor encode = at::bmm(top.transpose(1, 2), roots.root);
@@ -176,13 +176,10 @@ Residual vector_residual(const VectorMoments& moments, const Members& members,
   return sum;
 }
 
-double vector_pca_cost(const VectorMoments& moments, const Members& members) {
-  if (moments.cross.size(2) == 0) return 0;
-  const Tensor block =
-      metric_block(block_of(moments, members), metric_roots(moments, members, kNothing));
-  const Tensor values = at::linalg_eigvalsh(block);  // ascending
-  const int64_t lost = values.size(0) - moments.cross.size(2);
-  return values.narrow(0, 0, lost).clamp_min(0.0).sum().item<double>();
+Tensor in_metric(const VectorMoments& moments) {
+  const Tensor root = metric_roots(moments.metric, kNothing).root;
+  const Tensor left = at::matmul(root.unsqueeze(1), moments.cross);
+  return at::matmul(left, root.unsqueeze(0));
 }
 
 namespace {

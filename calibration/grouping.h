@@ -8,7 +8,8 @@
 
 namespace regroup {
 
-/// What it costs to merge these heads (ascending); smaller is better.
+/// What it costs to merge these heads (ascending); smaller is better. Called from many threads at once, and
+/// so without tensor operations.
 using GroupCost = std::function<double(const std::vector<int64_t>& members)>;
 
 /// Cuts heads [0, n_heads) into groups of `group_size` with the smallest sum of costs: exactly up to

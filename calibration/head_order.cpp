@@ -8,6 +8,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "group_prices.h"
 #include "grouping.h"
 
 namespace regroup {
@@ -87,9 +88,10 @@ std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics
   // Each over its own total, which makes keys and values comparable.
   const double keys = key_energy_seen(moments, readers).sum().item<double>();
   const double values = value_energy(moments).sum().item<double>();
+  const GroupPrices prices(moments, readers);
   const GroupCost cost = [&](const Members& members) {
-    return key_pca_cost(moments, members, readers) / std::max(keys, 1e-300) +
-           vector_pca_cost(moments.value, members) / std::max(values, 1e-300);
+    return prices.keys(members) / std::max(keys, 1e-300) +
+           prices.values(members) / std::max(values, 1e-300);
   };
   if (pricing_work(kv, size, parent) <= kMostPricingWork) {
     return best_grouping(kv, size, cost, rules.seed);

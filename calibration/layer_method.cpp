@@ -1,6 +1,5 @@
 #include "layer_method.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full_like.h>
@@ -228,12 +227,10 @@ LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weig
     t.permutation = choose_order(rules, statistics, moments, parent);
   }
   if (size > 1 && reads_weights(rules.method)) {
-    at::parallel_for(0, rules.n_kv_heads, 1, [&](int64_t first, int64_t last) {
-      for (int64_t g = first; g < last; ++g) {
-        merge_group(rules, moments, members_of(t.permutation, g, size), parent,
-                    static_cast<size_t>(g * size), t);
-      }
-    });
+    for (int64_t g = 0; g < rules.n_kv_heads; ++g) {
+      merge_group(rules, moments, members_of(t.permutation, g, size), parent,
+                  static_cast<size_t>(g * size), t);
+    }
     if (rules.method == Method::kPrune) silence_dropped(t, parent, size);
     if (rules.method == Method::kPca && rules.logit_gain) {
       restore_logits(t, moments, parent, rules.n_kv_heads);

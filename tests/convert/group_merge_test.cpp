@@ -21,6 +21,7 @@
 
 #include "convert/complex_planes.h"
 #include "convert/planted.h"
+#include "group_prices.h"
 #include "grouping.h"
 #include "model/decoder_tools.h"
 
@@ -235,7 +236,7 @@ TEST(Residual, PrincipalComponentsLoseWhatTheSpectrumDrops) {
     return sum;
   };
   const double best = lost(pca_vectors(m.value, everyone));
-  EXPECT_NEAR(best, vector_pca_cost(m.value, everyone), 1e-9 * best);
+  EXPECT_NEAR(best, GroupPrices(m, 2).values(everyone), 1e-9 * best);
   EXPECT_LT(best, lost(align_vectors(m.value, everyone, false)));
   // The gauge: the first member's decoder symmetric and positive.
   const Tensor first = pca_vectors(m.value, everyone).decode[0];
@@ -257,7 +258,7 @@ TEST(Residual, KeysLoseLeastByTheirOwnMeasure) {
     return gap.abs().square().mean(1).mul(energy).sum().item<double>();
   };
   const KeyMerge best = pca_keys(m, everyone, 2);
-  EXPECT_NEAR(lost(best), key_pca_cost(m, everyone, 2), 1e-9 * lost(best));
+  EXPECT_NEAR(lost(best), GroupPrices(m, 2).keys(everyone), 1e-9 * lost(best));
   EXPECT_LT(lost(best), lost(align_keys(m, everyone, false)));
   // The gauge: the first member real and positive.
   EXPECT_LE(at::imag(best.decode[0]).abs().max().item<double>(), 1e-9);
@@ -292,7 +293,7 @@ TEST(Residual, KeysInTwoPartsLoseWhatTheSpectraDrop) {
     return sum;
   };
   const KeyMerge best = pca_keys(m, everyone, 2);
-  EXPECT_NEAR(lost(best), key_pca_cost(m, everyone, 2), 1e-8 * lost(best));
+  EXPECT_NEAR(lost(best), GroupPrices(m, 2).keys(everyone), 1e-8 * lost(best));
   EXPECT_LT(lost(best), lost(align_keys(m, everyone, false)));
 }
 
