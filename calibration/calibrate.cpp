@@ -3,6 +3,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
@@ -75,8 +76,8 @@ class Calibrator {
         n_train_(n_ - held_out_windows(n_)),
         at_once_(std::max<int64_t>(1, kCalibrationTokensAtOnce / seq_)),
         rope_(make_rope_table(config_, seq_, seq_, device_)),
-        parent_(n_, seq_, config_.hidden_size, options_.scratch),
-        converted_(n_, seq_, config_.hidden_size, options_.scratch),
+        parent_(n_, seq_, config_.hidden_size, options_.scratch, device_),
+        converted_(n_, seq_, config_.hidden_size, options_.scratch, device_),
         candidates_(gain_candidates(request_)) {
     after_.n_kv_heads = request.n_kv_heads;
     result_.gains = candidates_.front();
@@ -134,11 +135,12 @@ class Calibrator {
 
   Tensor normed(const ActivationStore& store, int64_t first, int64_t count,
                 const NormWeights& weights) const {
-    return norm(store.read(first, count).to(device_), weights, config_.norm_eps);
+    return norm(store.read(first, count), weights, config_.norm_eps);
   }
 
-  void require_finite(const Tensor& x, int64_t layer) const {
-    if (x.isfinite().all().item<bool>()) return;
+  /// @param finite  bool scalar
+  void require_finite(const Tensor& finite, int64_t layer) const {
+    if (finite.item<bool>()) return;
     throw CheckpointError({.code = "CALIBRATION_NONFINITE",
                            .message = fmt::format("activations must be finite, found NaN or "
                                                   "infinity after the attention of layer {}",
@@ -151,24 +153,28 @@ class Calibrator {
   /// The parent's attention over every window: its residual stream moves on, its inputs are summed.
   void run_parent(int64_t layer, const LayerWeights& w, LayerStatistics& statistics) {
     MomentAccumulator moments(config_.hidden_size);
-    Tensor norms = at::zeros({config_.n_heads}, at::kDouble);
+    const auto wide = at::TensorOptions().dtype(at::kDouble).device(device_);
+    const Tensor norms = at::zeros({config_.n_heads}, wide);
+    const Tensor finite = at::ones({}, wide.dtype(at::kBool));
     const bool ranks_heads = request_.method == Method::kPrune || !options_.save_statistics.empty();
     for_chunks(0, n_, [&](int64_t first, int64_t count) {
-      const Tensor x = parent_.read(first, count).to(device_);
+      const Tensor x = parent_.read(first, count);
       if (!options_.sequential) converted_.write(first, x);  // what this layer is judged on
       const Tensor y = norm(x, w.input_norm, config_.norm_eps);
       const Tensor heads = attention_heads(config_, w, layer, y, rope_);
       const Tensor after = x.add(project(heads, w.output, w.output_bias));
-      require_finite(after, layer);
+      finite.logical_and_(after.isfinite().all());
       parent_.write(first, after);
       const int64_t train = std::clamp<int64_t>(n_train_ - first, 0, count);
       if (train == 0) return;
       moments.add(y.narrow(0, 0, train));
       if (ranks_heads) norms.add_(head_norms(w, heads.narrow(0, 0, train)));
     });
+    require_finite(finite, layer);
     statistics.moment = moments.mean();
     if (ranks_heads) {
-      statistics.head_norm = norms.div(static_cast<double>(std::max<int64_t>(1, moments.tokens())));
+      statistics.head_norm =
+          norms.cpu().div(static_cast<double>(std::max<int64_t>(1, moments.tokens())));
     }
     result_.flops += static_cast<double>(n_ * seq_) *
                      (attention_flops(config_, seq_) + mlp_flops(config_) +
@@ -182,13 +188,7 @@ class Calibrator {
     const Tensor wo =
         w.output.unflatten(1, {config_.n_heads, d}).permute({1, 2, 0});  // [H, d, hidden]
     const Tensor metric = wo.matmul(wo.transpose(1, 2));                 // [H, d, d]
-    return rows.matmul(metric)
-        .mul(rows)
-        .sum(2)
-        .clamp_min(0)
-        .sqrt()
-        .sum(1, false, at::kDouble)
-        .cpu();
+    return rows.matmul(metric).mul(rows).sum(2).clamp_min(0).sqrt().sum(1, false, at::kDouble);
   }
 
   /// Moments of what the converted layers below hand to this one.
@@ -208,14 +208,13 @@ class Calibrator {
     return {norm(x, w.input_norm, config_.norm_eps), target.sub(x)};
   }
   LayerBatch gather(const std::vector<int64_t>& windows, const LayerWeights& w) const {
-    return batch(converted_.gather(windows).to(device_), parent_.gather(windows).to(device_), w);
+    return batch(converted_.gather(windows), parent_.gather(windows), w);
   }
 
   void refit(int64_t layer, LayerWeights& w, LayerReport& report) {
-    OutputRefit least_squares(config_.query_size(), config_.hidden_size);
+    OutputRefit least_squares(config_.query_size(), config_.hidden_size, device_);
     for_chunks(0, n_train_, [&](int64_t first, int64_t count) {
-      const LayerBatch b = batch(converted_.read(first, count).to(device_),
-                                 parent_.read(first, count).to(device_), w);
+      const LayerBatch b = batch(converted_.read(first, count), parent_.read(first, count), w);
       const Tensor wanted = w.output_bias.defined() ? b.wanted.sub(w.output_bias) : b.wanted;
       least_squares.add(attention_heads(after_, w, layer, b.input, rope_), wanted);
     });
@@ -316,10 +315,10 @@ class Calibrator {
   void advance(int64_t layer, const LayerWeights& own, const LayerWeights& w) {
     if (layer + 1 == config_.n_layers) return;
     for_chunks(0, n_, [&](int64_t first, int64_t count) {
-      const Tensor middle = parent_.read(first, count).to(device_);
+      const Tensor middle = parent_.read(first, count);
       parent_.write(first, middle.add(mlp_output(w, norm(middle, w.mlp_norm, config_.norm_eps))));
       if (!options_.sequential) return;
-      const Tensor x = converted_.read(first, count).to(device_);
+      const Tensor x = converted_.read(first, count);
       converted_.write(first, through_layer(after_, own, layer, x, rope_));
     });
     if (!options_.sequential) return;

@@ -13,6 +13,7 @@
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/strict_json.h"
 #include "regroup/model/text_loss.h"
+#include "regroup/model/transfer.h"
 
 namespace regroup {
 namespace {
@@ -103,7 +104,7 @@ GainTrial::GainTrial(const ModelFolder& model, int64_t n_kv_heads, std::vector<G
       rope_(make_rope_table(after_, ids.size(1), ids.size(1), device)) {
   after_.n_kv_heads = n_kv_heads;
   for (size_t i = 0; i < candidates_.size(); ++i) {
-    streams_.emplace_back(ids.size(0), ids.size(1), after_.hidden_size, scratch);
+    streams_.emplace_back(ids.size(0), ids.size(1), after_.hidden_size, scratch, device_);
   }
 }
 
@@ -123,7 +124,7 @@ void GainTrial::add_layer(int64_t layer, const LayerWeights& weights, const Atte
                                       after_.n_kv_heads),
                        after_);
     for_windows(ids_, [&](int64_t first, int64_t count) {
-      const Tensor x = streams_[i].read(first, count).to(device_);
+      const Tensor x = streams_[i].read(first, count);
       streams_[i].write(first, through_layer(after_, own, layer, x, rope_));
     });
   }
@@ -133,8 +134,8 @@ double GainTrial::loss(const ActivationStore& stream, const NormWeights& weights
                        const Tensor& head) const {
   double sum = 0;
   for_windows(ids_, [&](int64_t first, int64_t count) {
-    const Tensor x = norm(stream.read(first, count).to(device_), weights, after_.norm_eps);
-    const Tensor ids = ids_.narrow(0, first, count).to(device_);
+    const Tensor x = norm(stream.read(first, count), weights, after_.norm_eps);
+    const Tensor ids = to_device(ids_.narrow(0, first, count), device_);
     const int64_t predicted = ids.size(1) - 1;  // within the window, from the second token on
     sum += sum_nll(head, x.narrow(1, 0, predicted).flatten(0, 1),
                    ids.narrow(1, 1, predicted).flatten());

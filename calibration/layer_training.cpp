@@ -1,6 +1,7 @@
 #include "layer_training.h"
 
 #include <ATen/ops/bmm.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -11,6 +12,7 @@
 
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/uniform_stream.h"
+#include "regroup/model/transfer.h"
 
 namespace regroup {
 namespace {
@@ -33,8 +35,9 @@ Tensor orthogonalised(const Tensor& x) {
   return y;
 }
 
-double root_mean_square(const Tensor& x) {
-  return x.norm().item<double>() / std::sqrt(static_cast<double>(x.numel()));
+/// A float64 scalar.
+Tensor root_mean_square(const Tensor& x) {
+  return x.norm().to(at::kDouble).div(std::sqrt(static_cast<double>(x.numel())));
 }
 
 /// A trained tensor seen as one matrix a head, so that every head moves by the same relative amount.
@@ -55,8 +58,9 @@ struct Trained {
     momentum.mul_(kMomentum).add_(gradient, 1 - kMomentum);
     const Tensor ahead = momentum.mul(kMomentum).add_(gradient, 1 - kMomentum);
     if (vector) {
-      const double size = root_mean_square(ahead);
-      if (size > 0) weights.sub_(ahead, learning_rate * root_mean_square(weights) / size);
+      const Tensor size = root_mean_square(ahead);
+      const Tensor factor = root_mean_square(weights).mul(learning_rate).div(size);
+      weights.sub_(ahead.mul(factor.masked_fill(size.le(0), 0)));  // nothing to follow: no step
       return;
     }
     const Tensor direction = orthogonalised(blocks(ahead).contiguous());
@@ -139,17 +143,18 @@ std::vector<Trained> trained_tensors(const ModelConfig& config, LayerWeights& w)
 double layer_error(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
                    const RopeTable& rope, int64_t first, int64_t last, const BatchSource& batch) {
   const c10::NoGradGuard no_gradients;
-  double lost = 0;
-  double total = 0;
+  const Tensor lost = at::zeros({}, rope.cos.options().dtype(at::kDouble));
+  const Tensor total = at::zeros_like(lost);
   for (int64_t at = first; at < last; at += kWindowsAtOnce) {
     std::vector<int64_t> windows(static_cast<size_t>(std::min(kWindowsAtOnce, last - at)));
     std::iota(windows.begin(), windows.end(), at);
     const LayerBatch b = batch(windows);
     const Tensor gap = attention_output(config, weights, layer, b.input, rope).sub(b.wanted);
-    lost += gap.square().sum(at::kDouble).item<double>();
-    total += b.wanted.square().sum(at::kDouble).item<double>();
+    lost.add_(gap.square().sum(at::kDouble));
+    total.add_(b.wanted.square().sum(at::kDouble));
   }
-  return total > 0 ? lost / total : 0;
+  const std::vector<double> sums = read_scalars({lost, total});  // the one wait
+  return sums[1] > 0 ? sums[0] / sums[1] : 0;
 }
 
 LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights, int64_t layer,

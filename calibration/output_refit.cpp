@@ -15,29 +15,31 @@ constexpr int kMostAttempts = 8;  // the last ridge is 1000 times that mean, bey
 
 }  // namespace
 
-OutputRefit::OutputRefit(int64_t heads_size, int64_t hidden_size)
-    : moment_(at::zeros({heads_size, heads_size}, at::kDouble)),
-      cross_(at::zeros({heads_size, hidden_size}, at::kDouble)) {}
+OutputRefit::OutputRefit(int64_t heads_size, int64_t hidden_size, at::Device device)
+    : moment_(at::zeros({heads_size, heads_size},
+                        at::TensorOptions().dtype(at::kDouble).device(device))),
+      cross_(at::zeros({heads_size, hidden_size}, moment_.options())) {}
 
 void OutputRefit::add(const at::Tensor& heads, const at::Tensor& wanted) {
   const at::Tensor a = heads.reshape({-1, moment_.size(0)});
   const at::Tensor y = wanted.reshape({-1, cross_.size(1)});
-  moment_.add_(at::mm(a.t(), a).to(at::kCPU, at::kDouble));
-  cross_.add_(at::mm(a.t(), y).to(at::kCPU, at::kDouble));
+  moment_.add_(at::mm(a.t(), a).to(at::kDouble));
+  cross_.add_(at::mm(a.t(), y).to(at::kDouble));
 }
 
 at::Tensor OutputRefit::solve(const at::Tensor& start) const {
   const at::Tensor before = start.to(at::kCPU, at::kDouble).t();  // [heads, hidden]
-  const at::Tensor symmetric = moment_.add(moment_.t()).mul(0.5);
-  const double size = moment_.diagonal().mean().item<double>();
+  const at::Tensor moment = moment_.to(at::kCPU);
+  const at::Tensor symmetric = moment.add(moment.t()).mul(0.5);
+  const double size = moment.diagonal().mean().item<double>();
   // Heads that give nothing fit anything: what is there stays.
   if (!(size > 0)) return start.to(at::kCPU, at::kDouble).contiguous();
   // In terms of the change: (A + ridge I) delta = cross - A start.
-  const at::Tensor gap = cross_.sub(at::matmul(moment_, before));
+  const at::Tensor gap = cross_.to(at::kCPU).sub(at::matmul(moment, before));
   // A moment summed in float32 may have eigenvalues as far below zero as its rounding.
   double ridge = kRidge * size;
   for (int attempt = 0; attempt < kMostAttempts; ++attempt, ridge *= 10) {
-    const at::Tensor regular = symmetric.add(at::eye(moment_.size(0), at::kDouble).mul(ridge));
+    const at::Tensor regular = symmetric.add(at::eye(moment.size(0), at::kDouble).mul(ridge));
     const auto [factor, info] = at::linalg_cholesky_ex(regular);
     if (info.item<int64_t>() != 0) continue;
     return before.add(at::cholesky_solve(gap, factor)).t().contiguous();

@@ -84,9 +84,10 @@ MomentAccumulator::MomentAccumulator(int64_t hidden_size)
 
 void MomentAccumulator::add(const Tensor& x) {
   const int64_t d = sum_.size(0) - 1;
+  if (tokens_ == 0) sum_ = at::zeros(sum_.sizes(), sum_.options().device(x.device()));
   const Tensor rows = x.reshape({-1, d});
-  sum_.narrow(0, 0, d).narrow(1, 0, d).add_(at::mm(rows.t(), rows).to(at::kCPU, at::kDouble));
-  const Tensor total = rows.sum(0, /*keepdim=*/false, at::kDouble).to(at::kCPU);
+  sum_.narrow(0, 0, d).narrow(1, 0, d).add_(at::mm(rows.t(), rows).to(at::kDouble));
+  const Tensor total = rows.sum(0, /*keepdim=*/false, at::kDouble);
   sum_.select(0, d).narrow(0, 0, d).add_(total);
   sum_.select(1, d).narrow(0, 0, d).add_(total);
   sum_.select(0, d).select(0, d).add_(rows.size(0));
@@ -94,7 +95,8 @@ void MomentAccumulator::add(const Tensor& x) {
 }
 
 Tensor MomentAccumulator::mean() const {
-  const Tensor symmetric = sum_.add(sum_.t()).mul(0.5);
+  const Tensor sum = sum_.to(at::kCPU);
+  const Tensor symmetric = sum.add(sum.t()).mul(0.5);
   return symmetric.div(static_cast<double>(std::max<int64_t>(1, tokens_)));
 }
 

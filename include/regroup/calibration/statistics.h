@@ -26,14 +26,14 @@ struct LayerStatistics {
 /// its bias.
 LayerStatistics weights_only_statistics(const NormWeights& input_norm);
 
-/// Sums x~ x~^T over tokens: a float32 product a chunk, added in float64.
+/// Sums x~ x~^T over tokens on their device, without a wait: float32 products, added in float64.
 class MomentAccumulator {
  public:
   explicit MomentAccumulator(int64_t hidden_size);
   /// @param x  [..., hidden] float32
   void add(const at::Tensor& x);
   int64_t tokens() const { return tokens_; }
-  at::Tensor mean() const;  ///< E[x~ x~^T], symmetric
+  at::Tensor mean() const;  ///< E[x~ x~^T], symmetric, on the host
 
  private:
   at::Tensor sum_;  // [hidden + 1, hidden + 1] float64
