@@ -35,12 +35,16 @@ endif()
 find_package(Threads REQUIRED)
 add_library(torch::c10 SHARED IMPORTED)
 set_target_properties(torch::c10 PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/libc10.so")
+set(torch_openmp -fopenmp)
+if(REGROUP_SANITIZE STREQUAL "thread")
+  set(torch_openmp)  # Sanitizers.cmake
+endif()
 add_library(torch::cpu SHARED IMPORTED)
 set_target_properties(torch::cpu PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/libtorch_cpu.so"
   # -idirafter: system headers, but behind the system's own: the wheel carries a copy of fmt that must
   # not meet Debian's libfmt.
-  # -fopenmp: at::parallel_for is a template that stays on one thread without it.
-  INTERFACE_COMPILE_OPTIONS "-fopenmp;SHELL:-idirafter ${torch_dir}/include;SHELL:-idirafter ${torch_dir}/include/torch/csrc/api/include"
+  # at::parallel_for is a template that stays on one thread without OpenMP.
+  INTERFACE_COMPILE_OPTIONS "${torch_openmp};SHELL:-idirafter ${torch_dir}/include;SHELL:-idirafter ${torch_dir}/include/torch/csrc/api/include"
   INTERFACE_LINK_LIBRARIES "torch::c10;${torch_gomp};Threads::Threads"
   # libtorch_cpu finds its CUDA runtime by its own rpath; the linker need not.
   INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined;-Wl,-rpath,${torch_dir}/lib")

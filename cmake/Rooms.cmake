@@ -8,11 +8,7 @@ target_compile_options(regroup_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow
   # and reports overlapping copies inside std::string that cannot happen (GCC bug 105651).
   -Wno-restrict)
 target_compile_definitions(regroup_flags INTERFACE _GLIBCXX_ASSERTIONS)
-if(REGROUP_SANITIZE)
-  target_compile_options(regroup_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-    -Wno-maybe-uninitialized)  # false alarms of g++ 12 in instrumented fmt
-  target_link_options(regroup_flags INTERFACE -fsanitize=address,undefined)
-endif()
+include(Sanitizers)
 
 # regroup_room(NAME [IN FOLDER] SOURCES...)   FOLDER: NAME
 function(regroup_room name)

@@ -85,7 +85,7 @@ void expect_equal(const DistillationLoss& got, const Problem& p, const Reference
   p.hidden.mutable_grad() = at::Tensor();
   p.head.mutable_grad() = at::Tensor();
   got.loss.backward();
-  const double tolerance = 2e-5;
+  const double tolerance = long_sum_tolerance(p.hidden.device(), 2e-5);
   EXPECT_LT(relative_error(p.hidden.grad(), want.dhidden), tolerance);
   EXPECT_LT(relative_error(p.head.grad(), want.dhead), head_tolerance);
   EXPECT_EQ(p.hidden.grad()[0].abs().max().item<double>(), 0);  // a target that does not count

@@ -1,0 +1,28 @@
+# REGROUP_SANITIZE: what regroup_flags adds, and with what its tests run. LibTorch itself is never instrumented.
+if(REGROUP_SANITIZE STREQUAL "address")
+  set(sanitizers address,undefined)
+  if(REGROUP_TORCH)
+    # Virtual tables of LibTorch come without the type information that this check reads.
+    list(APPEND sanitizer_options -fno-sanitize=vptr)
+  endif()
+  set(REGROUP_TEST_ENVIRONMENT
+    # Vectors that LibTorch has filled are not annotated.
+    "ASAN_OPTIONS=detect_container_overflow=0"
+    "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp:print_suppressions=0")
+elseif(REGROUP_SANITIZE STREQUAL "thread")
+  set(sanitizers thread)
+  # TSan does not see how libgomp's threads wait for each other: at::parallel_for runs on threads of its own,
+  # and LibTorch on one.
+  add_compile_options(-Wno-unknown-pragmas)
+  include_directories(BEFORE "${CMAKE_SOURCE_DIR}/cmake/tsan")
+  set(REGROUP_TEST_ENVIRONMENT "OMP_NUM_THREADS=1"
+    "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp:halt_on_error=1")
+elseif(REGROUP_SANITIZE)
+  message(FATAL_ERROR "REGROUP_SANITIZE must be address or thread, found ${REGROUP_SANITIZE}")
+endif()
+if(REGROUP_SANITIZE)
+  # g++ 12 raises false alarms in instrumented fmt and under TSan in fences.
+  target_compile_options(regroup_flags INTERFACE -fsanitize=${sanitizers} ${sanitizer_options} -fno-sanitize-recover=all
+    -fno-omit-frame-pointer -Wno-maybe-uninitialized $<$<STREQUAL:${REGROUP_SANITIZE},thread>:-Wno-tsan>)
+  target_link_options(regroup_flags INTERFACE -fsanitize=${sanitizers})
+endif()
