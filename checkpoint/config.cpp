@@ -8,6 +8,7 @@
 #include "config_rope.h"
 #include "config_support.h"
 #include "model_place.h"
+#include "regroup/checkpoint/config_file.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/file.h"
@@ -214,14 +215,18 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   return config;
 }
 
-ModelConfig read_model_config(const std::string& path) {
+InputFile open_config_file(const std::string& path) {
   if (!path_exists(path)) refuse_without_config(parent_folder(path));
-  const InputFile file(path);
+  InputFile file(path);
   if (file.size() > kConfigJson.bytes) {
     refuse("LIMIT_FILE_SIZE", path,
            fmt::format("must have at most {} bytes, found {}", kConfigJson.bytes, file.size()));
   }
-  return parse_model_config(file.read_all(), path);
+  return file;
+}
+
+ModelConfig read_model_config(const std::string& path) {
+  return parse_model_config(open_config_file(path).read_all(), path);
 }
 
 std::string rewrite_config(const std::string& config_text, int64_t n_kv_heads,

@@ -12,6 +12,7 @@
 #include "folder_listing.h"
 #include "model_folder_names.h"
 #include "model_place.h"
+#include "regroup/checkpoint/config_file.h"
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/strict_json.h"
@@ -61,8 +62,8 @@ ModelFolder ModelFolder::open(const std::string& path) {
   ModelFolder folder;
   folder.path_ = path;
   const std::string config_path = path + "/config.json";
-  folder.config_ = read_model_config(config_path);
-  folder.config_text_ = InputFile(config_path).read_all();
+  folder.config_text_ = open_config_file(config_path).read_all();
+  folder.config_ = parse_model_config(folder.config_text_, config_path);
   note_custom_code(folder.config_text_, config_path, folder.notices_);
   folder.tensors_ = expected_tensors(folder.config_);
   folder.warn_of_adapter();
@@ -197,6 +198,15 @@ int64_t ModelFolder::weight_bytes() const {
 }
 
 void ModelFolder::require_unchanged() const {
+  const std::string config_path = path_ + "/config.json";
+  if (!path_exists(config_path) || InputFile(config_path).read_all() != config_text_) {
+    throw CheckpointError(
+        {.code = "SRC_CHANGED",
+         .message = "must not change while the model is read, but its text did",
+         .path = config_path,
+         .tensor = {},
+         .hint = "run the command again when nothing writes to the folder any more"});
+  }
   for (const auto& shard : shards_) shard->file().require_unchanged();
 }
 

@@ -19,16 +19,19 @@ void check_generate(const GenerateFlags& flags, const Globals&) {
 }  // namespace
 
 std::string prompt_text(const GenerateFlags& flags) {
-  if (flags.prompt.empty() == flags.prompt_file.empty()) {
-    throw ConfigError(
-        {.code = "FLAG_MISSING",
-         .message = fmt::format("give exactly one of --prompt and --prompt-file, found {}",
-                                flags.prompt.empty() ? "neither" : "both"),
-         .path = {},
-         .tensor = {},
-         .hint = "for example --prompt \"Once upon a time\""});
+  const int given = static_cast<int>(!flags.prompt.empty()) +
+                    static_cast<int>(!flags.prompt_file.empty()) +
+                    static_cast<int>(!flags.prompt_ids.empty());
+  if (given != 1) {
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = fmt::format(
+                           "give exactly one of --prompt, --prompt-file and --prompt-ids, found {}",
+                           given == 0 ? "none" : std::to_string(given)),
+                       .path = {},
+                       .tensor = {},
+                       .hint = "for example --prompt \"Once upon a time\""});
   }
-  return flags.prompt.empty() ? InputFile(flags.prompt_file).read_all() : flags.prompt;
+  return flags.prompt_file.empty() ? flags.prompt : InputFile(flags.prompt_file).read_all();
 }
 
 void add_generate_command(CLI::App& root, Invocation& invocation) {
@@ -37,6 +40,10 @@ void add_generate_command(CLI::App& root, Invocation& invocation) {
   add_model(*command, flags->model)->required();
   command->add_option("--prompt", flags->prompt, "Text to continue");
   command->add_option("--prompt-file", flags->prompt_file, "File with the text to continue");
+  command
+      ->add_option("--prompt-ids", flags->prompt_ids,
+                   "Ids of the text to continue, as 1,403,407: needs no tokenizer")
+      ->delimiter(',');
   command->add_option("--max-new-tokens", flags->max_new_tokens, "Tokens to add at most")
       ->capture_default_str()
       ->check(whole_number(1, int64_t{1} << 24));

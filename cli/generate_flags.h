@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "command.h"
 
@@ -10,13 +12,14 @@ struct GenerateFlags {
   std::string model;
   std::string prompt;
   std::string prompt_file;
+  std::vector<int32_t> prompt_ids;
   int64_t max_new_tokens = 128;
   double temperature = 0;
   double top_p = 1;
   std::string dtype = "auto";
 };
 
-/// What is to be continued. @throws ConfigError FLAG_MISSING unless it is given exactly once
+/// The text to be continued, "" where ids are given. @throws ConfigError FLAG_MISSING unless it is given exactly once
 std::string prompt_text(const GenerateFlags& flags);
 
 }  // namespace regroup

@@ -63,6 +63,7 @@ CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
                                 human_count(static_cast<double>(writer.size()))));
     });
   }
+  remove_tree(flags.out + ".json");  // killed between the two files, it must not describe other ids
   writer.finish();
   CommandOutput output;
   output.json = {{"out", flags.out},

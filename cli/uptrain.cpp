@@ -41,9 +41,9 @@ struct UptrainFlags {
   std::string seq_len;
   int64_t batch_size = 32;
   int64_t micro_batch_size = 0;
-  double lr = 1e-3;
+  std::optional<double> lr;
   double min_lr = 0;
-  int64_t warmup = 0;
+  std::optional<int64_t> warmup;
   std::string schedule = "cosine";
   double weight_decay = 0.1;
   double clip_grad_norm = 1.0;
@@ -131,6 +131,8 @@ std::string banner(const RunFacts& f) {
   row("compute",
       fmt::format("{:.3g} FLOPs, {} on {}", f.flops_per_token * tokens, f.precision, f.device));
   row("memory", fmt::format("about {}", human_bytes(f.memory_bytes)));
+  row("rate", fmt::format("{} after {} steps of warm-up", f.learning_rate, f.warmup_steps));
+  if (!f.rates_chosen.empty()) row("", fmt::format("chosen: {}", f.rates_chosen));
   if (!f.teacher.empty()) {
     row("teacher", fmt::format("{}, KL weight {}, temperature {}", f.teacher, f.mix.kl_weight,
                                f.mix.temperature));
@@ -178,6 +180,9 @@ Json to_json(const UptrainFlags& flags, const TrainResult& r, double seconds) {
                {"tokens_per_s", r.tokens_per_s},
                {"flops", r.flops},
                {"skipped", r.skipped},
+               {"lr", r.learning_rate},
+               {"warmup", r.warmup_steps},
+               {"rates_chosen", r.rates_chosen.empty() ? Json() : Json(r.rates_chosen)},
                {"seconds", seconds},
                {"threads", r.threads},
                {"peak_rss_bytes", peak_rss_bytes()}};
@@ -285,14 +290,18 @@ void add_teacher_flags(CLI::App& command, UptrainFlags& flags) {
 
 void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
   const auto positive = number(1e-12, 1e3);
-  command.add_option("--lr", flags.lr, "Peak learning rate")
-      ->capture_default_str()
+  command
+      .add_option(
+          "--lr", flags.lr,
+          "Peak learning rate; left out: chosen from what the model has to recover and its width")
       ->check(positive);
   command.add_option("--min-lr", flags.min_lr, "Learning rate at the end")
       ->capture_default_str()
       ->check(number(0.0, 1e3));
-  command.add_option("--warmup", flags.warmup, "Steps of linear warm-up")
-      ->capture_default_str()
+  command
+      .add_option("--warmup", flags.warmup,
+                  "Steps of linear warm-up; left out: 0 with --lr, else a twentieth of the steps, "
+                  "at least 5")
       ->check(whole_number(0, int64_t{1} << 40));
   command.add_option("--schedule", flags.schedule, "constant, linear, cosine or wsd")
       ->capture_default_str();

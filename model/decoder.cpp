@@ -12,6 +12,8 @@
 #include <algorithm>
 
 #include "checkpointing.h"
+#include "decode.h"
+#include "rope_rows.h"
 
 namespace regroup {
 
@@ -27,6 +29,8 @@ struct Decoder::Step {
 
 namespace {
 
+constexpr int64_t kFewestAngles = 256;
+
 /// What each query may see: no later token, and with a window no token `window` or more back.
 Tensor visibility(int64_t seq, int64_t past, int64_t window, at::Device device) {
   const auto options = at::TensorOptions().dtype(at::kLong).device(device);
@@ -35,6 +39,16 @@ Tensor visibility(int64_t seq, int64_t past, int64_t window, at::Device device) 
   Tensor visible = key.le(query);
   if (window > 0) visible = visible.logical_and(key.gt(query.sub(window)));
   return visible;
+}
+
+/// `held` [batch, heads, tokens, head_dim] with room for more; doubling it each time copies a token twice
+/// on average, however many come.
+Tensor grown(const Tensor& held, int64_t length, int64_t capacity) {
+  auto shape = held.sizes().vec();
+  shape[2] = capacity;
+  const Tensor larger = at::empty(shape, held.options());
+  larger.narrow(2, 0, length).copy_(held.narrow(2, 0, length));
+  return larger;
 }
 
 /// New queries against all keys so far. @return [batch, seq, n_heads * head_dim]
@@ -67,9 +81,14 @@ int64_t KvCache::bytes() const {
 std::pair<Tensor, Tensor> KvCache::append(int64_t layer, const Tensor& k, const Tensor& v) {
   const auto i = static_cast<size_t>(layer);
   const int64_t added = k.size(2);
+  const int64_t length = length_ + added;
+  for (Tensor* held : {&keys_[i], &values_[i]}) {
+    if (held->size(2) < length) *held = grown(*held, length_, std::max(length, 2 * held->size(2)));
+  }
+  capacity_ = keys_[i].size(2);
   keys_[i].narrow(2, length_, added).copy_(k);
   values_[i].narrow(2, length_, added).copy_(v);
-  return {keys_[i].narrow(2, 0, length_ + added), values_[i].narrow(2, 0, length_ + added)};
+  return {keys_[i].narrow(2, 0, length), values_[i].narrow(2, 0, length)};
 }
 
 Decoder::Decoder(ModelConfig config, at::ScalarType dtype, at::Device device)
@@ -91,15 +110,15 @@ Tensor Decoder::logits(const Tensor& hidden) const { return project(hidden, lm_h
 
 RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
   const int64_t needed = first + count;
-  // Beyond the trained length dynamic scaling depends on the length itself; every other kind only
-  // needs more rows.
-  const bool stretches = config_.rope.kind == RopeKind::kDynamic && needed > config_.max_positions;
-  const int64_t stretched_to = stretches ? needed : 0;
-  const bool fits = rope_cache_.cos.defined() && rope_cache_.cos.size(0) >= needed &&
-                    rope_stretched_to_ == stretched_to;
-  if (!fits) {
-    rope_stretched_to_ = stretched_to;
-    rope_cache_ = make_rope_table(config_, std::max<int64_t>(needed, 256), needed, device_);
+  // Beyond the trained length dynamic scaling turns each token by the length so far; the keys in a cache
+  // stay as they were turned, as in transformers. Nothing of it can be kept.
+  if (config_.rope.kind == RopeKind::kDynamic && needed > config_.max_positions) {
+    return make_rope_rows(config_, first, count, needed, device_);
+  }
+  const int64_t held = rope_cache_.cos.defined() ? rope_cache_.cos.size(0) : 0;
+  if (held < needed) {  // doubled, so that a token costs the same however many come
+    rope_cache_ =
+        make_rope_table(config_, std::max({needed, 2 * held, kFewestAngles}), needed, device_);
   }
   return {rope_cache_.cos.narrow(0, first, count), rope_cache_.sin.narrow(0, first, count)};
 }
@@ -115,9 +134,14 @@ Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
   std::tie(k, v) = step.cache->append(layer, k, v);
   const bool sliding = config_.sliding_layers[static_cast<size_t>(layer)];
   const int64_t window = sliding ? config_.sliding_window.value_or(0) : 0;
-  const Tensor mixed = step.whole
-                           ? causal_attention(q, k, v, window)
-                           : cached_attention(q, k, v, sliding ? step.window_mask : step.mask);
+  Tensor mixed;
+  if (step.whole) {
+    mixed = causal_attention(q, k, v, window);
+  } else if (takes_decode_attention(q, k)) {
+    mixed = decode_attention(q, k, v, window);
+  } else {
+    mixed = cached_attention(q, k, v, sliding ? step.window_mask : step.mask);
+  }
   return project(mixed, w.output, w.output_bias);
 }
 

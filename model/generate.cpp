@@ -15,24 +15,39 @@
 namespace regroup {
 namespace {
 
+constexpr int64_t kFirstRoom = 1024;  // tokens
+
 /// Draws from softmax(logits / temperature) cut to the nucleus of probability top_p
-/// (arXiv:1904.09751, section 3.1).
+/// (arXiv:1904.09751, section 3.1). Likelier tokens come first, of equals the one with the smaller id; a heap
+/// gives them one by one, where sorting the vocabulary would cost more than the rest of a token.
 int64_t draw(const at::Tensor& logits, const SamplingOptions& options, UniformStream& random) {
   const at::Tensor wide =
       at::softmax(logits.to(at::kCPU, at::kDouble).div(options.temperature), 0).contiguous();
   const double* p = wide.data_ptr<double>();
-  std::vector<int64_t> order(static_cast<size_t>(wide.numel()));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return p[a] > p[b]; });
-  size_t kept = 0;
+  std::vector<int64_t> left(static_cast<size_t>(wide.numel()));
+  std::iota(left.begin(), left.end(), int64_t{0});
+  const auto later = [p](int64_t a, int64_t b) { return p[a] != p[b] ? p[a] < p[b] : a > b; };
+  std::make_heap(left.begin(), left.end(), later);
+  std::vector<int64_t> kept;
   double mass = 0;
-  while (kept < order.size() && (kept == 0 || mass < options.top_p)) mass += p[order[kept++]];
-  double left = random.next() * mass;
-  for (size_t i = 0; i < kept; ++i) {
-    left -= p[order[i]];
-    if (left <= 0) return order[i];
+  const auto keep_next = [&] {
+    std::pop_heap(left.begin(), left.end(), later);
+    kept.push_back(left.back());
+    left.pop_back();
+    mass += p[kept.back()];
+  };
+  if (options.top_p >= 1.0) {  // all are kept: only those before the one drawn are looked at
+    const double target = random.next();
+    while (!left.empty() && (kept.empty() || mass < target)) keep_next();
+    return kept.back();
   }
-  return order[kept - 1];
+  while (!left.empty() && (kept.empty() || mass < options.top_p)) keep_next();
+  double rest = random.next() * mass;
+  for (const int64_t id : kept) {
+    rest -= p[id];
+    if (rest <= 0) return id;
+  }
+  return kept.back();
 }
 
 }  // namespace
@@ -46,7 +61,9 @@ std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>
   }
   const c10::InferenceMode no_gradients;
   const ModelConfig& config = decoder.config();
-  const auto capacity = static_cast<int64_t>(prompt.size()) + options.max_new_tokens;
+  // Room for as many as are asked for, within reason: the cache grows.
+  const auto capacity =
+      static_cast<int64_t>(prompt.size()) + std::min(options.max_new_tokens, kFirstRoom);
   KvCache cache(config, 1, capacity, decoder.dtype(), decoder.device());
   UniformStream random(options.seed, "generate");
   std::vector<int32_t> made;

@@ -12,6 +12,7 @@
 
 #include "regroup/checkpoint/error.h"
 #include "regroup/model/runtime.h"
+#include "rope_rows.h"
 
 namespace regroup {
 namespace {
@@ -176,6 +177,11 @@ LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType
 
 RopeTable make_rope_table(const ModelConfig& config, int64_t count, int64_t seq_len,
                           at::Device device) {
+  return make_rope_rows(config, 0, count, seq_len, device);
+}
+
+RopeTable make_rope_rows(const ModelConfig& config, int64_t first, int64_t count, int64_t seq_len,
+                         at::Device device) {
   require_computable(config);
   const c10::InferenceMode outlives_inference(false);  // training may save these for backward
   const auto frequencies =
@@ -183,7 +189,7 @@ RopeTable make_rope_table(const ModelConfig& config, int64_t count, int64_t seq_
   // transformers multiplies in float32, and so the angles of large positions are rounded there.
   const Tensor inverse = at::tensor(frequencies, at::kDouble).to(at::kFloat);  // [rotary_dim / 2]
   const Tensor angles =
-      at::outer(at::arange(count, at::kFloat), inverse);  // [count, rotary_dim / 2]
+      at::outer(at::arange(first, first + count, at::kFloat), inverse);  // [count, rotary_dim / 2]
   const double gain = config.rope.attention_factor;
   return {angles.cos().mul(gain).to(device), angles.sin().mul(gain).to(device)};
 }

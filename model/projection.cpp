@@ -6,6 +6,7 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "decode.h"
 #include "regroup/model/ops.h"
 #include "regroup/model/simd.h"
 
@@ -90,6 +91,7 @@ bool multiplied_in_float(at::ScalarType dtype) {
 }
 
 Tensor project(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  if (takes_few_rows(x, weight)) return project_few(x, weight, bias);
   const std::optional<Tensor> optional_bias = bias.defined() ? std::optional(bias) : std::nullopt;
   const int64_t rows = x.numel() / std::max<int64_t>(1, x.size(-1));
   const bool small = rows < kFewRows && x.size(-1) < kLongSum;

@@ -32,6 +32,12 @@ void digest_ids(const TokenFile& file, int64_t vocab_size, Xxh3& hash) {
   }
 }
 
+/// Where a file ends decides the windows. A negative number: no id is one. One file alone needs none.
+void digest_boundary(int64_t size, Xxh3& hash) {
+  const int64_t mark = -size;
+  hash.update(std::as_bytes(std::span(&mark, 1)));
+}
+
 }  // namespace
 
 KeyedPermutation::KeyedPermutation(uint64_t n, uint64_t key)
@@ -74,6 +80,7 @@ Dataset::Dataset(const std::vector<std::string>& token_files, TokenFormat format
                              .hint = "check that this is the right file"});
     }
     digest_ids(*file, vocab_size, hash);
+    if (token_files.size() > 1) digest_boundary(file->size(), hash);
     const int64_t windows = (file->size() - 1) / seq_len;
     n_tokens_ += file->size();
     parts_.push_back({std::move(file), n_windows_});

@@ -33,10 +33,10 @@ void check_options(const UptrainOptions& o) {
                        .message = fmt::format("--precision must be fp32 or bf16, found {}",
                                               printable(o.precision))});
   }
-  if (o.min_learning_rate > o.learning_rate) {
+  if (o.learning_rate && o.min_learning_rate > *o.learning_rate) {
     throw ConfigError({.code = "FLAG_VALUE",
                        .message = fmt::format("--min-lr must not exceed --lr, found {} and {}",
-                                              o.min_learning_rate, o.learning_rate)});
+                                              o.min_learning_rate, *o.learning_rate)});
   }
   if (o.valid.empty() && o.valid_tokens > 0) {
     throw ConfigError({.code = "FLAG_MISSING",

@@ -56,6 +56,7 @@ std::string tokenize(const std::string& path, size_t index, const UptrainOptions
     return out;
   }
   make_folder(cache);
+  remove_tree(sidecar);  // killed between the two files, it must not vouch for other ids
   TokenFileWriter writer(out, vocab_size);
   read_documents(path, options.documents,
                  [&](std::string_view text) { writer.add(tokenizer.encode(text)); });

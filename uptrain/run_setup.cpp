@@ -9,22 +9,19 @@
 
 #include "estimate.h"
 #include "prepare.h"
+#include "rate_choice.h"
+#include "regroup/checkpoint/config_file.h"
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
 #include "regroup/model/ops.h"
 #include "regroup/model/runtime.h"
 #include "regroup/uptrain/trainable.h"
+#include "run_output.h"
 
 namespace regroup {
 namespace {
-
-[[noreturn]] void refuse(const char* code, const std::string& message, const std::string& path = {},
-                         const std::string& hint = {}) {
-  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
-}
 
 /// Fills in what depends on the model.
 void resolve_options(UptrainOptions& options, const ModelConfig& config,
@@ -61,89 +58,31 @@ void warn_of_standstill(const Schedule& schedule, const TrainObserver& observer)
       "--schedule constant, --min-lr or more steps");
 }
 
+/// A peak that the run never reaches.
+void warn_of_long_warmup(const Schedule& schedule, const TrainObserver& observer) {
+  if (schedule.warmup_steps <= schedule.steps || !observer.warned) return;
+  observer.warned(
+      fmt::format("--warmup {} exceeds the {} steps of the run: the learning rate ends at {:.3g} "
+                  "and never reaches "
+                  "{:.3g}; use a --warmup below {}",
+                  schedule.warmup_steps, schedule.steps, schedule.learning_rate(schedule.steps),
+                  schedule.peak, schedule.steps));
+}
+
 /// Refuses what is out of reach before weights are read, and warns where it is close: the estimate is one.
-void require_room(const UptrainOptions& options, const ModelConfig& config, at::Device device,
+void require_room(const RunSetup& setup, const ModelConfig& config, at::Device device,
                   const TrainObserver& observer) {
-  std::optional<ModelConfig> teacher;
-  if (!options.teacher.empty() && options.teacher_cache.empty()) {
-    require_model_folder(options.teacher);
-    teacher = read_model_config(options.teacher + "/config.json");
-  }
+  const UptrainOptions& options = setup.options;
+  const bool live = setup.teacher && options.teacher_cache.empty();
   const char* hint =
       "use a smaller --batch-size, --micro-batch-size or --seq-len, --activation-checkpointing, "
       "--precision "
       "bf16, or "
       "--train attention";
+  const auto teacher = live ? std::optional(setup.teacher->config()) : std::nullopt;
   const auto warning = require_memory(estimate_run_bytes(config, options, teacher), device, hint);
   if (warning && observer.warned) observer.warned(*warning);
 }
-
-/// OUT, locked for this process, and what becomes of the run in it.
-struct Claim {
-  FileDescriptor lock;
-  bool replaces = false;  ///< the run in OUT is dropped once the new one has passed every check
-};
-
-/// Creates OUT, or takes over what an earlier run left there. Drops nothing yet.
-Claim claim_output(const UptrainOptions& options) {
-  const std::string& out = options.out;
-  std::vector<std::string> inputs = options.data;
-  inputs.insert(inputs.end(), {options.model, options.valid, options.teacher});
-  check_output_place(out, inputs);
-  // A recipe alone may be anybody's. The lock stays in every folder that a run was ever in, and a copy
-  // made without hidden files still has the metrics.
-  const bool ours = path_exists(out + "/recipe.toml") &&
-                    (path_exists(out + "/.lock") || path_exists(out + "/metrics.jsonl"));
-  if (path_exists(out) && !ours) {
-    refuse("OUTPUT_EXISTS", "must not exist, and holds no run of regroup uptrain", out,
-           "choose another name");
-  }
-  const bool complete = path_exists(out + "/model");
-  if (complete && !options.overwrite) {
-    refuse("OUTPUT_EXISTS", "holds a finished run", out,
-           "choose another name, or give --overwrite");
-  }
-  if (options.resume == ResumeMode::kRequired && !ours) {
-    refuse("PARTIAL_MISSING", "must hold an interrupted run, as --resume required asks", out,
-           "leave out --resume to start anew");
-  }
-  make_folder(out);
-  Claim claim{.lock = lock_folder(out),
-              .replaces = ours && (complete || options.resume == ResumeMode::kNever)};
-  // What makes the folder ours; settings that a run in it contradicts must not replace its own.
-  if (!ours) write_file_atomically(out + "/recipe.toml", options.recipe_text);
-  return claim;
-}
-
-constexpr const char* kData = "/data";
-constexpr const char* kNewData = "/data.partial";  // of a run that replaces another one
-
-/// Removes the run in OUT; its tokenized data stays when the new run uses it.
-void drop_run(const std::string& out, bool keep_data) {
-  // The finished model goes last: killed in between, OUT still holds a run that asks for --overwrite.
-  for (const char* name : {"/checkpoints", "/metrics.jsonl", "/tensorboard"}) {
-    remove_tree(out + name);
-  }
-  if (!keep_data) remove_tree(out + kData);
-  remove_tree(out + "/model");
-}
-
-/// Removes a folder that was not there before, unless the work in it gets under way.
-class FreshFolder {
- public:
-  explicit FreshFolder(const std::string& path) : path_(path), armed_(!path_exists(path)) {}
-  FreshFolder(const FreshFolder&) = delete;
-  FreshFolder& operator=(const FreshFolder&) = delete;
-  ~FreshFolder() {
-    std::error_code error;
-    if (armed_) std::filesystem::remove_all(path_, error);
-  }
-  void keep() { armed_ = false; }
-
- private:
-  std::string path_;
-  bool armed_;
-};
 
 /// The training data, its texts tokenized into `cache`.
 std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_size,
@@ -161,40 +100,54 @@ std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_
   }
 }
 
-struct LoadedModel {
-  std::unique_ptr<Decoder> decoder;
-  std::map<std::string, Dtype> dtypes;
-  std::string digest;  // of config and weights: what a resumed run must start from again
+/// What a run starts from: a folder whose headers were read, or a config alone.
+struct Source {
+  ModelConfig config;
+  std::string config_text;
+  std::optional<ModelFolder> folder;  // nothing with --init-from-scratch
 };
 
-LoadedModel load_model(const UptrainOptions& options, at::Device device,
-                       const TrainObserver& observer) {
-  const at::ScalarType dtype = options.precision == "bf16" ? at::kBFloat16 : at::kFloat;
-  LoadedModel loaded;
+Source open_source(const UptrainOptions& options, const TrainObserver& observer) {
+  require_model_folder(options.model);
   if (options.init_from_scratch) {
     const std::string path = options.model + "/config.json";
-    const ModelConfig config = read_model_config(path);
-    loaded.decoder = std::make_unique<Decoder>(config, dtype, device);
-    initialize_weights(*loaded.decoder, options.seed);
-    const Dtype stored = config.dtype == "bfloat16"  ? Dtype::kBF16
-                         : config.dtype == "float16" ? Dtype::kF16
-                                                     : Dtype::kF32;
-    for (const NamedWeight& w : loaded.decoder->named_weights()) loaded.dtypes[w.name] = stored;
-    loaded.digest = sha256_of_file(path);
-    return loaded;
+    const std::string text = open_config_file(path).read_all();
+    return {parse_model_config(text, path), text, std::nullopt};
   }
-  const ModelFolder folder = ModelFolder::open(options.model);
+  ModelFolder folder = ModelFolder::open(options.model);
   for (const std::string& warning : folder.warnings()) {
     if (observer.warned) observer.warned(warning);
   }
-  loaded.decoder = std::make_unique<Decoder>(load_decoder(folder, dtype, device));
-  loaded.dtypes = stored_dtypes(folder);
-  loaded.digest = model_digest(folder);
-  return loaded;
+  const ModelConfig config = folder.config();
+  const std::string text = folder.config_text();
+  return {config, text, std::move(folder)};
 }
 
+/// Reads the weights into setup. @return digest of config and weights: what a resumed run must start from
+std::string load_model(RunSetup& setup, const Source& source, at::Device device) {
+  const UptrainOptions& options = setup.options;
+  const ModelConfig& config = source.config;
+  const at::ScalarType dtype = options.precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  if (source.folder) {
+    setup.decoder = std::make_unique<Decoder>(load_decoder(*source.folder, dtype, device));
+    setup.dtypes = stored_dtypes(*source.folder);
+    const std::string digest = model_digest(*source.folder);
+    source.folder->require_unchanged();
+    return digest;
+  }
+  setup.decoder = std::make_unique<Decoder>(config, dtype, device);
+  initialize_weights(*setup.decoder, options.seed);
+  const Dtype stored = config.dtype == "bfloat16"  ? Dtype::kBF16
+                       : config.dtype == "float16" ? Dtype::kF16
+                                                   : Dtype::kF32;
+  for (const NamedWeight& w : setup.decoder->named_weights()) setup.dtypes[w.name] = stored;
+  return sha256_of_text(source.config_text);
+}
+
+/// Checks the teacher; its weights are read later.
 std::unique_ptr<Teacher> open_teacher(const UptrainOptions& options, const ModelConfig& config,
                                       at::Device device, const TrainObserver& observer) {
+  if (options.teacher.empty()) return nullptr;
   auto teacher = std::make_unique<Teacher>(options, config, device);
   for (const std::string& warning : teacher->warnings()) {
     if (observer.warned) observer.warned(warning);
@@ -204,7 +157,6 @@ std::unique_ptr<Teacher> open_teacher(const UptrainOptions& options, const Model
     observer.warned(fmt::format("--seq-len {} exceeds the teacher's longest context, {}",
                                 options.seq_len, limit));
   }
-  if (options.teacher_cache.empty()) teacher->load();
   return teacher;
 }
 
@@ -252,9 +204,7 @@ Json settings_of(const UptrainOptions& o, const Schedule& schedule, const std::s
           {"seq_len", o.seq_len},
           {"batch_size", o.batch_size},
           {"micro_batch_size", o.micro_batch_size},
-          {"lr", o.learning_rate},
           {"min_lr", o.min_learning_rate},
-          {"warmup", o.warmup_steps},
           {"schedule", schedule_name(o.schedule)},
           {"weight_decay", o.adamw.weight_decay},
           {"beta1", o.adamw.beta1},
@@ -307,29 +257,30 @@ RunFacts facts_of(const RunSetup& setup) {
   return facts;
 }
 
+void open_store(RunSetup& setup) {
+  setup.store =
+      std::make_unique<CheckpointStore>(setup.options.out + "/checkpoints", setup.options.model,
+                                        setup.dtypes, setup.options.keep_checkpoints);
+}
+
 /// The newest checkpoint. One of other settings is refused, or dropped with its run on --overwrite.
-std::optional<TrainingState> load_or_drop(RunSetup& setup, std::vector<std::string>* warnings) {
-  const UptrainOptions& options = setup.options;
-  const auto open_store = [&] {
-    setup.store = std::make_unique<CheckpointStore>(options.out + "/checkpoints", options.model,
-                                                    setup.dtypes, options.keep_checkpoints);
-  };
-  open_store();
+std::optional<TrainingState> load_or_drop(RunSetup& setup, RunOutput& output,
+                                          std::vector<std::string>* warnings) {
   try {
     return setup.store->load_newest(*setup.optimizer, setup.state.settings, warnings);
   } catch (const ConfigError& error) {
-    if (!options.overwrite || error.info().code != "CKPT_MISMATCH") throw;
+    if (!setup.options.overwrite || error.info().code != "CKPT_MISMATCH") throw;
   }
-  drop_run(options.out, /*keep_data=*/true);
-  open_store();
+  output.drop_interrupted();
+  open_store(setup);
   return std::nullopt;
 }
 
 /// Goes on from the newest checkpoint of the same settings, or starts at step 0.
-void find_checkpoint(RunSetup& setup, const TrainObserver& observer) {
+void find_checkpoint(RunSetup& setup, RunOutput& output, const TrainObserver& observer) {
   const UptrainOptions& options = setup.options;
   std::vector<std::string> warnings;
-  const std::optional<TrainingState> found = load_or_drop(setup, &warnings);
+  const std::optional<TrainingState> found = load_or_drop(setup, output, &warnings);
   for (const std::string& warning : warnings) {
     if (observer.warned) observer.warned(warning);
   }
@@ -343,61 +294,70 @@ void find_checkpoint(RunSetup& setup, const TrainObserver& observer) {
   remove_tree(options.out + "/tensorboard");
 }
 
+/// The teacher's weights, or its cached answers.
+void ready_teacher(RunSetup& setup, const TrainObserver& observer) {
+  if (!setup.teacher) return;
+  const UptrainOptions& options = setup.options;
+  if (options.teacher_cache.empty()) return setup.teacher->load();
+  setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
+                           observer.announced);
+}
+
+/// The rates that were left out are chosen with model, data and teacher as the run will have them.
+void decide_settings(RunSetup& setup, const std::string& started_from,
+                     const TrainObserver& observer) {
+  Json settings =
+      settings_of(setup.options, setup.schedule, started_from, *setup.dataset, setup.validation);
+  settings.update(further_settings(setup));
+  choose_rates(setup, settings);
+  setup.state.settings = settings.dump();
+  warn_of_standstill(setup.schedule, observer);
+  warn_of_long_warmup(setup.schedule, observer);
+}
+
+/// The settings of the run, those that were left out as they were chosen.
+std::string resolved_recipe(const UptrainOptions& given, const RunSetup& setup) {
+  std::string text = given.recipe_text;
+  const std::string& why = setup.facts.rates_chosen;
+  if (!why.empty()) text += fmt::format("# chosen: {}\n", why);
+  if (!given.learning_rate) text += fmt::format("lr={}\n", setup.schedule.peak);
+  if (!given.warmup_steps) text += fmt::format("warmup={}\n", setup.schedule.warmup_steps);
+  return text;
+}
+
 }  // namespace
 
 RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) {
   keep_freed_memory();
   check_options(given);  // whatever can be refused early is
+  RunOutput output(given);
   const at::Device device = open_device(given.device);
   RunSetup setup;
   setup.options = given;
   UptrainOptions& options = setup.options;
-  require_model_folder(options.model);
-  const ModelConfig config = read_model_config(options.model + "/config.json");
+  const Source source = open_source(options, observer);
+  const ModelConfig& config = source.config;
   resolve_options(options, config, observer);
-  require_room(options, config, device, observer);
-  LoadedModel loaded = load_model(options, device, observer);
-  if (!options.teacher.empty()) setup.teacher = open_teacher(options, config, device, observer);
+  setup.teacher = open_teacher(options, config, device, observer);
+  require_room(setup, config, device, observer);
   setup.validation = read_validation(options, config.vocab_size);
-  FreshFolder fresh(options.out);
-  Claim claim = claim_output(options);
-  setup.lock = std::move(claim.lock);
-  remove_tree(options.out + kNewData);  // what a killed run left
-  FreshFolder new_data(options.out + kNewData);
-
-  setup.dataset =
-      open_data(options, config.vocab_size, options.out + (claim.replaces ? kNewData : kData));
+  setup.dataset = open_data(options, config.vocab_size, output.data_folder());
   setup.schedule = {.kind = options.schedule,
-                    .peak = options.learning_rate,
                     .floor = options.min_learning_rate,
-                    .warmup_steps = options.warmup_steps,
                     .steps = options.budget.resolve(options.batch_size * options.seq_len)};
   warn_of_rounding(options, setup.schedule.steps, observer);
-  warn_of_standstill(setup.schedule, observer);
-  if (!options.teacher_cache.empty()) {
-    setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
-                             observer.announced);
-  }
-  setup.decoder = std::move(loaded.decoder);
+  const std::string started_from = load_model(setup, source, device);
+  ready_teacher(setup, observer);
   setup.decoder->set_activation_checkpointing(options.activation_checkpointing);
-  setup.dtypes = std::move(loaded.dtypes);
   setup.optimizer = std::make_unique<AdamW>(
       choose_trainable(*setup.decoder, options.train, options.kv_lr_scale), options.adamw);
   if (setup.teacher) setup.teacher->share_frozen(*setup.decoder);
-  Json settings =
-      settings_of(options, setup.schedule, loaded.digest, *setup.dataset, setup.validation);
-  settings.update(further_settings(setup));
-  setup.state.settings = settings.dump();
+  output.drop_replaced();
+  open_store(setup);
   setup.facts = facts_of(setup);
-  if (claim.replaces) {
-    drop_run(options.out, /*keep_data=*/false);
-    if (path_exists(options.out + kNewData)) {
-      rename_path(options.out + kNewData, options.out + kData, /*replace=*/false);
-    }
-  }
-  find_checkpoint(setup, observer);
-  write_file_atomically(options.out + "/recipe.toml", options.recipe_text);
-  fresh.keep();
+  decide_settings(setup, started_from, observer);
+  find_checkpoint(setup, output, observer);
+  setup.lock = output.keep(resolved_recipe(given, setup));
   return setup;
 }
 

@@ -67,16 +67,18 @@ Teacher::Teacher(const UptrainOptions& options, const ModelConfig& student, at::
       dtype_(options.precision == "bf16" ? at::kBFloat16 : at::kFloat),
       device_(device) {
   check_vocabulary(options, folder_.config(), student);
-  digest_ = model_digest(folder_);
 }
 
 void Teacher::load() {
   decoder_ = std::make_unique<Decoder>(load_decoder(folder_, dtype_, device_));
+  if (digest_.empty()) digest_ = model_digest(folder_);
+  folder_.require_unchanged();
 }
 
 void Teacher::use_cache(const UptrainOptions& options, const Dataset& dataset, int64_t samples,
                         const std::function<void(const std::string&)>& announce) {
   const int64_t vocab = config().vocab_size;
+  digest_ = model_digest(folder_);
   const TeacherCacheKey key = {.teacher_sha256 = digest_,
                                .data = dataset.fingerprint(),
                                .seed = options.seed,

@@ -112,6 +112,7 @@ class Trainer {
     if (setup_.validation && (last || due)) {
       state.val_loss = metrics.val_loss = validate();
       state.best_val_loss = std::min(state.best_val_loss, *state.val_loss);
+      warn_of_rise(step);
     }
     write(metrics);
     const bool save_due = options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
@@ -188,6 +189,19 @@ class Trainer {
     return fmt::format("{}..{}", (first - 1) * options_.batch_size, last * options_.batch_size - 1);
   }
 
+  /// Once a run: training that makes the model worse is what people must hear of early.
+  void warn_of_rise(int64_t step) {
+    const TrainingState& state = setup_.state;
+    if (warned_of_rise_ || !observer_.warned || !state.first_val_loss) return;
+    if (*state.val_loss <= *state.first_val_loss) return;
+    warned_of_rise_ = true;
+    observer_.warned(fmt::format(
+        "step {}: the validation loss {:.4f} is above the {:.4f} before the first step: training "
+        "makes "
+        "the model worse; lower --lr ({}), or look whether --data and --valid are of one kind",
+        step, *state.val_loss, *state.first_val_loss, setup_.schedule.peak));
+  }
+
   double validate() const {
     return text_loss(*setup_.decoder, *setup_.validation, options_.seq_len,
                      options_.micro_batch_size);
@@ -258,6 +272,9 @@ class Trainer {
     if (state.val_loss) result.best_val_loss = state.best_val_loss;
     result.resumed_from = setup_.facts.resumed_from;
     result.skipped = state.skipped;
+    result.learning_rate = setup_.facts.learning_rate;
+    result.warmup_steps = setup_.facts.warmup_steps;
+    result.rates_chosen = setup_.facts.rates_chosen;
     result.tokens_per_s = train_s_ > 0 ? static_cast<double>(trained_tokens_) / train_s_ : 0;
     result.flops = setup_.facts.flops_per_token * static_cast<double>(state.tokens);
     result.threads = get_threads();
@@ -273,6 +290,7 @@ class Trainer {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   double train_s_ = 0;
   int64_t trained_tokens_ = 0;
+  bool warned_of_rise_ = false;
   std::optional<double> last_ce_;
   std::optional<double> last_kl_;
 };

@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 constexpr const char* kStateJson = "state.json";
 constexpr const char* kStateTensors = "state.safetensors";
 constexpr const char* kSeal = "checkpoint.json";
+constexpr const char* kPartial = ".partial";
 
 Json optional_number(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
@@ -165,8 +166,9 @@ std::vector<int64_t> CheckpointStore::steps() const {
 
 void CheckpointStore::save(const Decoder& decoder, const AdamW& optimizer,
                            const TrainingState& state) {
-  const std::string staging = path_of(state.step) + ".partial";
-  remove_tree(staging);  // what a killed run left
+  if (state.step == saved_) return;
+  const std::string staging = path_of(state.step) + kPartial;
+  remove_unfinished();
   make_folder(staging);
   copy_companions(model_, staging);
   save_weights(decoder, {.folder = staging, .dtypes = dtypes_});
@@ -175,15 +177,43 @@ void CheckpointStore::save(const Decoder& decoder, const AdamW& optimizer,
   const Json seal = {{"format", "regroup-checkpoint/1"}, {"files", seal_of(staging)}};
   write_file_atomically(staging + "/" + kSeal, seal.dump(2) + "\n");
   sync_folder(staging);
-  remove_tree(path_of(state.step));
+  remove_tree(path_of(state.step));  // a damaged one: an intact one would have been gone on from
   rename_path(staging, path_of(state.step), /*replace=*/false);
   sync_folder(folder_);
+  saved_ = state.step;
+  remove_stale();
+}
+
+std::optional<Json> CheckpointStore::newest_settings() const {
   const std::vector<int64_t> all = steps();
+  for (auto step = all.rbegin(); step != all.rend(); ++step) {
+    try {
+      return read_strict_json(path_of(*step) + "/" + kStateJson, kManifestJson).at("settings");
+    } catch (const CheckpointError&) {  // damaged: load_newest() will say so
+    } catch (const nlohmann::json::exception&) {
+    }
+  }
+  return std::nullopt;
+}
+
+void CheckpointStore::remove_unfinished() const {
+  std::vector<std::string> found;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    if (entry.path().filename().string().ends_with(kPartial)) found.push_back(entry.path());
+  }
+  for (const std::string& path : found) remove_tree(path);
+}
+
+void CheckpointStore::remove_stale() const {
+  std::vector<int64_t> all = steps();
+  // Those beyond the one just written were damaged and skipped: counted, they would crowd out intact ones.
+  for (; all.back() > saved_; all.pop_back()) remove_tree(path_of(all.back()));
   for (size_t i = 0; i + static_cast<size_t>(keep_) < all.size(); ++i) remove_tree(path_of(all[i]));
 }
 
-std::optional<TrainingState> CheckpointStore::load_newest(
-    AdamW& optimizer, const std::string& settings, std::vector<std::string>* warnings) const {
+std::optional<TrainingState> CheckpointStore::load_newest(AdamW& optimizer,
+                                                          const std::string& settings,
+                                                          std::vector<std::string>* warnings) {
   const std::vector<int64_t> all = steps();
   for (auto step = all.rbegin(); step != all.rend(); ++step) {
     const std::string path = path_of(*step);
@@ -205,6 +235,7 @@ std::optional<TrainingState> CheckpointStore::load_newest(
                    "--overwrite to drop it"});
     }
     optimizer.load_state(read_state_tensors(path + "/" + kStateTensors));
+    saved_ = state.step;
     return state;
   }
   if (all.empty()) return std::nullopt;

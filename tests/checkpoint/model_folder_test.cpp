@@ -383,6 +383,18 @@ TEST(GoodFolder, TensorsAreReadFromTheirShard) {
   EXPECT_EQ(part, encode_values(Dtype::kF32, tiny_values({}, kNorm, {32})).substr(4, 8));
 }
 
+TEST(GoodFolder, AChangedConfigIsNoticed) {
+  const Model model;
+  const ModelFolder folder = model.open();
+  write_file(model / "config.json", read_file(model / "config.json"));  // the same text
+  EXPECT_NO_THROW(folder.require_unchanged());
+  write_file(model / "config.json", read_file(model / "config.json") + "\n");
+  const ErrorInfo error = expect_error("SRC_CHANGED", [&] { folder.require_unchanged(); });
+  EXPECT_TRUE(error.message.starts_with(model / "config.json")) << error.message;
+  fs::remove(model / "config.json");
+  expect_error("SRC_CHANGED", [&] { folder.require_unchanged(); });
+}
+
 TEST(GoodFolder, AChangedShardIsNoticed) {
   const Model model;
   const ModelFolder folder = model.open();

@@ -91,7 +91,7 @@ TEST(Arguments, AreNamedByTheirPlace) {
                   "FLAG_MISSING");
   expect_messages({{with(kConvert, {"extra"}), "unexpected argument extra"}}, "ARGUMENT_UNKNOWN");
   expect_messages({{{"generate", "MODEL"},
-                    "give exactly one of --prompt and --prompt-file, found neither",
+                    "give exactly one of --prompt, --prompt-file and --prompt-ids, found none",
                     "for example --prompt"}},
                   "FLAG_MISSING");
 }

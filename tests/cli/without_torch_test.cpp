@@ -77,7 +77,7 @@ TEST(WithoutTorch, WrongFlagsOfTheOthersAreFoundFirst) {
       {{"uptrain", "MODEL", "OUT", "--data", "MODEL/config.json", "--steps", "x"}, "--steps"},
       {{"eval", "MODEL"}, "give --text or --tokens"},
       {{"eval", "MODEL", "--text", "@absent.txt"}, "absent.txt"},
-      {{"generate", "MODEL"}, "exactly one of --prompt and --prompt-file"},
+      {{"generate", "MODEL"}, "exactly one of --prompt, --prompt-file and --prompt-ids"},
       {{"generate", "MODEL", "--prompt", "a", "--dtype", "f8"}, "--dtype must be"},
       {{"generate", "MODEL", "--prompt", "a", "--device", "tpu"}, "--device must be"},
       {{"convert", "MODEL", "OUT", "--kv-heads", "3", "--method", "pca"}, "--kv-heads"},

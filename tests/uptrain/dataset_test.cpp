@@ -110,6 +110,22 @@ TEST(Dataset, FingerprintIsOfTheIds) {
   EXPECT_NE(a, print(count_up(folder, "other.bin", 1, 60)));
 }
 
+// 16 ids as 8 + 8, 12 + 4 and 16: the same ids, but other windows.
+TEST(Dataset, FingerprintTellsWhereFilesEnd) {
+  const TemporaryFolder folder;
+  const auto print = [](const std::vector<std::string>& paths) {
+    return Dataset(paths, TokenFormat::kAuto, 3, 1000, 1).fingerprint();
+  };
+  const std::string whole = print({count_up(folder, "whole.bin", 0, 16)});
+  const std::string halves =
+      print({count_up(folder, "a.bin", 0, 8), count_up(folder, "b.bin", 8, 8)});
+  const std::string uneven =
+      print({count_up(folder, "c.bin", 0, 12), count_up(folder, "d.bin", 12, 4)});
+  EXPECT_NE(whole, halves);
+  EXPECT_NE(halves, uneven);
+  EXPECT_EQ(halves, print({count_up(folder, "e.bin", 0, 8), count_up(folder, "f.bin", 8, 8)}));
+}
+
 TEST(Dataset, Errors) {
   const TemporaryFolder folder;
   const auto open = [&](const std::string& path, int64_t seq_len, int64_t vocab) {

@@ -37,7 +37,8 @@ class Dataset {
 
   int64_t n_windows() const { return n_windows_; }
   int64_t n_tokens() const { return n_tokens_; }
-  /// XXH3-128 over the ids of every file in order: paths may move, content must not.
+  /// XXH3-128 over the ids of every file in order and where each file ends: paths may move, windows must
+  /// not.
   const std::string& fingerprint() const { return fingerprint_; }
 
   /// Which window sample `index` is, over all files.

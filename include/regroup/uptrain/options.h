@@ -51,9 +51,11 @@ struct UptrainOptions {
   int64_t seq_len = 0;  ///< 0: the model's own limit
   int64_t batch_size = 32;
   int64_t micro_batch_size = 0;  ///< 0: the whole batch at once
-  double learning_rate = 1e-3;
+  std::optional<double>
+      learning_rate;  ///< chosen from the model and what it has to recover unless given
   double min_learning_rate = 0;
-  int64_t warmup_steps = 0;
+  std::optional<int64_t>
+      warmup_steps;  ///< chosen with the learning rate; 0 where only that is given
   ScheduleKind schedule = ScheduleKind::kCosine;
   AdamWOptions adamw;
   std::string precision = "fp32";

@@ -17,15 +17,14 @@ namespace regroup {
 /// cache holds of its answers.
 class Teacher {
  public:
-  /// Opens options.teacher and checks it against a student of options.model. Reads no weights but for
-  /// their digest.
+  /// Opens options.teacher and checks it against a student of options.model. Reads no weights.
   /// @throws ConfigError TEACHER_MISMATCH for another vocabulary or tokenizer than the student's
   /// @throws CheckpointError when the folder is no intact model
   Teacher(const UptrainOptions& options, const ModelConfig& student, at::Device device);
 
   const ModelConfig& config() const { return folder_.config(); }
   const std::vector<std::string>& warnings() const { return folder_.warnings(); }
-  const std::string& digest() const { return digest_; }
+  const std::string& digest() const { return digest_; }  ///< after load() or use_cache()
 
   /// Reads the weights, to be asked at every step.
   void load();

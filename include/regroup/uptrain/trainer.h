@@ -33,6 +33,9 @@ struct RunFacts {
   int64_t shared_bytes = 0;   ///< of weights that model and teacher hold once
   std::string device;
   std::string precision;
+  double learning_rate = 0;  ///< at the peak
+  int64_t warmup_steps = 0;
+  std::string rates_chosen;  ///< from what rate and warm-up were chosen; "": they were given
   std::optional<int64_t> resumed_from;
   std::optional<double> first_val_loss;
 };
@@ -47,6 +50,9 @@ struct TrainResult {
   std::optional<double> best_val_loss;
   std::optional<int64_t> resumed_from;
   int64_t skipped = 0;
+  double learning_rate = 0;  ///< these three as in RunFacts
+  int64_t warmup_steps = 0;
+  std::string rates_chosen;
   double tokens_per_s = 0;  ///< of the steps this process made, validation and saving left out
   double flops = 0;         ///< of the whole run
   int64_t peak_device_bytes = 0;

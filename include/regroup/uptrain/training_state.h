@@ -32,24 +32,30 @@ class CheckpointStore {
  public:
   CheckpointStore(std::string folder, std::string model, std::map<std::string, Dtype> dtypes,
                   int64_t keep);
-  /// Writes step-N atomically and removes the oldest beyond `keep`.
+  /// Writes step-N atomically, then removes the oldest beyond `keep` and what load_newest() skipped. Does
+  /// nothing for the step that it wrote or loaded last.
   void save(const Decoder& decoder, const AdamW& optimizer, const TrainingState& state);
   /// Loads the newest checkpoint whose files all agree with their digests; a damaged one is reported
   /// through `warnings` and the one before it is tried. Nothing found: nullopt.
   /// @throws ConfigError CKPT_MISMATCH naming the settings that differ
   /// @throws CheckpointError CKPT_CORRUPT when there are checkpoints but none is intact
   std::optional<TrainingState> load_newest(AdamW& optimizer, const std::string& settings,
-                                           std::vector<std::string>* warnings) const;
+                                           std::vector<std::string>* warnings);
+  /// The settings of the run whose checkpoints these are; nullopt where none can be read.
+  std::optional<Json> newest_settings() const;
   bool empty() const { return steps().empty(); }
 
  private:
   std::vector<int64_t> steps() const;  // ascending
   std::string path_of(int64_t step) const;
+  void remove_unfinished() const;  // what killed runs left
+  void remove_stale() const;
 
   std::string folder_;
   std::string model_;
   std::map<std::string, Dtype> dtypes_;
   int64_t keep_;
+  int64_t saved_ = -1;  // the step written or loaded last
 };
 
 /// Writes `decoder` as a plain Hugging Face folder with a manifest (regroup.json), atomically.

@@ -1,0 +1,129 @@
+#include "rate_choice.h"
+
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "regroup/uptrain/loss.h"
+
+namespace regroup {
+namespace {
+
+constexpr const char* kWhy = "rates_chosen";  // a setting only of runs that chose
+constexpr int64_t kProbeTokens = 8192;
+/// Trained models have between a quarter and two fifths of ln(vocabulary) as loss on text of their kind.
+constexpr double kTrainedShare = 0.42;
+
+/// Loss and divergence of the run's first samples.
+StartingPoint measure(const RunSetup& setup) {
+  const c10::NoGradGuard no_gradients;
+  const UptrainOptions& o = setup.options;
+  const Decoder& decoder = *setup.decoder;
+  const int64_t samples =
+      std::min({std::max<int64_t>(1, kProbeTokens / o.seq_len), setup.schedule.steps * o.batch_size,
+                setup.dataset->n_windows()});
+  const double scale = 1.0 / static_cast<double>(samples * o.seq_len);
+  StartingPoint start;
+  for (int64_t first = 0; first < samples; first += o.micro_batch_size) {
+    const int64_t n = std::min(o.micro_batch_size, samples - first);
+    const at::Tensor ids = setup.dataset->batch(first, n).to(decoder.device());  // [n, seq + 1]
+    const at::Tensor inputs = ids.narrow(1, 0, o.seq_len).contiguous();
+    const at::Tensor targets = ids.narrow(1, 1, o.seq_len).flatten();
+    if (!setup.teacher) {
+      const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);  // [n seq, hidden]
+      start.loss += fused_cross_entropy(hidden, decoder.lm_head(), targets, scale).item<double>();
+      continue;
+    }
+    const TeacherSignal signal = setup.teacher->signal(first, inputs);
+    const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);
+    const DistillationLoss loss =
+        fused_distillation(hidden, decoder.lm_head(), targets, scale, signal, mix_of(o));
+    start.loss += loss.ce;
+    start.kl = start.kl.value_or(0) + loss.kl;
+  }
+  return start;
+}
+
+std::string reason(const StartingPoint& start, const ModelConfig& config, int64_t tokens_per_step) {
+  const std::string sizes =
+      fmt::format("hidden size {}, {} tokens a step", config.hidden_size, tokens_per_step);
+  if (start.kl) {
+    return fmt::format("KL from the teacher {:.3g} nats a token before the first step, {}",
+                       *start.kl, sizes);
+  }
+  const double guess = std::log(static_cast<double>(config.vocab_size));
+  return fmt::format("loss {:.4g} before the first step, {:.0f} % of ln({}), no teacher, {}",
+                     start.loss, 100 * start.loss / guess, config.vocab_size, sizes);
+}
+
+/// The settings of an interrupted run in OUT that chose its rates and is otherwise this one.
+std::optional<Json> chosen_before(const RunSetup& setup, Json ours) {
+  const std::optional<Json> stored = setup.store->newest_settings();
+  if (!stored || !stored->contains(kWhy)) return std::nullopt;
+  Json theirs = *stored;
+  for (const char* key : {"lr", "warmup", kWhy}) {
+    theirs.erase(key);
+    ours.erase(key);
+  }
+  return theirs == ours ? stored : std::nullopt;
+}
+
+}  // namespace
+
+double nats_to_recover(const StartingPoint& start, int64_t vocab_size) {
+  if (start.kl) return std::max(0.0, *start.kl);
+  return std::max(0.0, start.loss - kTrainedShare * std::log(static_cast<double>(vocab_size)));
+}
+
+double default_learning_rate(double to_recover, int64_t hidden_size, int64_t tokens_per_step) {
+  const double damage = std::pow(std::clamp(to_recover, 0.01, 4.0), 0.65);
+  // Adam's rate goes with the root of the batch (arXiv:2205.10287), as far as that was measured.
+  const double batch = std::sqrt(std::min(16.0, static_cast<double>(tokens_per_step) / 1024));
+  const double width = 256 / static_cast<double>(hidden_size);
+  const double rate = std::min(2e-3, 5e-4 * damage * batch) * width;
+  const double digit = std::pow(10, std::floor(std::log10(rate)));
+  return std::round(rate / digit) * digit;
+}
+
+int64_t default_warmup(int64_t steps) {
+  return std::min(steps / 2, std::clamp<int64_t>(steps / 20, 5, 200));
+}
+
+void choose_rates(RunSetup& setup, Json& settings) {
+  UptrainOptions& o = setup.options;
+  const ModelConfig& config = setup.decoder->config();
+  std::string why;
+  if (const auto before = chosen_before(setup, settings)) {
+    const auto lr = before->at("lr").get<double>();
+    const auto warmup = before->at("warmup").get<int64_t>();
+    // The resolved recipe of a run gives what it chose: that is the same run.
+    const bool same =
+        o.learning_rate.value_or(lr) == lr && o.warmup_steps.value_or(warmup) == warmup;
+    if (same) {
+      o.learning_rate = lr;
+      o.warmup_steps = warmup;
+      why = before->at(kWhy).get<std::string>();
+    }
+  }
+  if (!o.learning_rate) {
+    const StartingPoint start = measure(setup);
+    const double rate = default_learning_rate(nats_to_recover(start, config.vocab_size),
+                                              config.hidden_size, setup.facts.tokens_per_step);
+    o.learning_rate = std::max(rate, o.min_learning_rate);
+    if (!o.warmup_steps) o.warmup_steps = default_warmup(setup.schedule.steps);
+    why = reason(start, config, setup.facts.tokens_per_step);
+  }
+  // Who gives a rate has thought about the schedule.
+  o.warmup_steps = o.warmup_steps.value_or(0);
+  setup.schedule.peak = setup.facts.learning_rate = *o.learning_rate;
+  setup.schedule.warmup_steps = setup.facts.warmup_steps = *o.warmup_steps;
+  setup.facts.rates_chosen = why;
+  settings["lr"] = *o.learning_rate;
+  settings["warmup"] = *o.warmup_steps;
+  if (!why.empty()) settings[kWhy] = why;
+}
+
+}  // namespace regroup

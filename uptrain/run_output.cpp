@@ -1,0 +1,93 @@
+#include "run_output.h"
+
+#include <filesystem>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/output_path.h"
+
+namespace regroup {
+namespace {
+
+constexpr const char* kRecipe = "/recipe.toml";
+constexpr const char* kData = "/data";
+constexpr const char* kNewData = "/data.partial";  // of a run that replaces another one
+
+[[noreturn]] void refuse(const char* code, const std::string& message, const std::string& path,
+                         const std::string& hint) {
+  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+}
+
+/// Refuses what stands in OUT and must stay. @return whether OUT holds a run of ours
+bool check_output(const UptrainOptions& options) {
+  const std::string& out = options.out;
+  std::vector<std::string> inputs = options.data;
+  inputs.insert(inputs.end(), {options.model, options.valid, options.teacher});
+  check_output_place(out, inputs);
+  // A recipe alone may be anybody's. The lock stays in every folder that a run was ever in, and a copy
+  // made without hidden files still has the metrics.
+  const bool ours = path_exists(out + kRecipe) &&
+                    (path_exists(out + "/.lock") || path_exists(out + "/metrics.jsonl"));
+  if (path_exists(out) && !ours) {
+    refuse("OUTPUT_EXISTS", "must not exist, and holds no run of regroup uptrain", out,
+           "choose another name");
+  }
+  if (path_exists(out + "/model") && !options.overwrite) {
+    refuse("OUTPUT_EXISTS", "holds a finished run", out,
+           "choose another name, or give --overwrite");
+  }
+  if (options.resume == ResumeMode::kRequired && !ours) {
+    refuse("PARTIAL_MISSING", "must hold an interrupted run, as --resume required asks", out,
+           "leave out --resume to start anew");
+  }
+  return ours;
+}
+
+}  // namespace
+
+// Delegates, so that what follows is undone when it throws.
+RunOutput::RunOutput(const UptrainOptions& options) : RunOutput(options.out) {
+  const bool ours = check_output(options);
+  const bool fresh = !path_exists(out_);
+  replaces_ = ours && (path_exists(out_ + "/model") || options.resume == ResumeMode::kNever);
+  make_folder(out_);
+  lock_ = lock_folder(out_);
+  fresh_ = fresh;
+  // What makes the folder ours; settings that a run in it contradicts must not replace its own.
+  if (!ours) write_file_atomically(out_ + kRecipe, options.recipe_text);
+  remove_tree(out_ + kNewData);  // what a killed run left
+}
+
+RunOutput::~RunOutput() {
+  if (lock_.get() < 0) return;  // another process's, or the work is under way
+  std::error_code error;
+  std::filesystem::remove_all(out_ + kNewData, error);
+  if (fresh_) std::filesystem::remove_all(out_, error);
+}
+
+std::string RunOutput::data_folder() const { return out_ + (replaces_ ? kNewData : kData); }
+
+void RunOutput::drop_replaced() {
+  if (!replaces_) return;
+  drop_run(/*keep_data=*/false);
+  if (path_exists(out_ + kNewData)) {
+    rename_path(out_ + kNewData, out_ + kData, /*replace=*/false);
+  }
+}
+
+void RunOutput::drop_interrupted() { drop_run(/*keep_data=*/true); }
+
+void RunOutput::drop_run(bool keep_data) {
+  // The finished model goes last: killed in between, OUT still holds a run that asks for --overwrite.
+  for (const char* name : {"/checkpoints", "/metrics.jsonl", "/tensorboard"}) {
+    remove_tree(out_ + name);
+  }
+  if (!keep_data) remove_tree(out_ + kData);
+  remove_tree(out_ + "/model");
+}
+
+FileDescriptor RunOutput::keep(const std::string& recipe) {
+  write_file_atomically(out_ + kRecipe, recipe);
+  return std::move(lock_);
+}
+
+}  // namespace regroup
