@@ -13,6 +13,8 @@
 
 #include "activation_store.h"
 #include "calibrated_layer.h"
+#include "calibration_meter.h"
+#include "calibration_setup.h"
 #include "calibration_text.h"
 #include "gain_choice.h"
 #include "layer_method.h"
@@ -28,15 +30,6 @@ namespace {
 
 using at::Tensor;
 
-MergeRules rules_of(const TransformRequest& request, int64_t layer) {
-  return {.method = request.method,
-          .grouping = request.grouping,
-          .n_kv_heads = request.n_kv_heads,
-          .logit_gain = request.logit_gain != Gain::kOff,
-          .output_gain = request.output_gain != Gain::kOff,
-          .seed = request.seed + static_cast<uint64_t>(layer)};
-}
-
 LayerReport report_of(int64_t layer, const LayerDecision& decision) {
   return {.layer = layer,
           .order = decision.transform.permutation,
@@ -45,18 +38,13 @@ LayerReport report_of(int64_t layer, const LayerDecision& decision) {
           .closed = {},
           .refitted = {},
           .fit_flops = 0,
-          .trained = {}};
+          .trained = {},
+          .steps = 0};
 }
 
-/// Multiply-adds a token of one layer's attention, times two.
-double attention_flops(const ModelConfig& c, int64_t seq) {
-  const int64_t weights = c.hidden_size * (2 * c.query_size() + 2 * c.kv_size());
-  // Scores and mixing see half the window on average.
-  return 2.0 * static_cast<double>(weights) + 2.0 * static_cast<double>(seq * c.query_size());
-}
-
-double mlp_flops(const ModelConfig& c) {
-  return 6.0 * static_cast<double>(c.hidden_size * c.intermediate_size);
+TransformRequest with_calibration(TransformRequest request, const CalibrationOptions& options) {
+  request.calibration = options;
+  return request;
 }
 
 }  // namespace
@@ -67,14 +55,16 @@ class Calibrator {
       : model_(model),
         config_(model.config()),
         after_(model.config()),
-        request_(request),
+        device_(open_device(request.calibration.device)),
+        setup_(set_up_calibration(model, request, device_)),
+        request_(with_calibration(request, setup_.options)),
         options_(request_.calibration),
-        device_(open_device(options_.device)),
-        ids_(calibration_windows(model, options_, needed_tokens())),
-        seq_(ids_.size(1)),
-        n_(ids_.size(0)),
-        n_train_(n_ - held_out_windows(n_)),
-        at_once_(std::max<int64_t>(1, kCalibrationTokensAtOnce / seq_)),
+        cost_(config_, request_, setup_.sizes),
+        ids_(setup_.ids),
+        seq_(setup_.sizes.seq_len),
+        n_(setup_.sizes.windows),
+        n_train_(n_ - setup_.sizes.held_out),
+        at_once_(windows_at_once(seq_)),
         rope_(make_rope_table(config_, seq_, seq_, device_)),
         parent_(n_, seq_, config_.hidden_size, options_.scratch, device_),
         converted_(n_, seq_, config_.hidden_size, options_.scratch, device_),
@@ -87,36 +77,33 @@ class Calibrator {
     }
   }
 
+  const CalibrationOptions& options() const { return options_; }
+
   Calibrated run(const std::string& folder, const CalibrationProgress& progress) {
     const c10::NoGradGuard no_gradients;
     folder_ = folder;
+    const CalibrationForecast ahead = forecast(setup_, cost_, config_.n_layers);
+    if (progress.starts) progress.starts(ahead);
+    meter_.emplace(setup_.rates, ahead.seconds, config_.n_layers, progress);
     embed();
     if (tries_gains()) prepare_trial();
     std::vector<LayerStatistics> statistics;
     for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
       throw_if_stopped(/*resumable=*/true);
-      if (progress) progress(layer, config_.n_layers);
       run_layer(layer, statistics);
     }
     finish_trial();
-    if (progress) progress(config_.n_layers, config_.n_layers);
     if (!options_.save_statistics.empty()) {
       save_statistics(options_.save_statistics, statistics,
                       {.model_sha256 = model_digest(model_), .tokens = n_train_ * seq_});
     }
     result_.tokens = n_ * seq_;
     if (options_.refits()) result_.weights_folder = folder_;
+    meter_->finish();
     return std::move(result_);
   }
 
  private:
-  /// More tokens than the side of the largest matrix that is decomposed or inverted.
-  int64_t needed_tokens() const {
-    const int64_t members = config_.n_kv_heads / request_.n_kv_heads;
-    const int64_t group = request_.method == Method::kPca ? members * config_.head_dim : 0;
-    return 2 * std::max(group, options_.refit_output ? config_.query_size() : 0);
-  }
-
   template <typename Body>
   void for_chunks(int64_t first, int64_t last, const Body& body) const {
     for (int64_t at = first; at < last; at += at_once_) body(at, std::min(at_once_, last - at));
@@ -158,6 +145,7 @@ class Calibrator {
     const Tensor finite = at::ones({}, wide.dtype(at::kBool));
     const bool ranks_heads = request_.method == Method::kPrune || !options_.save_statistics.empty();
     for_chunks(0, n_, [&](int64_t first, int64_t count) {
+      spend(cost_.parent(count * seq_));
       const Tensor x = parent_.read(first, count);
       if (!options_.sequential) converted_.write(first, x);  // what this layer is judged on
       const Tensor y = norm(x, w.input_norm, config_.norm_eps);
@@ -176,9 +164,6 @@ class Calibrator {
       statistics.head_norm =
           norms.cpu().div(static_cast<double>(std::max<int64_t>(1, moments.tokens())));
     }
-    result_.flops += static_cast<double>(n_ * seq_) *
-                     (attention_flops(config_, seq_) + mlp_flops(config_) +
-                      2.0 * static_cast<double>(config_.hidden_size * config_.hidden_size));
   }
 
   /// Sum over tokens of |Wo_h o_h|, [n_heads].
@@ -196,9 +181,8 @@ class Calibrator {
     MomentAccumulator moments(config_.hidden_size);
     for_chunks(0, n_train_, [&](int64_t first, int64_t count) {
       moments.add(normed(converted_, first, count, w.input_norm));
+      spend(cost_.moment(count * seq_));
     });
-    result_.flops += 2.0 * static_cast<double>(n_train_ * seq_) *
-                     static_cast<double>(config_.hidden_size * config_.hidden_size);
     return moments.mean();
   }
 
@@ -217,21 +201,26 @@ class Calibrator {
       const LayerBatch b = batch(converted_.read(first, count), parent_.read(first, count), w);
       const Tensor wanted = w.output_bias.defined() ? b.wanted.sub(w.output_bias) : b.wanted;
       least_squares.add(attention_heads(after_, w, layer, b.input, rope_), wanted);
+      fitted(cost_.refit(count * seq_), report);
     });
     w.output.copy_(least_squares.solve(w.output));
-    const auto q = static_cast<double>(config_.query_size());
-    report.fit_flops +=
-        static_cast<double>(n_train_ * seq_) * (attention_flops(after_, seq_) + 2 * q * q);
   }
 
-  double held_out_error(int64_t layer, const LayerWeights& w) const {
-    return layer_error(after_, w, layer, rope_, n_train_, n_,
+  double held_out_error(int64_t layer, const LayerWeights& w, LayerReport& report) {
+    fitted(cost_.look((n_ - n_train_) * seq_), report);
+    return layer_error(after_, w, layer, rope_, n_train_, n_, at_once_,
                        [&](const std::vector<int64_t>& windows) { return gather(windows, w); });
   }
 
-  /// Tokens that all candidates see together.
-  double gain_tokens() const {
-    return static_cast<double>(static_cast<int64_t>(candidates_.size()) * (n_ - n_train_) * seq_);
+  /// FLOPs that are done on every run.
+  void spend(double flops) {
+    result_.flops += flops;
+    meter_->ran(flops);
+  }
+  /// FLOPs that a layer which is finished already has no need of.
+  void fitted(double flops, LayerReport& report) {
+    report.fit_flops += flops;
+    meter_->ran(flops);
   }
 
   bool tries_gains() const { return candidates_.size() > 1; }
@@ -254,51 +243,67 @@ class Calibrator {
       save_gains(folder_, result_.gains);
     }
     for (LayerTransform& t : result_.transforms) t = with_gains(std::move(t), result_.gains);
-    result_.flops +=
-        gain_tokens() * 2.0 * static_cast<double>(config_.vocab_size * config_.hidden_size);
+    spend(cost_.trial_losses());
   }
 
   void improve(int64_t layer, LayerWeights& w, LayerReport& report) {
-    report.closed = held_out_error(layer, w);
+    report.closed = held_out_error(layer, w, report);
     if (options_.refit_output) {
+      meter_->enter(layer, "least squares");
       refit(layer, w, report);
-      report.refitted = held_out_error(layer, w);
+      report.refitted = held_out_error(layer, w, report);
     }
-    if (options_.layer_steps > 0) {
-      const auto source = [&](const std::vector<int64_t>& windows) { return gather(windows, w); };
-      const c10::AutoGradMode gradients(true);
-      const LayerTrainingOptions training{.steps = options_.layer_steps,
-                                          .batch = options_.layer_batch,
-                                          .learning_rate = options_.layer_lr,
-                                          .seed = request_.seed};
-      report.trained =
-          train_layer(after_, w, layer, rope_, n_train_, n_, source, training).held_out_after;
-      report.fit_flops += 3.0 * attention_flops(after_, seq_) *
-                          static_cast<double>(options_.layer_steps * options_.layer_batch * seq_);
-    }
+    if (options_.layer_steps > 0) train(layer, w, report);
+  }
+
+  void train(int64_t layer, LayerWeights& w, LayerReport& report) {
+    meter_->enter(layer, "training");
+    const c10::AutoGradMode gradients(true);
+    const LayerTrainingOptions training{.steps = options_.layer_steps,
+                                        .batch = setup_.sizes.step_windows,
+                                        .learning_rate = options_.layer_lr,
+                                        .seed = request_.seed,
+                                        .stepped = [&](int64_t) { meter_->stepped(); }};
+    const LayerTrainingResult result = train_layer(
+        after_, w, layer, rope_, n_train_, n_,
+        [&](const std::vector<int64_t>& windows) { return gather(windows, w); },
+        report.refitted.value_or(*report.closed), training);
+    report.trained = result.held_out;
+    report.steps = result.steps;
+    const double looks = static_cast<double>(result.looks) * cost_.look((n_ - n_train_) * seq_);
+    report.fit_flops += static_cast<double>(result.steps) * cost_.step() + looks;
+    meter_->ran(looks);
+    const int64_t spared = options_.layer_steps - result.steps;
+    meter_->spare(
+        static_cast<double>(kLooksAtHeldOut - result.looks) * cost_.look((n_ - n_train_) * seq_),
+        spared);
   }
 
   void run_layer(int64_t layer, std::vector<LayerStatistics>& kept) {
+    meter_->enter(layer, "statistics");
     const LayerWeights w = load_layer(model_, layer, at::kFloat, device_);
     LayerStatistics statistics;
     run_parent(layer, w, statistics);
     if (!options_.save_statistics.empty()) kept.push_back(statistics);
     if (options_.sequential && layer > 0) statistics.moment = converted_moment(w);
     const AttentionWeights wide = widen_attention(w, config_);
+    meter_->enter(layer, "merging");
     const LayerDecision decision =
-        decide_layer(rules_of(request_, layer), wide, statistics, config_);
+        decide_layer(merge_rules(request_, layer), wide, statistics, config_);
     check_transform(decision.transform, config_, layer);  // before anything rests on it
     if (trial_) trial_->add_layer(layer, w, wide, decision.transform);
-    if (tries_gains()) {
-      result_.flops += gain_tokens() * (attention_flops(after_, seq_) + mlp_flops(config_));
-    }
+    spend(cost_.trial());
     const LayerTransform transform = with_gains(decision.transform, candidates_.front());
     LayerReport report = report_of(layer, decision);
     LayerWeights own =
         with_attention(w, fold_attention(wide, transform, config_, request_.n_kv_heads), after_);
+    meter_->decided();
     if (options_.refits()) {
       const std::string path = calibrated_layer_path(folder_, layer);
-      if (!load_calibrated_layer(path, after_, layer, own, report)) {
+      if (load_calibrated_layer(path, after_, layer, own, report)) {
+        meter_->spare(report.fit_flops - static_cast<double>(report.steps) * cost_.step(),
+                      options_.layer_steps);
+      } else {
         improve(layer, own, report);
         save_calibrated_layer(path, model_, request_.dtype, after_, layer, own, report);
         // What is on disk is what runs on: rounded, as the finished model will be.
@@ -308,6 +313,7 @@ class Calibrator {
     result_.flops += report.fit_flops;
     result_.transforms.push_back(tries_gains() ? decision.transform : transform);
     result_.layers.push_back(report);
+    meter_->enter(layer, "running on");
     advance(layer, own, w);
   }
 
@@ -320,19 +326,20 @@ class Calibrator {
       if (!options_.sequential) return;
       const Tensor x = converted_.read(first, count);
       converted_.write(first, through_layer(after_, own, layer, x, rope_));
+      spend(cost_.converted(count * seq_));
     });
-    if (!options_.sequential) return;
-    result_.flops +=
-        static_cast<double>(n_ * seq_) * (attention_flops(after_, seq_) + mlp_flops(config_));
   }
 
   const ModelFolder& model_;
   const ModelConfig& config_;
   ModelConfig after_;
+  at::Device device_;
+  CalibrationSetup setup_;
   const TransformRequest request_;
   const CalibrationOptions& options_;  // of request_
+  CalibrationCost cost_;
+  std::optional<CalibrationMeter> meter_;
   std::string folder_;
-  at::Device device_;
   Tensor ids_;
   int64_t seq_;
   int64_t n_;
@@ -355,6 +362,8 @@ Calibrated Calibration::run(const std::string& folder, const CalibrationProgress
   return calibrator_->run(folder, progress);
 }
 
+const CalibrationOptions& Calibration::options() const { return calibrator_->options(); }
+
 Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request) {
   const c10::NoGradGuard no_gradients;
   const ModelConfig& config = model.config();
@@ -369,7 +378,7 @@ Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequ
     const LayerStatistics statistics =
         file.empty() ? weights_only_statistics(w.input_norm) : measured[static_cast<size_t>(layer)];
     const LayerDecision decision =
-        decide_layer(rules_of(request, layer), widen_attention(w, config), statistics, config);
+        decide_layer(merge_rules(request, layer), widen_attention(w, config), statistics, config);
     result.transforms.push_back(with_gains(decision.transform, result.gains));
     result.layers.push_back(report_of(layer, decision));
   }

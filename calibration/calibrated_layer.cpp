@@ -32,7 +32,8 @@ Json to_json(const LayerReport& report) {
           {"closed", optional(report.closed)},
           {"refitted", optional(report.refitted)},
           {"fit_flops", report.fit_flops},
-          {"trained", optional(report.trained)}};
+          {"trained", optional(report.trained)},
+          {"steps", report.steps}};
 }
 
 LayerReport from_json(const Json& json, int64_t layer) {
@@ -46,7 +47,8 @@ LayerReport from_json(const Json& json, int64_t layer) {
           .closed = optional("closed"),
           .refitted = optional("refitted"),
           .fit_flops = json.at("fit_flops").get<double>(),
-          .trained = optional("trained")};
+          .trained = optional("trained"),
+          .steps = json.at("steps").get<int64_t>()};
 }
 
 /// `values` rounded once to `dtype`.

@@ -1,6 +1,5 @@
 #include "calibration_text.h"
 
-#include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,14 +9,13 @@
 
 namespace regroup {
 
-at::Tensor calibration_windows(const ModelFolder& model, const CalibrationOptions& options,
-                               int64_t needed_tokens) {
+std::vector<int64_t> calibration_ids(const ModelFolder& model, const CalibrationOptions& options,
+                                     int64_t most) {
   const ModelConfig& config = model.config();
-  const int64_t seq = calibration_seq_len(config, options);
   std::vector<int64_t> ids;
   std::optional<Tokenizer> tokenizer;
   for (const std::string& path : options.files) {
-    const int64_t left = options.tokens - static_cast<int64_t>(ids.size());
+    const int64_t left = most - static_cast<int64_t>(ids.size());
     if (left <= 0) break;
     TokenStream stream;
     if (is_text_file(path)) {
@@ -31,23 +29,23 @@ at::Tensor calibration_windows(const ModelFolder& model, const CalibrationOption
     }
     ids.insert(ids.end(), stream.ids.begin(), stream.ids.end());
   }
-  const int64_t windows = static_cast<int64_t>(ids.size()) / seq;
+  return ids;
+}
+
+void require_calibration_tokens(const CalibrationOptions& options, int64_t found, int64_t seq_len,
+                                int64_t needed_tokens) {
   // Two windows at least: one to work on, one held out.
-  const int64_t needed = std::max(needed_tokens, 2 * seq);
-  if (windows * seq < needed) {
-    throw CheckpointError(
-        {.code = "TEXT_TOO_SHORT",
-         .message =
-             fmt::format("calibration needs at least {} tokens in whole windows of {}, found "
-                         "{} tokens",
-                         needed, seq, ids.size()),
-         .path = options.files.front(),
-         .tensor = {},
-         .hint = "give more text with --calibration, raise --calibration-tokens, or lower "
-                 "--calibration-seq-len"});
-  }
-  ids.resize(static_cast<size_t>(windows * seq));
-  return at::tensor(ids, at::kLong).view({windows, seq});
+  const int64_t needed = std::max(needed_tokens, 2 * seq_len);
+  if (found / seq_len * seq_len >= needed) return;
+  throw CheckpointError(
+      {.code = "TEXT_TOO_SHORT",
+       .message = fmt::format("calibration needs at least {} tokens in whole windows of {}, found "
+                              "{} tokens",
+                              needed, seq_len, found),
+       .path = options.files.front(),
+       .tensor = {},
+       .hint = "give more text with --calibration, raise --calibration-tokens, or lower "
+               "--calibration-seq-len"});
 }
 
 }  // namespace regroup

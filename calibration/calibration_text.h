@@ -1,18 +1,19 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
+#include <vector>
 
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/convert/transform_request.h"
 
 namespace regroup {
 
-/// The calibration text as windows of token ids, int64 [windows, seq].
-/// @param needed_tokens  what the matrices to be decomposed ask for
+/// The first `most` tokens of the calibration text, or all there are.
+std::vector<int64_t> calibration_ids(const ModelFolder& model, const CalibrationOptions& options,
+                                     int64_t most);
+
 /// @throws CheckpointError TEXT_TOO_SHORT saying how many tokens are needed
-at::Tensor calibration_windows(const ModelFolder& model, const CalibrationOptions& options,
-                               int64_t needed_tokens);
+void require_calibration_tokens(const CalibrationOptions& options, int64_t found, int64_t seq_len,
+                                int64_t needed_tokens);
 
 }  // namespace regroup

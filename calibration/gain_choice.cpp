@@ -6,12 +6,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "calibration_text.h"
 #include "layer_method.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/strict_json.h"
+#include "regroup/convert/calibration_sizes.h"
 #include "regroup/model/text_loss.h"
 #include "regroup/model/transfer.h"
 

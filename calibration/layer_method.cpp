@@ -216,6 +216,15 @@ std::pair<Residual, Residual> predict_residuals(const LayerTransform& t, const H
   return {key, value};
 }
 
+MergeRules merge_rules(const TransformRequest& request, int64_t layer) {
+  return {.method = request.method,
+          .grouping = request.grouping,
+          .n_kv_heads = request.n_kv_heads,
+          .logit_gain = request.logit_gain != Gain::kOff,
+          .output_gain = request.output_gain != Gain::kOff,
+          .seed = request.seed + static_cast<uint64_t>(layer)};
+}
+
 LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weights,
                            const LayerStatistics& statistics, const ModelConfig& parent) {
   const HeadMoments moments = head_moments(weights, statistics, parent);

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "group_merge.h"
-#include "regroup/convert/method.h"
+#include "regroup/convert/transform_request.h"
 
 namespace regroup {
 
@@ -23,6 +23,8 @@ struct LayerDecision {
   Residual key;  ///< predicted from the moments
   Residual value;
 };
+
+MergeRules merge_rules(const TransformRequest& request, int64_t layer);
 
 /// Decides how a layer's heads are merged, from its weights and the moments of its inputs.
 LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weights,

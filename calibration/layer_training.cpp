@@ -18,11 +18,14 @@ namespace regroup {
 namespace {
 
 using at::Tensor;
-using BatchSource = std::function<LayerBatch(const std::vector<int64_t>&)>;
 
 constexpr double kMomentum = 0.9;
-constexpr int64_t kWindowsAtOnce = 8;
-constexpr int64_t kLooksAtHeldOut = 4;
+/// Looks in a row without progress that end the training.
+constexpr int64_t kLooksInVain = 3;
+/// Large first steps may lead away before they lead on, but not farther than to so many times the error:
+/// then the steps are too large for this layer.
+constexpr double kAstray = 2;
+constexpr double kSmallerSteps = 0.25;
 
 /// The matrix with the singular directions of x [blocks, rows, columns], rows <= columns, and singular
 /// values near 1: five Newton-Schulz steps with Muon's coefficients (Jordan et al. 2024).
@@ -86,6 +89,12 @@ double schedule(int64_t step, const LayerTrainingOptions& options) {
   return left / static_cast<double>(std::max<int64_t>(1, options.steps - options.warmup));
 }
 
+/// Looks are spread evenly over the steps; the last is after the last step.
+bool looks_after(int64_t step, const LayerTrainingOptions& options) {
+  if (options.looks == 0) return false;
+  return step * options.looks / options.steps != (step - 1) * options.looks / options.steps;
+}
+
 /// Epochs of the training windows, each in an order that follows from the seed.
 class WindowOrder {
  public:
@@ -121,7 +130,10 @@ struct Snapshot {
     for (const Trained& t : trained) tensors.push_back(t.weights.detach().clone());
   }
   void restore(std::vector<Trained>& trained) const {
-    for (size_t i = 0; i < tensors.size(); ++i) trained[i].weights.copy_(tensors[i]);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      trained[i].weights.copy_(tensors[i]);
+      trained[i].momentum.zero_();
+    }
   }
 };
 
@@ -141,12 +153,13 @@ std::vector<Trained> trained_tensors(const ModelConfig& config, LayerWeights& w)
 }  // namespace
 
 double layer_error(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                   const RopeTable& rope, int64_t first, int64_t last, const BatchSource& batch) {
+                   const RopeTable& rope, int64_t first, int64_t last, int64_t at_once,
+                   const LayerBatchSource& batch) {
   const c10::NoGradGuard no_gradients;
   const Tensor lost = at::zeros({}, rope.cos.options().dtype(at::kDouble));
   const Tensor total = at::zeros_like(lost);
-  for (int64_t at = first; at < last; at += kWindowsAtOnce) {
-    std::vector<int64_t> windows(static_cast<size_t>(std::min(kWindowsAtOnce, last - at)));
+  for (int64_t at = first; at < last; at += at_once) {
+    std::vector<int64_t> windows(static_cast<size_t>(std::min(at_once, last - at)));
     std::iota(windows.begin(), windows.end(), at);
     const LayerBatch b = batch(windows);
     const Tensor gap = attention_output(config, weights, layer, b.input, rope).sub(b.wanted);
@@ -159,17 +172,18 @@ double layer_error(const ModelConfig& config, const LayerWeights& weights, int64
 
 LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights, int64_t layer,
                                 const RopeTable& rope, int64_t n_train, int64_t n,
-                                const BatchSource& batch, const LayerTrainingOptions& options) {
-  LayerTrainingResult result;
+                                const LayerBatchSource& batch, double held_out_before,
+                                const LayerTrainingOptions& options) {
+  LayerTrainingResult result{.held_out = held_out_before};
   std::vector<Trained> trained = trained_tensors(config, weights);
   std::vector<Tensor> leaves;
   for (const Trained& t : trained) leaves.push_back(t.weights);
-  const auto error = [&] { return layer_error(config, weights, layer, rope, n_train, n, batch); };
-  result.held_out_before = result.held_out_after = error();
   Snapshot best(trained);
   WindowOrder order(n_train, options.seed, layer);
-  const int64_t look_every = std::max<int64_t>(1, options.steps / kLooksAtHeldOut);
-  for (int64_t step = 0; step < options.steps; ++step) {
+  double learning_rate = options.learning_rate;
+  double before = held_out_before;
+  int64_t in_vain = 0;
+  while (result.steps < options.steps) {
     throw_if_stopped(/*resumable=*/true);
     const LayerBatch b = batch(order.take(options.batch));
     const Tensor gap = attention_output(config, weights, layer, b.input, rope).sub(b.wanted);
@@ -177,18 +191,28 @@ LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights
     const std::vector<Tensor> gradients = torch::autograd::grad({loss}, leaves);
     const c10::NoGradGuard no_gradients;
     for (size_t i = 0; i < trained.size(); ++i) {
-      trained[i].step(gradients[i], options.learning_rate * schedule(step, options));
+      trained[i].step(gradients[i], learning_rate * schedule(result.steps, options));
     }
-    if ((step + 1) % look_every != 0 && step + 1 != options.steps) continue;
-    const double now = error();
-    if (now < result.held_out_after) {
-      result.held_out_after = now;
-      result.kept_step = step + 1;
+    ++result.steps;
+    if (options.stepped) options.stepped(result.steps);
+    if (!looks_after(result.steps, options)) continue;
+    ++result.looks;
+    const double now = layer_error(config, weights, layer, rope, n_train, n, options.batch, batch);
+    in_vain = now < before ? 0 : in_vain + 1;
+    before = now;
+    if (now < result.held_out) {
+      result.held_out = now;
       best = Snapshot(trained);
+    } else if (in_vain == kLooksInVain) {
+      break;
+    } else if (!(now <= kAstray * result.held_out)) {  // NaN too
+      best.restore(trained);
+      learning_rate *= kSmallerSteps;
+      before = result.held_out;
     }
   }
   const c10::NoGradGuard no_gradients;
-  best.restore(trained);
+  if (options.looks > 0) best.restore(trained);
   weights.qkv = weights.qkv.detach();
   weights.output = weights.output.detach();
   if (weights.qkv_bias.defined()) weights.qkv_bias = weights.qkv_bias.detach();

@@ -14,32 +14,42 @@ struct LayerBatch {
   at::Tensor wanted;  ///< what attention should add to the residual stream, the same shape
 };
 
+/// The batch of the given windows.
+using LayerBatchSource = std::function<LayerBatch(const std::vector<int64_t>&)>;
+
+/// How often held-out windows are looked at while a layer is trained.
+inline constexpr int64_t kLooksAtHeldOut = 8;
+
 struct LayerTrainingOptions {
-  int64_t steps = 0;
+  int64_t steps = 0;         ///< at most
   int64_t batch = 0;         ///< windows a step
   double learning_rate = 0;  ///< size of a step relative to the weights' own
   int64_t warmup = 5;
   uint64_t seed = 0;
+  int64_t looks = kLooksAtHeldOut;                  ///< 0: none, the last weights are kept
+  std::function<void(int64_t steps)> stepped = {};  ///< called after every step, may throw
 };
 
 struct LayerTrainingResult {
-  double held_out_before = 0;  ///< E|s - y|^2 / E|y|^2 on held-out windows
-  double held_out_after = 0;
-  int64_t kept_step = 0;  ///< the weights of this step were best there
+  double held_out = 0;    ///< E|s - y|^2 / E|y|^2 on held-out windows, the smallest seen
+  int64_t steps = 0;      ///< done
+  int64_t looks = 0;
 };
 
 /// Trains Wq, Wk, Wv and Wo (and biases where the model has them) of one converted layer so that its
 /// attention adds to the residual stream what is wanted: normalised squared error, as in block-local
 /// distillation (arXiv:2411.19146). Muon's orthogonalised momentum, head by head. Windows from
-/// [0, n_train) are trained on; [n_train, n) decide which weights are kept.
+/// [0, n_train) are trained on; [n_train, n) decide which weights are kept, and end the training when
+/// they no longer gain from it.
+/// @param held_out_before  their error now
 LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights, int64_t layer,
                                 const RopeTable& rope, int64_t n_train, int64_t n,
-                                const std::function<LayerBatch(const std::vector<int64_t>&)>& batch,
+                                const LayerBatchSource& batch, double held_out_before,
                                 const LayerTrainingOptions& options);
 
-/// E|s - y|^2 / E|y|^2 over windows [first, last).
+/// E|s - y|^2 / E|y|^2 over windows [first, last), some at a time.
 double layer_error(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                   const RopeTable& rope, int64_t first, int64_t last,
-                   const std::function<LayerBatch(const std::vector<int64_t>&)>& batch);
+                   const RopeTable& rope, int64_t first, int64_t last, int64_t at_once,
+                   const LayerBatchSource& batch);
 
 }  // namespace regroup

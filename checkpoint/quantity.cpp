@@ -93,4 +93,19 @@ int64_t parse_context(const std::string& text, const std::string& flag) {
                "a positive number of tokens such as 4096 or 64k (= 65,536)");
 }
 
+double parse_duration(const std::string& text, const std::string& flag) {
+  double value = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string unit(rest, text.data() + text.size());
+  const double scale = unit == "s" ? 1 : unit == "min" ? 60 : unit == "h" ? 3600 : 0;
+  if (error == std::errc() && value * scale > 0 && std::isfinite(value)) return value * scale;
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = fmt::format("{} must be a positive time such as 90s, 10min or "
+                                            "1.5h, found \"{}\"",
+                                            flag, printable(text, 60)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "write a number and its unit: s, min or h"});
+}
+
 }  // namespace regroup

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "flag_values.h"
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
@@ -44,13 +46,67 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
       {"--document-separator", !other_text && !flags.text.separator.empty()},
       {"--layer-inputs", flags.layer_inputs != plain.layer_inputs},
       {"--refit-output", flags.refit_output != plain.refit_output},
-      {"--layer-steps", flags.layer_steps != plain.layer_steps},
-      {"--layer-batch", flags.layer_batch != plain.layer_batch},
+      {"--layer-steps", flags.layer_steps.has_value()},
+      {"--layer-step-tokens", !flags.step_tokens.empty()},
+      {"--layer-batch", flags.layer_batch.has_value()},
+      {"--calibration-budget", !flags.budget.empty()},
+      {"--pretraining-tokens", !flags.pretraining_tokens.empty()},
       {"--layer-lr", flags.layer_lr != plain.layer_lr},
       {"--scratch", !flags.scratch.empty()}};
   for (const auto& [flag, is_given] : given) {
     if (is_given) refuse_without_calibration(flag);
   }
+}
+
+[[noreturn]] void refuse_budget(const std::string& message, const std::string& hint) {
+  throw ConfigError(
+      {.code = "FLAG_MISSING", .message = message, .path = {}, .tensor = {}, .hint = hint});
+}
+
+/// "1%" -> 0.01.
+double parse_share(const std::string& text) {
+  double percent = 0;
+  const char* end = text.data() + text.size() - 1;
+  const auto [rest, error] = std::from_chars(text.data(), end, percent);
+  if (error == std::errc() && rest == end && percent > 0 && percent <= 100) return percent / 100;
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = fmt::format("--calibration-budget must be a time such as 10min, or "
+                                            "a share such as 1%, found {}",
+                                            printable(text)),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "shares are of the FLOPs of --pretraining-tokens, at most 100%"});
+}
+
+CalibrationBudget parse_budget(const CalibrationFlags& flags) {
+  CalibrationBudget budget;
+  const bool share = flags.budget.ends_with('%');
+  if (!share && !flags.pretraining_tokens.empty()) {
+    refuse_budget("--pretraining-tokens needs a --calibration-budget that is a share of them",
+                  "give --calibration-budget 1%, or leave it out");
+  }
+  if (flags.budget.empty()) return budget;
+  if (share && flags.pretraining_tokens.empty()) {
+    refuse_budget("--calibration-budget as a share needs the tokens that it is a share of",
+                  "give --pretraining-tokens N, or a time such as --calibration-budget 10min");
+  }
+  budget.spreads_tokens = flags.tokens.empty();
+  budget.spreads_steps = !flags.layer_steps.has_value();
+  if (!budget.spreads_tokens && !budget.spreads_steps) {
+    throw ConfigError({.code = "METHOD_COMBINATION",
+                       .message = "--calibration-budget has nothing to decide beside both "
+                                  "--calibration-tokens and --layer-steps",
+                       .path = {},
+                       .tensor = {},
+                       .hint = "leave out one of the three"});
+  }
+  if (share) {
+    budget.share = parse_share(flags.budget);
+    budget.pretraining_tokens = parse_count(flags.pretraining_tokens, "--pretraining-tokens");
+  } else {
+    budget.seconds = parse_duration(flags.budget, "--calibration-budget");
+  }
+  return budget;
 }
 
 CalibrationOptions calibration_options(const CalibrationFlags& flags, const Globals& globals) {
@@ -65,8 +121,12 @@ CalibrationOptions calibration_options(const CalibrationFlags& flags, const Glob
   }
   options.sequential = parse_layer_inputs(flags.layer_inputs);
   options.refit_output = parse_switch(flags.refit_output, "--refit-output");
-  options.layer_steps = flags.layer_steps;
-  options.layer_batch = flags.layer_batch;
+  options.layer_steps = flags.layer_steps.value_or(kLayerSteps);
+  options.layer_batch = flags.layer_batch.value_or(0);
+  if (!flags.step_tokens.empty()) {
+    options.step_tokens = parse_count(flags.step_tokens, "--layer-step-tokens");
+  }
+  options.budget = parse_budget(flags);
   options.layer_lr = flags.layer_lr;
   options.scratch = flags.scratch;
   options.statistics = flags.statistics;
@@ -107,7 +167,12 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "Text (.txt, .jsonl, .json; also .gz, .zst) or token files to measure the model on");
   add("--calibration-tokens", flags.tokens, "Most tokens to use; left out: 40k");
   add("--calibration-seq-len", flags.seq_len,
-      "Tokens a window; left out: the model's longest, at most 2048");
+      "Tokens a window; left out: 256, less where the model or the text is shorter");
+  add("--calibration-budget", flags.budget,
+      "What calibration may take at most, such as 10min, or 1% of the FLOPs of pretraining; it "
+      "becomes --calibration-tokens and --layer-steps before it starts");
+  add("--pretraining-tokens", flags.pretraining_tokens,
+      "Tokens the model was trained on, for a budget in %");
   add_text_flags(command, flags.text);
   add("--layer-inputs", flags.layer_inputs,
       "What a layer is fitted on: the output of the converted layers below it (converted) or the "
@@ -117,12 +182,12 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "Fit the output projection to the parent's attention by least squares: on or off")
       ->capture_default_str();
   add("--layer-steps", flags.layer_steps,
-      "Training steps a layer on the parent's attention output; 0: none")
-      ->check(whole_number(0, 1000000))
-      ->capture_default_str();
-  add("--layer-batch", flags.layer_batch, "Windows of such a step")
-      ->check(whole_number(1, 1000000))
-      ->capture_default_str();
+      fmt::format("Most training steps a layer on the parent's attention output, fewer where "
+                  "held-out windows gain no more; 0: none; left out: {}",
+                  kLayerSteps))
+      ->check(whole_number(0, 1000000));
+  add("--layer-step-tokens", flags.step_tokens, "Tokens of such a step; left out: 2048");
+  add("--layer-batch", flags.layer_batch, "The same in windows")->check(whole_number(1, 1000000));
   add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
       ->check(number(0.0, 1.0))
       ->capture_default_str();

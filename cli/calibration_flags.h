@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,12 @@ struct CalibrationFlags {
   std::string refit_output = "on";
   std::string logit_gain = "auto";
   std::string output_gain = "auto";
-  int64_t layer_steps = CalibrationOptions{}.layer_steps;
-  int64_t layer_batch = CalibrationOptions{}.layer_batch;
-  double layer_lr = CalibrationOptions{}.layer_lr;
+  std::optional<int64_t> layer_steps;
+  std::string step_tokens;
+  std::optional<int64_t> layer_batch;
+  double layer_lr = kLayerLr;
+  std::string budget;
+  std::string pretraining_tokens;
   std::string scratch;
   std::string statistics;
 };

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "calibration_flags.h"
+#include "calibration_progress.h"
 #include "command.h"
 #include "flag_values.h"
 #include "notices.h"
@@ -208,13 +209,10 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   }
 
   ProgressLine progress("convert", globals.quiet);
-  const auto [plan, result] =
-      convert(model, options,
-              {.bytes = [&](int64_t done, int64_t total) { progress.bytes(done, total); },
-               .calibration =
-                   [&](int64_t layer, int64_t n) {
-                     progress.text(fmt::format("  calibrate layer {}/{}", layer, n), layer == n);
-                   }});
+  ConvertProgress shown;
+  shown.bytes = [&](int64_t done, int64_t total) { progress.bytes(done, total); };
+  if (!options.calibration.files.empty()) shown.calibration = calibration_progress(progress, "");
+  const auto [plan, result] = convert(model, options, shown);
   for (const std::string& companion : plan.left_out) spdlog::warn("{}", companion);
   const double seconds = watch.seconds();
   CommandOutput output;
@@ -224,6 +222,10 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   output.json["peak_rss_bytes"] = peak_rss_bytes();
   output.json["digests"] = Json::object();
   for (const auto& [file, digest] : result.digests) output.json["digests"][file] = digest;
+  if (plan.calibration_tokens > 0) {
+    output.json["calibration"] = {{"tokens", plan.calibration_tokens},
+                                  {"flops", plan.calibration_flops}};
+  }
   if (result.resumed_files > 0) output.json["resumed_files"] = result.resumed_files;
   const bool gained = options.method == Method::kPca && !plan.layers.empty();
   if (gained) {

@@ -3,7 +3,7 @@
 
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/text_source.h"
-#include "regroup/convert/transform_request.h"
+#include "regroup/convert/calibration_sizes.h"
 
 namespace regroup {
 
@@ -15,27 +15,23 @@ int64_t most_tokens(const CalibrationOptions& options) {
   for (const std::string& path : options.files) {
     std::error_code error;
     const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
-    if (error) return options.tokens;  // who reads it says what is wrong
+    if (error) return most_calibration_tokens(options);  // who reads it says what is wrong
     if (path != without_compression(path))
-      return options.tokens;  // how much comes out is not known
+      return most_calibration_tokens(options);  // how much comes out is not known
     most += is_text_file(path) ? bytes : bytes / 2;
   }
-  return std::min(options.tokens, most);
+  return std::min(most_calibration_tokens(options), most);
 }
 
 }  // namespace
 
-int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options) {
-  constexpr int64_t kLongest = 2048;
-  return options.seq_len > 0 ? options.seq_len : std::min(longest_context(config), kLongest);
-}
-
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {
-  const int64_t seq = calibration_seq_len(config, options);
+  const int64_t tokens = most_tokens(options);
+  const int64_t seq = calibration_seq_len(config, options, tokens);
+  const CalibrationSizes sizes = calibration_sizes(options, seq, tokens);
   // Two residual streams; where the closed form is all, the held-out windows of up to four models more,
   // whose gains are tried.
-  const int64_t tokens = most_tokens(options);
-  const int64_t tried = options.refits() ? 0 : 4 * held_out_windows(tokens / seq) * seq;
+  const int64_t tried = options.refits() ? 0 : 4 * sizes.held_out_tokens();
   const int64_t in_memory =
       options.scratch.empty() ? (2 * tokens + tried) * config.hidden_size * 4 : 0;
   const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
@@ -45,7 +41,9 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
   const int64_t weights = layer * 4 + attention * (2 * 8 + 4 * 4);
   const int64_t side = std::max(config.hidden_size + 1, config.query_size());
   const int64_t moments = 6 * side * side * 8;
-  const int64_t rows = std::max(seq, kCalibrationTokensAtOnce) * (options.layer_steps > 0 ? 8 : 1);
+  // What a step keeps of its tokens for its gradients, and the gradients.
+  const int64_t trained = options.layer_steps > 0 ? 4 * sizes.step_tokens() : 0;
+  const int64_t rows = std::max({seq, kCalibrationTokensAtOnce, trained});
   const int64_t widest =
       2 * config.intermediate_size + 3 * config.query_size() + 4 * config.hidden_size;
   // Encoders and decoders of every layer's keys and values, until they are written.

@@ -7,6 +7,7 @@
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/plan.h"
+#include "regroup/convert/spent_budget.h"
 #include "regroup/version.h"
 #include "tensor_writer.h"
 
@@ -60,7 +61,10 @@ Json layer_records(const std::vector<LayerReport>& layers) {
                    {"value_residual", layer.value_residual}};
     if (layer.closed) record["held_out_error"]["closed_form"] = *layer.closed;
     if (layer.refitted) record["held_out_error"]["output_refit"] = *layer.refitted;
-    if (layer.trained) record["held_out_error"]["layer_training"] = *layer.trained;
+    if (layer.trained) {
+      record["held_out_error"]["layer_training"] = *layer.trained;
+      record["steps"] = layer.steps;
+    }
     records.push_back(std::move(record));
   }
   return records;
@@ -69,6 +73,9 @@ Json layer_records(const std::vector<LayerReport>& layers) {
 /// What must be the same for an interrupted run to be resumed.
 Json make_job(const ModelFolder& model, const ConvertOptions& options) {
   Json job = {{"command", "convert"}, {"version", kVersion}, {"arguments", arguments(options)}};
+  // The manifest holds what it came to.
+  const CalibrationBudget& budget = options.calibration.budget;
+  if (budget.given()) job[kBudgetKey] = budget_json(budget);
   job["config_sha256"] = sha256_of_text(model.config_text());
   for (size_t i = 0; i < model.shards().size(); ++i) {
     const struct stat& status = model.shards()[i]->file().status();

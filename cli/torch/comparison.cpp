@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "calibration_progress.h"
 #include "progress.h"
 #include "regroup/calibration/converted_decoder.h"
 #include "regroup/checkpoint/documents.h"
@@ -170,9 +171,10 @@ class Comparison {
 
   Calibrated decide(const TransformRequest& request, const std::string& layers_folder) {
     try {
-      return decide_conversion(model_, request, layers_folder, [&](int64_t layer, int64_t n) {
-        progress_.text(fmt::format("  {}: calibrate layer {}/{}", doing_, layer, n));
-      });
+      const bool reads_text = !request.calibration.files.empty();
+      return decide_conversion(
+          model_, request, layers_folder,
+          reads_text ? calibration_progress(progress_, doing_) : CalibrationProgress{});
     } catch (const StoppedError&) {
       throw_if_stopped(/*resumable=*/false);  // its layers go with this process
       throw;

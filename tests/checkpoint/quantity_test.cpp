@@ -56,6 +56,18 @@ TEST(Count, UnitsOf1000) {
   for (const Quantity& c : cases) EXPECT_EQ(parse_count(c.text, "--tokens"), c.value) << c.text;
 }
 
+TEST(Duration, HasAUnit) {
+  EXPECT_EQ(parse_duration("90s", "--b"), 90.0);
+  EXPECT_EQ(parse_duration("10min", "--b"), 600.0);
+  EXPECT_EQ(parse_duration("1.5h", "--b"), 5400.0);
+  for (const char* text : {"", "10", "0s", "-1min", "nans", "infh", "10m", "10 min", "1h30"}) {
+    SCOPED_TRACE(text);
+    const ErrorInfo error =
+        expect_error<ConfigError>("FLAG_VALUE", [&] { parse_duration(text, "--b"); });
+    EXPECT_TRUE(error.message.starts_with("--b must be a positive time such as 90s, 10min"));
+  }
+}
+
 TEST(Context, UnitsOf1024) {
   const Quantity cases[] = {{"4096", 4096},    {"64k", 65'536}, {"64K", 65'536},
                             {"1M", 1'048'576}, {"0.5k", 512},   {"128k", 131'072}};

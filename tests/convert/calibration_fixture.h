@@ -42,6 +42,11 @@ class CalibrationTest : public ::testing::Test {
                      const CalibrationProgress& progress = {}) const {
     return convert_model(ModelFolder::open(options.model), options, {{}, progress}).first;
   }
+  static CalibrationProgress killed_at_layer(int64_t layer) {
+    return {.starts = {}, .moved = [layer](const CalibrationStatus& s) {
+              if (s.layer == layer) throw std::runtime_error("killed");
+            }};
+  }
   double damage(const std::string& out) const {
     const at::Tensor ids = random_ids(3, 32, kVocab, 5);
     return relative_error(all_logits(load_folder(at(out)), ids),

@@ -118,11 +118,7 @@ TEST_F(CalibrationTest, ResumedAfterALayerGivesTheSameBytes) {
   run(options("whole"));
   for (const int64_t killed_at : {1, 2, 3}) {
     const std::string out = "killed-" + std::to_string(killed_at);
-    EXPECT_THROW(run(options(out),
-                     [&](int64_t layer, int64_t) {
-                       if (layer == killed_at) throw std::runtime_error("killed");
-                     }),
-                 std::runtime_error);
+    EXPECT_THROW(run(options(out), killed_at_layer(killed_at)), std::runtime_error);
     EXPECT_FALSE(path_exists(at(out)));
     run(options(out));
     expect_same_files("whole", out);
@@ -141,11 +137,7 @@ TEST_F(CalibrationTest, ADamagedLayerIsMadeAgain) {
       nothing_but({{"sha256", sha256_of_text("")}, {"report", "{"}})};
   for (const auto& damage : damages) {
     std::filesystem::remove_all(at("out"));
-    EXPECT_THROW(run(options("out"),
-                     [](int64_t layer, int64_t) {
-                       if (layer == 2) throw std::runtime_error("killed");
-                     }),
-                 std::runtime_error);
+    EXPECT_THROW(run(options("out"), killed_at_layer(2)), std::runtime_error);
     const std::string path = calibrated_layer_path(at("out.partial/calibration"), 0);
     std::string file = InputFile(path).read_all();
     damage(file);

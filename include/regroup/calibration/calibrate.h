@@ -20,6 +20,8 @@ class Calibration {
   /// @throws CheckpointError TEXT_TOO_SHORT and others; OutputError
   Calibration(const ModelFolder& model, const TransformRequest& request);
   ~Calibration();
+  /// Those of the request, with every number that was left open.
+  const CalibrationOptions& options() const;
   /// Results of finished layers are in `folder`; a second run of the same request finds them there.
   /// @throws CheckpointError CALIBRATION_NONFINITE (names the layer); StoppedError; OutputError
   Calibrated run(const std::string& folder, const CalibrationProgress& progress);

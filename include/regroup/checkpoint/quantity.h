@@ -16,4 +16,7 @@ int64_t parse_count(const std::string& text, const std::string& flag);
 /// As parse_count, but k, M are powers of 1024: a context of "64k" has 65,536 tokens.
 int64_t parse_context(const std::string& text, const std::string& flag);
 
+/// "90s", "10min", "1.5h" -> seconds. @throws ConfigError naming `flag` unless it is positive
+double parse_duration(const std::string& text, const std::string& flag);
+
 }  // namespace regroup

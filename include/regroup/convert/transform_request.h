@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -14,17 +13,36 @@
 
 namespace regroup {
 
+inline constexpr int64_t kCalibrationTokens = 40960;
+inline constexpr int64_t kLayerSteps = 130;
+inline constexpr double kLayerLr = 0.04;
+
+/// What a calibration may take at most. It becomes tokens and steps once, before the work begins.
+struct CalibrationBudget {
+  double seconds = 0;              ///< of this machine,
+  double share = 0;                ///< or of the FLOPs that pretraining took,
+  int64_t pretraining_tokens = 0;  ///< on so many tokens
+  bool spreads_tokens = true;      ///< whether it decides CalibrationOptions::tokens,
+  bool spreads_steps = true;       ///< and layer_steps
+  bool spread = false;             ///< tokens and layer_steps are what it came to
+
+  bool given() const { return seconds > 0 || share > 0; }
+  bool is_open() const { return given() && !spread; }
+};
+
 /// What is measured on text, and what is then done with it beyond the closed forms.
 struct CalibrationOptions {
   std::vector<std::string> files;
   DocumentOptions documents;
-  int64_t tokens = 40960;  ///< at most so many are used
-  int64_t seq_len = 0;     ///< tokens a window; 0: the model's longest, at most 2048
+  int64_t tokens = kCalibrationTokens;  ///< at most so many are used
+  int64_t seq_len = 0;     ///< tokens a window; 0: as measured best for the model and the text
   bool sequential = true;  ///< each layer sees the converted layers below it
   bool refit_output = true;
-  int64_t layer_steps = 130;  ///< of the layer-wise stage; 0: none
-  int64_t layer_batch = 8;
-  double layer_lr = 0.04;
+  int64_t layer_steps = kLayerSteps;  ///< of the layer-wise stage, at most; 0: none
+  int64_t step_tokens = 2048;         ///< of such a step
+  int64_t layer_batch = 0;            ///< the same in windows; 0: as step_tokens says
+  double layer_lr = kLayerLr;
+  CalibrationBudget budget;
   std::string scratch;     ///< folder for the activations; "": memory
   std::string statistics;  ///< a file of save_statistics() instead of text
   std::string save_statistics;
@@ -56,7 +74,8 @@ struct LayerReport {
       closed;  ///< E|s - y|^2 / E|y|^2 on held-out windows: after the closed form,
   std::optional<double> refitted;  ///< after the refit of Wo,
   double fit_flops = 0;            ///< of the refit and the stage
-  std::optional<double> trained;   ///< after the layer-wise stage
+  std::optional<double> trained;   ///< after the layer-wise stage,
+  int64_t steps = 0;               ///< which took so many steps
 };
 
 struct Calibrated {
@@ -72,15 +91,31 @@ struct Calibrated {
 /// The safetensors file of one layer's final attention weights in `folder`.
 std::string calibrated_layer_path(const std::string& folder, int64_t layer);
 
-/// Called before each layer and at the end with what is done and how much there is.
-using CalibrationProgress = std::function<void(int64_t layer, int64_t n_layers)>;
+/// What a calibration is going to do, said before it begins.
+struct CalibrationForecast {
+  int64_t windows = 0;
+  int64_t held_out = 0;  ///< of them
+  int64_t seq_len = 0;
+  int64_t steps = 0;  ///< a layer, at most
+  int64_t step_tokens = 0;
+  int64_t n_layers = 0;
+  double flops = 0;
+  double seconds = 0;  ///< about, at the rate measured on this machine
+};
 
-inline constexpr int64_t kCalibrationTokensAtOnce = 2048;  ///< of the windows that are run together
+/// How far a calibration is.
+struct CalibrationStatus {
+  int64_t layer = 0;
+  int64_t n_layers = 0;
+  const char* stage = "";
+  double done_s = 0;  ///< work, in seconds as forecast
+  double all_s = 0;
+};
 
-/// Of so many windows, the last ones, which decide and are not worked on: one in ten.
-inline int64_t held_out_windows(int64_t windows) { return std::max<int64_t>(1, windows / 10); }
-
-int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options);
+struct CalibrationProgress {
+  std::function<void(const CalibrationForecast&)> starts;
+  std::function<void(const CalibrationStatus&)> moved;  ///< every few hundred tokens; may throw
+};
 
 /// Bytes that a Calibration keeps at once, besides LibTorch's own: activations and one layer.
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options);

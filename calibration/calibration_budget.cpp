@@ -1,0 +1,60 @@
+#include "calibration_budget.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+constexpr int kStridesPerDoubling = 8;
+constexpr int kSmallest = -5 * kStridesPerDoubling;  // of the default
+constexpr int kLargest = 7 * kStridesPerDoubling;
+
+int64_t whole_windows(double tokens, int64_t seq_len) {
+  return static_cast<int64_t>(tokens) / seq_len * seq_len;
+}
+
+[[noreturn]] void refuse(const CalibrationBudget& budget, double limit, double least) {
+  const std::string found =
+      budget.seconds > 0
+          ? fmt::format("about {}, found {}", human_seconds(least), human_seconds(limit))
+          : fmt::format("{:.2g} FLOPs, found {:.2g}", least, limit);
+  throw ConfigError({.code = "CALIBRATION_BUDGET",
+                     .message = fmt::format("--calibration-budget must be at least what the "
+                                            "smallest calibration of this model takes: {}",
+                                            found),
+                     .path = {},
+                     .tensor = {},
+                     .hint = "give more, or convert without --calibration"});
+}
+
+}  // namespace
+
+CalibrationSpread spread_budget(const CalibrationOptions& options, int64_t seq_len,
+                                int64_t available_tokens, int64_t needed_tokens, double limit,
+                                const std::function<double(const CalibrationSpread&)>& cost) {
+  const CalibrationBudget& budget = options.budget;
+  const auto at_stride = [&](int stride) {
+    const double scale = std::exp2(static_cast<double>(stride) / kStridesPerDoubling);
+    CalibrationSpread spread{whole_windows(static_cast<double>(available_tokens), seq_len),
+                             options.layer_steps};
+    if (budget.spreads_tokens) {
+      const int64_t wanted = whole_windows(scale * kCalibrationTokens, seq_len);
+      spread.tokens = std::min(spread.tokens, std::max(wanted, needed_tokens));
+    }
+    if (budget.spreads_steps) spread.steps = std::lround(scale * kLayerSteps);
+    return spread;
+  };
+  const CalibrationSpread least = at_stride(kSmallest);
+  if (cost(least) > limit) refuse(budget, limit, cost(least));
+  int stride = kSmallest;
+  while (stride < kLargest && cost(at_stride(stride + 1)) <= limit) ++stride;
+  return at_stride(stride);
+}
+
+}  // namespace regroup

@@ -1,0 +1,105 @@
+#include "calibration_cost.h"
+
+#include <algorithm>
+
+#include "gain_choice.h"
+#include "layer_training.h"
+
+namespace regroup {
+namespace {
+
+/// A token of one layer's attention.
+double attention_flops(const ModelConfig& c, int64_t seq) {
+  const int64_t weights = c.hidden_size * (2 * c.query_size() + 2 * c.kv_size());
+  // Scores and mixing see half the window on average.
+  return 2.0 * static_cast<double>(weights) + 2.0 * static_cast<double>(seq * c.query_size());
+}
+
+double mlp_flops(const ModelConfig& c) {
+  return 6.0 * static_cast<double>(c.hidden_size * c.intermediate_size);
+}
+
+double times(int64_t tokens, double flops) { return static_cast<double>(tokens) * flops; }
+
+}  // namespace
+
+CalibrationCost::CalibrationCost(const ModelConfig& parent, const TransformRequest& request,
+                                 const CalibrationSizes& sizes)
+    : before_(parent), after_(parent), options_(request.calibration), sizes_(sizes) {
+  after_.n_kv_heads = request.n_kv_heads;
+  const auto candidates = static_cast<int64_t>(gain_candidates(request).size());
+  if (candidates > 1) tried_ = candidates;
+}
+
+double CalibrationCost::parent(int64_t tokens) const {
+  return times(tokens, attention_flops(before_, sizes_.seq_len) + mlp_flops(before_)) +
+         moment(tokens);
+}
+
+double CalibrationCost::moment(int64_t tokens) const {
+  return times(tokens, 2.0 * static_cast<double>(before_.hidden_size * before_.hidden_size));
+}
+
+double CalibrationCost::refit(int64_t tokens) const {
+  const auto q = static_cast<double>(before_.query_size());
+  return times(tokens, attention_flops(after_, sizes_.seq_len) + 2 * q * q);
+}
+
+double CalibrationCost::look(int64_t tokens) const {
+  return times(tokens, attention_flops(after_, sizes_.seq_len));
+}
+
+double CalibrationCost::step() const {
+  return times(sizes_.step_tokens(), 3.0 * attention_flops(after_, sizes_.seq_len));
+}
+
+double CalibrationCost::converted(int64_t tokens) const {
+  return times(tokens, attention_flops(after_, sizes_.seq_len) + mlp_flops(after_));
+}
+
+double CalibrationCost::tried_tokens() const {
+  return static_cast<double>(tried_ * sizes_.held_out_tokens());
+}
+
+double CalibrationCost::trial() const { return tried_tokens() * converted(1); }
+
+double CalibrationCost::trial_losses() const {
+  return tried_tokens() * 2.0 * static_cast<double>(before_.vocab_size * before_.hidden_size);
+}
+
+double CalibrationCost::layer_forward(int64_t layer) const {
+  double flops = parent(sizes_.tokens()) + trial();
+  if (options_.sequential && layer > 0) flops += moment(sizes_.train_tokens());
+  if (options_.sequential && layer + 1 < before_.n_layers) flops += converted(sizes_.tokens());
+  if (!options_.refits()) return flops;
+  if (options_.refit_output) flops += refit(sizes_.train_tokens());
+  const int64_t looks =
+      1 + (options_.refit_output ? 1 : 0) + (sizes_.steps > 0 ? kLooksAtHeldOut : 0);
+  return flops + static_cast<double>(looks) * look(sizes_.held_out_tokens());
+}
+
+double CalibrationCost::forward() const {
+  double flops = trial_losses();
+  for (int64_t layer = 0; layer < before_.n_layers; ++layer) flops += layer_forward(layer);
+  return flops;
+}
+
+double CalibrationCost::training() const {
+  return static_cast<double>(before_.n_layers * sizes_.steps) * step();
+}
+
+double CalibrationCost::seconds(const CalibrationRates& rates) const {
+  return forward() / rates.flops_per_s +
+         static_cast<double>(before_.n_layers * sizes_.steps) * rates.step_s +
+         static_cast<double>(before_.n_layers) * rates.layer_s;
+}
+
+double pretraining_flops(const ModelConfig& config) {
+  const int64_t seq = std::min<int64_t>(longest_context(config), 4096);
+  const double layers =
+      static_cast<double>(config.n_layers) * (attention_flops(config, seq) + mlp_flops(config));
+  const auto head = static_cast<double>(config.vocab_size * config.hidden_size);
+  return 3.0 * (layers + 2.0 * head);
+}
+
+}  // namespace regroup

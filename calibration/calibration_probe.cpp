@@ -1,0 +1,132 @@
+#include "calibration_probe.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/GradMode.h>
+
+#include <chrono>
+#include <numeric>
+
+#include "calibrated_layer.h"
+#include "layer_method.h"
+#include "layer_training.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+class Watch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// Numbers from -1 to 1 without a pattern, always the same ones, [windows, seq, hidden].
+Tensor some_input(int64_t windows, int64_t seq, int64_t hidden, at::Device device) {
+  return at::arange(windows * seq * hidden, at::TensorOptions(at::kFloat))
+      .sin()
+      .mul(43758.5453)  // the low bits of a sine are as good as random
+      .frac()
+      .view({windows, seq, hidden})
+      .to(device);
+}
+
+class Probe {
+ public:
+  Probe(const ModelFolder& model, const TransformRequest& request, const CalibrationSizes& sizes,
+        at::Device device)
+      : model_(model),
+        request_(request),
+        sizes_(sizes),
+        device_(device),
+        config_(model.config()),
+        after_(model.config()),
+        rope_(make_rope_table(config_, sizes.seq_len, sizes.seq_len, device)),
+        x_(some_input(windows_at_once(sizes.seq_len), sizes.seq_len, config_.hidden_size, device)) {
+    after_.n_kv_heads = request.n_kv_heads;
+  }
+
+  CalibrationRates run() {
+    const c10::NoGradGuard no_gradients;
+    const Watch reading;
+    const LayerWeights parent = load_layer(model_, 0, at::kFloat, device_);
+    const double reading_s = reading.seconds();
+    CalibrationRates rates;
+    const Tensor y = forward(parent, rates);
+    MomentAccumulator moments(config_.hidden_size);
+    moments.add(y);
+    const Watch deciding;
+    LayerWeights own = decide(
+        parent, {.moment = moments.mean(), .head_norm = at::ones({config_.n_heads}, at::kDouble)});
+    rates.layer_s = reading_s + deciding.seconds();
+    if (sizes_.steps > 0) rates.step_s = step(own, y);
+    return rates;
+  }
+
+ private:
+  /// The normed input of the layer.
+  Tensor forward(const LayerWeights& w, CalibrationRates& rates) const {
+    through_layer(config_, w, 0, x_.narrow(0, 0, 1), rope_);  // the first time is slower
+    const Watch watch;
+    const Tensor after = through_layer(config_, w, 0, x_, rope_);
+    MomentAccumulator moments(config_.hidden_size);
+    const Tensor y = norm(x_, w.input_norm, config_.norm_eps);
+    moments.add(y);
+    if (after.is_cuda()) after.select(0, 0).select(0, 0).select(0, 0).item<float>();  // waits
+    const CalibrationCost cost(config_, request_, sizes_);
+    rates.flops_per_s = cost.parent(x_.size(0) * sizes_.seq_len) / watch.seconds();
+    return y;
+  }
+
+  LayerWeights decide(const LayerWeights& w, const LayerStatistics& statistics) const {
+    const AttentionWeights wide = widen_attention(w, config_);
+    const LayerDecision decision =
+        decide_layer(merge_rules(request_, 0), wide, statistics, config_);
+    return with_attention(w, fold_attention(wide, decision.transform, config_, request_.n_kv_heads),
+                          after_);
+  }
+
+  /// Seconds of a training step: of two, after a first one that is slower.
+  double step(LayerWeights& own, const Tensor& y) const {
+    double after_first = 0;
+    const Watch watch;
+    const LayerBatchSource source = [&](const std::vector<int64_t>& windows) {
+      const auto count = static_cast<int64_t>(windows.size());
+      return LayerBatch{y.narrow(0, 0, count), x_.narrow(0, 0, count)};
+    };
+    const LayerTrainingOptions options{.steps = 3,
+                                       .batch = sizes_.step_windows,
+                                       .learning_rate = request_.calibration.layer_lr,
+                                       .looks = 0,
+                                       .stepped = [&](int64_t steps) {
+                                         if (steps == 1) after_first = watch.seconds();
+                                       }};
+    const c10::AutoGradMode gradients(true);
+    train_layer(after_, own, 0, rope_, x_.size(0), x_.size(0), source, 1.0, options);
+    const auto windows = static_cast<double>(std::min(sizes_.step_windows, x_.size(0)));
+    return (watch.seconds() - after_first) / 2 * static_cast<double>(sizes_.step_windows) / windows;
+  }
+
+  const ModelFolder& model_;
+  const TransformRequest& request_;
+  const CalibrationSizes& sizes_;
+  at::Device device_;
+  const ModelConfig& config_;
+  ModelConfig after_;
+  RopeTable rope_;
+  Tensor x_;
+};
+
+}  // namespace
+
+CalibrationRates measure_rates(const ModelFolder& model, const TransformRequest& request,
+                               const CalibrationSizes& sizes, at::Device device) {
+  return Probe(model, request, sizes, device).run();
+}
+
+}  // namespace regroup

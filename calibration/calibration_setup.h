@@ -1,0 +1,27 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "calibration_cost.h"
+#include "regroup/checkpoint/model_folder.h"
+
+namespace regroup {
+
+/// A calibration before it starts: its text in windows, every number decided.
+struct CalibrationSetup {
+  at::Tensor ids;              ///< int64 [windows, seq]
+  CalibrationOptions options;  ///< with the numbers that were left open
+  CalibrationSizes sizes;
+  CalibrationRates rates;
+};
+
+/// Reads the text, measures this machine and spreads the budget if there is one.
+/// @throws CheckpointError TEXT_TOO_SHORT saying how many tokens are needed; ConfigError
+/// CALIBRATION_BUDGET
+CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformRequest& request,
+                                    at::Device device);
+
+CalibrationForecast forecast(const CalibrationSetup& setup, const CalibrationCost& cost,
+                             int64_t n_layers);
+
+}  // namespace regroup

@@ -1,0 +1,39 @@
+#include "calibration_progress.h"
+
+#include <fmt/format.h>
+
+#include "regroup/checkpoint/text.h"
+
+namespace regroup {
+namespace {
+
+std::string describe(const CalibrationForecast& f) {
+  std::string text = fmt::format("{} tokens in {} windows of {} ({} held out)",
+                                 human_count(static_cast<double>(f.windows * f.seq_len)), f.windows,
+                                 f.seq_len, f.held_out);
+  if (f.steps > 0) {
+    text += fmt::format(", {} layers of at most {} steps of {} tokens", f.n_layers, f.steps,
+                        f.step_tokens);
+  }
+  return text + fmt::format("; {:.3g} FLOPs, about {} at the speed measured here", f.flops,
+                            human_seconds(f.seconds));
+}
+
+}  // namespace
+
+CalibrationProgress calibration_progress(ProgressLine& line, const std::string& doing) {
+  const std::string prefix = doing.empty() ? "" : doing + ": ";
+  line.text(fmt::format(": {}reading the text, measuring the speed of this machine", prefix));
+  return {.starts =
+              [&line, prefix](const CalibrationForecast& f) {
+                line.text(fmt::format(": {}calibrate on {}", prefix, describe(f)), /*last=*/true);
+              },
+          .moved =
+              [&line, prefix](const CalibrationStatus& s) {
+                const int64_t layer = std::min(s.layer + 1, s.n_layers);
+                line.work(s.done_s, s.all_s,
+                          fmt::format("{}layer {} of {}, {}", prefix, layer, s.n_layers, s.stage));
+              }};
+}
+
+}  // namespace regroup

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "progress.h"
+#include "regroup/convert/transform_request.h"
+
+namespace regroup {
+
+/// Says on `line` what a calibration is going to take, and how far it is.
+/// @param doing  stands before it; "" for the only conversion of a command
+CalibrationProgress calibration_progress(ProgressLine& line, const std::string& doing);
+
+}  // namespace regroup

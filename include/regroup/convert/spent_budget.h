@@ -1,0 +1,17 @@
+#pragma once
+
+#include "regroup/checkpoint/strict_json.h"
+#include "regroup/convert/plan.h"
+
+namespace regroup {
+
+/// Where JOB.json keeps the budget as it was given.
+inline constexpr const char* kBudgetKey = "calibration_budget";
+
+Json budget_json(const CalibrationBudget& budget);
+
+/// An interrupted run of the same budget in OUT.partial has decided what it comes to: a resumed run takes
+/// its numbers, since a rate measured again would give others. Leaves `calibration` alone where there is none.
+void recall_budget(const ConvertOptions& options, CalibrationOptions& calibration);
+
+}  // namespace regroup

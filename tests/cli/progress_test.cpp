@@ -1,0 +1,42 @@
+// How long work is said to take, and that a log gets to know it.
+#include "progress.h"
+
+#include "cli/cli_tools.h"
+#include "regroup/checkpoint/token_file.h"
+
+namespace regroup::testing {
+namespace {
+
+TEST(TimeLeft, IsTheForecastUntilTheClockKnowsBetter) {
+  EXPECT_DOUBLE_EQ(time_left(0, 100, 0), 100);
+  EXPECT_DOUBLE_EQ(time_left(50, 100, 50), 50);
+  // Half of the work took twice as long as forecast; the forecast weighs 5 of 55.
+  EXPECT_DOUBLE_EQ(time_left(50, 100, 100), 50 * 105.0 / 55);
+  EXPECT_DOUBLE_EQ(time_left(100, 100, 300), 0);
+  EXPECT_DOUBLE_EQ(time_left(0, 0, 1), 0);
+}
+
+TEST(Progress, ALogGetsForecastPercentAndTimeLeft) {
+  const Workplace w;
+  TokenFileWriter writer(w.folder / "a.bin", 1000);
+  writer.add(std::vector<int32_t>(4096, 3));
+  writer.finish();
+  const Finished finished =
+      regroup({"convert", w.model, w.out, "--kv-heads", "2", "--calibration", w.folder / "a.bin",
+               "--layer-steps", "2", "--device", "cpu", "--threads", "1"});
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  for (const char* part : {"convert: reading the text, measuring the speed of this machine\n",
+                           "convert: calibrate on 4096 tokens in 64 windows of 64 (16 held out), ",
+                           " layers of at most 2 steps of 2048 tokens; ", " FLOPs, about ",
+                           " %  layer 1 of ", " left\n", "100 %  layer "}) {
+    EXPECT_TRUE(contains(finished.err, part)) << part << finished.err;
+  }
+}
+
+TEST(Progress, QuietSaysNothing) {
+  const Workplace w;
+  EXPECT_EQ(regroup({"convert", w.model, w.out, "--kv-heads", "2", "--quiet"}).err, "");
+}
+
+}  // namespace
+}  // namespace regroup::testing

@@ -1,0 +1,144 @@
+// How text is cut, what calibration costs, and how a budget is spread: numbers that can be redone by hand.
+#include "calibration_budget.h"
+
+#include <gtest/gtest.h>
+
+#include "regroup/checkpoint/config.h"
+#include "support/expect_error.h"
+
+namespace regroup::testing {
+namespace {
+
+ModelConfig llama(int64_t max_positions) {
+  ModelConfig config;
+  config.n_layers = 5;
+  config.n_heads = config.n_kv_heads = 8;
+  config.head_dim = 32;
+  config.hidden_size = 256;
+  config.intermediate_size = 704;
+  config.vocab_size = 512;
+  config.max_positions = max_positions;
+  return config;
+}
+
+CalibrationOptions with_budget() {
+  CalibrationOptions options;
+  options.budget.seconds = 3600;
+  return options;
+}
+
+/// A second a thousand tokens, a second ten steps: the default takes 40.96 + 13.
+double cost(const CalibrationSpread& s) {
+  return static_cast<double>(s.tokens) / 1000 + static_cast<double>(s.steps) / 10;
+}
+
+CalibrationSpread spread(const CalibrationOptions& options, double limit,
+                         int64_t available = 1 << 20, int64_t needed = 512) {
+  return spread_budget(options, 256, available, needed, limit, cost);
+}
+
+TEST(CalibrationCut, WindowsAreOf256UnlessTheModelOrTheTextIsShorter) {
+  const CalibrationOptions options;
+  EXPECT_EQ(calibration_seq_len(llama(8192), options, 40960), 256);
+  EXPECT_EQ(calibration_seq_len(llama(128), options, 40960), 128);
+  EXPECT_EQ(calibration_seq_len(llama(8192), options, 16384), 256);  // 64 windows
+  EXPECT_EQ(calibration_seq_len(llama(8192), options, 16383), 128);
+  EXPECT_EQ(calibration_seq_len(llama(8192), options, 1000), 64);
+  EXPECT_EQ(calibration_seq_len(llama(8192), {.seq_len = 2048}, 1000), 2048);
+}
+
+TEST(CalibrationCut, OneWindowInTenIsHeldOutAtLeast16OfEnough) {
+  const std::pair<int64_t, int64_t> cases[] = {{1000, 100}, {160, 16}, {64, 16},
+                                               {20, 5},     {4, 1},    {2, 1}};
+  for (const auto& [windows, held_out] : cases) {
+    EXPECT_EQ(held_out_windows(windows), held_out) << windows;
+  }
+}
+
+TEST(CalibrationCut, AStepHasSoManyTokensWhateverTheWindows) {
+  const CalibrationOptions options;
+  EXPECT_EQ(calibration_sizes(options, 256, 40960).step_windows, 8);
+  EXPECT_EQ(calibration_sizes(options, 64, 40960).step_windows, 32);
+  EXPECT_EQ(calibration_sizes(options, 8192, 40960).step_windows, 1);
+  EXPECT_EQ(calibration_sizes({.layer_batch = 3}, 256, 40960).step_windows, 3);
+  EXPECT_EQ(calibration_sizes(options, 256, 1024).step_windows, 3);  // all that are not held out
+}
+
+// 5 layers x (attention 4 x 256 x 256 weights, scores 2 x 256 x 256; MLP 3 x 256 x 704) + the head 512 x 256.
+TEST(CalibrationCost, PretrainingIsThreeForwardPasses) {
+  const double layer = 2.0 * (4 * 256 * 256 + 256 * 256 + 3 * 256 * 704);
+  EXPECT_EQ(pretraining_flops(llama(256)), 3 * (5 * layer + 2.0 * 512 * 256));
+}
+
+TEST(CalibrationCost, StagesAddUp) {
+  const ModelConfig config = llama(256);
+  const CalibrationSizes sizes{
+      .windows = 10, .held_out = 2, .seq_len = 16, .steps = 7, .step_windows = 3};
+  TransformRequest request{.n_kv_heads = 2};
+  const CalibrationCost cost(config, request, sizes);
+  EXPECT_EQ(sizes.tokens(), 160);
+  EXPECT_EQ(sizes.train_tokens(), 128);
+  EXPECT_EQ(sizes.step_tokens(), 48);
+  // A converted token: q and o 256 x 256, k and v 64 x 256, scores 16 x 256; twice.
+  const double converted = 2.0 * (2 * 256 * 256 + 2 * 64 * 256 + 16 * 256);
+  EXPECT_EQ(cost.look(1), converted);
+  EXPECT_EQ(cost.step(), 3 * 48 * converted);
+  EXPECT_EQ(cost.training(), 5 * 7 * cost.step());
+  // Parent, MLP and moment; the converted layer but for the last, its moment but for the first; the
+  // refit; ten looks.
+  const double forward = 5 * cost.parent(160) + 4 * cost.converted(160) + 4 * cost.moment(128) +
+                         5 * cost.refit(128) + 5 * 10 * cost.look(32);
+  EXPECT_NEAR(cost.forward(), forward, 1e-9 * forward);
+  const CalibrationRates rates{.flops_per_s = forward / 3, .step_s = 0.5, .layer_s = 0.25};
+  EXPECT_NEAR(cost.seconds(rates), 3 + 5 * 7 * 0.5 + 5 * 0.25, 1e-9);
+}
+
+TEST(CalibrationBudget, WhatTheDefaultTakesBuysTheDefault) {
+  const CalibrationSpread s = spread(with_budget(), 53.96);
+  EXPECT_EQ(s.tokens, 40960);
+  EXPECT_EQ(s.steps, 130);
+}
+
+TEST(CalibrationBudget, TokensAndStepsShrinkAndGrowTogether) {
+  const CalibrationSpread half = spread(with_budget(), 53.96 / 2);
+  EXPECT_EQ(half.tokens, 20480);
+  EXPECT_EQ(half.steps, 65);
+  const CalibrationSpread twice = spread(with_budget(), 53.96 * 2);
+  EXPECT_EQ(twice.tokens, 81920);
+  EXPECT_EQ(twice.steps, 260);
+}
+
+TEST(CalibrationBudget, WhereTheTextEndsStepsTakeTheRest) {
+  const CalibrationSpread s = spread(with_budget(), 200, 20480);
+  EXPECT_EQ(s.tokens, 20480);
+  EXPECT_GT(s.steps, 1600);
+  EXPECT_LE(cost(s), 200);
+}
+
+TEST(CalibrationBudget, WhatIsFixedStays) {
+  CalibrationOptions fixed_tokens = with_budget();
+  fixed_tokens.budget.spreads_tokens = false;
+  EXPECT_EQ(spread(fixed_tokens, 33.5, 20480).tokens, 20480);
+  EXPECT_EQ(spread(fixed_tokens, 33.5, 20480).steps, 130);
+  CalibrationOptions fixed_steps = with_budget();
+  fixed_steps.budget.spreads_steps = false;
+  fixed_steps.layer_steps = 10;
+  EXPECT_EQ(spread(fixed_steps, 41.97).steps, 10);
+  EXPECT_EQ(spread(fixed_steps, 41.97).tokens, 40960);
+}
+
+// The matrices that are inverted need 30,000 tokens: fewer are not taken, steps pay for them.
+TEST(CalibrationBudget, NeededTokensAreTakenFirst) {
+  const CalibrationSpread s = spread(with_budget(), 35, 1 << 20, 30208);
+  EXPECT_EQ(s.tokens, 30208);
+  EXPECT_LE(cost(s), 35);
+}
+
+TEST(CalibrationBudget, TooLittleSaysWhatTheLeastIs) {
+  const ErrorInfo error = expect_error<ConfigError>(
+      "CALIBRATION_BUDGET", [] { spread(with_budget(), 10, 1 << 20, 30208); });
+  EXPECT_NE(error.message.find("about 31 s, found 10 s"), std::string::npos) << error.message;
+}
+
+}  // namespace
+}  // namespace regroup::testing
