@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "regroup/model/transfer.h"
 #include "regroup/uptrain/loss.h"
 
 namespace regroup {
@@ -29,7 +30,8 @@ StartingPoint measure(const RunSetup& setup) {
   StartingPoint start;
   for (int64_t first = 0; first < samples; first += o.micro_batch_size) {
     const int64_t n = std::min(o.micro_batch_size, samples - first);
-    const at::Tensor ids = setup.dataset->batch(first, n).to(decoder.device());  // [n, seq + 1]
+    const at::Tensor ids =
+        to_device(setup.dataset->batch(first, n), decoder.device());  // [n, seq + 1]
     const at::Tensor inputs = ids.narrow(1, 0, o.seq_len).contiguous();
     const at::Tensor targets = ids.narrow(1, 1, o.seq_len).flatten();
     if (!setup.teacher) {
@@ -41,8 +43,9 @@ StartingPoint measure(const RunSetup& setup) {
     const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);
     const DistillationLoss loss =
         fused_distillation(hidden, decoder.lm_head(), targets, scale, signal, mix_of(o));
-    start.loss += loss.ce;
-    start.kl = start.kl.value_or(0) + loss.kl;
+    const std::vector<double> sums = read_scalars({loss.ce, loss.kl});
+    start.loss += sums[0];
+    start.kl = start.kl.value_or(0) + sums[1];
   }
   return start;
 }
@@ -79,7 +82,7 @@ double nats_to_recover(const StartingPoint& start, int64_t vocab_size) {
 }
 
 double default_learning_rate(double to_recover, int64_t hidden_size, int64_t tokens_per_step) {
-  const double damage = std::pow(std::clamp(to_recover, 0.01, 4.0), 0.65);
+  const double damage = std::pow(std::clamp(to_recover, 0.01, 4.0), 0.8);
   // Adam's rate goes with the root of the batch (arXiv:2205.10287), as far as that was measured.
   const double batch = std::sqrt(std::min(16.0, static_cast<double>(tokens_per_step) / 1024));
   const double width = 256 / static_cast<double>(hidden_size);

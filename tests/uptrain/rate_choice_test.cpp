@@ -56,10 +56,10 @@ TEST(RateChoice, LessToRecoverMoreWidthAndSmallerBatchesGiveASmallerRate) {
   }
 }
 
-// 5e-4 * 0.12^0.65 * sqrt(2) = 1.78e-4; a quarter of the damage at twice the width.
+// 5e-4 * 0.12^0.8 * sqrt(2) = 1.30e-4; at twice the width 5e-4 * 0.05^0.8 / 2 = 2.28e-5.
 TEST(RateChoice, ByHand) {
-  EXPECT_DOUBLE_EQ(default_learning_rate(0.12, 256, 2048), 2e-4);
-  EXPECT_DOUBLE_EQ(default_learning_rate(0.03, 512, 1024), 3e-5);
+  EXPECT_DOUBLE_EQ(default_learning_rate(0.12, 256, 2048), 1e-4);
+  EXPECT_DOUBLE_EQ(default_learning_rate(0.05, 512, 1024), 2e-5);
   EXPECT_DOUBLE_EQ(default_learning_rate(1.0, 256, 16 * 1024), 2e-3);
   EXPECT_DOUBLE_EQ(default_learning_rate(9.0, 256, 1 << 30), 2e-3);  // never more at that width
 }
