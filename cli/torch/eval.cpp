@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <filesystem>
 #include <span>
@@ -16,6 +17,7 @@
 #include "regroup/eval/results.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
+#include "regroup/model/simd.h"
 #include "regroup/version.h"
 #include "table.h"
 #include "torch_part.h"
@@ -93,10 +95,9 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
 /// Everything that decides the numbers, to the last bit.
 Json state_key(const std::vector<EvaluatedModel>& models, int64_t baseline,
                const std::vector<EvaluatedText>& texts, bool keep_nll, const Globals& globals) {
-  Json key = {{"version", kVersion},      {"libtorch", libtorch_version()},
-              {"baseline", baseline},     {"keep_nll", keep_nll},
-              {"device", globals.device}, {"threads", get_threads()},
-              {"models", Json::array()},  {"texts", Json::array()}};
+  Json key = {{"version", kVersion},   {"libtorch", libtorch_version()}, {"baseline", baseline},
+              {"keep_nll", keep_nll},  {"device", globals.device},       {"threads", get_threads()},
+              {"simd", simd_target()}, {"models", Json::array()},        {"texts", Json::array()}};
   for (const EvaluatedModel& model : models) {
     key["models"].push_back({{"digest", model.digest}, {"dtype", model.dtype}});
   }
