@@ -25,7 +25,8 @@ TEST(WithoutTorch, TheLightCommandsWork) {
   const Workplace w;
   for (const Words& command :
        {Words{"--version"}, Words{"uptrain", "--help"}, Words{"plan", w.model},
-        Words{"verify", w.model}, Words{"convert", w.model, w.out, "--kv-heads", "2"},
+        Words{"verify", w.model},
+        Words{"convert", w.model, w.out, "--kv-heads", "2", "--method", "mean"},
         Words{"convert", w.model, w.folder / "first", "--kv-heads", "1", "--method", "first"},
         Words{"convert", w.model, w.folder / "random", "--kv-heads", "1", "--method", "random"},
         Words{"convert", w.model, w.folder / "x", "--kv-heads", "1", "--method", "pca",
@@ -41,8 +42,10 @@ TEST(WithoutTorch, TheLightCommandsWork) {
 TEST(WithoutTorch, TheBytesAreThoseOfTheProgramWithIt) {
   const Alone alone;
   const Workplace w;
-  ASSERT_EQ(alone({"convert", w.model, w.out, "--kv-heads", "2"}).exit_code, 0);
-  ASSERT_EQ(regroup({"convert", w.model, w.folder / "other", "--kv-heads", "2"}).exit_code, 0);
+  ASSERT_EQ(alone({"convert", w.model, w.out, "--kv-heads", "2", "--method", "mean"}).exit_code, 0);
+  ASSERT_EQ(regroup({"convert", w.model, w.folder / "other", "--kv-heads", "2", "--method", "mean"})
+                .exit_code,
+            0);
   EXPECT_TRUE(read_tree(w.out) == read_tree(w.folder / "other"));
 }
 
