@@ -31,8 +31,8 @@ struct LayerTrainingOptions {
 };
 
 struct LayerTrainingResult {
-  double held_out = 0;    ///< E|s - y|^2 / E|y|^2 on held-out windows, the smallest seen
-  int64_t steps = 0;      ///< done
+  double held_out = 0;  ///< E|s - y|^2 / E|y|^2 on held-out windows, the smallest seen
+  int64_t steps = 0;    ///< done
   int64_t looks = 0;
 };
 

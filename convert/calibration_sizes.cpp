@@ -9,11 +9,11 @@ int64_t held_out_windows(int64_t windows) {
 
 int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options,
                             int64_t tokens) {
-  constexpr int64_t kMeasuredBest = 256;
+  constexpr int64_t kTuned = 256;
   constexpr int64_t kShortest = 64;
   constexpr int64_t kEnoughWindows = 64;
   if (options.seq_len > 0) return options.seq_len;
-  int64_t seq = std::min(longest_context(config), kMeasuredBest);
+  int64_t seq = std::min(longest_context(config), kTuned);
   while (seq / 2 >= kShortest && tokens / seq < kEnoughWindows) seq /= 2;
   return seq;
 }

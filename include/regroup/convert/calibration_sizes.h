@@ -31,8 +31,8 @@ struct CalibrationSizes {
 /// there are enough.
 int64_t held_out_windows(int64_t windows);
 
-/// Tokens a window, where no flag says: as measured best (docs/methods.md), shorter where so little text
-/// would be too few windows.
+/// Tokens a window, where no flag says: what the steps were tuned on (docs/methods.md), shorter where so
+/// little text would be too few windows.
 int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options,
                             int64_t tokens);
 

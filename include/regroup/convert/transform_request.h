@@ -35,7 +35,7 @@ struct CalibrationOptions {
   std::vector<std::string> files;
   DocumentOptions documents;
   int64_t tokens = kCalibrationTokens;  ///< at most so many are used
-  int64_t seq_len = 0;     ///< tokens a window; 0: as measured best for the model and the text
+  int64_t seq_len = 0;     ///< tokens a window; 0: 256, or what model and text have room for
   bool sequential = true;  ///< each layer sees the converted layers below it
   bool refit_output = true;
   int64_t layer_steps = kLayerSteps;  ///< of the layer-wise stage, at most; 0: none
