@@ -270,7 +270,7 @@ TEST(OtherSettings, OfAnUptrainingAreNamed) {
                  "--seq-len", "16", "--batch-size", "2", "--quiet"},
                 with(kCpu, more));
   };
-  ASSERT_EQ(regroup(run({"--max-minutes", "1e-7"})).exit_code, 75);
+  ASSERT_EQ(regroup(run({"--lr", "0.001", "--max-minutes", "1e-7"})).exit_code, 75);
   const Json error = mistake(w, run({"--lr", "0.002", "--warmup", "1"}), 2, "CKPT_MISMATCH");
   EXPECT_TRUE(contains(text(error, "message"), "lr (was 0.001, now 0.002)"));
   EXPECT_TRUE(contains(text(error, "message"), "warmup (was 0, now 1)"));

@@ -99,6 +99,7 @@ TEST(RunSize, ABudgetFarFromWholeStepsIsSaid) {
     UptrainOptions options = f.into("run-" + std::to_string(tokens));
     options.budget = {.steps = {}, .tokens = tokens, .fraction = {}, .pretraining_tokens = {}};
     options.batch_size = 4;  // x 16 = 64 tokens a step
+    options.warmup_steps = 1;
     options.schedule = ScheduleKind::kConstant;
     std::string warnings;
     TrainObserver observer;
