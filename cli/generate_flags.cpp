@@ -43,7 +43,8 @@ void add_generate_command(CLI::App& root, Invocation& invocation) {
   command
       ->add_option("--prompt-ids", flags->prompt_ids,
                    "Ids of the text to continue, as 1,403,407: needs no tokenizer")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_option("--max-new-tokens", flags->max_new_tokens, "Tokens to add at most")
       ->capture_default_str()
       ->check(whole_number(1, int64_t{1} << 24));
