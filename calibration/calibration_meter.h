@@ -26,7 +26,7 @@ class CalibrationMeter {
   void decided() { add(rates_.layer_s); }
   void finish() {
     status_.layer = status_.n_layers;
-    status_.done_s = status_.all_s;
+    status_.all_s = status_.done_s;
     tell();
   }
   /// Work that turned out not to be needed.
