@@ -43,10 +43,10 @@ void by_computing(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 }
 
 TORCH_LIBRARY_IMPL(aten, Meta, library) {
-  for (const char* name :
-       {"index_select", "where.self", "where.self_out", "logical_and.out", "logical_or.out",
-        "logical_not.out", "logical_xor.out", "abs.out", "embedding_dense_backward",
-        "_fused_adamw_", "native_layer_norm_backward"}) {
+  for (const char* name : {"index_select", "where.self", "where.self_out", "logical_and",
+                           "logical_and.out", "logical_or", "logical_or.out", "logical_not",
+                           "logical_not.out", "abs", "abs.out", "embedding_dense_backward",
+                           "_fused_adamw_", "native_layer_norm", "native_layer_norm_backward"}) {
     library.impl(name, torch::CppFunction::makeFromBoxedFunction<&by_computing>());
   }
 }
