@@ -195,11 +195,11 @@ class Trainer {
     if (warned_of_rise_ || !observer_.warned || !state.first_val_loss) return;
     if (*state.val_loss <= *state.first_val_loss) return;
     warned_of_rise_ = true;
-    observer_.warned(fmt::format(
-        "step {}: the validation loss {:.4f} is above the {:.4f} before the first step: training "
-        "makes "
-        "the model worse; lower --lr ({}), or look whether --data and --valid are of one kind",
-        step, *state.val_loss, *state.first_val_loss, setup_.schedule.peak));
+    observer_.warned(
+        fmt::format("step {}: the validation loss {:.4f} is above the {:.4f} before the first "
+                    "step; where it stays "
+                    "there, lower --lr ({}), or look whether --data and --valid are of one kind",
+                    step, *state.val_loss, *state.first_val_loss, setup_.schedule.peak));
   }
 
   double validate() const {
