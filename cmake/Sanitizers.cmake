@@ -4,17 +4,17 @@ if(REGROUP_SANITIZE STREQUAL "address")
   if(REGROUP_TORCH)
     # Virtual tables of LibTorch come without the type information that this check reads.
     list(APPEND sanitizer_options -fno-sanitize=vptr)
+    set(REGROUP_TEST_ENVIRONMENT
+      # Vectors that LibTorch has filled are not annotated.
+      "ASAN_OPTIONS=detect_container_overflow=0"
+      "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp:print_suppressions=0")
   endif()
-  set(REGROUP_TEST_ENVIRONMENT
-    # Vectors that LibTorch has filled are not annotated.
-    "ASAN_OPTIONS=detect_container_overflow=0"
-    "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp:print_suppressions=0")
 elseif(REGROUP_SANITIZE STREQUAL "thread")
   set(sanitizers thread)
   # TSan does not see how libgomp's threads wait for each other: at::parallel_for runs on threads of its own,
   # and LibTorch on one.
   add_compile_options(-Wno-unknown-pragmas)
-  include_directories(BEFORE "${CMAKE_SOURCE_DIR}/cmake/tsan")
+  include_directories(BEFORE SYSTEM "${CMAKE_SOURCE_DIR}/cmake/tsan")
   set(REGROUP_TEST_ENVIRONMENT "OMP_NUM_THREADS=1"
     "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp:halt_on_error=1")
 elseif(REGROUP_SANITIZE)
