@@ -50,7 +50,6 @@ std::vector<Case> cases() {
       {"a part turned",
        {.model_type = "stablelm",
         .n_kv_heads = 2,
-        .head_dim = 16,
         .max_positions = 2048,
         .extra_config = endless()}},
       {"dynamic",
