@@ -11,6 +11,7 @@
 
 #include "convert/planted.h"
 #include "model/decoder_tools.h"
+#include "regroup/calibration/calibrate.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/convert/legality.h"
 #include "regroup/model/layer.h"

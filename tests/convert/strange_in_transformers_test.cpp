@@ -48,8 +48,10 @@ void as_doubles(Tensors& tensors) {
 
 void with_scales(Tensors& tensors) {
   for (const char* name : {"k_scale", "v_scale"}) {
-    tensors.push_back(
-        {{fmt::format("model.layers.1.self_attn.{}", name), Dtype::kF32, {}}, "1234"});
+    TensorData& scale = tensors.emplace_back();
+    scale.spec.name = fmt::format("model.layers.1.self_attn.{}", name);
+    scale.spec.dtype = Dtype::kF32;
+    scale.bytes = "1234";
   }
 }
 
