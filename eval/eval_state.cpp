@@ -96,13 +96,17 @@ PartialScores EvalState::find(size_t text) const {
 
 void EvalState::update(size_t text, const PartialScores& scores) {
   if (path_.empty()) return throw_if_stopped(/*resumable=*/false);
-  const bool stops = stop_signal() != 0;
-  if (!stops && std::chrono::steady_clock::now() - written_ < kWriteInterval) return;
+  const bool due =
+      stop_signal() != 0 || std::chrono::steady_clock::now() - written_ >= kWriteInterval;
+  const auto n_windows = static_cast<int64_t>(scores.scores.front().windows.size());
+  const bool whole = scores.windows == n_windows;  // no later call would bring it
+  if (!due && !whole) return;
   texts_.resize(std::max(texts_.size(), text + 1));
   texts_[text] = scores;
   for (TextScore& score : texts_[text].scores) {
     score.windows.resize(static_cast<size_t>(scores.windows));
   }
+  if (!due) return;
   write();
   throw_if_stopped(/*resumable=*/true);
 }

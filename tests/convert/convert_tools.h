@@ -27,9 +27,9 @@ inline ConvertResult convert_by(const std::vector<LayerTransform>& transforms,
                                 int64_t n_kv_heads) {
   const ConvertOptions options{.model = model, .out = out, .n_kv_heads = n_kv_heads};
   const ModelFolder folder = ModelFolder::open(model);
+  const ConversionPlan plan = plan_conversion(folder, options, {.transforms = transforms});
   OutputFolder output = open_output(folder, options);
-  return execute_conversion(folder, plan_conversion(folder, options, {.transforms = transforms}),
-                            options, {}, output, &dense_fold());
+  return execute_conversion(folder, plan, options, {}, output, &dense_fold());
 }
 
 /// The bytes of a tensor as the folder stores them.

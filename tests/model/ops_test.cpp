@@ -154,7 +154,7 @@ TEST(Ops, SplitRope) {
       const RopeTable table{angles.cos().mul(1.25), angles.sin().mul(1.25)};
       const Function own = [&](const Tensors& in) {
         const auto [q, k, v] = split_rope(in[0], table, n.n_heads, n.n_kv_heads, n.head_dim);
-        for (const Tensor& x : {q, k, v}) EXPECT_EQ(x.stride(-1), 1);
+        for (const Tensor& x : {q, k, v}) EXPECT_TRUE(!x.is_cpu() || x.stride(-1) == 1);
         return Tensors{q, k, v};
       };
       const Function reference = [&](const Tensors& in) {
