@@ -121,7 +121,7 @@ TEST(BadInput, Folders) {
        kConvert,
        3,
        "CFG_MISSING",
-       {"@model/config.json", "must exist", "pass a Hugging Face folder"}},
+       {"@model/config.json", "must exist", "fetch config.json of the same model"}},
       {"no weights",
        [](const auto& w) { fs::remove(w.folder / kShard); },
        kConvert,
@@ -198,7 +198,7 @@ TEST(BadInput, Configs) {
        kConvert,
        3,
        "CFG_TENSOR_SHAPE",
-       {"config.json asks for shape [65, 32], found [64, 32]", "different models"}},
+       {"config.json: vocab_size is 65, but the tensors have 64", "[64, 32]", "different models"}},
   });
 }
 
@@ -272,13 +272,13 @@ TEST(BadInput, Weights) {
        kConvert,
        3,
        "CFG_TENSOR_SHAPE",
-       {kShard, kKey, "asks for shape [16, 32], found [32, 16]"}},
+       {kShard, kKey, "asks for shape [16, 32]", "found [32, 16]"}},
       {"integers",
        tensors_with([](auto& tensors) { find(tensors, kKey).spec.dtype = Dtype::kI32; }),
        kConvert,
        3,
        "CFG_TENSOR_DTYPE",
-       {kShard, kKey, "must be F16, BF16 or F32, found I32"}},
+       {kShard, kKey, "must be F16, BF16, F32 or F64, found I32"}},
   });
 }
 

@@ -66,7 +66,7 @@ TEST(StrangeModel, WhatIsNotWeightsGoesIntoEveryFolder) {
                        "--steps"};
   const Finished trained = regroup(with(train, {"2"}));
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
-  for (const std::string& folder : {w.out, run + "/model", run + "/checkpoints/step-2"}) {
+  for (const std::string& folder : {w.out, run + "/model", run + "/checkpoints/step-1"}) {
     EXPECT_TRUE(path_exists(folder + "/" + templates)) << folder;
     EXPECT_TRUE(path_exists(folder + "/LICENSE")) << folder;
   }

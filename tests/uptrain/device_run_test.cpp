@@ -29,6 +29,16 @@ Recorded run(const UptrainOptions& options) {
 
 using Settings = std::function<void(UptrainOptions&)>;
 
+/// A teacher of other weights: from the model itself gradients would be rounding alone.
+std::string another_model(const UptrainOptions& options) {
+  const std::string folder = options.out + ".teacher";
+  write_tiny_model(folder, {.n_layers = 1,
+                            .n_kv_heads = 2,
+                            .dtype = options.precision == "bf16" ? Dtype::kBF16 : Dtype::kF32,
+                            .seed = 2});
+  return folder;
+}
+
 struct Case {
   const char* name;
   Settings set;
@@ -43,16 +53,16 @@ const Case kCases[] = {
        o.train = TrainScope::kKv;
        o.kv_lr_scale = 4;
      }},
-    {"teacher", [](UptrainOptions& o) { o.teacher = o.model; }},
+    {"teacher", [](UptrainOptions& o) { o.teacher = another_model(o); }},
     {"teacher and next token",
      [](UptrainOptions& o) {
-       o.teacher = o.model;
+       o.teacher = another_model(o);
        o.kl_weight = 0.5;
        o.temperature = 2;
      }},
     {"teacher's cache",
      [](UptrainOptions& o) {
-       o.teacher = o.model;
+       o.teacher = another_model(o);
        o.teacher_cache = o.out + ".cache";
        o.teacher_top_k = 8;
      }},
