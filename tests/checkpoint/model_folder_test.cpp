@@ -274,23 +274,6 @@ TEST(ModelFolder, EveryProblemIsInOneError) {
           "LlamaForCausalLM (check model_type in config.json, or remove the tensor)");
 }
 
-TEST(ModelFolder, PickledWeightsAreRefusedAsUnsupported) {
-  const TemporaryFolder folder;
-  folder.write("config.json", tiny_config({}));
-  expect_error("MODEL_NO_WEIGHTS", [&] { ModelFolder::open(folder.path()); });
-  folder.write("pytorch_model.bin", "\x80\x02");
-  const ErrorInfo error =
-      expect_error<UnsupportedError>("PICKLE_REFUSED", [&] { ModelFolder::open(folder.path()); });
-  EXPECT_EQ(error.message,
-            folder.path() + ": must hold safetensors files, found pytorch_model.bin");
-}
-
-TEST(ModelFolder, NeedsAFolder) {
-  const TemporaryFolder folder;
-  expect_error("MODEL_MISSING", [&] { ModelFolder::open(folder / "absent"); });
-  expect_error("MODEL_NOT_FOLDER", [&] { ModelFolder::open(folder.write("file", "x")); });
-}
-
 // Good folders that a careless check would refuse.
 
 TEST(GoodFolder, ShardsMayBeLinksIntoABlobStore) {

@@ -270,5 +270,22 @@ TEST(NotAFolder, PlanTakesAConfigAlone) {
   expect_error("CFG_MISSING", [&] { config_path_of(f / "absent"); });
 }
 
+TEST(NotAFolder, PickledWeightsAreRefusedAsUnsupported) {
+  const TemporaryFolder folder;
+  folder.write("config.json", tiny_config({}));
+  expect_error("MODEL_NO_WEIGHTS", [&] { ModelFolder::open(folder.path()); });
+  folder.write("pytorch_model.bin", "\x80\x02");
+  const ErrorInfo error =
+      expect_error<UnsupportedError>("PICKLE_REFUSED", [&] { ModelFolder::open(folder.path()); });
+  EXPECT_EQ(error.message,
+            folder.path() + ": must hold safetensors files, found pytorch_model.bin");
+}
+
+TEST(NotAFolder, IsRefused) {
+  const TemporaryFolder folder;
+  expect_error("MODEL_MISSING", [&] { ModelFolder::open(folder / "absent"); });
+  expect_error("MODEL_NOT_FOLDER", [&] { ModelFolder::open(folder.write("file", "x")); });
+}
+
 }  // namespace
 }  // namespace regroup::testing

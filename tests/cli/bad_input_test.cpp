@@ -371,35 +371,5 @@ TEST(BadInput, Indexes) {
   });
 }
 
-TEST(BadInput, Heads) {
-  const auto heads = [](const char* g) {
-    return Words{"convert", "MODEL", "OUT", "--kv-heads", g};
-  };
-  check_all({
-      {"no divisor",
-       {},
-       heads("3"),
-       2,
-       "KV_HEADS",
-       {"must divide the model's 4 key/value heads, found 3", "choose one of 1, 2, 4"}},
-      {"more than there are",
-       {},
-       heads("8"),
-       2,
-       "KV_HEADS",
-       {"must not exceed the model's 4 key/value heads, found 8", "choose one of 1, 2, 4"}},
-      {"none", {}, heads("0"), 2, "KV_HEADS", {"found 0", "choose one of 1, 2, 4"}},
-      {"a word", {}, heads("two"), 2, "FLAG_VALUE", {"--kv-heads", "two"}},
-      {"several",
-       {},
-       heads("2,1"),
-       2,
-       "KV_HEADS",
-       {"must be one number, found 2, 1", "regroup run"}},
-      {"left out", {}, {"convert", "MODEL", "OUT"}, 2, "FLAG_MISSING", {"--kv-heads is required"}},
-      {"in a plan", {}, {"plan", "MODEL", "--kv-heads", "3"}, 2, "KV_HEADS", {"found 3"}},
-  });
-}
-
 }  // namespace
 }  // namespace regroup::testing
