@@ -248,6 +248,8 @@ class Calibrator {
 
   void improve(int64_t layer, LayerWeights& w, LayerReport& report) {
     report.closed = held_out_error(layer, w, report);
+    // What adds nothing, as a layer of block expansion, goes on adding nothing.
+    if (!w.output.any().item<bool>()) return;
     if (options_.refit_output) {
       meter_->enter(layer, "least squares");
       refit(layer, w, report);
