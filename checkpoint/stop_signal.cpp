@@ -83,6 +83,11 @@ void install_stop_handlers() {
 
 int stop_signal() { return g_signal.load(); }
 void set_stop_signal(int signal_number) { g_signal.store(signal_number); }
+void take_over_stop_signal(int signal_number) {
+  if (signal_number == 0) return;
+  set_stop_signal(signal_number);
+  g_person_asked.store(signal_number == SIGINT || signal_number == SIGTERM);
+}
 
 void throw_if_stopped(bool resumable) {
   const int number = stop_signal();

@@ -154,7 +154,7 @@ class Executor {
     Json tensors = Json::array();
     done_ += static_cast<int64_t>(shard.prefix.size());
     for (const TensorPlan& tensor : shard.tensors) {
-      throw_if_stopped(any_committed_ || folder_.resumed());
+      throw_if_stopped(any_committed_ || folder_.resumed() || !plan_.weights_folder.empty());
       writer.write(tensor, out);
       tensors.push_back({{"name", tensor.spec.name},
                          {"dtype", dtype_name(tensor.spec.dtype)},

@@ -37,6 +37,6 @@ std::optional<Error> explain_torch_error(const std::exception& error) {
 extern "C" __attribute__((visibility("default"))) int regroup_torch_main(int argc, char** argv,
                                                                          int (*asked_before)()) {
   regroup::install_stop_handlers();
-  if (asked_before() != 0) regroup::set_stop_signal(asked_before());
+  regroup::take_over_stop_signal(asked_before());
   return regroup::run_program({argv + 1, argv + argc});
 }

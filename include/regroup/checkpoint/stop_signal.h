@@ -14,6 +14,9 @@ int stop_signal();
 /// Tests ask for a stop without sending a signal.
 void set_stop_signal(int signal_number);
 
+/// Goes on from what another copy of this state was asked: a person's next signal is the second one.
+void take_over_stop_signal(int signal_number);
+
 /// Ends work that was asked to stop.
 /// @param resumable  something is on disk that the same command will find again
 /// @throws StoppedError (exit 75) if resumable, else Error with exit 128 + the signal: 130, 143, 129 ...
