@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "regroup/checkpoint/error.h"
 #include "text_checks.h"
@@ -90,13 +91,13 @@ class ValueEnd {
   bool escaped_ = false;
 };
 
-/// Takes white space. @return the character behind it, '\0' at the end of the text
-char next_character(TextBuffer& text) {
+/// Takes white space. @return the character behind it; nothing at the end of the text
+std::optional<char> next_character(TextBuffer& text) {
   for (;;) {
     const size_t n = text.view().find_first_not_of(kSpace);
     text.take(std::min(n, text.view().size()));
     if (n != std::string_view::npos) return text.view().front();
-    if (!text.more()) return '\0';
+    if (!text.more()) return std::nullopt;
   }
 }
 
@@ -130,20 +131,20 @@ void visit_values(TextBuffer& text, bool in_array, const Visit& visit) {
   bool goes_on = true;
   for (int64_t i = 1; goes_on; ++i) {
     const std::string where = fmt::format("{} record {}", text.path(), i);
-    char c = next_character(text);
+    std::optional<char> c = next_character(text);
     if (in_array && i > 1 && c == ',') {
       text.take(1);
       c = next_character(text);
     } else if (in_array && c == ']') {
       text.take(1);
-      if (next_character(text) == '\0') return;
+      if (!next_character(text)) return;
       refuse("JSON_SYNTAX", text.path(), "must end behind its array, found more");
-    } else if (in_array && i > 1 && c != '\0') {
+    } else if (in_array && i > 1 && c) {
       refuse("JSON_SYNTAX", where, "must follow a comma");
     }
-    if (c == '\0' && !in_array) return;
+    if (!c && !in_array) return;
     if (c != '{' && c != '[') {
-      if (c == '\0') refuse("JSON_SYNTAX", where, "the file ends inside its array");
+      if (!c) refuse("JSON_SYNTAX", where, "the file ends inside its array");
       refuse("TEXT_FIELD", where, "must be an object {...} that holds the text in one of its keys");
     }
     visit_value(text, where, visit, goes_on);

@@ -152,6 +152,9 @@ TEST(Documents, MalformedFilesAreRefused) {
        " record 2: must follow a comma"},
       {"more than an array", "a.json", "[{\"text\":\"a\"}] x", "JSON_SYNTAX",
        ": must end behind its array"},
+      {"a hole of zeros between objects", "a.json",
+       std::string("{\"text\":\"a\"}") + '\0' + "{\"text\":\"b\"}", "TEXT_FIELD",
+       " record 2: must be an object {...} that holds the text"},
       {"an object around", "a.json", "{\"data\":[{\"text\":\"a\"}]}", "TEXT_FIELD",
        " record 1: must be an object with a string \"text\", found the keys data (no string: "
        "array)"},
