@@ -82,6 +82,7 @@ void EvalState::read() {
   }
   if (texts) {
     texts_ = std::move(*texts);
+    is_ours_ = true;
     return;
   }
   notice(fmt::format(
@@ -130,10 +131,11 @@ void EvalState::write() {
       specs, {{"format", kFormat}, {"key", key_}, {"sha256", sha256_of_text(data)}});
   write_file_atomically(path_, prefix + data);
   written_ = std::chrono::steady_clock::now();
+  is_ours_ = true;
 }
 
 void EvalState::finish() {
-  if (!path_.empty() && path_exists(path_)) remove_tree(path_);
+  if (is_ours_ && path_exists(path_)) remove_tree(path_);
 }
 
 }  // namespace regroup

@@ -89,6 +89,14 @@ TEST_F(Evaluation, GoesOnWithTheSameBits) {
   }
 }
 
+TEST_F(Evaluation, LeavesAFileThatIsNotItsOwn) {
+  folder_.write("out.json.partial", "somebody's");
+  EvalState state(path(), kKey);
+  run(state);
+  state.finish();
+  EXPECT_EQ(read_file(path()), "somebody's");
+}
+
 TEST_F(Evaluation, ThatKeepsNothingEndsWithTheSignal) {
   EvalState state("", kKey);
   const auto stopped = [&] { run(state, 3); };

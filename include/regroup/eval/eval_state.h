@@ -24,7 +24,7 @@ class EvalState {
   /// @throws StoppedError  a signal asks for a stop, and the file is written;
   ///         Error with exit 128 + the signal where nothing is kept
   void update(size_t text, const PartialScores& scores);
-  /// Removes the file: the results are written.
+  /// Removes the file if it is this state's: the results are written.
   void finish();
 
  private:
@@ -33,6 +33,7 @@ class EvalState {
 
   std::string path_;
   std::string key_;
+  bool is_ours_ = false;  ///< the file at path_ was read as this evaluation's, or written
   std::vector<PartialScores> texts_;
   std::chrono::steady_clock::time_point written_ = std::chrono::steady_clock::now();
 };
