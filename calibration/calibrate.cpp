@@ -249,13 +249,21 @@ class Calibrator {
   void improve(int64_t layer, LayerWeights& w, LayerReport& report) {
     report.closed = held_out_error(layer, w, report);
     // What adds nothing, as a layer of block expansion, goes on adding nothing.
-    if (!w.output.any().item<bool>()) return;
+    if (!w.output.any().item<bool>()) return spare_fit();
     if (options_.refit_output) {
       meter_->enter(layer, "least squares");
       refit(layer, w, report);
       report.refitted = held_out_error(layer, w, report);
     }
     if (options_.layer_steps > 0) train(layer, w, report);
+  }
+
+  /// The forecast counted a fit of this layer that is not made.
+  void spare_fit() {
+    const double look = cost_.look((n_ - n_train_) * seq_);
+    const double refit = options_.refit_output ? cost_.refit(n_train_ * seq_) + look : 0;
+    const double looks = options_.layer_steps > 0 ? static_cast<double>(kLooksAtHeldOut) * look : 0;
+    meter_->spare(refit + looks, options_.layer_steps);
   }
 
   void train(int64_t layer, LayerWeights& w, LayerReport& report) {
