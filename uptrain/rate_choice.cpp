@@ -41,11 +41,15 @@ StartingPoint measure(const RunSetup& setup) {
     }
     const TeacherSignal signal = setup.teacher->signal(first, inputs);
     const at::Tensor hidden = decoder.hidden(inputs).flatten(0, 1);
+    // Nats a token, whatever the temperature of training; a cache has its answers at that temperature alone.
+    const bool cached = !signal.hidden.defined();
+    const double temperature = cached ? mix_of(o).temperature : 1.0;
     const DistillationLoss loss =
-        fused_distillation(hidden, decoder.lm_head(), targets, scale, signal, mix_of(o));
+        fused_distillation(hidden, decoder.lm_head(), targets, scale, signal,
+                           {.kl_weight = 1.0, .temperature = temperature});
     const std::vector<double> sums = read_scalars({loss.ce, loss.kl});
     start.loss += sums[0];
-    start.kl = start.kl.value_or(0) + sums[1];
+    start.kl = start.kl.value_or(0) + temperature * temperature * sums[1];
   }
   return start;
 }
@@ -87,8 +91,8 @@ double default_learning_rate(double to_recover, int64_t hidden_size, int64_t tok
   const double batch = std::sqrt(std::min(16.0, static_cast<double>(tokens_per_step) / 1024));
   const double width = 256 / static_cast<double>(hidden_size);
   const double rate = std::min(2e-3, 5e-4 * damage * batch) * width;
-  const double digit = std::pow(10, std::floor(std::log10(rate)));
-  return std::round(rate / digit) * digit;
+  const double digits = std::pow(10, -std::floor(std::log10(rate)));
+  return std::round(rate * digits) / digits;
 }
 
 int64_t default_warmup(int64_t steps) {

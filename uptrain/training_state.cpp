@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "regroup/checkpoint/digest.h"
@@ -28,6 +29,8 @@ constexpr const char* kSeal = "checkpoint.json";
 constexpr const char* kPartial = ".partial";
 
 Json optional_number(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
+
+constexpr double kNotFinite = std::numeric_limits<double>::quiet_NaN();
 
 std::optional<double> read_optional(const Json& json, const char* key) {
   return json.contains(key) && json[key].is_number() ? std::optional(json[key].get<double>())
@@ -54,10 +57,11 @@ TrainingState from_json(const Json& json) {
   state.tokens = json.at("tokens").get<int64_t>();
   state.skipped = json.at("skipped").get<int64_t>();
   state.skipped_in_a_row = json.at("skipped_in_a_row").get<int64_t>();
-  state.last_loss = json.at("last_loss").get<double>();
+  // A loss that is not finite has no number in JSON.
+  state.last_loss = read_optional(json, "last_loss").value_or(kNotFinite);
   state.val_loss = read_optional(json, "val_loss");
   state.first_val_loss = read_optional(json, "first_val_loss");
-  state.best_val_loss = json.at("best_val_loss").get<double>();
+  state.best_val_loss = read_optional(json, "best_val_loss").value_or(kNotFinite);
   state.settings = json.at("settings").dump();
   return state;
 }
