@@ -29,7 +29,7 @@ std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
   if (options.calibration.files.empty()) {
     calibrated = transform_by_statistics(model, request);
   } else {
-    recall_budget(options, request.calibration);
+    recall_budget(model, options, request.calibration);
     calibration = std::make_unique<Calibration>(model, request);
     decided.calibration = calibration->options();
   }

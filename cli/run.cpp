@@ -120,7 +120,7 @@ class Pipeline {
                          .hint = "choose another --out"});
     }
     for (const Stage& stage : stages()) {
-      const Invocation invocation = parse_command_line(command_line(stage, /*replace=*/false));
+      const Invocation invocation = parse_command_line(command_line(stage));
       try {
         invocation.check();
       } catch (const ConfigError& error) {
@@ -231,10 +231,11 @@ class Pipeline {
     return sha256_of_text(key.dump());
   }
 
-  std::vector<std::string> command_line(const Stage& stage, bool replace) const {
+  std::vector<std::string> command_line(const Stage& stage,
+                                        const std::vector<std::string>& replacing = {}) const {
     std::vector<std::string> line = {"--recipe", flags_.recipe};
     line.insert(line.end(), stage.arguments.begin(), stage.arguments.end());
-    if (replace && stage.replaces) line.insert(line.end(), {"--overwrite", "--resume", "never"});
+    if (stage.replaces) line.insert(line.end(), replacing.begin(), replacing.end());
     line.insert(line.end(),
                 {"--device", globals_.device, "--threads", std::to_string(globals_.threads),
                  "--seed", std::to_string(globals_.seed)});
@@ -252,14 +253,19 @@ class Pipeline {
       return;
     }
     spdlog::info("{}: regroup {}", stage.name, join(stage.arguments, " "));
-    // Its own output without "done" is there when the run was killed between the two.
-    const bool replace = record.contains("fingerprint") && (!known || path_exists(stage.output));
+    std::vector<std::string> replacing;
+    if (record.contains("fingerprint") && !known) {
+      replacing = {"--overwrite", "--resume", "never"};
+    } else if (known && path_exists(stage.output)) {
+      // Killed between its output and "done", or stopped while it made anew what others had made.
+      replacing = {"--overwrite"};
+    }
     record["arguments"] = stage.arguments;
     record["fingerprint"] = key;
     record["state"] = "started";
     save_journal();
     const Stopwatch watch;
-    const Invocation invocation = parse_command_line(command_line(stage, replace));
+    const Invocation invocation = parse_command_line(command_line(stage, replacing));
     const CommandOutput output = invocation.action();
     if (!stage.result.empty()) write_file_atomically(stage.result, output.json.dump(2) + "\n");
     record["state"] = "done";

@@ -70,21 +70,6 @@ Json layer_records(const std::vector<LayerReport>& layers) {
   return records;
 }
 
-/// What must be the same for an interrupted run to be resumed.
-Json make_job(const ModelFolder& model, const ConvertOptions& options) {
-  Json job = {{"command", "convert"}, {"version", kVersion}, {"arguments", arguments(options)}};
-  // The manifest holds what it came to.
-  const CalibrationBudget& budget = options.calibration.budget;
-  if (budget.given()) job[kBudgetKey] = budget_json(budget);
-  job["config_sha256"] = sha256_of_text(model.config_text());
-  for (size_t i = 0; i < model.shards().size(); ++i) {
-    const struct stat& status = model.shards()[i]->file().status();
-    job["source"].push_back({model.shard_names()[i], int64_t{status.st_size},
-                             int64_t{status.st_mtim.tv_sec}, int64_t{status.st_mtim.tv_nsec}});
-  }
-  return job;
-}
-
 /// Whether Q or O differ from the parent's, folded or calibrated: verify lets what changed differ.
 bool changes_queries(const ConversionPlan& plan) {
   for (const ShardPlan& shard : plan.shards) {
@@ -241,6 +226,20 @@ class Executor {
 
 }  // namespace
 
+Json conversion_job(const ModelFolder& model, const ConvertOptions& options) {
+  Json job = {{"command", "convert"}, {"version", kVersion}, {"arguments", arguments(options)}};
+  // The manifest holds what it came to.
+  const CalibrationBudget& budget = options.calibration.budget;
+  if (budget.given()) job[kBudgetKey] = budget_json(budget);
+  job["config_sha256"] = sha256_of_text(model.config_text());
+  for (size_t i = 0; i < model.shards().size(); ++i) {
+    const struct stat& status = model.shards()[i]->file().status();
+    job["source"].push_back({model.shard_names()[i], int64_t{status.st_size},
+                             int64_t{status.st_mtim.tv_sec}, int64_t{status.st_mtim.tv_nsec}});
+  }
+  return job;
+}
+
 void check_output(const ConvertOptions& options) {
   std::vector<std::string> inputs = options.calibration.files;
   inputs.push_back(options.model);
@@ -249,7 +248,7 @@ void check_output(const ConvertOptions& options) {
 }
 
 OutputFolder open_output(const ModelFolder& model, const ConvertOptions& options) {
-  return OutputFolder(options.out, make_job(model, options), options.output);
+  return OutputFolder(options.out, conversion_job(model, options), options.output);
 }
 
 ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,

@@ -112,6 +112,8 @@ struct ConvertProgress {
 ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,
                                  const ConvertOptions& options, const ProgressFunction& progress);
 
+/// What must be the same for an interrupted run to be resumed.
+Json conversion_job(const ModelFolder& model, const ConvertOptions& options);
 /// OUT.partial under its lock, new or as an interrupted run of the same conversion left it.
 OutputFolder open_output(const ModelFolder& model, const ConvertOptions& options);
 /// The same in a folder that is open already.

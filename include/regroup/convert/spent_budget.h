@@ -10,8 +10,9 @@ inline constexpr const char* kBudgetKey = "calibration_budget";
 
 Json budget_json(const CalibrationBudget& budget);
 
-/// An interrupted run of the same budget in OUT.partial has decided what it comes to: a resumed run takes
+/// An interrupted run of the same job in OUT.partial has decided what the budget comes to: a resumed run takes
 /// its numbers, since a rate measured again would give others. Leaves `calibration` alone where there is none.
-void recall_budget(const ConvertOptions& options, CalibrationOptions& calibration);
+void recall_budget(const ModelFolder& model, const ConvertOptions& options,
+                   CalibrationOptions& calibration);
 
 }  // namespace regroup

@@ -96,8 +96,7 @@ class Decoder {
   NormWeights final_norm_;
   at::Tensor lm_head_;  // [vocab, hidden], undefined when tied
   bool checkpointing_ = false;
-  mutable RopeTable rope_cache_;           // positions [0, n)
-  mutable int64_t rope_stretched_to_ = 0;  // dynamic scaling: the length it was made for
+  mutable RopeTable rope_cache_;  // positions [0, n)
 };
 
 }  // namespace regroup

@@ -68,10 +68,4 @@ at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             int64_t window = 0);
 
-/// Cross-entropy and its gradient in one go: `logits` become scale * (softmax - onehot).
-/// @param logits   [rows, vocab] float32, overwritten
-/// @param targets  [rows] int64; a negative target counts nothing and gets a zero gradient
-/// @return the sum of -log softmax(logits)[target], not scaled, summed in float64
-double cross_entropy_gradient_(const at::Tensor& logits, const at::Tensor& targets, double scale);
-
 }  // namespace regroup
