@@ -39,10 +39,12 @@ def save_tokens(path, ids):
 
 def save_halves(out, model, text):
     tokenizer = AutoTokenizer.from_pretrained(model)
-    ids = tokenizer(text.read_text(), add_special_tokens=False)["input_ids"]
-    save_tokens(out / f"{text.stem}-first.bin", ids[: len(ids) // 2])
-    save_tokens(out / f"{text.stem}-second.bin", ids[len(ids) // 2 :])
-    print(f"{len(ids)} tokens of {text} in two halves")
+    whole = text.read_text()
+    middle = len(whole) // 2  # characters
+    for name, half in (("first", whole[:middle]), ("second", whole[middle:])):
+        ids = tokenizer(half, add_special_tokens=False)["input_ids"]
+        save_tokens(out / f"{text.stem}-{name}.bin", ids)
+        print(f"{len(ids)} tokens in the {name} half of {text}")
 
 
 out, text = map(pathlib.Path, sys.argv[1:])

@@ -116,6 +116,25 @@ TEST_F(CalibrationProgressTest, AnotherBudgetIsAnotherRun) {
   EXPECT_NE(error.message.find("calibration_budget"), std::string::npos) << error.message;
 }
 
+TEST_F(CalibrationProgressTest, ABudgetTakesNoNumbersOfAnotherJob) {
+  prepare(kDifferentHeads);
+  ConvertOptions other = options("out");
+  other.seed = 77;
+  other.calibration.budget = {.seconds = 5};
+  EXPECT_THROW(run(other, killed_at_layer(1)), std::runtime_error);
+  const std::string path = at("out.partial/JOB.json");
+  Json job = Json::parse(read_file(path));
+  job["arguments"]["calibration"]["layer_steps"] = 100'003;
+  write_file(path, job.dump());
+
+  ConvertOptions ours = options("out");
+  ours.calibration.budget = {.seconds = 5};
+  ours.output.overwrite = true;
+  Heard heard;
+  run(ours, heard.listener());
+  EXPECT_NE(heard.forecasts.front().steps, 100'003);
+}
+
 TEST_F(CalibrationProgressTest, AShareOfPretrainingIsNotExceeded) {
   prepare(kDifferentHeads, 16384);
   const double token = pretraining_flops(ModelFolder::open(at("in")).config());
