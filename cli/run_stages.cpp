@@ -1,0 +1,195 @@
+#include "run_stages.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/digest.h"
+#include "regroup/checkpoint/documents.h"
+#include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/text.h"
+#include "regroup/checkpoint/tokenizer.h"
+#include "regroup/version.h"
+#include "torch_part.h"
+
+namespace regroup {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// SHA-256 over a file, or over the files of a folder that decide what a model is.
+std::string digest_of(const std::string& path) {
+  if (!path_exists(path)) return "absent";
+  if (!is_folder(path)) return sha256_of_file(path);
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    const bool counts =
+        name.ends_with(".safetensors") || name.ends_with(".json") || name.ends_with(".model");
+    if (counts && entry.is_regular_file()) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  std::string all;
+  for (const std::string& name : names) all += name + sha256_of_file(path + "/" + name);
+  return sha256_of_text(all);
+}
+
+}  // namespace
+
+RunStages::RunStages(const RunFlags& flags, const Globals& globals)
+    : flags_(flags), globals_(globals), recipe_(read_recipe(flags.recipe)), out_(flags.out) {
+  if (out_.empty()) out_ = "runs/" + fs::path(flags.recipe).stem().string();
+  model_ = required("model", "the parent").front();
+  for (const std::string& text : required("kv-heads", "the KV heads to keep")) {
+    for (size_t start = 0; start <= text.size();) {  // "4,2" and ["4", "2"] are the same
+      const size_t comma = std::min(text.find(',', start), text.size());
+      kv_heads_.push_back(text.substr(start, comma - start));
+      start = comma + 1;
+    }
+  }
+}
+
+void RunStages::check() const {
+  check_device(globals_.device);
+  if (is_inside(out_, model_)) {
+    throw ConfigError({.code = "OUTPUT_IS_INPUT",
+                       .message = fmt::format("must lie outside the input {}", printable(model_)),
+                       .path = out_,
+                       .tensor = {},
+                       .hint = "choose another --out"});
+  }
+  for (const Stage& stage : stages()) {
+    const Invocation invocation = parse_command_line(command_line(stage));
+    try {
+      invocation.check();
+    } catch (const ConfigError& error) {
+      ErrorInfo info = error.info();
+      if (!info.path.empty()) throw;
+      info.path = flags_.recipe;
+      info.message = fmt::format("[{}] {}", stage.arguments.front(), info.message);
+      throw ConfigError(info);
+    }
+  }
+  if (!reads_text()) return;
+  const Tokenizer tokenizer = Tokenizer::open(model_);
+  require_vocabulary(tokenizer, read_model_config(model_ + "/config.json").vocab_size, model_);
+}
+
+std::vector<std::string> RunStages::required(const std::string& key,
+                                             const std::string& what) const {
+  const std::vector<std::string> found = recipe_.values("convert", key);
+  if (!found.empty()) return found;
+  throw ConfigError({.code = "RECIPE_MISSING_KEY",
+                     .message = fmt::format("must name {}: {} in section [convert]", what, key),
+                     .path = flags_.recipe,
+                     .tensor = {},
+                     .hint = "see recipes/ for examples"});
+}
+
+bool RunStages::reads_text() const {
+  std::vector<std::string> files = recipe_.values("eval", "text");
+  for (const char* key : {"data", "valid"}) {
+    for (const std::string& path : recipe_.values("uptrain", key)) files.push_back(path);
+  }
+  const bool samples = evaluates() && !flags_.prompts.empty();
+  return samples || std::any_of(files.begin(), files.end(), is_text_file);
+}
+
+std::string RunStages::folder(const std::string& g) const { return fmt::format("{}/g{}", out_, g); }
+
+std::string RunStages::result(const std::string& name) const {
+  return fmt::format("{}/results/{}.json", out_, name);
+}
+
+std::vector<Stage> RunStages::stages() const {
+  std::vector<Stage> all;
+  if (recipe_.has_section("plan")) {
+    all.push_back(
+        {"plan", {"plan", model_}, {model_ + "/config.json"}, result("plan"), result("plan")});
+  }
+  std::vector<std::string> models = {model_};
+  for (const std::string& g : kv_heads_) {
+    all.push_back(convert_stage(g));
+    const std::string converted = all.back().output;
+    models.push_back(converted);
+    if (evaluates()) {
+      all.push_back(eval_stage("g" + g + "/eval", {model_, converted}, "g" + g + "-converted"));
+    }
+    if (!recipe_.has_section("uptrain")) continue;
+    all.push_back(uptrain_stage(g));
+    models.push_back(all.back().output);
+  }
+  if (evaluates()) all.push_back(eval_stage("eval", models, "eval"));
+  return all;
+}
+
+Stage RunStages::convert_stage(const std::string& g) const {
+  const std::string converted = folder(g) + "/converted";
+  return {"g" + g + "/convert",
+          {"convert", model_, converted, "--kv-heads", g},
+          {model_},
+          converted,
+          result("g" + g + "-convert"),
+          true};
+}
+
+Stage RunStages::uptrain_stage(const std::string& g) const {
+  const std::string converted = folder(g) + "/converted";
+  const std::string run = folder(g) + "/uptrained";
+  Stage stage{"g" + g + "/uptrain", {"uptrain", converted, run},  {converted},
+              run + "/model",       result("g" + g + "-uptrain"), true};
+  if (const std::string teacher = teacher_path(); !teacher.empty()) {
+    stage.arguments.insert(stage.arguments.end(), {"--teacher", teacher});
+    stage.inputs.push_back(teacher);
+  }
+  for (const char* key : {"data", "valid"}) {
+    for (const std::string& path : recipe_.values("uptrain", key)) stage.inputs.push_back(path);
+  }
+  return stage;
+}
+
+/// "" without a teacher. "parent" stands for the model that [convert] starts from.
+std::string RunStages::teacher_path() const {
+  const std::vector<std::string> named = recipe_.values("uptrain", "teacher");
+  if (named.empty()) return "";
+  return named.front() == "parent" ? model_ : named.front();
+}
+
+Stage RunStages::eval_stage(const std::string& name, const std::vector<std::string>& models,
+                            const std::string& file) const {
+  Stage stage{name, {"eval"}, models, result(file), ""};
+  stage.arguments.insert(stage.arguments.end(), models.begin(), models.end());
+  stage.arguments.insert(stage.arguments.end(), {"--baseline", model_, "--out", result(file)});
+  for (const char* key : {"text", "tokens"}) {
+    for (const std::string& path : recipe_.values("eval", key)) stage.inputs.push_back(path);
+  }
+  return stage;
+}
+
+std::string RunStages::fingerprint(const Stage& stage) const {
+  Json key = {{"version", kVersion}, {"arguments", stage.arguments}, {"seed", globals_.seed}};
+  for (const RecipeEntry& entry : recipe_.entries()) {
+    if (entry.section == stage.arguments.front() || entry.section.empty()) {
+      key["section"][entry.key] = entry.values;
+    }
+  }
+  for (const std::string& input : stage.inputs) key["inputs"][input] = digest_of(input);
+  return sha256_of_text(key.dump());
+}
+
+std::vector<std::string> RunStages::command_line(const Stage& stage,
+                                                 const std::vector<std::string>& replacing) const {
+  std::vector<std::string> line = {"--recipe", flags_.recipe};
+  line.insert(line.end(), stage.arguments.begin(), stage.arguments.end());
+  if (stage.replaces) line.insert(line.end(), replacing.begin(), replacing.end());
+  line.insert(line.end(),
+              {"--device", globals_.device, "--threads", std::to_string(globals_.threads), "--seed",
+               std::to_string(globals_.seed)});
+  if (globals_.quiet) line.emplace_back("--quiet");
+  return line;
+}
+
+}  // namespace regroup
