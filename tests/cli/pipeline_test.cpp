@@ -5,9 +5,13 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/file.h"
+#include "regroup/checkpoint/output_folder.h"
 #include "regroup/checkpoint/strict_json.h"
+#include "regroup/convert/plan.h"
 #include "support/expect_error.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
@@ -80,6 +84,16 @@ sample-tokens = 4
       all[stage.at("name")] = stage.at("seconds").dump();
     }
     return all;
+  }
+
+  /// The journal as a run leaves it that ends inside these stages.
+  void set_started(const std::set<std::string>& names) const {
+    const std::string path = out_ + "/run.json";
+    Json journal = Json::parse(read_file(path));
+    for (Json& stage : journal["stages"]) {
+      if (names.contains(stage.at("name"))) stage["state"] = "started";
+    }
+    write_file(path, journal.dump());
   }
 
   /// `run` of the recipe with `from` replaced: the error it ends with, before OUT is made.
@@ -207,15 +221,41 @@ TEST_F(Pipeline, EveryFileIsLookedForBeforeTheFirstStage) {
 
 TEST_F(Pipeline, GoesOnAfterAKillBetweenAStageAndItsRecord) {
   run();
-  const std::string path = out_ + "/run.json";
-  Json journal = Json::parse(read_file(path));
-  for (Json& stage : journal["stages"]) {
-    if (stage["name"] == "g1/uptrain" || stage["name"] == "g2/convert") stage["state"] = "started";
-  }
-  write_file(path, journal.dump());
+  set_started({"g1/uptrain", "g2/convert"});
   const std::string trained = read_file(out_ + "/g1/uptrained/model/model.safetensors");
   EXPECT_EQ(run().at("stages_run"), 2);  // the same bytes again: nothing after them runs
   EXPECT_TRUE(read_file(out_ + "/g1/uptrained/model/model.safetensors") == trained);
+}
+
+/// Beside `out`, what a conversion of the recipe's parent leaves that is killed behind its weights.
+void interrupt_behind_weights(const std::string& parent, const std::string& out) {
+  const ConvertOptions options{.model = parent,
+                               .out = out,
+                               .n_kv_heads = 2,
+                               .method = kDefaultMethod,
+                               .grouping = default_grouping(kDefaultMethod),
+                               .seed = 5};
+  OutputFolder partial(out, conversion_job(ModelFolder::open(parent), options), {});
+  const std::string name = "model.safetensors";
+  fs::copy_file(out + "/" + name, partial.staging_path(name));
+  const Json manifest = Json::parse(read_file(out + "/regroup.json"));
+  partial.commit(name, {{"sha256", sha256_of_file(out + "/" + name)},
+                        {"size", fs::file_size(out + "/" + name)},
+                        {"tensors", manifest.at("output").at("tensors")}});
+}
+
+// A conversion made anew is stopped while the older one still stands: its finished files count.
+TEST_F(Pipeline, GoesOnWithAnInterruptedReconversion) {
+  run();
+  const std::string out = out_ + "/g2/converted";
+  const std::string converted = read_tree(out);
+  interrupt_behind_weights(folder_ / "parent", out);
+  set_started({"g2/convert"});
+  EXPECT_EQ(run().at("stages_run"), 1);
+  const Json result = Json::parse(read_file(out_ + "/results/g2-convert.json"));
+  EXPECT_EQ(result.value("resumed_files", 0), 1) << result;
+  EXPECT_TRUE(read_tree(out) == converted);
+  EXPECT_FALSE(path_exists(out + ".partial"));
 }
 
 }  // namespace
