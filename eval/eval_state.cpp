@@ -41,19 +41,21 @@ std::vector<T> values_of(const SafetensorsFile& file, const std::string& name) {
   return values;
 }
 
+std::string metadata_of(const SafetensorsFile& file, const char* name) {
+  const auto& metadata = file.header().metadata;
+  const auto found = metadata.find(name);
+  return found == metadata.end() ? std::string() : found->second;
+}
+
 /// The texts of a state file, or nothing where it is not one of this evaluation.
 std::optional<std::vector<PartialScores>> read_texts(const std::string& path,
                                                      const std::string& key) {
   const SafetensorsFile file{InputFile(path)};
-  const auto& metadata = file.header().metadata;
-  const auto value = [&](const char* name) {
-    const auto found = metadata.find(name);
-    return found == metadata.end() ? std::string() : found->second;
-  };
-  if (value("format") != kFormat || value("key") != key) return std::nullopt;
+  if (metadata_of(file, "format") != kFormat) return std::nullopt;
+  if (metadata_of(file, "key") != key) return std::nullopt;
   const std::string whole = file.file().read_all();
   const std::string data = whole.substr(static_cast<size_t>(file.header().data_begin));
-  if (sha256_of_text(data) != value("sha256")) return std::nullopt;
+  if (sha256_of_text(data) != metadata_of(file, "sha256")) return std::nullopt;
   std::vector<PartialScores> texts;
   for (size_t t = 0; file.find(name_of(t, 0)) != nullptr; ++t) {
     PartialScores text;
@@ -68,6 +70,14 @@ std::optional<std::vector<PartialScores>> read_texts(const std::string& path,
 }
 
 }  // namespace
+
+bool holds_eval_state(const std::string& path) {
+  try {
+    return path_exists(path) && metadata_of(SafetensorsFile{InputFile(path)}, "format") == kFormat;
+  } catch (const CheckpointError&) {  // something else
+    return false;
+  }
+}
 
 EvalState::EvalState(std::string path, const Json& key)
     : path_(std::move(path)), key_(sha256_of_text(key.dump())) {

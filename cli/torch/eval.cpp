@@ -185,9 +185,7 @@ void check_outputs(const EvalFlags& flags) {
                      .hint = "choose another name for one of them"});
 }
 
-}  // namespace
-
-CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
+CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   check_eval(flags, globals);
   check_outputs(flags);
   warn_if_separator_missing(flags.text_flags, flags.text);
@@ -235,6 +233,19 @@ CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
   }
   state.finish();
   return output;
+}
+
+}  // namespace
+
+CommandOutput run_eval(const EvalFlags& flags, const Globals& globals) {
+  try {
+    return evaluate(flags, globals);
+  } catch (const Error& error) {
+    // Stopped while it loaded models and texts: the scores of an earlier run are as they were.
+    const bool resumable = !flags.out.empty() && holds_eval_state(flags.out + ".partial");
+    if (resumable && error.info().code == "INTERRUPTED") throw_if_stopped(resumable);
+    throw;
+  }
 }
 
 }  // namespace regroup

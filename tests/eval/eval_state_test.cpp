@@ -108,6 +108,18 @@ TEST_F(Evaluation, ThatKeepsNothingEndsWithTheSignal) {
   }
 }
 
+TEST_F(Evaluation, IsKnownByItsState) {
+  EXPECT_FALSE(holds_eval_state(path()));
+  for (const char* other : {"", "{}"}) {
+    folder_.write("out.json.partial", other);
+    EXPECT_FALSE(holds_eval_state(path())) << other;
+  }
+  EXPECT_FALSE(holds_eval_state(folder_ / "a/model.safetensors"));
+  EvalState state(path(), kKey);
+  expect_error<StoppedError>("STOPPED", [&] { run(state, 3); });
+  EXPECT_TRUE(holds_eval_state(path()));
+}
+
 TEST_F(Evaluation, BeginsAnewBesideAnythingElse) {
   EvalState first(path(), kKey);
   expect_error<StoppedError>("STOPPED", [&] { run(first, 3); });

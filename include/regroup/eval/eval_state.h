@@ -9,6 +9,9 @@
 
 namespace regroup {
 
+/// Whether an interrupted evaluation left its state at `path`.
+bool holds_eval_state(const std::string& path);
+
 /// The scores of an evaluation so far, in a file, so that the same command goes on where it was stopped.
 class EvalState {
  public:
