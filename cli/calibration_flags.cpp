@@ -78,6 +78,17 @@ double parse_share(const std::string& text) {
                      .hint = "shares are of the FLOPs of --pretraining-tokens, at most 100%"});
 }
 
+/// A time. Who wrote none may have meant a share.
+double parse_seconds(const std::string& text) {
+  try {
+    return parse_duration(text, "--calibration-budget");
+  } catch (const ConfigError& error) {
+    ErrorInfo info = error.info();
+    info.hint += "; or a share of --pretraining-tokens, such as 1%";
+    throw ConfigError(info);
+  }
+}
+
 CalibrationBudget parse_budget(const CalibrationFlags& flags) {
   CalibrationBudget budget;
   const bool share = flags.budget.ends_with('%');
@@ -104,7 +115,7 @@ CalibrationBudget parse_budget(const CalibrationFlags& flags) {
     budget.share = parse_share(flags.budget);
     budget.pretraining_tokens = parse_count(flags.pretraining_tokens, "--pretraining-tokens");
   } else {
-    budget.seconds = parse_duration(flags.budget, "--calibration-budget");
+    budget.seconds = parse_seconds(flags.budget);
   }
   return budget;
 }
