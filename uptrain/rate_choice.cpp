@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "regroup/checkpoint/error.h"
 #include "regroup/model/transfer.h"
 #include "regroup/uptrain/loss.h"
 
@@ -52,6 +53,24 @@ StartingPoint measure(const RunSetup& setup) {
     start.kl = start.kl.value_or(0) + temperature * temperature * sums[1];
   }
   return start;
+}
+
+/// A rate that follows from no number is none. Weights that are not finite are refused when they are read; these
+/// are, and what is computed with them is not.
+void require_finite(const StartingPoint& start, const UptrainOptions& o) {
+  const bool by_student = !std::isfinite(start.loss);
+  const double found = std::abs(by_student ? start.loss : start.kl.value_or(0));
+  if (std::isfinite(found)) return;
+  throw CheckpointError(
+      {.code = "TRAIN_NONFINITE",
+       .message =
+           fmt::format("{} on the first samples of the data must be finite before a learning "
+                       "rate is chosen from it, found {}",
+                       by_student ? "the loss of this model" : "the KL from this teacher", found),
+       .path = by_student ? o.model : o.teacher,
+       .tensor = {},
+       .hint = "check the model with `regroup eval`: its weights may be damaged, or too large for "
+               "what is computed with them; --lr trains it all the same"});
 }
 
 std::string reason(const StartingPoint& start, const ModelConfig& config, int64_t tokens_per_step) {
@@ -117,6 +136,7 @@ void choose_rates(RunSetup& setup, Json& settings) {
   }
   if (!o.learning_rate) {
     const StartingPoint start = measure(setup);
+    require_finite(start, o);
     const double rate = default_learning_rate(nats_to_recover(start, config.vocab_size),
                                               config.hidden_size, setup.facts.tokens_per_step);
     o.learning_rate = std::max(rate, o.min_learning_rate);

@@ -113,6 +113,42 @@ TEST(RateChoice, ATeacherTellsWhatIsLost) {
   EXPECT_GT(run(options).facts.learning_rate, 3 * same.facts.learning_rate);
 }
 
+/// The fixture's model with finite weights whose products are not.
+void write_model_that_overflows(const std::string& folder) {
+  const TinyModelSpec spec{.n_layers = 1, .n_kv_heads = 2};
+  write_tiny_model(folder, spec);
+  std::vector<TensorData> tensors = tiny_tensors(spec);
+  for (TensorData& tensor : tensors) {
+    const std::string& name = tensor.spec.name;
+    if (!name.ends_with("gate_proj.weight") && !name.ends_with("up_proj.weight")) continue;
+    std::vector<double> values = tiny_values(spec, name, tensor.spec.shape);
+    for (double& value : values) value *= 1e30;
+    tensor.bytes = encode_values(spec.dtype, values);
+  }
+  write_tensors(folder, tensors, 1);
+}
+
+TEST(RateChoice, AModelThatIsNotFiniteGetsNone) {
+  const Fixture f;
+  UptrainOptions options = unrated(f, "run");
+  options.model = options.teacher = f.folder / "bad";
+  write_model_that_overflows(options.model);
+  const auto refused = [&] { uptrain(options, {}); };
+  const ErrorInfo error = expect_error("TRAIN_NONFINITE", refused);
+  EXPECT_EQ(error.message, options.model +
+                               ": the loss of this model on the first samples of the data must be "
+                               "finite before a learning rate is chosen from it, found nan");
+  EXPECT_TRUE(contains(error.hint, "regroup eval"));
+  EXPECT_FALSE(path_exists(options.out)) << "refused before training";
+  options.model = f.options.model;
+  EXPECT_TRUE(contains(expect_error("TRAIN_NONFINITE", refused).message,
+                       options.teacher + ": the KL from this teacher on the first"));
+  // Who gives a rate hears of it behind three steps, as of any that are not finite.
+  options = f.into("given");
+  options.model = f.folder / "bad";
+  EXPECT_TRUE(contains(expect_error("TRAIN_NONFINITE", refused).message, "3 steps in a row"));
+}
+
 TEST(RateChoice, GivenRatesStay) {
   const Fixture f;
   UptrainOptions options = unrated(f, "rate");
