@@ -185,6 +185,29 @@ TEST(NonFinite, OneStepIsSkippedAndChangesNothing) {
   EXPECT_TRUE(contains(file(7, "state.json"), "\"skipped\": 1"));
 }
 
+// No number: null in JSON, which a resumed run reads as what it was.
+TEST(NonFinite, ALastLossThatIsNoNumberIsKeptAsNone) {
+  Fixture f;
+  f.options.valid = "";
+  write_model_with_bad_id(f.options.model, 63);
+  plant_id(f, {windows_of_step(f, 1)[0], windows_of_step(f, 2)[0]});
+  UptrainOptions options = f.into("run");
+  stop_after(options, 2);
+  EXPECT_TRUE(
+      contains(read_file(options.out + "/checkpoints/step-2/state.json"), "\"last_loss\": null"));
+  const TrainResult resumed = uptrain(options, {});
+  EXPECT_EQ(resumed.resumed_from, 2);
+  EXPECT_EQ(resumed.skipped, 2);
+  EXPECT_TRUE(std::isfinite(resumed.loss));
+
+  options = f.into("short");
+  options.budget.steps = 2;
+  const TrainResult result = uptrain(options, {});
+  EXPECT_EQ(result.skipped, 2);
+  EXPECT_FALSE(std::isfinite(result.loss)) << result.loss;
+  EXPECT_FALSE(result.val_loss.has_value());
+}
+
 TEST(NonFinite, TwoInARowAreForgiven) {
   Fixture f;
   f.options.valid = "";
