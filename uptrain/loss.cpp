@@ -5,6 +5,7 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -30,16 +31,25 @@ int64_t chunk_tokens(int64_t vocab) {
 /// the chunk's loss; returns that loss, not scaled: a float64 scalar.
 using ChunkLoss = std::function<Tensor(const Tensor& logits, int64_t first, int64_t n)>;
 
-/// scale * loss, its gradients taken in the forward pass.
+/// Which gradients somebody can ask for. Found before apply(): a Function's forward always runs without them.
+struct Wanted {
+  Wanted(const Tensor& hidden, const Tensor& lm_head)
+      : by_hidden(c10::GradMode::is_enabled() && hidden.requires_grad()),
+        by_head(c10::GradMode::is_enabled() && lm_head.requires_grad()) {}
+  bool by_hidden;
+  bool by_head;
+};
+
+/// scale * loss, the gradients that are wanted taken in the forward pass.
 struct FusedHead : torch::autograd::Function<FusedHead> {
   static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& lm_head,
-                        const ChunkLoss& chunk_loss, double scale) {
-    const bool needs_head = lm_head.requires_grad();
+                        const ChunkLoss& chunk_loss, double scale, Wanted wanted) {
     const bool narrow = hidden.scalar_type() != at::kFloat;
     const bool in_float = !narrow || (hidden.is_cpu() && multiplied_in_float(hidden.scalar_type()));
-    Tensor dhidden = at::empty_like(hidden);  // [tokens, hidden]
-    Tensor dhead;                             // [vocab, hidden] float32
-    if (needs_head) dhead = at::zeros(lm_head.sizes(), lm_head.options().dtype(at::kFloat));
+    Tensor dhidden;  // [tokens, hidden]
+    Tensor dhead;    // [vocab, hidden] float32
+    if (wanted.by_hidden) dhidden = at::empty_like(hidden);
+    if (wanted.by_head) dhead = at::zeros(lm_head.sizes(), lm_head.options().dtype(at::kFloat));
     const int64_t chunk = chunk_tokens(lm_head.size(0));
     Tensor loss = at::zeros({}, hidden.options().dtype(at::kDouble));
     for (int64_t first = 0; first < hidden.size(0); first += chunk) {
@@ -47,16 +57,17 @@ struct FusedHead : torch::autograd::Function<FusedHead> {
       const Tensor h = hidden.narrow(0, first, n);
       Tensor logits = project(h, lm_head).to(at::kFloat);  // the student's only [chunk, vocab]
       loss.add_(chunk_loss(logits, first, n));
+      if (!wanted.by_hidden && !wanted.by_head) continue;
       const Tensor g = narrow ? logits.to(hidden.scalar_type()) : logits;
-      dhidden.narrow(0, first, n).copy_(project(g, lm_head.t()));
-      if (!needs_head) continue;
+      if (wanted.by_hidden) dhidden.narrow(0, first, n).copy_(project(g, lm_head.t()));
+      if (!wanted.by_head) continue;
       if (in_float) {
         dhead.addmm_(logits.t(), h.to(at::kFloat));
       } else {
         dhead.add_(at::matmul(g.t(), h));
       }
     }
-    ctx->save_for_backward({dhidden, needs_head ? dhead.to(lm_head.scalar_type()) : Tensor()});
+    ctx->save_for_backward({dhidden, wanted.by_head ? dhead.to(lm_head.scalar_type()) : Tensor()});
     return loss.mul(scale).to(at::kFloat);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -68,7 +79,7 @@ struct FusedHead : torch::autograd::Function<FusedHead> {
     const auto times = [&](const Tensor& t) {
       return !t.defined() || is_root ? t : t.mul(upstream);
     };
-    return {times(saved[0]), times(saved[1]), {}, {}};
+    return {times(saved[0]), times(saved[1]), {}, {}, {}};
   }
 };
 
@@ -95,7 +106,7 @@ Tensor fused_cross_entropy(const Tensor& hidden, const Tensor& lm_head, const Te
   const ChunkLoss loss = [&](const Tensor& logits, int64_t first, int64_t n) {
     return cross_entropy_(logits, t.narrow(0, first, n), scale);
   };
-  return FusedHead::apply(hidden.contiguous(), lm_head, loss, scale);
+  return FusedHead::apply(hidden.contiguous(), lm_head, loss, scale, Wanted(hidden, lm_head));
 }
 
 DistillationLoss fused_distillation(const Tensor& hidden, const Tensor& lm_head,
@@ -112,7 +123,8 @@ DistillationLoss fused_distillation(const Tensor& hidden, const Tensor& lm_head,
     return sums.ce.mul(1 - mix.kl_weight)
         .add(sums.kl, mix.kl_weight * mix.temperature * mix.temperature);
   };
-  result.loss = FusedHead::apply(hidden.contiguous(), lm_head, loss, scale);
+  result.loss =
+      FusedHead::apply(hidden.contiguous(), lm_head, loss, scale, Wanted(hidden, lm_head));
   return result;
 }
 

@@ -1,6 +1,8 @@
 #include "regroup/uptrain/loss.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -92,6 +94,41 @@ TEST(FusedCrossEntropy, FrozenHeadAndUpstreamGradient) {
   at::mul(fused_cross_entropy(hidden, head, targets, 1.0 / 9), 3).backward();
   EXPECT_LT(relative_error(hidden.grad(), at::mul(want.dhidden, 3)), 1e-5);
   EXPECT_FALSE(head.grad().defined());
+}
+
+/// How often `name` ("aten::addmm_") runs inside `work`.
+template <typename Work>
+int count_operations(const std::string& name, const Work& work) {
+  static std::string wanted;
+  static int count;
+  wanted = name;
+  count = 0;
+  const at::CallbackHandle handle =
+      at::addThreadLocalCallback(at::RecordFunctionCallback([](const at::RecordFunction& f) {
+                                   count += f.name() == wanted;
+                                   return std::unique_ptr<at::ObserverContext>();
+                                 }).scopes({at::RecordScope::FUNCTION}));
+  work();
+  at::removeCallback(handle);
+  return count;
+}
+
+// As the rates of a run are chosen: the bits of the loss, without the work for its gradients.
+TEST(FusedCrossEntropy, WithoutGradientsTakesNone) {
+  const at::Tensor hidden = random_tensor({61, 5}, 1).set_requires_grad(true);
+  const at::Tensor head = random_tensor({70001, 5}, 2).set_requires_grad(true);
+  const at::Tensor targets = random_ids(1, 61, 70001, 3).view({-1});
+  at::Tensor with, without;
+  const auto loss = [&] { return fused_cross_entropy(hidden, head, targets, 1.0 / 61); };
+  EXPECT_EQ(count_operations("aten::addmm_", [&] { with = loss(); }), 3) << "one a chunk";
+  const int none = count_operations("aten::addmm_", [&] {
+    const c10::NoGradGuard no_gradients;
+    without = loss();
+  });
+  EXPECT_EQ(none, 0);
+  EXPECT_TRUE(with.requires_grad());
+  EXPECT_FALSE(without.requires_grad());
+  EXPECT_EQ(with.item<float>(), without.item<float>());
 }
 
 TEST(FusedCrossEntropy, Bfloat16IsClose) {

@@ -9,7 +9,8 @@
 namespace regroup {
 
 /// Cross-entropy of next-token prediction, fused with the output projection and computed in chunks of
-/// tokens: [tokens, vocab] never exists, in no pass. Gradients are taken in the forward pass.
+/// tokens: [tokens, vocab] never exists, in no pass. Gradients are taken in the forward pass, those alone that
+/// somebody can ask for.
 /// @param hidden   [tokens, hidden], the decoder's output
 /// @param lm_head  [vocab, hidden]; gets a gradient only if it requires one
 /// @param targets  [tokens] int64; negative: not counted
