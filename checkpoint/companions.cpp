@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "file_kind.h"
 #include "folder_listing.h"
@@ -168,9 +169,44 @@ class Walk {
   Companions found_;
 };
 
+/// Files with code that auto_map names and `model` has not: "modeling_tiny.py". What lies in another repository
+/// of the hub ("user/repo--modeling_tiny.Tiny") is no file of this one.
+std::vector<std::string> missing_code(const std::string& model, const Json& config) {
+  std::vector<std::string> missing;
+  const auto look_for = [&](const Json& reference) {
+    if (!reference.is_string()) return;
+    const auto text = reference.get<std::string>();
+    const size_t dot = text.find('.');
+    const bool names_file = dot != std::string::npos && dot > 0;
+    if (!names_file || text.find("--") != std::string::npos) return;
+    const std::string file = text.substr(0, dot) + ".py";
+    const bool named = std::find(missing.begin(), missing.end(), printable(file)) != missing.end();
+    if (named || !is_inner_path(file) || path_exists(model + "/" + file)) return;
+    missing.push_back(printable(file));
+  };
+  if (!config.is_object() || !config.contains("auto_map")) return missing;
+  // A class, or for a tokenizer the slow and the fast one.
+  for (const Json& entry : config["auto_map"]) {
+    look_for(entry);
+    if (!entry.is_array()) continue;
+    for (const Json& one : entry) look_for(one);
+  }
+  return missing;
+}
+
 }  // namespace
 
 Companions find_companions(const std::string& model) { return Walk(model).run(); }
+
+std::optional<std::string> missing_code_warning(const std::string& model, const Json& config) {
+  const std::vector<std::string> missing = missing_code(model, config);
+  if (missing.empty()) return std::nullopt;
+  return fmt::format(
+      "{}/config.json: its auto_map names code that is not in the folder ({}): transformers with "
+      "trust_remote_code loads neither this model nor one made from it; fetch the file{} first, or "
+      "take auto_map out",
+      model, join(missing, ", "), missing.size() == 1 ? "" : "s");
+}
 
 void copy_companion_files(const std::string& model, const std::string& folder) {
   for (const std::string& name : find_companions(model).files) {

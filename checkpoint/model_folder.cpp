@@ -12,6 +12,7 @@
 #include "folder_listing.h"
 #include "model_folder_names.h"
 #include "model_place.h"
+#include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/config_file.h"
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
@@ -44,15 +45,17 @@ bool holds_no_tensor(const std::string& path) {
   }
 }
 
-/// What a config.json asks for that is never done.
-void note_custom_code(const std::string& config_text, const std::string& path,
-                      std::vector<std::string>& notices) {
+/// What a config.json asks for that is never done, and what whoever does it would miss.
+void note_custom_code(const std::string& model, const std::string& config_text,
+                      std::vector<std::string>& notices, std::vector<std::string>& warnings) {
+  const std::string path = model + "/config.json";
   const Json root = parse_strict_json(config_text, path, kConfigJson);
   for (const char* key : {"auto_map", "custom_pipelines"}) {
     if (root.contains(key)) {
       notices.push_back(fmt::format("{}: \"{}\" ignored; custom code is never run", path, key));
     }
   }
+  if (auto warning = missing_code_warning(model, root)) warnings.push_back(std::move(*warning));
 }
 
 }  // namespace
@@ -64,7 +67,7 @@ ModelFolder ModelFolder::open(const std::string& path) {
   const std::string config_path = path + "/config.json";
   folder.config_text_ = open_config_file(config_path).read_all();
   folder.config_ = parse_model_config(folder.config_text_, config_path);
-  note_custom_code(folder.config_text_, config_path, folder.notices_);
+  note_custom_code(path, folder.config_text_, folder.notices_, folder.warnings_);
   folder.tensors_ = expected_tensors(folder.config_);
   folder.warn_of_adapter();
   folder.open_shards();

@@ -10,9 +10,11 @@
 #include "estimate.h"
 #include "prepare.h"
 #include "rate_choice.h"
+#include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/config_file.h"
 #include "regroup/checkpoint/digest.h"
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/strict_json.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
 #include "regroup/model/ops.h"
@@ -112,7 +114,11 @@ Source open_source(const UptrainOptions& options, const TrainObserver& observer)
   if (options.init_from_scratch) {
     const std::string path = options.model + "/config.json";
     const std::string text = open_config_file(path).read_all();
-    return {parse_model_config(text, path), text, std::nullopt};
+    const ModelConfig config = parse_model_config(text, path);
+    const auto warning =
+        missing_code_warning(options.model, parse_strict_json(text, path, kConfigJson));
+    if (warning && observer.warned) observer.warned(*warning);
+    return {config, text, std::nullopt};
   }
   ModelFolder folder = ModelFolder::open(options.model);
   for (const std::string& warning : folder.warnings()) {

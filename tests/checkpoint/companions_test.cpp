@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/folder_tree.h"
@@ -139,6 +140,30 @@ TEST(Companions, AreCopiedWithTheirFolders) {
   copy_companion_files(f / "in", f / "out");
   EXPECT_EQ(read_tree(f / "out"), read_tree(f / "in"));
   EXPECT_EQ(files_below(f / "out"), (Names{"a/b.txt", "tokenizer.model"}));
+}
+
+// What auto_map names must be there, or the copy cannot be loaded either.
+TEST(Companions, CodeThatIsMissingIsNamed) {
+  const TemporaryFolder f;
+  const auto warning = [&](const char* config) {
+    return missing_code_warning(f.path(), Json::parse(config)).value_or("");
+  };
+  put(f, "configuration_tiny.py");
+  for (const char* whole :
+       {"{}", "[]", R"({"auto_map": null})", R"({"auto_map": 3})", R"({"auto_map": {"A": "x"}})",
+        R"({"auto_map": {"AutoConfig": "configuration_tiny.Tiny"}})",
+        R"({"auto_map": {"AutoConfig": "user/repo--configuration_other.Other"}})",
+        R"({"auto_map": {"AutoConfig": "../elsewhere.Tiny"}})"}) {
+    EXPECT_EQ(warning(whole), "") << whole;
+  }
+  EXPECT_EQ(
+      warning(
+          R"({"auto_map": {"AutoConfig": "configuration_tiny.Tiny", "AutoModel": "modeling.Tiny",
+                  "AutoModelForCausalLM": "modeling.TinyLM", "AutoTokenizer": ["tok.Slow", null]}})"),
+      f.path() +
+          "/config.json: its auto_map names code that is not in the folder (modeling.py, tok.py): "
+          "transformers with trust_remote_code loads neither this model nor one made from it; "
+          "fetch the files first, or take auto_map out");
 }
 
 TEST(InnerPath, StaysBelowItsFolder) {

@@ -340,7 +340,11 @@ TEST(GoodFolder, OtherThingsWorthTelling) {
       model.path() +
           "/config.json: no tensor is bfloat16, as its dtype says; the tensors' own dtypes count",
   };
-  EXPECT_EQ(model.open().notices(), expected);
+  const ModelFolder folder = model.open();
+  EXPECT_EQ(folder.notices(), expected);
+  ASSERT_EQ(folder.warnings().size(), 1U);
+  EXPECT_TRUE(
+      contains(folder.warnings()[0], "auto_map names code that is not in the folder (evil.py)"));
 }
 
 TEST(GoodFolder, OtherFilesAreNobodysBusiness) {

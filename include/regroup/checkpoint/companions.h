@@ -1,7 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "regroup/checkpoint/strict_json.h"
 
 namespace regroup {
 
@@ -17,6 +20,10 @@ struct Companions {
 /// unless the file is a tokenizer's or the folder a snapshot in the hub's cache.
 /// @throws CheckpointError IO_READ_ERROR for one that may not be read
 Companions find_companions(const std::string& model);
+
+/// A warning where the auto_map of config.json names files with code that `model` has not, which every folder made
+/// from it will miss too.
+std::optional<std::string> missing_code_warning(const std::string& model, const Json& config);
 
 /// Copies them into `folder`, each synced before it has its name.
 void copy_companion_files(const std::string& model, const std::string& folder);
