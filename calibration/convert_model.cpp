@@ -2,11 +2,53 @@
 
 #include "regroup/calibration/calibrate.h"
 #include "regroup/calibration/dense_fold.h"
+#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/output_path.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/spent_budget.h"
 
 namespace regroup {
+namespace {
+
+/// What is found out before OUT.partial is opened.
+struct Prepared {
+  ConvertOptions options;                    ///< with the numbers that a budget came to
+  Calibrated calibrated;                     ///< without text
+  std::unique_ptr<Calibration> calibration;  ///< with text: ready to run
+};
+
+/// Every setting is checked, statistics and text are read before OUT.partial is there: what it would hold of
+/// a wrong one would stand in the way of the right one.
+Prepared prepare(const ModelFolder& model, const ConvertOptions& options) {
+  TransformRequest request = transform_request(model.config(), options);
+  plan_conversion(model, options, placeholder_transforms(model.config(), options));
+  check_output(options);
+  require_free_space(options.out, model.weight_bytes());
+  Prepared prepared{options, {}, nullptr};
+  if (options.calibration.files.empty()) {
+    prepared.calibrated = transform_by_statistics(model, request);
+  } else {
+    recall_budget(model, options, request.calibration);
+    prepared.calibration = std::make_unique<Calibration>(model, request);
+    prepared.options.calibration = prepared.calibration->options();
+  }
+  return prepared;
+}
+
+/// The same. Stopped there, it leaves an interrupted run in OUT.partial as it was.
+Prepared prepare_or_stop(const ModelFolder& model, const ConvertOptions& options) {
+  try {
+    return prepare(model, options);
+  } catch (const Error& error) {
+    const bool resumable = options.output.resume != ResumeMode::kNever &&
+                           path_exists(without_last_slash(options.out) + ".partial/JOB.json");
+    if (resumable && error.info().code == "INTERRUPTED") throw_if_stopped(resumable);
+    throw;
+  }
+}
+
+}  // namespace
 
 std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
                                                        const ConvertOptions& options,
@@ -16,23 +58,7 @@ std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
     ConvertResult result = execute_conversion(model, plan, options, progress.bytes);
     return {std::move(plan), std::move(result)};
   }
-  TransformRequest request = transform_request(model.config(), options);
-  // Every setting is checked before OUT.partial is there: what it would hold of a wrong one would
-  // stand in the way of the right one.
-  plan_conversion(model, options, placeholder_transforms(model.config(), options));
-  check_output(options);
-  require_free_space(options.out, model.weight_bytes());
-  // What can be wrong with statistics or text is found before OUT.partial is there.
-  Calibrated calibrated;
-  std::unique_ptr<Calibration> calibration;
-  ConvertOptions decided = options;
-  if (options.calibration.files.empty()) {
-    calibrated = transform_by_statistics(model, request);
-  } else {
-    recall_budget(model, options, request.calibration);
-    calibration = std::make_unique<Calibration>(model, request);
-    decided.calibration = calibration->options();
-  }
+  auto [decided, calibrated, calibration] = prepare_or_stop(model, options);
   OutputFolder folder = open_output(model, decided);
   if (calibration) {
     const std::string layers = folder.partial() + "/calibration";

@@ -2,6 +2,7 @@
 #include <ATen/ops/matmul.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -10,6 +11,7 @@
 #include "convert/calibration_fixture.h"
 #include "convert/planted.h"
 #include "output_refit.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {
@@ -255,6 +257,31 @@ TEST(OutputRefit, RecoversALinearMap) {
   EXPECT_LE(relative_error(refit.solve(random_tensor({7, 12}, 3)), truth), 1e-3);
   // What is right already stays exactly: the ridge pulls towards the start, not towards zero.
   EXPECT_LE(relative_error(refit.solve(truth), truth), 1e-6);
+}
+
+// What is read before OUT.partial is opened changes nothing there: exit 75 where an earlier run can go on.
+TEST_F(CalibrationTest, StoppedWhileItReadsItKeepsTheEarlierRun) {
+  prepare(kDifferentHeads);
+  ConvertOptions by = options("out");
+  by.calibration = {};
+  const auto convert = [&](const ProgressFunction& bytes) {
+    convert_model(ModelFolder::open(by.model), by, {bytes, {}});
+  };
+  const auto stopped = [&] {
+    set_stop_signal(SIGTERM);
+    convert({});
+  };
+  expect_error<Error>("INTERRUPTED", stopped);
+  EXPECT_FALSE(path_exists(at("out.partial")));
+  set_stop_signal(0);
+  EXPECT_THROW(convert([](int64_t, int64_t) { throw std::runtime_error("killed"); }),
+               std::runtime_error);
+  const std::string left = read_tree(at("out.partial"));
+  expect_error<StoppedError>("STOPPED", stopped);
+  EXPECT_TRUE(read_tree(at("out.partial")) == left);
+  by.output.resume = ResumeMode::kNever;
+  expect_error<Error>("INTERRUPTED", stopped);
+  set_stop_signal(0);
 }
 
 }  // namespace
