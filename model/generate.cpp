@@ -15,8 +15,6 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kFirstRoom = 1024;  // tokens
-
 /// Draws from softmax(logits / temperature) cut to the nucleus of probability top_p
 /// (arXiv:1904.09751, section 3.1). Likelier tokens come first, of equals the one with the smaller id; a heap
 /// gives them one by one, where sorting the vocabulary would cost more than the rest of a token.
@@ -52,6 +50,14 @@ int64_t draw(const at::Tensor& logits, const SamplingOptions& options, UniformSt
 
 }  // namespace
 
+int64_t first_cache_room(int64_t prompt, int64_t most_new) {
+  constexpr int64_t kRoom = 1024;  // of new tokens, at least
+  const int64_t end = prompt + most_new;
+  int64_t parts = 1;
+  while (end / (2 * parts) >= prompt + kRoom) parts *= 2;
+  return (end + parts - 1) / parts;
+}
+
 std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>& prompt,
                               const SamplingOptions& options,
                               const std::function<bool(int32_t)>& on_token) {
@@ -61,9 +67,8 @@ std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>
   }
   const c10::InferenceMode no_gradients;
   const ModelConfig& config = decoder.config();
-  // Room for as many as are asked for, within reason: the cache grows.
-  const auto capacity =
-      static_cast<int64_t>(prompt.size()) + std::min(options.max_new_tokens, kFirstRoom);
+  const int64_t capacity =
+      first_cache_room(static_cast<int64_t>(prompt.size()), options.max_new_tokens);
   KvCache cache(config, 1, capacity, decoder.dtype(), decoder.device());
   UniformStream random(options.seed, "generate");
   std::vector<int32_t> made;

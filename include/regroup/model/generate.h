@@ -15,6 +15,10 @@ struct SamplingOptions {
   uint64_t seed = 0;
 };
 
+/// Tokens that the cache has room for at the start: as many as are asked for, within reason. It doubles when it
+/// is full, and from here it comes out at the end of the text: behind it lies less than a thousandth.
+int64_t first_cache_room(int64_t prompt, int64_t most_new);
+
 /// Continues `prompt` token by token with a KV cache.
 /// @param on_token  called with each new id; return false to stop
 /// @return the new ids, an end-of-sequence id excluded
