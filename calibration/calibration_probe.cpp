@@ -36,6 +36,11 @@ Tensor some_input(int64_t windows, int64_t seq, int64_t hidden, at::Device devic
       .to(device);
 }
 
+/// Until the device has done what `last` comes from: a clock read before it says nothing.
+void wait_for(const Tensor& last) {
+  if (!last.is_cpu()) last.flatten().select(0, 0).item<float>();
+}
+
 class Probe {
  public:
   Probe(const ModelFolder& model, const TransformRequest& request, const CalibrationSizes& sizes,
@@ -55,6 +60,7 @@ class Probe {
     const c10::NoGradGuard no_gradients;
     const Watch reading;
     const LayerWeights parent = load_layer(model_, 0, at::kFloat, device_);
+    wait_for(parent.output);
     const double reading_s = reading.seconds();
     CalibrationRates rates;
     const Tensor y = forward(parent, rates);
@@ -63,6 +69,7 @@ class Probe {
     const Watch deciding;
     LayerWeights own = decide(
         parent, {.moment = moments.mean(), .head_norm = at::ones({config_.n_heads}, at::kDouble)});
+    wait_for(own.output);
     rates.layer_s = reading_s + deciding.seconds();
     if (sizes_.steps > 0) rates.step_s = step(own, y);
     return rates;
@@ -71,13 +78,14 @@ class Probe {
  private:
   /// The normed input of the layer.
   Tensor forward(const LayerWeights& w, CalibrationRates& rates) const {
-    through_layer(config_, w, 0, x_.narrow(0, 0, 1), rope_);  // the first time is slower
+    wait_for(through_layer(config_, w, 0, x_.narrow(0, 0, 1), rope_));  // the first time is slower
     const Watch watch;
     const Tensor after = through_layer(config_, w, 0, x_, rope_);
     MomentAccumulator moments(config_.hidden_size);
     const Tensor y = norm(x_, w.input_norm, config_.norm_eps);
     moments.add(y);
-    if (after.is_cuda()) after.select(0, 0).select(0, 0).select(0, 0).item<float>();  // waits
+    wait_for(after);
+    wait_for(y);
     const CalibrationCost cost(config_, request_, sizes_);
     rates.flops_per_s = cost.parent(x_.size(0) * sizes_.seq_len) / watch.seconds();
     return y;
@@ -104,10 +112,13 @@ class Probe {
                                        .learning_rate = request_.calibration.layer_lr,
                                        .looks = 0,
                                        .stepped = [&](int64_t steps) {
-                                         if (steps == 1) after_first = watch.seconds();
+                                         if (steps > 1) return;
+                                         wait_for(own.output);
+                                         after_first = watch.seconds();
                                        }};
     const c10::AutoGradMode gradients(true);
     train_layer(after_, own, 0, rope_, x_.size(0), x_.size(0), source, 1.0, options);
+    wait_for(own.output);
     const auto windows = static_cast<double>(std::min(sizes_.step_windows, x_.size(0)));
     return (watch.seconds() - after_first) / 2 * static_cast<double>(sizes_.step_windows) / windows;
   }

@@ -34,7 +34,9 @@ void recall_budget(const ModelFolder& model, const ConvertOptions& options,
     const Json before = read_strict_json(path, kManifestJson);
     Json ours = conversion_job(model, options);
     for (const Number& n : numbers) {
-      if (n.open) ours["arguments"]["calibration"][n.key] = before.at("arguments").at("calibration").at(n.key);
+      if (n.open)
+        ours["arguments"]["calibration"][n.key] =
+            before.at("arguments").at("calibration").at(n.key);
     }
     if (before != ours) return;
     for (const Number& n : numbers) {
