@@ -198,7 +198,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const ModelFolder model = ModelFolder::open(options.model);
   if (!flags.dry_run && needs_transforms(model.config(), options)) {
     if (!has_torch()) planned(model, options);
-    require_torch();
+    require_torch("convert");
   }
   log_notices(model);
   warn_if_separator_missing(flags.calibration.text, options.calibration.files);

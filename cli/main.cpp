@@ -11,12 +11,14 @@ namespace {
 
 int run(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::string command;
   try {
     return run_program(arguments);
-  } catch (const TorchNeeded&) {
+  } catch (const TorchNeeded& needed) {
+    command = needed.command;
   }
   try {
-    const TorchModuleEntry entry = load_torch_module();
+    const TorchModuleEntry entry = load_torch_module(command);
     return entry(argc, argv, stop_signal);
   } catch (const Error& error) {
     return report_error(error, arguments);

@@ -63,7 +63,7 @@ CommandOutput carry_out(const Invocation& invocation) {
     apply_globals(*invocation.globals);
     if (takes_torch(invocation.command) && !has_torch()) {
       if (invocation.check) invocation.check();  // a wrong value need not wait for LibTorch
-      require_torch();
+      require_torch(invocation.command);
     }
     return invocation.action();
   } catch (const ConfigError& error) {

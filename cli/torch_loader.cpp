@@ -14,10 +14,11 @@ namespace regroup {
 namespace {
 
 /// libgomp reads its environment when it is loaded, and LibTorch loads it.
-void set_environment() {
-  // Threads that wait busily for longer slow everything down where another process uses the cores too.
-  if (std::getenv("OMP_WAIT_POLICY") == nullptr)
-    ::setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
+void set_environment(const std::string& command) {
+  // Threads that wait busily for longer slow everything down where another process uses the cores too. A
+  // token is made of hundreds of regions of microseconds: there a thread that falls asleep costs more.
+  const char* spins = command == "generate" ? "1000000" : "10000";
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr) ::setenv("GOMP_SPINCOUNT", spins, /*overwrite=*/0);
 }
 
 [[noreturn]] void refuse(const std::string& path, const std::string& reason) {
@@ -33,8 +34,8 @@ void set_environment() {
 
 }  // namespace
 
-TorchModuleEntry load_torch_module() {
-  set_environment();
+TorchModuleEntry load_torch_module(const std::string& command) {
+  set_environment(command);
   const std::string path = program_folder() + "libregroup_torch.so";
   // Global, as if the program were linked with LibTorch: its CUDA libraries look for its symbols.
   void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);

@@ -20,10 +20,12 @@ namespace regroup {
 /// libregroup_torch.so. The program itself has without_torch.cpp instead, which throws TorchNeeded: main()
 /// then loads libregroup_torch.so and has it carry out the same command line.
 
-struct TorchNeeded {};
+struct TorchNeeded {
+  std::string command = {};  ///< that needs it from its first step on
+};
 bool has_torch();
 /// @throws TorchNeeded  in the program that has none. Before it nothing is written or said.
-void require_torch();
+void require_torch(const std::string& command);
 
 CommandOutput run_eval(const EvalFlags& flags, const Globals& globals);
 CommandOutput run_generate(const GenerateFlags& flags, const Globals& globals);

@@ -4,7 +4,7 @@
 namespace regroup {
 
 bool has_torch() { return false; }
-void require_torch() { throw TorchNeeded(); }
+void require_torch(const std::string& command) { throw TorchNeeded{command}; }
 
 CommandOutput run_eval(const EvalFlags&, const Globals&) { throw TorchNeeded(); }
 CommandOutput run_generate(const GenerateFlags&, const Globals&) { throw TorchNeeded(); }

@@ -1,5 +1,7 @@
 #include "decode_kernels.h"
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <array>
 
@@ -51,23 +53,43 @@ HWY_INLINE std::array<float, kRows> dots(const T* rows, int64_t stride, const fl
   return result;
 }
 
-template <size_t kRows, typename T>
-HWY_INLINE void matvec_rows(const MatVec<T>& m, int64_t first) {
-  for (int64_t r = 0; r < m.rows; ++r) {
-    const auto sums = dots<kRows>(m.weight + first * m.in, m.in, m.x + r * m.in, m.in);
-    for (size_t i = 0; i < kRows; ++i) {
-      const int64_t o = first + static_cast<int64_t>(i);
-      const float bias = m.bias == nullptr ? 0.0f : value_of(m.bias + o);
-      store(One(), m.y + r * m.out + o, hn::Set(One(), sums[i] + bias));
+/// row x. Weights come from memory as one stream: rows one after another, their lines asked for ahead.
+template <typename T>
+HWY_INLINE float streamed_dot(const T* row, const float* x, int64_t n) {
+  constexpr int64_t kAhead = 2048 / sizeof(T);
+  constexpr int64_t kLine = 64 / sizeof(T);
+  constexpr int64_t kSums = 4;
+  const Whole d;
+  Lanes sum[kSums];
+  for (Lanes& s : sum) s = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + kSums * kLanes <= n; i += kSums * kLanes) {
+    for (int64_t line = 0; line < kSums * kLanes; line += kLine) {
+      hwy::Prefetch(row + i + kAhead + line);
+    }
+    for (int64_t s = 0; s < kSums; ++s) {
+      const int64_t at = i + s * kLanes;
+      sum[s] = hn::MulAdd(load(d, row + at), hn::LoadU(d, x + at), sum[s]);
     }
   }
+  for (; i + kLanes <= n; i += kLanes) {
+    sum[0] = hn::MulAdd(load(d, row + i), hn::LoadU(d, x + i), sum[0]);
+  }
+  const Lanes all = hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]));
+  float result = hn::GetLane(hn::SumOfLanes(d, all));
+  for (; i < n; ++i) result += value_of(row + i) * x[i];
+  return result;
 }
 
 template <typename T>
 HWY_INLINE void matvec_of(const MatVec<T>& m, int64_t begin, int64_t end) {
-  int64_t o = begin;
-  for (; o + 4 <= end; o += 4) matvec_rows<4>(m, o);
-  for (; o < end; ++o) matvec_rows<1>(m, o);
+  for (int64_t o = begin; o < end; ++o) {
+    const float bias = m.bias == nullptr ? 0.0f : value_of(m.bias + o);
+    for (int64_t r = 0; r < m.rows; ++r) {
+      const float sum = streamed_dot(m.weight + o * m.in, m.x + r * m.in, m.in);
+      store(One(), m.y + r * m.out + o, hn::Set(One(), sum + bias));
+    }
+  }
 }
 
 /// score[i] = q k[i]

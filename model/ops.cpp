@@ -12,6 +12,7 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <array>
@@ -132,20 +133,24 @@ Tensor composite_rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 
 // ---- swiglu ----
 
+Tensor swiglu_forward(const Tensor& gate_up) {
+  const int64_t f = gate_up.size(-1) / 2;
+  const int64_t rows = gate_up.numel() / (2 * f);
+  auto shape = gate_up.sizes().vec();
+  shape.back() = f;
+  const Tensor y = at::empty(shape, gate_up.options());
+  with_type(gate_up, [&]<typename T>(T*) {
+    at::parallel_for(0, rows, grain(f), [&](int64_t begin, int64_t end) {
+      kernels::swiglu_forward(data<T>(gate_up), data<T>(y), begin, end, f);
+    });
+  });
+  return y;
+}
+
 struct SwiGlu : torch::autograd::Function<SwiGlu> {
   static Tensor forward(AutogradContext* ctx, const Tensor& gate_up) {
-    const int64_t f = gate_up.size(-1) / 2;
-    const int64_t rows = gate_up.numel() / (2 * f);
-    auto shape = gate_up.sizes().vec();
-    shape.back() = f;
-    const Tensor y = at::empty(shape, gate_up.options());
-    with_type(gate_up, [&]<typename T>(T*) {
-      at::parallel_for(0, rows, grain(f), [&](int64_t begin, int64_t end) {
-        kernels::swiglu_forward(data<T>(gate_up), data<T>(y), begin, end, f);
-      });
-    });
     ctx->save_for_backward({gate_up});
-    return y;
+    return swiglu_forward(gate_up);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const Tensor gate_up = ctx->get_saved_variables()[0];
@@ -215,17 +220,18 @@ void rotate_parts(const variable_list& parts, const RopeTable& table, float sign
   });
 }
 
+variable_list split_rope_forward(const Tensor& qkv, const RopeTable& table, const HeadCounts& n) {
+  const Tensor out = at::empty_like(qkv);
+  with_type(qkv, [&]<typename T>(T*) { rotate_parts<T>(head_views(qkv, n), table, 1.0f, out); });
+  return head_views(out, n);
+}
+
 struct SplitRope : torch::autograd::Function<SplitRope> {
   static variable_list forward(AutogradContext* ctx, const Tensor& qkv, const Tensor& cos,
                                const Tensor& sin, int64_t n_heads, int64_t n_kv_heads,
                                int64_t head_dim) {
-    const HeadCounts n{n_heads, n_kv_heads, head_dim};
-    const Tensor out = at::empty_like(qkv);
-    with_type(qkv, [&]<typename T>(T*) {
-      rotate_parts<T>(head_views(qkv, n), {cos, sin}, 1.0f, out);
-    });
     ctx->save_for_backward({cos, sin});
-    return head_views(out, n);
+    return split_rope_forward(qkv, {cos, sin}, {n_heads, n_kv_heads, head_dim});
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
@@ -255,9 +261,14 @@ Tensor composite_rotate(const Tensor& x, const Tensor& cos, const Tensor& sin) {
 
 }  // namespace
 
+// Where no gradient is wanted, no node is made: of a single token it would cost as much as the arithmetic.
+
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
-  return has_kernel(x) ? RmsNorm::apply(x.contiguous(), weight.contiguous(), eps)
-                       : composite_rms_norm(x, weight, eps);
+  if (!has_kernel(x)) return composite_rms_norm(x, weight, eps);
+  if (!c10::GradMode::is_enabled()) {
+    return norm_forward(x.contiguous(), {}, weight.contiguous(), eps).y;
+  }
+  return RmsNorm::apply(x.contiguous(), weight.contiguous(), eps);
 }
 
 Tensor norm(const Tensor& x, const NormWeights& weights, double eps) {
@@ -275,8 +286,12 @@ Tensor norm(const Tensor& x, const NormWeights& weights, double eps) {
 std::tuple<Tensor, Tensor> add_norm(const Tensor& x, const Tensor& delta,
                                     const NormWeights& weights, double eps) {
   if (!weights.bias.defined() && has_kernel(x)) {
-    const auto out =
-        AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weights.weight.contiguous(), eps);
+    const Tensor weight = weights.weight.contiguous();
+    if (!c10::GradMode::is_enabled()) {
+      const NormOutputs out = norm_forward(x.contiguous(), delta.contiguous(), weight, eps);
+      return {out.sum, out.y};
+    }
+    const auto out = AddRmsNorm::apply(x.contiguous(), delta.contiguous(), weight, eps);
     return {out[0], out[1]};
   }
   const Tensor sum = x.add(delta);
@@ -284,7 +299,10 @@ std::tuple<Tensor, Tensor> add_norm(const Tensor& x, const Tensor& delta,
 }
 
 Tensor swiglu(const Tensor& gate_up) {
-  if (has_kernel(gate_up)) return SwiGlu::apply(gate_up.contiguous());
+  if (has_kernel(gate_up)) {
+    return c10::GradMode::is_enabled() ? SwiGlu::apply(gate_up.contiguous())
+                                       : swiglu_forward(gate_up.contiguous());
+  }
   const auto parts = gate_up.chunk(2, -1);
   return at::silu(parts[0]).mul(parts[1]);
 }
@@ -293,8 +311,11 @@ std::tuple<Tensor, Tensor, Tensor> split_rope(const Tensor& qkv, const RopeTable
                                               int64_t n_heads, int64_t n_kv_heads,
                                               int64_t head_dim) {
   if (has_kernel(qkv)) {
+    const Tensor fused = qkv.contiguous();
     const auto out =
-        SplitRope::apply(qkv.contiguous(), table.cos, table.sin, n_heads, n_kv_heads, head_dim);
+        c10::GradMode::is_enabled()
+            ? SplitRope::apply(fused, table.cos, table.sin, n_heads, n_kv_heads, head_dim)
+            : split_rope_forward(fused, table, {n_heads, n_kv_heads, head_dim});
     return {out[0], out[1], out[2]};
   }
   const variable_list parts = head_views(qkv, {n_heads, n_kv_heads, head_dim});

@@ -10,7 +10,7 @@
 namespace regroup {
 
 bool has_torch() { return true; }
-void require_torch() {}
+void require_torch(const std::string&) {}
 
 TrainResult run_training(const UptrainOptions& options, const TrainObserver& observer) {
   return uptrain(options, observer);
