@@ -1,29 +1,26 @@
 #include "regroup/calibration/calibrate.h"
 
-#include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "activation_store.h"
 #include "calibrated_layer.h"
 #include "calibration_meter.h"
 #include "calibration_setup.h"
 #include "calibration_text.h"
 #include "gain_choice.h"
+#include "layer_fit.h"
 #include "layer_method.h"
-#include "layer_training.h"
-#include "output_refit.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/legality.h"
 #include "regroup/model/runtime.h"
+#include "window_set.h"
 
 namespace regroup {
 namespace {
@@ -60,20 +57,17 @@ class Calibrator {
         request_(with_calibration(request, setup_.options)),
         options_(request_.calibration),
         cost_(config_, request_, setup_.sizes),
-        ids_(setup_.ids),
-        seq_(setup_.sizes.seq_len),
-        n_(setup_.sizes.windows),
-        n_train_(n_ - setup_.sizes.held_out),
-        at_once_(windows_at_once(seq_)),
-        rope_(make_rope_table(config_, seq_, seq_, device_)),
-        parent_(n_, seq_, config_.hidden_size, options_.scratch, device_),
-        converted_(n_, seq_, config_.hidden_size, options_.scratch, device_),
         candidates_(gain_candidates(request_)) {
     after_.n_kv_heads = request.n_kv_heads;
     result_.gains = candidates_.front();
+    for (size_t i = 0; i < setup_.ids.size(); ++i) {
+      sets_.emplace_back(config_, setup_.sizes.sets[i], setup_.ids[i], options_.scratch, device_);
+    }
     if (tries_gains()) {
+      const WindowSet& text = sets_.front();
       trial_.emplace(model_, request.n_kv_heads, candidates_,
-                     ids_.narrow(0, n_train_, n_ - n_train_), options_.scratch, device_);
+                     text.ids.narrow(0, text.sizes.train_windows(), text.sizes.held_out),
+                     options_.scratch, device_);
     }
   }
 
@@ -85,6 +79,7 @@ class Calibrator {
     const CalibrationForecast ahead = forecast(setup_, cost_, config_.n_layers);
     if (progress.starts) progress.starts(ahead);
     meter_.emplace(setup_.rates, ahead.seconds, config_.n_layers, progress);
+    fit_.emplace(after_, sets_, request_, cost_, *meter_);
     embed();
     if (tries_gains()) prepare_trial();
     std::vector<LayerStatistics> statistics;
@@ -94,35 +89,28 @@ class Calibrator {
     }
     finish_trial();
     if (!options_.save_statistics.empty()) {
-      save_statistics(options_.save_statistics, statistics,
-                      {.model_sha256 = model_digest(model_), .tokens = n_train_ * seq_});
+      save_statistics(
+          options_.save_statistics, statistics,
+          {.model_sha256 = model_digest(model_), .tokens = setup_.sizes.text().train_tokens()});
     }
-    result_.tokens = n_ * seq_;
+    result_.tokens = setup_.sizes.text().tokens();
     if (options_.refits()) result_.weights_folder = folder_;
     meter_->finish();
     return std::move(result_);
   }
 
  private:
-  template <typename Body>
-  void for_chunks(int64_t first, int64_t last, const Body& body) const {
-    for (int64_t at = first; at < last; at += at_once_) body(at, std::min(at_once_, last - at));
-  }
-
   void embed() {
     const Tensor table =
         at::empty({config_.vocab_size, config_.hidden_size}, at::TensorOptions(at::kFloat));
     load_weight(model_, tensor_name(config_, Role::kEmbedding), table);
-    for_chunks(0, n_, [&](int64_t first, int64_t count) {
-      const Tensor x = at::embedding(table, ids_.narrow(0, first, count));
-      parent_.write(first, x);
-      converted_.write(first, x);
-    });
-  }
-
-  Tensor normed(const ActivationStore& store, int64_t first, int64_t count,
-                const NormWeights& weights) const {
-    return norm(store.read(first, count), weights, config_.norm_eps);
+    for (WindowSet& set : sets_) {
+      set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
+        const Tensor x = at::embedding(table, set.ids.narrow(0, first, count));
+        set.parent.write(first, x);
+        set.converted.write(first, x);
+      });
+    }
   }
 
   /// @param finite  bool scalar
@@ -137,33 +125,44 @@ class Calibrator {
                            .hint = "check the model with `regroup eval` on the same text"});
   }
 
+  /// What is summed over the windows: moments and norms over those of the text that are worked on.
+  struct Sums {
+    MomentAccumulator moments;
+    Tensor norms;   // [n_heads] float64, or undefined
+    Tensor finite;  // bool scalar, of all
+  };
+
   /// The parent's attention over every window: its residual stream moves on, its inputs are summed.
   void run_parent(int64_t layer, const LayerWeights& w, LayerStatistics& statistics) {
-    MomentAccumulator moments(config_.hidden_size);
     const auto wide = at::TensorOptions().dtype(at::kDouble).device(device_);
-    const Tensor norms = at::zeros({config_.n_heads}, wide);
-    const Tensor finite = at::ones({}, wide.dtype(at::kBool));
-    const bool ranks_heads = request_.method == Method::kPrune || !options_.save_statistics.empty();
-    for_chunks(0, n_, [&](int64_t first, int64_t count) {
-      spend(cost_.parent(count * seq_));
-      const Tensor x = parent_.read(first, count);
-      if (!options_.sequential) converted_.write(first, x);  // what this layer is judged on
-      const Tensor y = norm(x, w.input_norm, config_.norm_eps);
-      const Tensor heads = attention_heads(config_, w, layer, y, rope_);
-      const Tensor after = x.add(project(heads, w.output, w.output_bias));
-      finite.logical_and_(after.isfinite().all());
-      parent_.write(first, after);
-      const int64_t train = std::clamp<int64_t>(n_train_ - first, 0, count);
-      if (train == 0) return;
-      moments.add(y.narrow(0, 0, train));
-      if (ranks_heads) norms.add_(head_norms(w, heads.narrow(0, 0, train)));
-    });
-    require_finite(finite, layer);
-    statistics.moment = moments.mean();
-    if (ranks_heads) {
-      statistics.head_norm =
-          norms.cpu().div(static_cast<double>(std::max<int64_t>(1, moments.tokens())));
+    Sums sums{MomentAccumulator(config_.hidden_size), {}, at::ones({}, wide.dtype(at::kBool))};
+    if (request_.method == Method::kPrune || !options_.save_statistics.empty()) {
+      sums.norms = at::zeros({config_.n_heads}, wide);
     }
+    for (WindowSet& set : sets_) run_parent(layer, w, set, sums);
+    require_finite(sums.finite, layer);
+    statistics.moment = sums.moments.mean();
+    if (sums.norms.defined()) {
+      const auto tokens = static_cast<double>(std::max<int64_t>(1, sums.moments.tokens()));
+      statistics.head_norm = sums.norms.cpu().div(tokens);
+    }
+  }
+
+  void run_parent(int64_t layer, const LayerWeights& w, WindowSet& set, Sums& sums) {
+    set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
+      spend(cost_.parent(count * set.sizes.seq_len, set.sizes.seq_len));
+      const Tensor x = set.parent.read(first, count);
+      if (!options_.sequential) set.converted.write(first, x);  // what this layer is judged on
+      const Tensor y = norm(x, w.input_norm, config_.norm_eps);
+      const Tensor heads = attention_heads(config_, w, layer, y, set.rope);
+      const Tensor after = x.add(project(heads, w.output, w.output_bias));
+      sums.finite.logical_and_(after.isfinite().all());
+      set.parent.write(first, after);
+      const int64_t train = std::clamp<int64_t>(set.sizes.train_windows() - first, 0, count);
+      if (train == 0 || !set.sizes.text) return;
+      sums.moments.add(y.narrow(0, 0, train));
+      if (sums.norms.defined()) sums.norms.add_(head_norms(w, heads.narrow(0, 0, train)));
+    });
   }
 
   /// Sum over tokens of |Wo_h o_h|, [n_heads].
@@ -179,47 +178,17 @@ class Calibrator {
   /// Moments of what the converted layers below hand to this one.
   Tensor converted_moment(const LayerWeights& w) {
     MomentAccumulator moments(config_.hidden_size);
-    for_chunks(0, n_train_, [&](int64_t first, int64_t count) {
-      moments.add(normed(converted_, first, count, w.input_norm));
-      spend(cost_.moment(count * seq_));
+    const WindowSet& text = sets_.front();
+    text.for_chunks(0, text.sizes.train_windows(), [&](int64_t first, int64_t count) {
+      moments.add(norm(text.converted.read(first, count), w.input_norm, config_.norm_eps));
+      spend(cost_.moment(count * text.sizes.seq_len));
     });
     return moments.mean();
-  }
-
-  /// A layer's inputs, and what its attention should add: the parent's residual stream after attention
-  /// minus the converted one before it, so that errors from below are corrected here.
-  LayerBatch batch(const Tensor& x, const Tensor& target, const LayerWeights& w) const {
-    return {norm(x, w.input_norm, config_.norm_eps), target.sub(x)};
-  }
-  LayerBatch gather(const std::vector<int64_t>& windows, const LayerWeights& w) const {
-    return batch(converted_.gather(windows), parent_.gather(windows), w);
-  }
-
-  void refit(int64_t layer, LayerWeights& w, LayerReport& report) {
-    OutputRefit least_squares(config_.query_size(), config_.hidden_size, device_);
-    for_chunks(0, n_train_, [&](int64_t first, int64_t count) {
-      const LayerBatch b = batch(converted_.read(first, count), parent_.read(first, count), w);
-      const Tensor wanted = w.output_bias.defined() ? b.wanted.sub(w.output_bias) : b.wanted;
-      least_squares.add(attention_heads(after_, w, layer, b.input, rope_), wanted);
-      fitted(cost_.refit(count * seq_), report);
-    });
-    w.output.copy_(least_squares.solve(w.output));
-  }
-
-  double held_out_error(int64_t layer, const LayerWeights& w, LayerReport& report) {
-    fitted(cost_.look((n_ - n_train_) * seq_), report);
-    return layer_error(after_, w, layer, rope_, n_train_, n_, at_once_,
-                       [&](const std::vector<int64_t>& windows) { return gather(windows, w); });
   }
 
   /// FLOPs that are done on every run.
   void spend(double flops) {
     result_.flops += flops;
-    meter_->ran(flops);
-  }
-  /// FLOPs that a layer which is finished already has no need of.
-  void fitted(double flops, LayerReport& report) {
-    report.fit_flops += flops;
     meter_->ran(flops);
   }
 
@@ -231,7 +200,7 @@ class Calibrator {
       result_.gains = *chosen;
       trial_.reset();
     } else {
-      trial_->start(parent_, n_train_);
+      trial_->start(sets_.front().parent, setup_.sizes.text().train_windows());
     }
   }
 
@@ -244,49 +213,6 @@ class Calibrator {
     }
     for (LayerTransform& t : result_.transforms) t = with_gains(std::move(t), result_.gains);
     spend(cost_.trial_losses());
-  }
-
-  void improve(int64_t layer, LayerWeights& w, LayerReport& report) {
-    report.closed = held_out_error(layer, w, report);
-    // What adds nothing, as a layer of block expansion, goes on adding nothing.
-    if (!w.output.any().item<bool>()) return spare_fit();
-    if (options_.refit_output) {
-      meter_->enter(layer, "least squares");
-      refit(layer, w, report);
-      report.refitted = held_out_error(layer, w, report);
-    }
-    if (options_.layer_steps > 0) train(layer, w, report);
-  }
-
-  /// The forecast counted a fit of this layer that is not made.
-  void spare_fit() {
-    const double look = cost_.look((n_ - n_train_) * seq_);
-    const double refit = options_.refit_output ? cost_.refit(n_train_ * seq_) + look : 0;
-    const double looks = options_.layer_steps > 0 ? static_cast<double>(kLooksAtHeldOut) * look : 0;
-    meter_->spare(refit + looks, options_.layer_steps);
-  }
-
-  void train(int64_t layer, LayerWeights& w, LayerReport& report) {
-    meter_->enter(layer, "training");
-    const c10::AutoGradMode gradients(true);
-    const LayerTrainingOptions training{.steps = options_.layer_steps,
-                                        .batch = setup_.sizes.step_windows,
-                                        .learning_rate = options_.layer_lr,
-                                        .seed = request_.seed,
-                                        .stepped = [&](int64_t) { meter_->stepped(); }};
-    const LayerTrainingResult result = train_layer(
-        after_, w, layer, rope_, n_train_, n_,
-        [&](const std::vector<int64_t>& windows) { return gather(windows, w); },
-        report.refitted.value_or(*report.closed), training);
-    report.trained = result.held_out;
-    report.steps = result.steps;
-    const double looks = static_cast<double>(result.looks) * cost_.look((n_ - n_train_) * seq_);
-    report.fit_flops += static_cast<double>(result.steps) * cost_.step() + looks;
-    meter_->ran(looks);
-    const int64_t spared = options_.layer_steps - result.steps;
-    meter_->spare(
-        static_cast<double>(kLooksAtHeldOut - result.looks) * cost_.look((n_ - n_train_) * seq_),
-        spared);
   }
 
   void run_layer(int64_t layer, std::vector<LayerStatistics>& kept) {
@@ -314,7 +240,7 @@ class Calibrator {
         meter_->spare(report.fit_flops - static_cast<double>(report.steps) * cost_.step(),
                       options_.layer_steps);
       } else {
-        improve(layer, own, report);
+        fit_->improve(layer, own, report);
         save_calibrated_layer(path, model_, request_.dtype, after_, layer, own, report);
         // What is on disk is what runs on: rounded, as the finished model will be.
         load_calibrated_layer(path, after_, layer, own, report);
@@ -330,14 +256,17 @@ class Calibrator {
   /// Both residual streams to the end of the layer; the MLP is the same.
   void advance(int64_t layer, const LayerWeights& own, const LayerWeights& w) {
     if (layer + 1 == config_.n_layers) return;
-    for_chunks(0, n_, [&](int64_t first, int64_t count) {
-      const Tensor middle = parent_.read(first, count);
-      parent_.write(first, middle.add(mlp_output(w, norm(middle, w.mlp_norm, config_.norm_eps))));
-      if (!options_.sequential) return;
-      const Tensor x = converted_.read(first, count);
-      converted_.write(first, through_layer(after_, own, layer, x, rope_));
-      spend(cost_.converted(count * seq_));
-    });
+    for (WindowSet& set : sets_) {
+      set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
+        const Tensor middle = set.parent.read(first, count);
+        const Tensor y = norm(middle, w.mlp_norm, config_.norm_eps);
+        set.parent.write(first, middle.add(mlp_output(w, y)));
+        if (!options_.sequential) return;
+        const Tensor x = set.converted.read(first, count);
+        set.converted.write(first, through_layer(after_, own, layer, x, set.rope));
+        spend(cost_.converted(count * set.sizes.seq_len, set.sizes.seq_len));
+      });
+    }
   }
 
   const ModelFolder& model_;
@@ -350,14 +279,8 @@ class Calibrator {
   CalibrationCost cost_;
   std::optional<CalibrationMeter> meter_;
   std::string folder_;
-  Tensor ids_;
-  int64_t seq_;
-  int64_t n_;
-  int64_t n_train_;
-  int64_t at_once_;
-  RopeTable rope_;
-  ActivationStore parent_;     // before a layer: its input; after run_parent(): past its attention
-  ActivationStore converted_;  // the same of the converted model
+  std::vector<WindowSet> sets_;  // the text's first
+  std::optional<LayerFit> fit_;
   std::vector<Gains> candidates_;
   std::optional<GainTrial> trial_;
   Calibrated result_;

@@ -31,51 +31,66 @@ CalibrationCost::CalibrationCost(const ModelConfig& parent, const TransformReque
   if (candidates > 1) tried_ = candidates;
 }
 
-double CalibrationCost::parent(int64_t tokens) const {
-  return times(tokens, attention_flops(before_, sizes_.seq_len) + mlp_flops(before_)) +
-         moment(tokens);
+double CalibrationCost::parent(int64_t tokens, int64_t seq) const {
+  return times(tokens, attention_flops(before_, seq) + mlp_flops(before_)) + moment(tokens);
 }
 
 double CalibrationCost::moment(int64_t tokens) const {
   return times(tokens, 2.0 * static_cast<double>(before_.hidden_size * before_.hidden_size));
 }
 
-double CalibrationCost::refit(int64_t tokens) const {
+double CalibrationCost::refit(int64_t tokens, int64_t seq) const {
   const auto q = static_cast<double>(before_.query_size());
-  return times(tokens, attention_flops(after_, sizes_.seq_len) + 2 * q * q);
+  return times(tokens, attention_flops(after_, seq) + 2 * q * q);
 }
 
-double CalibrationCost::look(int64_t tokens) const {
-  return times(tokens, attention_flops(after_, sizes_.seq_len));
+double CalibrationCost::refit() const {
+  return over_sets([&](const WindowSizes& set) { return refit(set.train_tokens(), set.seq_len); });
+}
+
+double CalibrationCost::look() const {
+  return over_sets([&](const WindowSizes& set) {
+    return times(set.held_out_tokens(), attention_flops(after_, set.seq_len));
+  });
+}
+
+double CalibrationCost::step(const WindowSizes& set) const {
+  return times(set.step_tokens(), 3.0 * attention_flops(after_, set.seq_len));
 }
 
 double CalibrationCost::step() const {
-  return times(sizes_.step_tokens(), 3.0 * attention_flops(after_, sizes_.seq_len));
+  return over_sets([&](const WindowSizes& set) { return step(set); });
 }
 
-double CalibrationCost::converted(int64_t tokens) const {
-  return times(tokens, attention_flops(after_, sizes_.seq_len) + mlp_flops(after_));
+double CalibrationCost::converted(int64_t tokens, int64_t seq) const {
+  return times(tokens, attention_flops(after_, seq) + mlp_flops(after_));
 }
 
 double CalibrationCost::tried_tokens() const {
-  return static_cast<double>(tried_ * sizes_.held_out_tokens());
+  return static_cast<double>(tried_ * sizes_.text().held_out_tokens());
 }
 
-double CalibrationCost::trial() const { return tried_tokens() * converted(1); }
+double CalibrationCost::trial() const {
+  return tried_tokens() * converted(1, sizes_.text().seq_len);
+}
 
 double CalibrationCost::trial_losses() const {
   return tried_tokens() * 2.0 * static_cast<double>(before_.vocab_size * before_.hidden_size);
 }
 
 double CalibrationCost::layer_forward(int64_t layer) const {
-  double flops = parent(sizes_.tokens()) + trial();
-  if (options_.sequential && layer > 0) flops += moment(sizes_.train_tokens());
-  if (options_.sequential && layer + 1 < before_.n_layers) flops += converted(sizes_.tokens());
+  double flops = trial() + over_sets([&](const WindowSizes& set) {
+                   double one = parent(set.tokens(), set.seq_len);
+                   if (!options_.sequential) return one;
+                   if (layer > 0 && set.text) one += moment(set.train_tokens());
+                   if (layer + 1 < before_.n_layers) one += converted(set.tokens(), set.seq_len);
+                   return one;
+                 });
   if (!options_.refits()) return flops;
-  if (options_.refit_output) flops += refit(sizes_.train_tokens());
+  if (options_.refit_output) flops += refit();
   const int64_t looks =
       1 + (options_.refit_output ? 1 : 0) + (sizes_.steps > 0 ? kLooksAtHeldOut : 0);
-  return flops + static_cast<double>(looks) * look(sizes_.held_out_tokens());
+  return flops + static_cast<double>(looks) * look();
 }
 
 double CalibrationCost::forward() const {

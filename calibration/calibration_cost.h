@@ -19,18 +19,22 @@ class CalibrationCost {
   CalibrationCost(const ModelConfig& parent, const TransformRequest& request,
                   const CalibrationSizes& sizes);
 
-  /// One layer of the parent over `tokens`, and the second moment of its inputs.
-  double parent(int64_t tokens) const;
+  /// One layer of the parent over `tokens` in windows of `seq`, and the second moment of its inputs.
+  double parent(int64_t tokens, int64_t seq) const;
   /// The second moment of a layer's inputs.
   double moment(int64_t tokens) const;
-  /// Wo by least squares.
-  double refit(int64_t tokens) const;
-  /// The error of the converted attention.
-  double look(int64_t tokens) const;
-  /// One training step.
+  /// What Wo by least squares takes for so many tokens,
+  double refit(int64_t tokens, int64_t seq) const;
+  /// and for those of all sets.
+  double refit() const;
+  /// The error of the converted attention on all that is held out.
+  double look() const;
+  /// One training step, on windows of every set
   double step() const;
+  /// and of one.
+  double step(const WindowSizes& set) const;
   /// One layer of the converted model.
-  double converted(int64_t tokens) const;
+  double converted(int64_t tokens, int64_t seq) const;
   /// One layer of every model whose gains are tried, over the held-out tokens.
   double trial() const;
   /// Their losses, at the end.
@@ -43,8 +47,13 @@ class CalibrationCost {
   double seconds(const CalibrationRates& rates) const;
 
  private:
+  template <typename Cost>
+  double over_sets(const Cost& cost) const {
+    double sum = 0;
+    for (const WindowSizes& set : sizes_.sets) sum += cost(set);
+    return sum;
+  }
   double layer_forward(int64_t layer) const;
-
   double tried_tokens() const;
 
   ModelConfig before_;

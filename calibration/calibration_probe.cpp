@@ -51,8 +51,9 @@ class Probe {
         device_(device),
         config_(model.config()),
         after_(model.config()),
-        rope_(make_rope_table(config_, sizes.seq_len, sizes.seq_len, device)),
-        x_(some_input(windows_at_once(sizes.seq_len), sizes.seq_len, config_.hidden_size, device)) {
+        seq_(sizes.text().seq_len),
+        rope_(make_rope_table(config_, seq_, seq_, device)),
+        x_(some_input(windows_at_once(seq_), seq_, config_.hidden_size, device)) {
     after_.n_kv_heads = request.n_kv_heads;
   }
 
@@ -87,7 +88,7 @@ class Probe {
     wait_for(after);
     wait_for(y);
     const CalibrationCost cost(config_, request_, sizes_);
-    rates.flops_per_s = cost.parent(x_.size(0) * sizes_.seq_len) / watch.seconds();
+    rates.flops_per_s = cost.parent(x_.size(0) * seq_, seq_) / watch.seconds();
     return y;
   }
 
@@ -99,16 +100,22 @@ class Probe {
                           after_);
   }
 
-  /// Seconds of a training step: of two, after a first one that is slower.
+  /// Seconds of a training step: of two, after a first one that is slower. Those of the text's windows
+  /// are measured, those of other sets follow from their FLOPs.
   double step(LayerWeights& own, const Tensor& y) const {
     double after_first = 0;
     const Watch watch;
-    const LayerBatchSource source = [&](const std::vector<int64_t>& windows) {
-      const auto count = static_cast<int64_t>(windows.size());
-      return LayerBatch{y.narrow(0, 0, count), x_.narrow(0, 0, count)};
-    };
+    const WindowSizes& text = sizes_.text();
+    const LayerWindows source{.n_train = x_.size(0),
+                              .n = x_.size(0),
+                              .step_windows = text.step_windows,
+                              .rope = &rope_,
+                              .batch = [&](const std::vector<int64_t>& windows) {
+                                const auto count = static_cast<int64_t>(windows.size());
+                                return LayerBatch{y.narrow(0, 0, count), x_.narrow(0, 0, count),
+                                                  at::ones({count, seq_, 1}, x_.options())};
+                              }};
     const LayerTrainingOptions options{.steps = 3,
-                                       .batch = sizes_.step_windows,
                                        .learning_rate = request_.calibration.layer_lr,
                                        .looks = 0,
                                        .stepped = [&](int64_t steps) {
@@ -117,10 +124,13 @@ class Probe {
                                          after_first = watch.seconds();
                                        }};
     const c10::AutoGradMode gradients(true);
-    train_layer(after_, own, 0, rope_, x_.size(0), x_.size(0), source, 1.0, options);
+    train_layer(after_, own, 0, {source}, 1.0, options);
     wait_for(own.output);
-    const auto windows = static_cast<double>(std::min(sizes_.step_windows, x_.size(0)));
-    return (watch.seconds() - after_first) / 2 * static_cast<double>(sizes_.step_windows) / windows;
+    const double seconds = (watch.seconds() - after_first) / 2;
+    const CalibrationCost cost(config_, request_, sizes_);
+    const auto windows = static_cast<double>(std::min(text.step_windows, x_.size(0)));
+    return seconds * static_cast<double>(text.step_windows) / windows * cost.step() /
+           cost.step(text);
   }
 
   const ModelFolder& model_;
@@ -129,6 +139,7 @@ class Probe {
   at::Device device_;
   const ModelConfig& config_;
   ModelConfig after_;
+  int64_t seq_;
   RopeTable rope_;
   Tensor x_;
 };

@@ -21,12 +21,12 @@ int64_t needed_tokens(const ModelConfig& config, const TransformRequest& request
 /// @param available  whole windows of text, in tokens
 void spread(const ModelConfig& config, const TransformRequest& request, int64_t available,
             CalibrationSetup& setup) {
-  const int64_t seq = setup.sizes.seq_len;
+  const int64_t seq = setup.sizes.text().seq_len;
   const CalibrationBudget& budget = request.calibration.budget;
   const auto cost = [&](const CalibrationSpread& s) {
     CalibrationOptions options = setup.options;
     options.layer_steps = s.steps;
-    const CalibrationCost flops(config, request, calibration_sizes(options, seq, s.tokens));
+    const CalibrationCost flops(config, request, calibration_sizes(config, options, seq, s.tokens));
     return budget.seconds > 0 ? flops.seconds(setup.rates) : flops.total();
   };
   const int64_t needed = (std::max(needed_tokens(config, request), 2 * seq) + seq - 1) / seq * seq;
@@ -38,6 +38,20 @@ void spread(const ModelConfig& config, const TransformRequest& request, int64_t 
   setup.options.tokens = s.tokens;
   setup.options.layer_steps = s.steps;
   setup.options.budget.spread = true;
+}
+
+/// The windows of every set.
+std::vector<at::Tensor> cut(const std::vector<int64_t>& text, const CalibrationSizes& sizes,
+                            int64_t vocab_size, uint64_t seed) {
+  const at::Tensor all = at::tensor(text, at::kLong);  // may be more than is used
+  std::vector<at::Tensor> windows;
+  for (const WindowSizes& set : sizes.sets) {
+    const at::Tensor ids = set.text
+                               ? all.narrow(0, 0, set.tokens())
+                               : at::tensor(first_tokens(vocab_size, set.windows, seed), at::kLong);
+    windows.push_back(ids.view({set.windows, set.seq_len}));
+  }
+  return windows;
 }
 
 }  // namespace
@@ -52,28 +66,32 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
   const int64_t seq = calibration_seq_len(config, setup.options, found);
   require_calibration_tokens(setup.options, found, seq, needed_tokens(config, request));
   setup.options.seq_len = seq;
-  setup.sizes = calibration_sizes(setup.options, seq, found / seq * seq);
+  setup.sizes = calibration_sizes(config, setup.options, seq, found / seq * seq);
   setup.rates = measure_rates(model, request, setup.sizes, device);
   if (setup.options.budget.is_open()) {
-    spread(config, request, setup.sizes.tokens(), setup);
-    setup.sizes = calibration_sizes(setup.options, seq, setup.options.tokens);
+    spread(config, request, found / seq * seq, setup);
+    setup.sizes = calibration_sizes(config, setup.options, seq, setup.options.tokens);
   }
-  setup.options.layer_batch = setup.sizes.step_windows;
-  ids.resize(static_cast<size_t>(setup.sizes.tokens()));
-  setup.ids = at::tensor(ids, at::kLong).view({setup.sizes.windows, seq});
+  setup.options.layer_batch = setup.sizes.text().step_windows;
+  setup.ids = cut(ids, setup.sizes, config.vocab_size, request.seed);
   return setup;
 }
 
 CalibrationForecast forecast(const CalibrationSetup& setup, const CalibrationCost& cost,
                              int64_t n_layers) {
-  return {.windows = setup.sizes.windows,
-          .held_out = setup.sizes.held_out,
-          .seq_len = setup.sizes.seq_len,
-          .steps = setup.sizes.steps,
-          .step_tokens = setup.sizes.step_tokens(),
-          .n_layers = n_layers,
-          .flops = cost.total(),
-          .seconds = cost.seconds(setup.rates)};
+  const WindowSizes& text = setup.sizes.text();
+  CalibrationForecast ahead{.windows = text.windows,
+                            .held_out = text.held_out,
+                            .seq_len = text.seq_len,
+                            .steps = setup.sizes.steps,
+                            .step_tokens = setup.sizes.step_tokens(),
+                            .n_layers = n_layers,
+                            .flops = cost.total(),
+                            .seconds = cost.seconds(setup.rates)};
+  for (const WindowSizes& set : setup.sizes.sets) {
+    if (!set.text) ahead.first_tokens = set.windows;
+  }
+  return ahead;
 }
 
 }  // namespace regroup

@@ -7,10 +7,10 @@
 
 namespace regroup {
 
-/// A calibration before it starts: its text in windows, every number decided.
+/// A calibration before it starts: its tokens in windows, every number decided.
 struct CalibrationSetup {
-  at::Tensor ids;              ///< int64 [windows, seq]
-  CalibrationOptions options;  ///< with the numbers that were left open
+  std::vector<at::Tensor> ids;  ///< int64 [windows, seq] of each set
+  CalibrationOptions options;   ///< with the numbers that were left open
   CalibrationSizes sizes;
   CalibrationRates rates;
 };

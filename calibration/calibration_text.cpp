@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/token_stream.h"
+#include "regroup/checkpoint/uniform_stream.h"
 
 namespace regroup {
 
@@ -29,6 +31,18 @@ std::vector<int64_t> calibration_ids(const ModelFolder& model, const Calibration
     }
     ids.insert(ids.end(), stream.ids.begin(), stream.ids.end());
   }
+  return ids;
+}
+
+std::vector<int64_t> first_tokens(int64_t vocab_size, int64_t count, uint64_t seed) {
+  std::vector<int64_t> ids(static_cast<size_t>(vocab_size));
+  std::iota(ids.begin(), ids.end(), int64_t{0});
+  UniformStream random(seed, "first tokens");
+  const auto taken = static_cast<size_t>(std::min(count, vocab_size));
+  for (size_t i = 0; i < taken; ++i) {
+    std::swap(ids[i], ids[i + random.next_bits() % (ids.size() - i)]);
+  }
+  ids.resize(taken);
   return ids;
 }
 

@@ -12,6 +12,9 @@ namespace regroup {
 std::vector<int64_t> calibration_ids(const ModelFolder& model, const CalibrationOptions& options,
                                      int64_t most);
 
+/// So many different ids below `vocab_size`, in an order that follows from the seed.
+std::vector<int64_t> first_tokens(int64_t vocab_size, int64_t count, uint64_t seed);
+
 /// @throws CheckpointError TEXT_TOO_SHORT saying how many tokens are needed
 void require_calibration_tokens(const CalibrationOptions& options, int64_t found, int64_t seq_len,
                                 int64_t needed_tokens);

@@ -98,8 +98,8 @@ bool looks_after(int64_t step, const LayerTrainingOptions& options) {
 /// Epochs of the training windows, each in an order that follows from the seed.
 class WindowOrder {
  public:
-  WindowOrder(int64_t n, uint64_t seed, int64_t layer)
-      : order_(static_cast<size_t>(n)), random_(seed, "layer " + std::to_string(layer)) {
+  WindowOrder(int64_t n, uint64_t seed, const std::string& name)
+      : order_(static_cast<size_t>(n)), random_(seed, name) {
     std::iota(order_.begin(), order_.end(), int64_t{0});
     next_ = order_.size();
   }
@@ -150,45 +150,97 @@ std::vector<Trained> trained_tensors(const ModelConfig& config, LayerWeights& w)
   return trained;
 }
 
+/// The training windows of every set in an order of their own.
+std::vector<WindowOrder> window_orders(const std::vector<LayerWindows>& sets, uint64_t seed,
+                                       int64_t layer) {
+  std::vector<WindowOrder> orders;
+  for (const LayerWindows& set : sets) {
+    std::string name = "layer " + std::to_string(layer);
+    if (!orders.empty()) name += ", set " + std::to_string(orders.size());
+    orders.emplace_back(set.n_train, seed, name);
+  }
+  return orders;
+}
+
+/// The loss of one set's batch, a scalar: what share of what is wanted the layer leaves out.
+Tensor batch_loss(const ModelConfig& config, const LayerWeights& w, int64_t layer,
+                  const LayerWindows& set, const std::vector<int64_t>& windows) {
+  const LayerBatch b = set.batch(windows);
+  const Tensor gap = attention_output(config, w, layer, b.input, *set.rope).sub(b.wanted);
+  return gap.square().mul(b.weight).sum().div(b.wanted.square().mul(b.weight).sum().add(1e-30));
+}
+
+/// Of the sets' losses by their shares. Set after set, so that the activations of one are held at a time.
+std::vector<Tensor> step_gradients(const ModelConfig& config, const LayerWeights& w, int64_t layer,
+                                   const std::vector<LayerWindows>& sets,
+                                   std::vector<WindowOrder>& orders,
+                                   const std::vector<Tensor>& leaves) {
+  std::vector<Tensor> sum;
+  for (size_t s = 0; s < sets.size(); ++s) {
+    const Tensor loss = batch_loss(config, w, layer, sets[s], orders[s].take(sets[s].step_windows));
+    const std::vector<Tensor> gradients = torch::autograd::grad({loss.mul(sets[s].share)}, leaves);
+    if (sum.empty()) {
+      sum = gradients;
+      continue;
+    }
+    const c10::NoGradGuard no_gradients;
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] = sum[i].add(gradients[i]);
+  }
+  return sum;
+}
+
+/// E w|s - y|^2 / E w|y|^2 over the held-out windows of each set.
+std::vector<double> layer_errors(const ModelConfig& config, const LayerWeights& weights,
+                                 int64_t layer, const std::vector<LayerWindows>& sets) {
+  const c10::NoGradGuard no_gradients;
+  std::vector<Tensor> scalars;  // of each set: what is lost, what there is
+  for (const LayerWindows& set : sets) {
+    const Tensor lost = at::zeros({}, set.rope->cos.options().dtype(at::kDouble));
+    const Tensor total = at::zeros_like(lost);
+    for (int64_t at = set.n_train; at < set.n; at += set.at_once) {
+      std::vector<int64_t> windows(static_cast<size_t>(std::min(set.at_once, set.n - at)));
+      std::iota(windows.begin(), windows.end(), at);
+      const LayerBatch b = set.batch(windows);
+      const Tensor gap = attention_output(config, weights, layer, b.input, *set.rope).sub(b.wanted);
+      lost.add_(gap.square().mul(b.weight).sum(at::kDouble));
+      total.add_(b.wanted.square().mul(b.weight).sum(at::kDouble));
+    }
+    scalars.insert(scalars.end(), {lost, total});
+  }
+  const std::vector<double> sums = read_scalars(scalars);  // the one wait
+  std::vector<double> errors;
+  for (size_t i = 0; i < sums.size(); i += 2) {
+    errors.push_back(sums[i + 1] > 0 ? sums[i] / sums[i + 1] : 0);
+  }
+  return errors;
+}
+
 }  // namespace
 
 double layer_error(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                   const RopeTable& rope, int64_t first, int64_t last, int64_t at_once,
-                   const LayerBatchSource& batch) {
-  const c10::NoGradGuard no_gradients;
-  const Tensor lost = at::zeros({}, rope.cos.options().dtype(at::kDouble));
-  const Tensor total = at::zeros_like(lost);
-  for (int64_t at = first; at < last; at += at_once) {
-    std::vector<int64_t> windows(static_cast<size_t>(std::min(at_once, last - at)));
-    std::iota(windows.begin(), windows.end(), at);
-    const LayerBatch b = batch(windows);
-    const Tensor gap = attention_output(config, weights, layer, b.input, rope).sub(b.wanted);
-    lost.add_(gap.square().sum(at::kDouble));
-    total.add_(b.wanted.square().sum(at::kDouble));
-  }
-  const std::vector<double> sums = read_scalars({lost, total});  // the one wait
-  return sums[1] > 0 ? sums[0] / sums[1] : 0;
+                   const std::vector<LayerWindows>& sets) {
+  const std::vector<double> errors = layer_errors(config, weights, layer, sets);
+  double mixed = 0;
+  for (size_t s = 0; s < sets.size(); ++s) mixed += sets[s].share * errors[s];
+  return mixed;
 }
 
 LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights, int64_t layer,
-                                const RopeTable& rope, int64_t n_train, int64_t n,
-                                const LayerBatchSource& batch, double held_out_before,
+                                const std::vector<LayerWindows>& sets, double held_out_before,
                                 const LayerTrainingOptions& options) {
   LayerTrainingResult result{.held_out = held_out_before};
   std::vector<Trained> trained = trained_tensors(config, weights);
   std::vector<Tensor> leaves;
   for (const Trained& t : trained) leaves.push_back(t.weights);
   Snapshot best(trained);
-  WindowOrder order(n_train, options.seed, layer);
+  std::vector<WindowOrder> orders = window_orders(sets, options.seed, layer);
   double learning_rate = options.learning_rate;
   double before = held_out_before;
   int64_t in_vain = 0;
   while (result.steps < options.steps) {
     throw_if_stopped(/*resumable=*/true);
-    const LayerBatch b = batch(order.take(options.batch));
-    const Tensor gap = attention_output(config, weights, layer, b.input, rope).sub(b.wanted);
-    const Tensor loss = gap.square().sum().div(b.wanted.square().sum().add(1e-30));
-    const std::vector<Tensor> gradients = torch::autograd::grad({loss}, leaves);
+    const std::vector<Tensor> gradients =
+        step_gradients(config, weights, layer, sets, orders, leaves);
     const c10::NoGradGuard no_gradients;
     for (size_t i = 0; i < trained.size(); ++i) {
       trained[i].step(gradients[i], learning_rate * schedule(result.steps, options));
@@ -197,7 +249,7 @@ LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights
     if (options.stepped) options.stepped(result.steps);
     if (!looks_after(result.steps, options)) continue;
     ++result.looks;
-    const double now = layer_error(config, weights, layer, rope, n_train, n, options.batch, batch);
+    const double now = layer_error(config, weights, layer, sets);
     in_vain = now < before ? 0 : in_vain + 1;
     before = now;
     if (now < result.held_out) {

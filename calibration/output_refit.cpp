@@ -18,13 +18,24 @@ constexpr int kMostAttempts = 8;  // the last ridge is 1000 times that mean, bey
 OutputRefit::OutputRefit(int64_t heads_size, int64_t hidden_size, at::Device device)
     : moment_(at::zeros({heads_size, heads_size},
                         at::TensorOptions().dtype(at::kDouble).device(device))),
-      cross_(at::zeros({heads_size, hidden_size}, moment_.options())) {}
+      cross_(at::zeros({heads_size, hidden_size}, moment_.options())),
+      energy_(at::zeros({}, moment_.options())) {}
 
-void OutputRefit::add(const at::Tensor& heads, const at::Tensor& wanted) {
-  const at::Tensor a = heads.reshape({-1, moment_.size(0)});
-  const at::Tensor y = wanted.reshape({-1, cross_.size(1)});
+void OutputRefit::add(const at::Tensor& heads, const at::Tensor& wanted, const at::Tensor& weight) {
+  const at::Tensor root = weight.sqrt();
+  const at::Tensor a = heads.mul(root).reshape({-1, moment_.size(0)});
+  const at::Tensor y = wanted.mul(root).reshape({-1, cross_.size(1)});
   moment_.add_(at::mm(a.t(), a).to(at::kDouble));
   cross_.add_(at::mm(a.t(), y).to(at::kDouble));
+  energy_.add_(y.square().sum(at::kDouble));
+}
+
+void OutputRefit::join(const OutputRefit& other, double ratio) {
+  // A set that wants nothing has nothing to be measured by.
+  const at::Tensor factor =
+      energy_.div(other.energy_).mul(ratio).masked_fill(other.energy_.le(0), 0);
+  moment_.add_(other.moment_.mul(factor));
+  cross_.add_(other.cross_.mul(factor));
 }
 
 at::Tensor OutputRefit::solve(const at::Tensor& start) const {

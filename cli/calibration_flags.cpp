@@ -41,6 +41,7 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
   const std::pair<const char*, bool> given[] = {
       {"--calibration-tokens", !flags.tokens.empty()},
       {"--calibration-seq-len", !flags.seq_len.empty()},
+      {"--calibration-first-tokens", flags.first_tokens.has_value()},
       {"--field", !other_text && flags.text.field != plain.text.field},
       {"--field-separator", !other_text && !flags.text.field_separator.empty()},
       {"--document-separator", !other_text && !flags.text.separator.empty()},
@@ -139,6 +140,7 @@ CalibrationOptions calibration_options(const CalibrationFlags& flags, const Glob
   }
   options.budget = parse_budget(flags);
   options.layer_lr = flags.layer_lr;
+  options.first_tokens = flags.first_tokens.value_or(kFirstTokens);
   options.scratch = flags.scratch;
   options.statistics = flags.statistics;
   options.device = globals.device == "auto" ? "cpu" : globals.device;
@@ -179,6 +181,12 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
   add("--calibration-tokens", flags.tokens, "Most tokens to use; left out: 40k");
   add("--calibration-seq-len", flags.seq_len,
       "Tokens a window; left out: 256, less where the model or the text is shorter");
+  add("--calibration-first-tokens", flags.first_tokens,
+      fmt::format(
+          "Tokens of the vocabulary that layers are fitted on besides, each alone as the first "
+          "token of a text; at most one to four tokens of text; 0: none; left out: {}",
+          kFirstTokens))
+      ->check(whole_number(0, 1000000));
   add("--calibration-budget", flags.budget,
       "What calibration may take at most, such as 10min, or 1% of the FLOPs of pretraining; it "
       "becomes --calibration-tokens and --layer-steps before it starts");
@@ -197,7 +205,7 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
                   "held-out windows gain no more; 0: none; left out: {}",
                   kLayerSteps))
       ->check(whole_number(0, 1000000));
-  add("--layer-step-tokens", flags.step_tokens, "Tokens of such a step; left out: 2048");
+  add("--layer-step-tokens", flags.step_tokens, "Tokens of text of such a step; left out: 2048");
   add("--layer-batch", flags.layer_batch, "The same in windows")->check(whole_number(1, 1000000));
   add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
       ->check(number(0.0, 1.0))

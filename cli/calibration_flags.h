@@ -16,6 +16,7 @@ struct CalibrationFlags {
   std::vector<std::string> calibration;
   std::string tokens;
   std::string seq_len;
+  std::optional<int64_t> first_tokens;
   TextFlags text;
   std::string layer_inputs = "converted";
   std::string refit_output = "on";

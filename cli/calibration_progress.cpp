@@ -11,6 +11,9 @@ std::string describe(const CalibrationForecast& f) {
   std::string text = fmt::format("{} tokens in {} windows of {} ({} held out)",
                                  human_count(static_cast<double>(f.windows * f.seq_len)), f.windows,
                                  f.seq_len, f.held_out);
+  if (f.first_tokens > 0) {
+    text += fmt::format(", {} first tokens", human_count(static_cast<double>(f.first_tokens)));
+  }
   if (f.steps > 0) {
     text += fmt::format(", {} layers of at most {} steps of {} tokens", f.n_layers, f.steps,
                         f.step_tokens);

@@ -23,27 +23,36 @@ int64_t most_tokens(const CalibrationOptions& options) {
   return std::min(most_calibration_tokens(options), most);
 }
 
+/// Tokens whose activations are held at once.
+int64_t most_rows(const CalibrationSizes& sizes) {
+  int64_t rows = kCalibrationTokensAtOnce;
+  for (const WindowSizes& set : sizes.sets) {
+    // What a step keeps of its tokens for its gradients, and the gradients; set after set.
+    const int64_t trained = sizes.steps > 0 ? 4 * set.step_tokens() : 0;
+    rows = std::max({rows, set.seq_len, trained});
+  }
+  return rows;
+}
+
 }  // namespace
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {
   const int64_t tokens = most_tokens(options);
   const int64_t seq = calibration_seq_len(config, options, tokens);
-  const CalibrationSizes sizes = calibration_sizes(options, seq, tokens);
+  const CalibrationSizes sizes = calibration_sizes(config, options, seq, tokens);
   // Two residual streams; where the closed form is all, the held-out windows of up to four models more,
   // whose gains are tried.
-  const int64_t tried = options.refits() ? 0 : 4 * sizes.held_out_tokens();
+  const int64_t tried = options.refits() ? 0 : 4 * sizes.text().held_out_tokens();
   const int64_t in_memory =
-      options.scratch.empty() ? (2 * tokens + tried) * config.hidden_size * 4 : 0;
+      options.scratch.empty() ? (2 * sizes.tokens() + tried) * config.hidden_size * 4 : 0;
   const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
   const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;
-  // One layer in float32; its attention in float64 twice and, while it is trained, four times more in
+  // One layer in float32; its attention in float64 twice and, while it is trained, five times more in
   // float32; moments and their copies in float64.
-  const int64_t weights = layer * 4 + attention * (2 * 8 + 4 * 4);
+  const int64_t weights = layer * 4 + attention * (2 * 8 + 5 * 4);
   const int64_t side = std::max(config.hidden_size + 1, config.query_size());
   const int64_t moments = 6 * side * side * 8;
-  // What a step keeps of its tokens for its gradients, and the gradients.
-  const int64_t trained = options.layer_steps > 0 ? 4 * sizes.step_tokens() : 0;
-  const int64_t rows = std::max({seq, kCalibrationTokensAtOnce, trained});
+  const int64_t rows = most_rows(sizes);
   const int64_t widest =
       2 * config.intermediate_size + 3 * config.query_size() + 4 * config.hidden_size;
   // Encoders and decoders of every layer's keys and values, until they are written.

@@ -1,6 +1,40 @@
 #include "regroup/convert/calibration_sizes.h"
 
 namespace regroup {
+namespace {
+
+WindowSizes text_windows(const CalibrationOptions& options, int64_t seq_len, int64_t tokens) {
+  const int64_t windows = tokens / seq_len;
+  const int64_t batch = options.layer_batch > 0
+                            ? options.layer_batch
+                            : std::max<int64_t>(1, options.step_tokens / seq_len);
+  const int64_t held_out = held_out_windows(windows);
+  return {.windows = windows,
+          .held_out = held_out,
+          .seq_len = seq_len,
+          .step_windows = std::clamp<int64_t>(windows - held_out, 1, batch)};
+}
+
+/// Of a layer's loss and error: first tokens are few, and every later token attends to what they become.
+constexpr double kFirstShare = 0.05;
+/// Tokens of text a first token at least: a small calibration stays small.
+constexpr int64_t kTextAFirst = 4;
+
+WindowSizes first_token_windows(const WindowSizes& text, int64_t count) {
+  WindowSizes first{.windows = count,
+                    .held_out = std::max<int64_t>(1, count / 10),
+                    .seq_len = 1,
+                    .share = kFirstShare,
+                    .text = false};
+  // A step takes so many that both sets are gone through equally often; no more tokens than of the text.
+  const int64_t all = std::max<int64_t>(1, text.train_windows());
+  const int64_t even = (first.train_windows() * text.step_windows + all - 1) / all;
+  first.step_windows =
+      std::clamp<int64_t>(even, 1, std::min(text.step_tokens(), first.train_windows()));
+  return first;
+}
+
+}  // namespace
 
 int64_t held_out_windows(int64_t windows) {
   constexpr int64_t kEnough = 16;
@@ -18,18 +52,15 @@ int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions&
   return seq;
 }
 
-CalibrationSizes calibration_sizes(const CalibrationOptions& options, int64_t seq_len,
-                                   int64_t tokens) {
-  const int64_t windows = tokens / seq_len;
-  const int64_t batch = options.layer_batch > 0
-                            ? options.layer_batch
-                            : std::max<int64_t>(1, options.step_tokens / seq_len);
-  const int64_t held_out = held_out_windows(windows);
-  return {.windows = windows,
-          .held_out = held_out,
-          .seq_len = seq_len,
-          .steps = options.layer_steps,
-          .step_windows = std::clamp<int64_t>(windows - held_out, 1, batch)};
+CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
+                                   int64_t seq_len, int64_t tokens) {
+  CalibrationSizes sizes{.sets = {text_windows(options, seq_len, tokens)},
+                         .steps = options.layer_steps};
+  const int64_t first = std::min({config.vocab_size, options.first_tokens, tokens / kTextAFirst});
+  if (!options.refits() || first < 2) return sizes;  // one to work on, one held out
+  sizes.sets.push_back(first_token_windows(sizes.text(), first));
+  sizes.sets.front().share = 1 - kFirstShare;
+  return sizes;
 }
 
 int64_t most_calibration_tokens(const CalibrationOptions& options) {

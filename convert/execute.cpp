@@ -27,6 +27,7 @@ Json calibration_arguments(const CalibrationOptions& options) {
                {"layer_steps", options.layer_steps},
                {"layer_batch", options.layer_batch},
                {"layer_lr", options.layer_lr}};
+  if (options.refits()) json["first_tokens"] = options.first_tokens;
   const std::string& joined = options.documents.field_separator;
   if (!joined.empty()) json["field_separator"] = joined;
   return json;

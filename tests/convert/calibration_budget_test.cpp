@@ -21,6 +21,10 @@ ModelConfig llama(int64_t max_positions) {
   return config;
 }
 
+WindowSizes text_sizes(const CalibrationOptions& options, int64_t seq_len, int64_t tokens) {
+  return calibration_sizes(llama(8192), options, seq_len, tokens).text();
+}
+
 CalibrationOptions with_budget() {
   CalibrationOptions options;
   options.budget.seconds = 3600;
@@ -57,11 +61,11 @@ TEST(CalibrationCut, OneWindowInTenIsHeldOutAtLeast16OfEnough) {
 
 TEST(CalibrationCut, AStepHasSoManyTokensWhateverTheWindows) {
   const CalibrationOptions options;
-  EXPECT_EQ(calibration_sizes(options, 256, 40960).step_windows, 8);
-  EXPECT_EQ(calibration_sizes(options, 64, 40960).step_windows, 32);
-  EXPECT_EQ(calibration_sizes(options, 8192, 40960).step_windows, 1);
-  EXPECT_EQ(calibration_sizes({.layer_batch = 3}, 256, 40960).step_windows, 3);
-  EXPECT_EQ(calibration_sizes(options, 256, 1024).step_windows, 3);  // all that are not held out
+  EXPECT_EQ(text_sizes(options, 256, 40960).step_windows, 8);
+  EXPECT_EQ(text_sizes(options, 64, 40960).step_windows, 32);
+  EXPECT_EQ(text_sizes(options, 8192, 40960).step_windows, 1);
+  EXPECT_EQ(text_sizes({.layer_batch = 3}, 256, 40960).step_windows, 3);
+  EXPECT_EQ(text_sizes(options, 256, 1024).step_windows, 3);  // all that are not held out
 }
 
 // 5 layers x (attention 4 x 256 x 256 weights, scores 2 x 256 x 256; MLP 3 x 256 x 704) + the head 512 x 256.
@@ -72,25 +76,42 @@ TEST(CalibrationCost, PretrainingIsThreeForwardPasses) {
 
 TEST(CalibrationCost, StagesAddUp) {
   const ModelConfig config = llama(256);
-  const CalibrationSizes sizes{
-      .windows = 10, .held_out = 2, .seq_len = 16, .steps = 7, .step_windows = 3};
+  const WindowSizes text{.windows = 10, .held_out = 2, .seq_len = 16, .step_windows = 3};
+  const CalibrationSizes sizes{.sets = {text}, .steps = 7};
   TransformRequest request{.n_kv_heads = 2};
   const CalibrationCost cost(config, request, sizes);
   EXPECT_EQ(sizes.tokens(), 160);
-  EXPECT_EQ(sizes.train_tokens(), 128);
+  EXPECT_EQ(text.train_tokens(), 128);
   EXPECT_EQ(sizes.step_tokens(), 48);
   // A converted token: q and o 256 x 256, k and v 64 x 256, scores 16 x 256; twice.
   const double converted = 2.0 * (2 * 256 * 256 + 2 * 64 * 256 + 16 * 256);
-  EXPECT_EQ(cost.look(1), converted);
+  EXPECT_EQ(cost.look(), 32 * converted);
   EXPECT_EQ(cost.step(), 3 * 48 * converted);
   EXPECT_EQ(cost.training(), 5 * 7 * cost.step());
   // Parent, MLP and moment; the converted layer but for the last, its moment but for the first; the
   // refit; ten looks.
-  const double forward = 5 * cost.parent(160) + 4 * cost.converted(160) + 4 * cost.moment(128) +
-                         5 * cost.refit(128) + 5 * 10 * cost.look(32);
+  const double forward = 5 * cost.parent(160, 16) + 4 * cost.converted(160, 16) +
+                         4 * cost.moment(128) + 5 * cost.refit(128, 16) + 5 * 10 * cost.look();
   EXPECT_NEAR(cost.forward(), forward, 1e-9 * forward);
   const CalibrationRates rates{.flops_per_s = forward / 3, .step_s = 0.5, .layer_s = 0.25};
   EXPECT_NEAR(cost.seconds(rates), 3 + 5 * 7 * 0.5 + 5 * 0.25, 1e-9);
+}
+
+TEST(CalibrationCost, EverySetIsCounted) {
+  const ModelConfig config = llama(256);
+  const WindowSizes text{.windows = 10, .held_out = 2, .seq_len = 16, .step_windows = 3};
+  const WindowSizes first{
+      .windows = 6, .held_out = 1, .seq_len = 1, .step_windows = 2, .share = 0.25, .text = false};
+  const TransformRequest request{.n_kv_heads = 2};
+  const CalibrationCost one(config, request, {.sets = {text}, .steps = 7});
+  const CalibrationCost two(config, request, {.sets = {text, first}, .steps = 7});
+  const double converted = 2.0 * (2 * 256 * 256 + 2 * 64 * 256 + 1 * 256);  // one score
+  EXPECT_NEAR(two.look() - one.look(), converted, 1);
+  EXPECT_NEAR(two.training() - one.training(), 5 * 7 * 3 * 2 * converted, 10);
+  // First tokens are no part of the moments of the converted layers' inputs.
+  const double forward =
+      5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(5, 1) + 5 * 10 * converted;
+  EXPECT_NEAR(two.forward() - one.forward(), forward, 1e-9 * two.forward());
 }
 
 TEST(CalibrationBudget, WhatTheDefaultTakesBuysTheDefault) {

@@ -43,7 +43,9 @@ TEST_F(CalibrationProgressTest, SaysWhatItTakesAndHowFarItIs) {
   EXPECT_EQ(f.held_out, 16);
   EXPECT_EQ(f.seq_len, 32);
   EXPECT_EQ(f.steps, 24);
-  EXPECT_EQ(f.step_tokens, 2048);
+  EXPECT_EQ(f.first_tokens, 64);
+  EXPECT_EQ(f.step_tokens,
+            2048 + 34);  // 58 first tokens as often as 112 windows, 64 of them a step
   EXPECT_EQ(f.n_layers, 3);
   EXPECT_GT(f.seconds, 0);
   int64_t steps = 0;

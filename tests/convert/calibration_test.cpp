@@ -1,5 +1,6 @@
 // Conversion with text: stages that help, interruption, statistics, scratch space, bad input.
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -252,8 +253,9 @@ TEST(OutputRefit, RecoversALinearMap) {
   const at::Tensor truth = random_tensor({7, 12}, 2, at::kDouble);
   const at::Tensor wanted = at::matmul(heads.to(at::kDouble), truth.t()).to(at::kFloat);
   OutputRefit refit(12, 7);
-  refit.add(heads.narrow(0, 0, 150), wanted.narrow(0, 0, 150));
-  refit.add(heads.narrow(0, 150, 250), wanted.narrow(0, 150, 250));
+  const at::Tensor weight = at::ones({400, 1});
+  refit.add(heads.narrow(0, 0, 150), wanted.narrow(0, 0, 150), weight.narrow(0, 0, 150));
+  refit.add(heads.narrow(0, 150, 250), wanted.narrow(0, 150, 250), weight.narrow(0, 150, 250));
   EXPECT_LE(relative_error(refit.solve(random_tensor({7, 12}, 3)), truth), 1e-3);
   // What is right already stays exactly: the ridge pulls towards the start, not towards zero.
   EXPECT_LE(relative_error(refit.solve(truth), truth), 1e-6);

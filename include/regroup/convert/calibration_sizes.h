@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "regroup/convert/transform_request.h"
 
@@ -13,18 +14,37 @@ inline int64_t windows_at_once(int64_t seq_len) {
   return std::max<int64_t>(1, kCalibrationTokensAtOnce / seq_len);
 }
 
-/// How the tokens and steps of a calibration are cut.
-struct CalibrationSizes {
+/// Windows of one length.
+struct WindowSizes {
   int64_t windows = 0;
   int64_t held_out = 0;  ///< of the windows, the last ones
   int64_t seq_len = 0;
-  int64_t steps = 0;         ///< a layer, at most
-  int64_t step_windows = 0;  ///< windows a step
+  int64_t step_windows = 0;  ///< windows a training step
+  double share = 1;          ///< of a layer's loss and error; those of all sets add up to 1
+  bool text = true;          ///< false: tokens of the vocabulary, each alone
 
+  int64_t train_windows() const { return windows - held_out; }
   int64_t tokens() const { return windows * seq_len; }
   int64_t held_out_tokens() const { return held_out * seq_len; }
-  int64_t train_tokens() const { return (windows - held_out) * seq_len; }
+  int64_t train_tokens() const { return train_windows() * seq_len; }
   int64_t step_tokens() const { return step_windows * seq_len; }
+};
+
+/// How the tokens and steps of a calibration are cut.
+struct CalibrationSizes {
+  std::vector<WindowSizes> sets;  ///< the text's, and first tokens where layers are fitted
+  int64_t steps = 0;              ///< a layer, at most
+
+  const WindowSizes& text() const { return sets.front(); }
+  int64_t tokens() const { return sum(&WindowSizes::tokens); }
+  int64_t step_tokens() const { return sum(&WindowSizes::step_tokens); }
+
+ private:
+  int64_t sum(int64_t (WindowSizes::*count)() const) const {
+    int64_t all = 0;
+    for (const WindowSizes& set : sets) all += (set.*count)();
+    return all;
+  }
 };
 
 /// Of so many windows, the last ones, which decide and are not worked on: one in ten, at least 16 where
@@ -37,8 +57,8 @@ int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions&
                             int64_t tokens);
 
 /// How `tokens` of text are cut. @param tokens  whole windows
-CalibrationSizes calibration_sizes(const CalibrationOptions& options, int64_t seq_len,
-                                   int64_t tokens);
+CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
+                                   int64_t seq_len, int64_t tokens);
 
 /// How many tokens are used at most: more than by default where a budget may pay for them, unless the
 /// flags say how many.

@@ -16,6 +16,7 @@ namespace regroup {
 inline constexpr int64_t kCalibrationTokens = 40960;
 inline constexpr int64_t kLayerSteps = 130;
 inline constexpr double kLayerLr = 0.04;
+inline constexpr int64_t kFirstTokens = 4096;
 
 /// What a calibration may take at most. It becomes tokens and steps once, before the work begins.
 struct CalibrationBudget {
@@ -42,6 +43,9 @@ struct CalibrationOptions {
   int64_t step_tokens = 2048;         ///< of such a step
   int64_t layer_batch = 0;            ///< the same in windows; 0: as step_tokens says
   double layer_lr = kLayerLr;
+  /// Tokens of the vocabulary alone at position 0, at most: what text in windows has few of, and what
+  /// every later token attends to. Beside layer fits only.
+  int64_t first_tokens = kFirstTokens;
   CalibrationBudget budget;
   std::string scratch;     ///< folder for the activations; "": memory
   std::string statistics;  ///< a file of save_statistics() instead of text
@@ -96,7 +100,8 @@ struct CalibrationForecast {
   int64_t windows = 0;
   int64_t held_out = 0;  ///< of them
   int64_t seq_len = 0;
-  int64_t steps = 0;  ///< a layer, at most
+  int64_t first_tokens = 0;  ///< besides, alone at position 0
+  int64_t steps = 0;         ///< a layer, at most
   int64_t step_tokens = 0;
   int64_t n_layers = 0;
   double flops = 0;

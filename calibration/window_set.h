@@ -1,0 +1,34 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "activation_store.h"
+#include "regroup/checkpoint/config.h"
+#include "regroup/convert/calibration_sizes.h"
+#include "regroup/model/ops.h"
+
+namespace regroup {
+
+/// Windows of one length on their way through the parent and the converted model.
+struct WindowSet {
+  /// @param tokens  int64 [windows, seq]
+  WindowSet(const ModelConfig& config, const WindowSizes& cut, const at::Tensor& tokens,
+            const std::string& scratch, at::Device device);
+
+  /// body(first window, number of windows) for a few of the windows [first, last) at a time.
+  template <typename Body>
+  void for_chunks(int64_t first, int64_t last, const Body& body) const {
+    for (int64_t at = first; at < last; at += at_once) body(at, std::min(at_once, last - at));
+  }
+
+  WindowSizes sizes;
+  at::Tensor ids;
+  int64_t at_once;  ///< windows that are run together
+  RopeTable rope;
+  ActivationStore parent;     ///< the residual stream before a layer, or past its attention
+  ActivationStore converted;  ///< the same of the converted model
+};
+
+}  // namespace regroup
