@@ -63,6 +63,7 @@ std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
   if (calibration) {
     const std::string layers = folder.partial() + "/calibration";
     make_folder(layers);
+    note_asked(folder.partial(), options.calibration);
     calibrated = calibration->run(layers, progress.calibration);
     calibration.reset();  // its memory is not needed any more
   }

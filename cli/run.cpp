@@ -78,8 +78,8 @@ class Pipeline {
     std::vector<std::string> replacing;
     if (record.contains("fingerprint") && !known) {
       replacing = {"--overwrite", "--resume", "never"};
-    } else if (known && path_exists(stage.output)) {
-      // Killed between its output and "done", or stopped while it made anew what others had made.
+    } else if (known) {
+      // It may have been killed between its output and "done", or before it dropped what others had made.
       replacing = {"--overwrite"};
     }
     record["arguments"] = stage.arguments;

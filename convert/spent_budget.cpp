@@ -15,33 +15,42 @@ Json budget_json(const CalibrationBudget& budget) {
           {"pretraining_tokens", budget.pretraining_tokens}};
 }
 
+namespace {
+
+/// What becomes a number of its own once a budget is spread.
+constexpr std::array kNumbers = {"tokens", "layer_steps", "seq_len", "layer_batch"};
+
+std::string asked_path(const std::string& partial) { return partial + "/calibration/ASKED.json"; }
+
+Json asked(const CalibrationOptions& c) {
+  return {{"budget", budget_json(c.budget)}, {"tokens", c.tokens},
+          {"layer_steps", c.layer_steps},    {"seq_len", c.seq_len},
+          {"layer_batch", c.layer_batch},    {"step_tokens", c.step_tokens}};
+}
+
+}  // namespace
+
+void note_asked(const std::string& partial, const CalibrationOptions& calibration) {
+  if (!calibration.budget.given()) return;
+  write_file_atomically(asked_path(partial), asked(calibration).dump(2) + "\n");
+}
+
 void recall_budget(const ModelFolder& model, const ConvertOptions& options,
                    CalibrationOptions& calibration) {
   if (!calibration.budget.is_open() || options.output.resume == ResumeMode::kNever) return;
-  const std::string path = without_last_slash(options.out) + ".partial/JOB.json";
-  if (!path_exists(path)) return;
-  struct Number {
-    const char* key;
-    bool open;
-    int64_t& value;
-  };
-  const std::array<Number, 4> numbers = {
-      {{"tokens", calibration.budget.spreads_tokens, calibration.tokens},
-       {"layer_steps", calibration.budget.spreads_steps, calibration.layer_steps},
-       {"seq_len", calibration.seq_len == 0, calibration.seq_len},
-       {"layer_batch", calibration.layer_batch == 0, calibration.layer_batch}}};
+  const std::string partial = without_last_slash(options.out) + ".partial";
+  if (!path_exists(partial + "/JOB.json") || !path_exists(asked_path(partial))) return;
   try {
-    const Json before = read_strict_json(path, kManifestJson);
+    if (read_strict_json(asked_path(partial), kManifestJson) != asked(calibration)) return;
+    const Json before = read_strict_json(partial + "/JOB.json", kManifestJson);
+    const Json& decided = before.at("arguments").at("calibration");
     Json ours = conversion_job(model, options);
-    for (const Number& n : numbers) {
-      if (n.open)
-        ours["arguments"]["calibration"][n.key] =
-            before.at("arguments").at("calibration").at(n.key);
-    }
+    for (const char* key : kNumbers) ours["arguments"]["calibration"][key] = decided.at(key);
     if (before != ours) return;
-    for (const Number& n : numbers) {
-      if (n.open) n.value = ours["arguments"]["calibration"][n.key].get<int64_t>();
-    }
+    calibration.tokens = decided.at("tokens").get<int64_t>();
+    calibration.layer_steps = decided.at("layer_steps").get<int64_t>();
+    calibration.seq_len = decided.at("seq_len").get<int64_t>();
+    calibration.layer_batch = decided.at("layer_batch").get<int64_t>();
     calibration.budget.spread = true;
   } catch (const CheckpointError&) {  // damaged: OutputFolder says so
   } catch (const Json::exception&) {

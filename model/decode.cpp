@@ -116,7 +116,7 @@ Tensor project_few(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Tensor y = at::empty(shape, x.options());
   const Tensor wide = x.to(at::kFloat).contiguous();
   const int64_t in = weight.size(1);
-  const int64_t grain = std::max<int64_t>(1, kWorkOfAThread / (4 * in)) * 4;
+  const int64_t grain = std::max<int64_t>(1, kWorkOfAThread / in);
   with_type(x, [&]<typename T>(T*) {
     const kernels::MatVec<T> m{.weight = data<T>(weight),
                                .bias = data<T>(bias),

@@ -118,6 +118,27 @@ TEST_F(CalibrationProgressTest, AnotherBudgetIsAnotherRun) {
   EXPECT_NE(error.message.find("calibration_budget"), std::string::npos) << error.message;
 }
 
+// 2,000 tokens become 62 windows of 32: what was asked for is not what is decided.
+TEST_F(CalibrationProgressTest, ABudgetBesideAGivenNumberIsRecalled) {
+  prepare(kDifferentHeads);
+  ConvertOptions by_time = options("out");
+  by_time.calibration.tokens = 2000;
+  by_time.calibration.budget = {.seconds = 5, .spreads_tokens = false};
+  EXPECT_THROW(run(by_time, killed_at_layer(1)), std::runtime_error);
+  const std::string path = at("out.partial/JOB.json");
+  Json job = Json::parse(read_file(path));
+  job["arguments"]["calibration"]["layer_steps"] =
+      7;  // as a clock of another day might have had it
+  write_file(path, job.dump());
+
+  ConvertOptions larger_steps = by_time;
+  larger_steps.calibration.step_tokens = 512;
+  expect_error<ConfigError>("CKPT_MISMATCH", [&] { run(larger_steps); });
+  Heard heard;
+  run(by_time, heard.listener());
+  EXPECT_EQ(heard.forecasts.front().steps, 7);
+}
+
 TEST_F(CalibrationProgressTest, ABudgetTakesNoNumbersOfAnotherJob) {
   prepare(kDifferentHeads);
   ConvertOptions other = options("out");
