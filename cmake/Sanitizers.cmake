@@ -15,8 +15,9 @@ elseif(REGROUP_SANITIZE STREQUAL "thread")
   # and LibTorch on one.
   add_compile_options(-Wno-unknown-pragmas)
   include_directories(BEFORE SYSTEM "${CMAKE_SOURCE_DIR}/cmake/tsan")
+  # report_mutex_bugs: LibTorch takes its locks unseen, and its headers give them back in our code.
   set(REGROUP_TEST_ENVIRONMENT "OMP_NUM_THREADS=1"
-    "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp:halt_on_error=1")
+    "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp:halt_on_error=1:report_mutex_bugs=0")
 elseif(REGROUP_SANITIZE)
   message(FATAL_ERROR "REGROUP_SANITIZE must be address or thread, found ${REGROUP_SANITIZE}")
 endif()
