@@ -73,8 +73,8 @@ void LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report) {
     set.for_chunks(0, set.sizes.train_windows(), [&](int64_t first, int64_t count) {
       const LayerBatch b =
           batch(set.converted.read(first, count), set.parent.read(first, count), w);
-      const Tensor wanted = w.output_bias.defined() ? b.wanted.sub(w.output_bias) : b.wanted;
-      one.add(attention_heads(after_, w, layer, b.input, set.rope), wanted, b.weight);
+      one.add(attention_heads(after_, w, layer, b.input, set.rope), b.wanted, b.weight,
+              w.output_bias);
       spend(cost_.refit(count * set.sizes.seq_len, set.sizes.seq_len), report);
     });
     if (all) {

@@ -21,13 +21,15 @@ OutputRefit::OutputRefit(int64_t heads_size, int64_t hidden_size, at::Device dev
       cross_(at::zeros({heads_size, hidden_size}, moment_.options())),
       energy_(at::zeros({}, moment_.options())) {}
 
-void OutputRefit::add(const at::Tensor& heads, const at::Tensor& wanted, const at::Tensor& weight) {
+void OutputRefit::add(const at::Tensor& heads, const at::Tensor& wanted, const at::Tensor& weight,
+                      const at::Tensor& bias) {
   const at::Tensor root = weight.sqrt();
   const at::Tensor a = heads.mul(root).reshape({-1, moment_.size(0)});
-  const at::Tensor y = wanted.mul(root).reshape({-1, cross_.size(1)});
+  const at::Tensor fitted = bias.defined() ? wanted.sub(bias) : wanted;
+  const at::Tensor y = fitted.mul(root).reshape({-1, cross_.size(1)});
   moment_.add_(at::mm(a.t(), a).to(at::kDouble));
   cross_.add_(at::mm(a.t(), y).to(at::kDouble));
-  energy_.add_(y.square().sum(at::kDouble));
+  energy_.add_(wanted.square().mul(weight).sum(at::kDouble));
 }
 
 void OutputRefit::join(const OutputRefit& other, double ratio) {

@@ -14,8 +14,9 @@ class OutputRefit {
   OutputRefit(int64_t heads_size, int64_t hidden_size, at::Device device = at::kCPU);
   /// On the device of the sums, without waiting for it.
   /// @param heads   [..., n_heads * head_dim] float32   @param wanted  [..., hidden] float32
-  /// @param weight  [..., 1] float32
-  void add(const at::Tensor& heads, const at::Tensor& wanted, const at::Tensor& weight);
+  /// @param weight  [..., 1] float32   @param bias  [hidden] of the projection, or undefined
+  void add(const at::Tensor& heads, const at::Tensor& wanted, const at::Tensor& weight,
+           const at::Tensor& bias = {});
   /// Adds the tokens of another set, scaled so that what they are wanted to add, sum of w|y|^2, is `ratio`
   /// times that of these: a set of few tokens then counts for its share and not for its number.
   void join(const OutputRefit& other, double ratio);

@@ -168,9 +168,9 @@ struct RefitTokens {
   Tensor wanted = random_tensor({40, 5}, 2);
   Tensor start = random_tensor({5, 6}, 3);
 
-  OutputRefit of(const Tensor& rows, const Tensor& weight) const {
+  OutputRefit of(const Tensor& rows, const Tensor& weight, const Tensor& bias = {}) const {
     OutputRefit refit(6, 5);
-    refit.add(heads.index_select(0, rows), wanted.index_select(0, rows), weight);
+    refit.add(heads.index_select(0, rows), wanted.index_select(0, rows), weight, bias);
     return refit;
   }
 };
@@ -210,6 +210,23 @@ TEST(WeightedRefit, AJoinedSetCountsForItsShareWhateverItsSize) {
   OutputRefit larger = tokens.of(many, at::ones({10, 1}));
   larger.join(tokens.of(few, at::ones({2, 1}).mul(1000)), 0.25 / 0.75);
   EXPECT_LE(relative_error(larger.solve(tokens.start), joined.solve(tokens.start)), 1e-5);
+}
+
+// The loss divides by all that is wanted, the bias's part too.
+TEST(WeightedRefit, AShareIsOfWhatIsWantedWithTheBias) {
+  const RefitTokens tokens;
+  const Tensor many = at::tensor(std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, at::kLong);
+  const Tensor few = at::tensor(std::vector<int64_t>{20, 21}, at::kLong);
+  const Tensor bias = at::ones({5}).mul(3);
+  const auto energy = [&](const Tensor& rows) {
+    return tokens.wanted.index_select(0, rows).square().sum().item<double>();
+  };
+  OutputRefit joined = tokens.of(many, at::ones({10, 1}), bias);
+  joined.join(tokens.of(few, at::ones({2, 1}), bias), 1.0);
+  OutputRefit by_hand = tokens.of(many, at::ones({10, 1}), bias);
+  by_hand.add(tokens.heads.index_select(0, few), tokens.wanted.index_select(0, few),
+              at::ones({2, 1}).mul(energy(many) / energy(few)), bias);
+  EXPECT_LE(relative_error(joined.solve(tokens.start), by_hand.solve(tokens.start)), 1e-5);
 }
 
 class ConversionOfSets : public CalibrationTest {};
