@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "regroup/checkpoint/error.h"
+#include "regroup/model/fused_loss.h"
 #include "regroup/model/transfer.h"
-#include "regroup/uptrain/loss.h"
 
 namespace regroup {
 namespace {

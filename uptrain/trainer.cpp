@@ -10,10 +10,10 @@
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/model/fused_loss.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/text_loss.h"
 #include "regroup/model/transfer.h"
-#include "regroup/uptrain/loss.h"
 #include "run_setup.h"
 #include "start_event.h"
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "model/decoder_tools.h"
-#include "regroup/uptrain/loss.h"
+#include "regroup/model/fused_loss.h"
 
 namespace regroup::testing {
 namespace {

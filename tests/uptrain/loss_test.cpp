@@ -1,5 +1,3 @@
-#include "regroup/uptrain/loss.h"
-
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
 #include <c10/core/GradMode.h>
@@ -9,6 +7,7 @@
 #include <limits>
 
 #include "model/decoder_tools.h"
+#include "regroup/model/fused_loss.h"
 #include "regroup/uptrain/optimizer.h"
 #include "support/expect_error.h"
 

@@ -2,7 +2,7 @@
 #include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
-#include "regroup/uptrain/loss.h"
+#include "regroup/model/fused_loss.h"
 #include "regroup/uptrain/trainable.h"
 #include "uptrain/train_tools.h"
 

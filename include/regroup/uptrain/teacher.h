@@ -6,8 +6,8 @@
 
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/model/decoder.h"
+#include "regroup/model/fused_loss.h"
 #include "regroup/uptrain/dataset.h"
-#include "regroup/uptrain/loss.h"
 #include "regroup/uptrain/options.h"
 #include "regroup/uptrain/teacher_cache.h"
 

@@ -1,4 +1,4 @@
-#include "regroup/uptrain/loss.h"
+#include "regroup/model/fused_loss.h"
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty_like.h>
