@@ -61,7 +61,8 @@ class Calibrator {
     after_.n_kv_heads = request.n_kv_heads;
     result_.gains = candidates_.front();
     for (size_t i = 0; i < setup_.ids.size(); ++i) {
-      sets_.emplace_back(config_, setup_.sizes.sets[i], setup_.ids[i], options_.scratch, device_);
+      sets_.emplace_back(config_, setup_.sizes.sets[i], setup_.ids[i], options_.refit_output,
+                         options_.scratch, device_);
     }
     if (tries_gains()) {
       const WindowSet& text = sets_.front();
@@ -153,6 +154,7 @@ class Calibrator {
       spend(cost_.parent(count * set.sizes.seq_len, set.sizes.seq_len));
       const Tensor x = set.parent.read(first, count);
       if (!options_.sequential) set.converted.write(first, x);  // what this layer is judged on
+      if (set.before) set.before->write(first, x);
       const Tensor y = norm(x, w.input_norm, config_.norm_eps);
       const Tensor heads = attention_heads(config_, w, layer, y, set.rope);
       const Tensor after = x.add(project(heads, w.output, w.output_bias));

@@ -45,7 +45,7 @@ double CalibrationCost::refit(int64_t tokens, int64_t seq) const {
 }
 
 double CalibrationCost::refit() const {
-  return over_sets([&](const WindowSizes& set) { return refit(set.train_tokens(), set.seq_len); });
+  return over_sets([&](const WindowSizes& set) { return refit(set.tokens(), set.seq_len); });
 }
 
 double CalibrationCost::look() const {

@@ -67,23 +67,32 @@ void LayerFit::improve(int64_t layer, LayerWeights& w, LayerReport& report) {
 }
 
 void LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report) {
-  std::optional<OutputRefit> all;
-  for (const WindowSet& set : sets_) {
+  const auto sums = [&](const WindowSet& set, int64_t begin, int64_t end) {
     OutputRefit one(after_.query_size(), after_.hidden_size, w.output.device());
-    set.for_chunks(0, set.sizes.train_windows(), [&](int64_t first, int64_t count) {
-      const LayerBatch b =
-          batch(set.converted.read(first, count), set.parent.read(first, count), w);
-      one.add(attention_heads(after_, w, layer, b.input, set.rope), b.wanted, b.weight,
-              w.output_bias);
+    set.for_chunks(begin, end, [&](int64_t first, int64_t count) {
+      const Tensor x = set.converted.read(first, count);
+      const Tensor before = set.before->read(first, count);
+      const Tensor past = set.parent.read(first, count);
+      const Tensor heads =
+          attention_heads(after_, w, layer, norm(x, w.input_norm, after_.norm_eps), set.rope);
+      one.add(heads, past.sub(before), before.sub(x), token_weights(past, after_), w.output_bias);
       spend(cost_.refit(count * set.sizes.seq_len, set.sizes.seq_len), report);
     });
-    if (all) {
-      all->join(one, set.sizes.share / sets_.front().sizes.share);
-    } else {
+    return one;
+  };
+  std::optional<OutputRefit> fitted;
+  std::optional<OutputRefit> held_out;
+  for (const WindowSet& set : sets_) {
+    const double ratio = set.sizes.share / sets_.front().sizes.share;
+    const int64_t train = set.sizes.train_windows();
+    const auto add = [&](std::optional<OutputRefit>& all, OutputRefit one) {
+      if (all) return all->join(one, ratio);
       all.emplace(std::move(one));
-    }
+    };
+    add(fitted, sums(set, 0, train));
+    add(held_out, sums(set, train, set.sizes.windows));
   }
-  w.output.copy_(all->solve(w.output));
+  w.output.copy_(fitted->solve(w.output, *held_out));
 }
 
 double LayerFit::held_out_error(int64_t layer, const LayerWeights& w, LayerReport& report) {

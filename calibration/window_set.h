@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "activation_store.h"
@@ -13,9 +14,10 @@ namespace regroup {
 
 /// Windows of one length on their way through the parent and the converted model.
 struct WindowSet {
-  /// @param tokens  int64 [windows, seq]
+  /// @param tokens        int64 [windows, seq]
+  /// @param keeps_before  whether there is a `before`
   WindowSet(const ModelConfig& config, const WindowSizes& cut, const at::Tensor& tokens,
-            const std::string& scratch, at::Device device);
+            bool keeps_before, const std::string& scratch, at::Device device);
 
   /// body(first window, number of windows) for a few of the windows [first, last) at a time.
   template <typename Body>
@@ -29,6 +31,8 @@ struct WindowSet {
   RopeTable rope;
   ActivationStore parent;     ///< the residual stream before a layer, or past its attention
   ActivationStore converted;  ///< the same of the converted model
+  /// The parent's before the attention past which it is, where Wo is refitted.
+  std::optional<ActivationStore> before;
 };
 
 }  // namespace regroup

@@ -91,7 +91,7 @@ TEST(CalibrationCost, StagesAddUp) {
   // Parent, MLP and moment; the converted layer but for the last, its moment but for the first; the
   // refit; ten looks.
   const double forward = 5 * cost.parent(160, 16) + 4 * cost.converted(160, 16) +
-                         4 * cost.moment(128) + 5 * cost.refit(128, 16) + 5 * 10 * cost.look();
+                         4 * cost.moment(128) + 5 * cost.refit(160, 16) + 5 * 10 * cost.look();
   EXPECT_NEAR(cost.forward(), forward, 1e-9 * forward);
   const CalibrationRates rates{.flops_per_s = forward / 3, .step_s = 0.5, .layer_s = 0.25};
   EXPECT_NEAR(cost.seconds(rates), 3 + 5 * 7 * 0.5 + 5 * 0.25, 1e-9);
@@ -110,7 +110,7 @@ TEST(CalibrationCost, EverySetIsCounted) {
   EXPECT_NEAR(two.training() - one.training(), 5 * 7 * 3 * 2 * converted, 10);
   // First tokens are no part of the moments of the converted layers' inputs.
   const double forward =
-      5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(5, 1) + 5 * 10 * converted;
+      5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(6, 1) + 5 * 10 * converted;
   EXPECT_NEAR(two.forward() - one.forward(), forward, 1e-9 * two.forward());
 }
 

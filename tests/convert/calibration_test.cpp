@@ -1,6 +1,7 @@
 // Conversion with text: stages that help, interruption, statistics, scratch space, bad input.
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -254,11 +255,63 @@ TEST(OutputRefit, RecoversALinearMap) {
   const at::Tensor wanted = at::matmul(heads.to(at::kDouble), truth.t()).to(at::kFloat);
   OutputRefit refit(12, 7);
   const at::Tensor weight = at::ones({400, 1});
-  refit.add(heads.narrow(0, 0, 150), wanted.narrow(0, 0, 150), weight.narrow(0, 0, 150));
-  refit.add(heads.narrow(0, 150, 250), wanted.narrow(0, 150, 250), weight.narrow(0, 150, 250));
-  EXPECT_LE(relative_error(refit.solve(random_tensor({7, 12}, 3)), truth), 1e-3);
+  const at::Tensor nothing = at::zeros({400, 7});
+  const auto add = [&](int64_t first, int64_t count) {
+    refit.add(heads.narrow(0, first, count), wanted.narrow(0, first, count),
+              nothing.narrow(0, first, count), weight.narrow(0, first, count));
+  };
+  add(0, 150);
+  add(150, 250);
+  EXPECT_LE(relative_error(refit.solve(random_tensor({7, 12}, 3), refit), truth), 1e-3);
   // What is right already stays exactly: the ridge pulls towards the start, not towards zero.
-  EXPECT_LE(relative_error(refit.solve(truth), truth), 1e-6);
+  EXPECT_LE(relative_error(refit.solve(truth, refit), truth), 1e-6);
+}
+
+/// 60 tokens to fit 12 heads, 30 held out; what the layers below left out is `carried`.
+OutputRefit refit_of(int64_t first, int64_t count, const at::Tensor& own,
+                     const at::Tensor& carried) {
+  const at::Tensor heads = random_tensor({90, 12}, 1).narrow(0, first, count);
+  OutputRefit refit(12, 7);
+  refit.add(heads, own.narrow(0, first, count), carried.narrow(0, first, count),
+            at::ones({count, 1}));
+  return refit;
+}
+
+at::Tensor linear_map(const at::Tensor& map) {
+  return at::matmul(random_tensor({90, 12}, 1).to(at::kDouble), map.t()).to(at::kFloat);
+}
+
+TEST(OutputRefit, LearnsNoNoiseByHeart) {
+  const at::Tensor truth = random_tensor({7, 12}, 2, at::kDouble);
+  const at::Tensor start = random_tensor({7, 12}, 3);
+  const at::Tensor own = linear_map(truth);
+  const at::Tensor noise = random_tensor({90, 7}, 4).mul(5);
+  const OutputRefit train = refit_of(0, 60, own, noise);
+  const double plain = relative_error(train.solve(start, train), truth);
+  const double chosen = relative_error(train.solve(start, refit_of(60, 30, own, noise)), truth);
+  EXPECT_GT(plain, 0.5);
+  EXPECT_LT(chosen, 0.2 * plain);
+}
+
+TEST(OutputRefit, CorrectsWhatTheLayersBelowLeftOut) {
+  const at::Tensor truth = random_tensor({7, 12}, 2, at::kDouble);
+  const at::Tensor left_out = random_tensor({7, 12}, 5, at::kDouble);
+  const at::Tensor own = linear_map(truth);
+  const at::Tensor carried = linear_map(left_out);
+  const at::Tensor found = refit_of(0, 60, own, carried)
+                               .solve(random_tensor({7, 12}, 3), refit_of(60, 30, own, carried));
+  EXPECT_LE(relative_error(found, truth.add(left_out)), 1e-2);
+}
+
+TEST(OutputRefit, KeepsWhatHeldOutTokensGainNothingOn) {
+  const at::Tensor truth = random_tensor({7, 12}, 2, at::kDouble);
+  const at::Tensor start = random_tensor({7, 12}, 3);
+  const at::Tensor own = linear_map(truth);
+  const at::Tensor opposite = linear_map(start.to(at::kDouble).mul(2).sub(truth));
+  const at::Tensor nothing = at::zeros({90, 7});
+  const at::Tensor found =
+      refit_of(0, 60, own, nothing).solve(start, refit_of(60, 30, opposite, nothing));
+  EXPECT_TRUE(found.equal(start.to(at::kDouble)));
 }
 
 // What is read before OUT.partial is opened changes nothing there: exit 75 where an earlier run can go on.

@@ -110,7 +110,7 @@ TEST_F(DeviceCalibration, ALayerOnTheMetaDevice) {
   MomentAccumulator moments(config.hidden_size);
   moments.add(x);
   OutputRefit refit(config.query_size(), config.hidden_size, at::kMeta);
-  refit.add(heads, x, x.narrow(2, 0, 1));
+  refit.add(heads, x, x, x.narrow(2, 0, 1));
   EXPECT_EQ(moments.tokens(), 64);
 }
 

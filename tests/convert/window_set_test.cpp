@@ -165,15 +165,21 @@ TEST_F(LayerOfSets, ErrorsCountAsTheNextNormSeesThem) {
 
 struct RefitTokens {
   Tensor heads = random_tensor({40, 6}, 1);
-  Tensor wanted = random_tensor({40, 5}, 2);
+  Tensor own = random_tensor({40, 5}, 2);
+  Tensor carried = random_tensor({40, 5}, 4);
+  Tensor wanted = own.add(carried);
   Tensor start = random_tensor({5, 6}, 3);
 
   OutputRefit of(const Tensor& rows, const Tensor& weight, const Tensor& bias = {}) const {
     OutputRefit refit(6, 5);
-    refit.add(heads.index_select(0, rows), wanted.index_select(0, rows), weight, bias);
+    refit.add(heads.index_select(0, rows), own.index_select(0, rows), carried.index_select(0, rows),
+              weight, bias);
     return refit;
   }
 };
+
+/// Plain least squares: the tokens it is fitted on choose the smallest ridge.
+Tensor solved(const OutputRefit& refit, const Tensor& start) { return refit.solve(start, refit); }
 
 TEST(WeightedRefit, AWeightIsARowSoManyTimes) {
   const RefitTokens tokens;
@@ -185,11 +191,10 @@ TEST(WeightedRefit, AWeightIsARowSoManyTimes) {
     repeated.insert(repeated.end(), static_cast<size_t>(times), row);
   }
   const Tensor once = at::tensor(std::vector<int64_t>(first_tokens(40, 40, 1)), at::kLong);
-  const Tensor by_weight = tokens.of(once, weight.index_select(0, once)).solve(tokens.start);
-  const Tensor by_rows =
-      tokens
-          .of(at::tensor(repeated, at::kLong), at::ones({static_cast<int64_t>(repeated.size()), 1}))
-          .solve(tokens.start);
+  const Tensor by_weight = solved(tokens.of(once, weight.index_select(0, once)), tokens.start);
+  const Tensor by_rows = solved(tokens.of(at::tensor(repeated, at::kLong),
+                                          at::ones({static_cast<int64_t>(repeated.size()), 1})),
+                                tokens.start);
   EXPECT_LE(relative_error(by_weight, by_rows), 1e-5);
 }
 
@@ -204,12 +209,13 @@ TEST(WeightedRefit, AJoinedSetCountsForItsShareWhateverItsSize) {
   joined.join(tokens.of(few, at::ones({2, 1})), 0.25 / 0.75);
   OutputRefit by_hand = tokens.of(many, at::ones({10, 1}));
   const Tensor weight = at::ones({2, 1}).mul(energy(many) / energy(few) / 3);
-  by_hand.add(tokens.heads.index_select(0, few), tokens.wanted.index_select(0, few), weight);
-  EXPECT_LE(relative_error(joined.solve(tokens.start), by_hand.solve(tokens.start)), 1e-5);
+  by_hand.add(tokens.heads.index_select(0, few), tokens.own.index_select(0, few),
+              tokens.carried.index_select(0, few), weight);
+  EXPECT_LE(relative_error(solved(joined, tokens.start), solved(by_hand, tokens.start)), 1e-5);
   // Larger by a factor, it counts the same.
   OutputRefit larger = tokens.of(many, at::ones({10, 1}));
   larger.join(tokens.of(few, at::ones({2, 1}).mul(1000)), 0.25 / 0.75);
-  EXPECT_LE(relative_error(larger.solve(tokens.start), joined.solve(tokens.start)), 1e-5);
+  EXPECT_LE(relative_error(solved(larger, tokens.start), solved(joined, tokens.start)), 1e-5);
 }
 
 // The loss divides by all that is wanted, the bias's part too.
@@ -224,9 +230,10 @@ TEST(WeightedRefit, AShareIsOfWhatIsWantedWithTheBias) {
   OutputRefit joined = tokens.of(many, at::ones({10, 1}), bias);
   joined.join(tokens.of(few, at::ones({2, 1}), bias), 1.0);
   OutputRefit by_hand = tokens.of(many, at::ones({10, 1}), bias);
-  by_hand.add(tokens.heads.index_select(0, few), tokens.wanted.index_select(0, few),
-              at::ones({2, 1}).mul(energy(many) / energy(few)), bias);
-  EXPECT_LE(relative_error(joined.solve(tokens.start), by_hand.solve(tokens.start)), 1e-5);
+  by_hand.add(tokens.heads.index_select(0, few), tokens.own.index_select(0, few),
+              tokens.carried.index_select(0, few), at::ones({2, 1}).mul(energy(many) / energy(few)),
+              bias);
+  EXPECT_LE(relative_error(solved(joined, tokens.start), solved(by_hand, tokens.start)), 1e-5);
 }
 
 class ConversionOfSets : public CalibrationTest {};
