@@ -161,5 +161,50 @@ TEST(Sampling, TransformersGivesTheSameTokens) {
   }
 }
 
+std::vector<int64_t> zeros(int64_t n) { return std::vector<int64_t>(static_cast<size_t>(n), 0); }
+
+TEST(SampledTexts, TokensComeAsOftenAsTheyAreLikely) {
+  const std::vector<double> p = {0.5, 0.25, 0.15, 0.1, 0.0, 0.0, 0.0, 0.0};
+  const at::Tensor texts = sample_texts(fixed_decoder(p, /*eos=*/1), zeros(40), 251, 16, 3);
+  EXPECT_EQ(texts.sizes(), (std::vector<int64_t>{40, 251}));
+  const at::Tensor drawn =
+      texts.narrow(1, 1, 250).flatten();  // ends of documents do not end a text
+  const auto n = static_cast<double>(drawn.numel());
+  for (int64_t id = 0; id < 8; ++id) {
+    const double share = static_cast<double>(drawn.eq(id).sum().item<int64_t>()) / n;
+    const double likely = p[static_cast<size_t>(id)];
+    EXPECT_NEAR(share, likely, 5 * std::sqrt(likely * (1 - likely) / n)) << id;
+  }
+}
+
+// Where one token is all but certain, each text is what the model would say token by token.
+TEST(SampledTexts, FollowTheModel) {
+  for (const at::Device device : devices()) {
+    Decoder decoder = random_decoder({.n_kv_heads = 2}, device);
+    decoder.untied_lm_head().mul_(1e5);
+    const std::vector<int64_t> first = {5, 9, 5, 31, 0};
+    std::vector<int64_t> finished;
+    const at::Tensor texts = sample_texts(
+        decoder, first, 20, 2, 1, [&](int64_t texts_done) { finished.push_back(texts_done); });
+    EXPECT_EQ(finished, (std::vector<int64_t>{2, 4, 5}));
+    for (size_t i = 0; i < first.size(); ++i) {
+      const Ids alone = generate(decoder, {static_cast<int32_t>(first[i])}, {.max_new_tokens = 19});
+      EXPECT_EQ(texts[static_cast<int64_t>(i)][0].item<int64_t>(), first[i]);
+      for (size_t t = 0; t < alone.size(); ++t) {
+        EXPECT_EQ(texts[static_cast<int64_t>(i)][static_cast<int64_t>(t) + 1].item<int64_t>(),
+                  alone[t]);
+      }
+    }
+  }
+}
+
+TEST(SampledTexts, FollowFromTheSeed) {
+  const Decoder decoder = random_decoder({});
+  const at::Tensor texts = sample_texts(decoder, {1, 2, 3}, 30, 64, 7);
+  EXPECT_TRUE(texts.equal(sample_texts(decoder, {1, 2, 3}, 30, 64, 7)));
+  EXPECT_FALSE(texts.equal(sample_texts(decoder, {1, 2, 3}, 30, 64, 8)));
+  EXPECT_FALSE(texts[0].equal(texts[1]));
+}
+
 }  // namespace
 }  // namespace regroup::testing

@@ -26,4 +26,15 @@ std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>
                               const SamplingOptions& options,
                               const std::function<bool(int32_t)>& on_token = {});
 
+/// Texts that the model writes itself, many at once: each token is drawn from the softmax of its logits, ends of
+/// documents too, as the model saw them in training.
+/// @param first  the first id of each text
+/// @param at_once  texts that are written together
+/// @param made   called with the number of texts that are finished
+/// @return       int64 [texts, seq_len], on the host; follows from the model and the seed
+/// @throws StoppedError
+at::Tensor sample_texts(const Decoder& decoder, const std::vector<int64_t>& first, int64_t seq_len,
+                        int64_t at_once, uint64_t seed,
+                        const std::function<void(int64_t texts)>& made = {});
+
 }  // namespace regroup

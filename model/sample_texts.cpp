@@ -1,0 +1,67 @@
+#include <ATen/ops/cumsum.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/searchsorted.h>
+#include <ATen/ops/softmax.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/checkpoint/uniform_stream.h"
+#include "regroup/model/generate.h"
+#include "regroup/model/transfer.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+/// One draw from each row's softmax by the number in [0, 1) that belongs to it. The device is not waited for.
+/// @param logits  [texts, vocab]   @param uniform  [texts, 1] float64   @return [texts, 1] int64
+Tensor draw_rows(const Tensor& logits, const Tensor& uniform) {
+  const Tensor mass = at::softmax(logits, -1, at::kFloat).cumsum(-1, at::kDouble);
+  const Tensor target = uniform.mul(mass.narrow(1, mass.size(1) - 1, 1));
+  return at::searchsorted(mass, target, /*out_int32=*/false, /*right=*/true)
+      .clamp_max(mass.size(1) - 1);
+}
+
+/// @param first  [texts, 1], on the device   @param uniform  [texts, seq_len - 1]
+Tensor continued(const Decoder& decoder, const Tensor& first, const Tensor& uniform) {
+  const int64_t texts = first.size(0);
+  const int64_t seq_len = uniform.size(1) + 1;
+  KvCache cache(decoder.config(), texts, seq_len, decoder.dtype(), decoder.device());
+  const Tensor ids = at::empty({texts, seq_len}, first.options());
+  ids.narrow(1, 0, 1).copy_(first);
+  for (int64_t at = 0; at + 1 < seq_len; ++at) {
+    throw_if_stopped(/*resumable=*/false);
+    const Tensor hidden = decoder.hidden(ids.narrow(1, at, 1), &cache);  // [texts, 1, hidden]
+    ids.narrow(1, at + 1, 1)
+        .copy_(draw_rows(decoder.logits(hidden.select(1, 0)), uniform.narrow(1, at, 1)));
+  }
+  return ids;
+}
+
+}  // namespace
+
+Tensor sample_texts(const Decoder& decoder, const std::vector<int64_t>& first, int64_t seq_len,
+                    int64_t at_once, uint64_t seed,
+                    const std::function<void(int64_t texts)>& made) {
+  const c10::InferenceMode no_gradients;
+  const auto count = static_cast<int64_t>(first.size());
+  const Tensor texts = at::empty({count, seq_len}, at::TensorOptions(at::kLong));
+  const Tensor uniform = at::empty({count, seq_len - 1}, at::TensorOptions(at::kDouble));
+  UniformStream random(seed, "own text");
+  double* numbers = uniform.data_ptr<double>();
+  for (int64_t i = 0; i < uniform.numel(); ++i) numbers[i] = random.next();
+  for (int64_t i = 0; i < count; ++i) texts[i][0] = first[static_cast<size_t>(i)];
+  for (int64_t at = 0; at < count; at += at_once) {
+    const int64_t n = std::min(at_once, count - at);
+    const Tensor part = texts.narrow(0, at, n);
+    part.copy_(continued(decoder, to_device(part.narrow(1, 0, 1), decoder.device()),
+                         to_device(uniform.narrow(0, at, n), decoder.device())));
+    if (made) made(at + n);
+  }
+  return texts;
+}
+
+}  // namespace regroup
