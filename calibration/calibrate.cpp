@@ -16,6 +16,7 @@
 #include "gain_choice.h"
 #include "layer_fit.h"
 #include "layer_method.h"
+#include "network_fit.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/legality.h"
@@ -48,12 +49,12 @@ TransformRequest with_calibration(TransformRequest request, const CalibrationOpt
 
 class Calibrator {
  public:
-  Calibrator(const ModelFolder& model, const TransformRequest& request)
+  Calibrator(const ModelFolder& model, const TransformRequest& request, const TextProgress& writes)
       : model_(model),
         config_(model.config()),
         after_(model.config()),
         device_(open_device(request.calibration.device)),
-        setup_(set_up_calibration(model, request, device_)),
+        setup_(set_up_calibration(model, request, device_, writes)),
         request_(with_calibration(request, setup_.options)),
         options_(request_.calibration),
         cost_(config_, request_, setup_.sizes),
@@ -89,13 +90,17 @@ class Calibrator {
       run_layer(layer, statistics);
     }
     finish_trial();
+    if (options_.refits()) result_.weights_folder = folder_;
+    if (options_.measures_quality()) {
+      NetworkFit(model_, sets_.front(), setup_.fresh, request_, cost_, *meter_, device_)
+          .finish(result_);
+    }
     if (!options_.save_statistics.empty()) {
       save_statistics(
           options_.save_statistics, statistics,
           {.model_sha256 = model_digest(model_), .tokens = setup_.sizes.text().train_tokens()});
     }
     result_.tokens = setup_.sizes.text().tokens();
-    if (options_.refits()) result_.weights_folder = folder_;
     meter_->finish();
     return std::move(result_);
   }
@@ -123,7 +128,9 @@ class Calibrator {
                                                   layer),
                            .path = model_.path(),
                            .tensor = {},
-                           .hint = "check the model with `regroup eval` on the same text"});
+                           .hint =
+                               "check the model with `regroup eval` on the same text; where that "
+                               "is finite, give --calibration-first-tokens 0"});
   }
 
   /// What is summed over the windows: moments and norms over those of the text that are worked on.
@@ -257,18 +264,37 @@ class Calibrator {
 
   /// Both residual streams to the end of the layer; the MLP is the same.
   void advance(int64_t layer, const LayerWeights& own, const LayerWeights& w) {
-    if (layer + 1 == config_.n_layers) return;
+    if (layer + 1 == config_.n_layers) return advance_last(own, w);
     for (WindowSet& set : sets_) {
-      set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
-        const Tensor middle = set.parent.read(first, count);
-        const Tensor y = norm(middle, w.mlp_norm, config_.norm_eps);
-        set.parent.write(first, middle.add(mlp_output(w, y)));
-        if (!options_.sequential) return;
-        const Tensor x = set.converted.read(first, count);
-        set.converted.write(first, through_layer(after_, own, layer, x, set.rope));
-        spend(cost_.converted(count * set.sizes.seq_len, set.sizes.seq_len));
-      });
+      advance_parent(w, set, 0);
+      if (options_.sequential) advance_converted(layer, own, set, 0);
     }
+  }
+
+  /// What is read of the last layer: what held-out windows are measured on.
+  void advance_last(const LayerWeights& own, const LayerWeights& w) {
+    if (!options_.measures_quality()) return;
+    WindowSet& text = sets_.front();
+    const int64_t held_out = text.sizes.train_windows();
+    advance_parent(w, text, held_out);
+    if (options_.sequential) advance_converted(config_.n_layers - 1, own, text, held_out);
+  }
+
+  void advance_parent(const LayerWeights& w, WindowSet& set, int64_t first_window) {
+    set.for_chunks(first_window, set.sizes.windows, [&](int64_t first, int64_t count) {
+      const Tensor middle = set.parent.read(first, count);
+      const Tensor y = norm(middle, w.mlp_norm, config_.norm_eps);
+      set.parent.write(first, middle.add(mlp_output(w, y)));
+    });
+  }
+
+  void advance_converted(int64_t layer, const LayerWeights& own, WindowSet& set,
+                         int64_t first_window) {
+    set.for_chunks(first_window, set.sizes.windows, [&](int64_t first, int64_t count) {
+      const Tensor x = set.converted.read(first, count);
+      set.converted.write(first, through_layer(after_, own, layer, x, set.rope));
+      spend(cost_.converted(count * set.sizes.seq_len, set.sizes.seq_len));
+    });
   }
 
   const ModelFolder& model_;
@@ -288,8 +314,9 @@ class Calibrator {
   Calibrated result_;
 };
 
-Calibration::Calibration(const ModelFolder& model, const TransformRequest& request)
-    : calibrator_(std::make_unique<Calibrator>(model, request)) {}
+Calibration::Calibration(const ModelFolder& model, const TransformRequest& request,
+                         const TextProgress& writes)
+    : calibrator_(std::make_unique<Calibrator>(model, request, writes)) {}
 
 Calibration::~Calibration() = default;
 

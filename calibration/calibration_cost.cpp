@@ -74,8 +74,44 @@ double CalibrationCost::trial() const {
   return tried_tokens() * converted(1, sizes_.text().seq_len);
 }
 
-double CalibrationCost::trial_losses() const {
-  return tried_tokens() * 2.0 * static_cast<double>(before_.vocab_size * before_.hidden_size);
+double CalibrationCost::trial_losses() const { return tried_tokens() * head(); }
+
+/// Logits of a token.
+double CalibrationCost::head() const {
+  return 2.0 * static_cast<double>(before_.vocab_size * before_.hidden_size);
+}
+
+double CalibrationCost::quality() const {
+  if (!options_.measures_quality()) return 0;
+  return options_.sequential ? times(sizes_.text().held_out_tokens(), 2 * head())
+                             : look_at_network();
+}
+
+double CalibrationCost::look_at_network() const {
+  const WindowSizes& text = sizes_.text();
+  return static_cast<double>(before_.n_layers) * converted(text.held_out_tokens(), text.seq_len) +
+         times(text.held_out_tokens(), 2 * head());
+}
+
+double CalibrationCost::distill_step() const {
+  const WindowSizes& text = sizes_.text();
+  // Backward: attention by its inputs and weights, MLP and output projection by their inputs alone. The
+  // parent forward.
+  const double layer = 3.0 * attention_flops(after_, text.seq_len) + 2.0 * mlp_flops(after_) +
+                       attention_flops(before_, text.seq_len) + mlp_flops(before_);
+  return times(text.step_tokens(), static_cast<double>(before_.n_layers) * layer + 3.0 * head());
+}
+
+double CalibrationCost::distillation() const {
+  const int64_t steps = options_.distill_steps;
+  return static_cast<double>(steps) * distill_step() +
+         static_cast<double>(distill_looks(steps)) * look_at_network();
+}
+
+/// Only what held-out windows are measured on comes out of it.
+double CalibrationCost::last_layer() const {
+  if (!options_.measures_quality() || !options_.sequential) return 0;
+  return converted(sizes_.text().held_out_tokens(), sizes_.text().seq_len);
 }
 
 double CalibrationCost::layer_forward(int64_t layer) const {
@@ -94,7 +130,7 @@ double CalibrationCost::layer_forward(int64_t layer) const {
 }
 
 double CalibrationCost::forward() const {
-  double flops = trial_losses();
+  double flops = trial_losses() + last_layer() + quality();
   for (int64_t layer = 0; layer < before_.n_layers; ++layer) flops += layer_forward(layer);
   return flops;
 }
@@ -104,9 +140,15 @@ double CalibrationCost::training() const {
 }
 
 double CalibrationCost::seconds(const CalibrationRates& rates) const {
-  return forward() / rates.flops_per_s +
+  return (forward() + distillation()) / rates.flops_per_s +
          static_cast<double>(before_.n_layers * sizes_.steps) * rates.step_s +
          static_cast<double>(before_.n_layers) * rates.layer_s;
+}
+
+int64_t distill_looks(int64_t steps) {
+  constexpr int64_t kStepsALook = 13;
+  constexpr int64_t kMost = 8;
+  return steps == 0 ? 0 : std::clamp<int64_t>(steps / kStepsALook, 1, kMost);
 }
 
 double pretraining_flops(const ModelConfig& config) {

@@ -39,11 +39,18 @@ class CalibrationCost {
   double trial() const;
   /// Their losses, at the end.
   double trial_losses() const;
+  /// What the held-out windows say of the whole converted model as its layers were fitted,
+  double quality() const;
+  /// and as it is in memory.
+  double look_at_network() const;
+  /// One step of all layers together, and all such steps with their looks.
+  double distill_step() const;
+  double distillation() const;
 
   /// Of everything: what runs forward, and what trains.
   double forward() const;
   double training() const;
-  double total() const { return forward() + training(); }
+  double total() const { return forward() + training() + distillation(); }
   double seconds(const CalibrationRates& rates) const;
 
  private:
@@ -54,6 +61,8 @@ class CalibrationCost {
     return sum;
   }
   double layer_forward(int64_t layer) const;
+  double last_layer() const;
+  double head() const;
   double tried_tokens() const;
 
   ModelConfig before_;
@@ -62,6 +71,9 @@ class CalibrationCost {
   CalibrationSizes sizes_;
   int64_t tried_ = 0;  ///< models whose gains are tried
 };
+
+/// How often held-out windows are looked at while all layers are trained together.
+int64_t distill_looks(int64_t steps);
 
 /// FLOPs of training `config` on one token of its pretraining: windows of its context, at most 4,096.
 double pretraining_flops(const ModelConfig& config);

@@ -26,6 +26,7 @@ class CalibrationMeter {
   void decided() { add(rates_.layer_s); }
   void finish() {
     status_.layer = status_.n_layers;
+    status_.stage = "done";
     status_.all_s = status_.done_s;
     tell();
   }

@@ -24,9 +24,11 @@ void spread(const ModelConfig& config, const TransformRequest& request, int64_t 
   const int64_t seq = setup.sizes.text().seq_len;
   const CalibrationBudget& budget = request.calibration.budget;
   const auto cost = [&](const CalibrationSpread& s) {
-    CalibrationOptions options = setup.options;
-    options.layer_steps = s.steps;
-    const CalibrationCost flops(config, request, calibration_sizes(config, options, seq, s.tokens));
+    TransformRequest spent = request;
+    spent.calibration = setup.options;
+    spent.calibration.layer_steps = s.steps;
+    const CalibrationCost flops(config, spent,
+                                calibration_sizes(config, spent.calibration, seq, s.tokens));
     return budget.seconds > 0 ? flops.seconds(setup.rates) : flops.total();
   };
   const int64_t needed = (std::max(needed_tokens(config, request), 2 * seq) + seq - 1) / seq * seq;
@@ -54,15 +56,31 @@ std::vector<at::Tensor> cut(const std::vector<int64_t>& text, const CalibrationS
   return windows;
 }
 
+/// Windows of text behind those of the sets, as many as are trained on.
+at::Tensor rest(const std::vector<int64_t>& text, const CalibrationSizes& sizes,
+                int64_t distill_steps) {
+  const WindowSizes& used = sizes.text();
+  const int64_t left = (static_cast<int64_t>(text.size()) - used.tokens()) / used.seq_len;
+  const int64_t windows = std::min(left, distill_steps * used.step_windows);
+  return at::tensor(text, at::kLong)
+      .narrow(0, used.tokens(), windows * used.seq_len)
+      .view({windows, used.seq_len});
+}
+
 }  // namespace
 
 CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformRequest& request,
-                                    at::Device device) {
+                                    at::Device device, const TextProgress& writes) {
   const ModelConfig& config = model.config();
   CalibrationSetup setup{.ids = {}, .options = request.calibration, .sizes = {}, .rates = {}};
-  std::vector<int64_t> ids =
-      calibration_ids(model, request.calibration, most_calibration_tokens(request.calibration));
-  const auto found = static_cast<int64_t>(ids.size());
+  const int64_t most = most_calibration_tokens(request.calibration);
+  const int64_t read = most + distill_tokens(request.calibration);
+  const std::vector<int64_t> ids =
+      request.calibration.reads_own_text()
+          ? own_text(model, calibration_seq_len(config, request.calibration, most), read,
+                     request.seed, device, writes)
+          : calibration_ids(model, request.calibration, read);
+  const auto found = std::min(most, static_cast<int64_t>(ids.size()));
   const int64_t seq = calibration_seq_len(config, setup.options, found);
   require_calibration_tokens(setup.options, found, seq, needed_tokens(config, request));
   setup.options.seq_len = seq;
@@ -74,6 +92,7 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
   }
   setup.options.layer_batch = setup.sizes.text().step_windows;
   setup.ids = cut(ids, setup.sizes, config.vocab_size, request.seed);
+  setup.fresh = rest(ids, setup.sizes, setup.options.distill_steps);
   return setup;
 }
 
@@ -86,6 +105,7 @@ CalibrationForecast forecast(const CalibrationSetup& setup, const CalibrationCos
                             .steps = setup.sizes.steps,
                             .step_tokens = setup.sizes.step_tokens(),
                             .n_layers = n_layers,
+                            .distill_steps = setup.options.distill_steps,
                             .flops = cost.total(),
                             .seconds = cost.seconds(setup.rates)};
   for (const WindowSizes& set : setup.sizes.sets) {

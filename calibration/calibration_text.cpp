@@ -8,6 +8,9 @@
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/token_stream.h"
 #include "regroup/checkpoint/uniform_stream.h"
+#include "regroup/convert/calibration_sizes.h"
+#include "regroup/model/generate.h"
+#include "regroup/model/load.h"
 
 namespace regroup {
 
@@ -32,6 +35,23 @@ std::vector<int64_t> calibration_ids(const ModelFolder& model, const Calibration
     ids.insert(ids.end(), stream.ids.begin(), stream.ids.end());
   }
   return ids;
+}
+
+std::vector<int64_t> own_text(const ModelFolder& model, int64_t seq_len, int64_t tokens,
+                              uint64_t seed, at::Device device, const TextProgress& writes) {
+  const auto count = static_cast<size_t>(tokens / seq_len);
+  const auto report = [&](int64_t texts) {
+    if (writes) writes(texts * seq_len, static_cast<int64_t>(count) * seq_len);
+  };
+  report(0);
+  std::vector<int64_t> first =
+      first_tokens(model.config().vocab_size, static_cast<int64_t>(count), seed);
+  const size_t different = first.size();
+  while (first.size() < count) first.push_back(first[first.size() - different]);
+  const Decoder parent = load_decoder(model, at::kFloat, device);
+  const at::Tensor texts = sample_texts(parent, first, seq_len, kTextsAtOnce, seed, report);
+  const int64_t* ids = texts.data_ptr<int64_t>();
+  return {ids, ids + texts.numel()};
 }
 
 std::vector<int64_t> first_tokens(int64_t vocab_size, int64_t count, uint64_t seed) {

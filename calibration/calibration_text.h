@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +13,12 @@ namespace regroup {
 /// The first `most` tokens of the calibration text, or all there are.
 std::vector<int64_t> calibration_ids(const ModelFolder& model, const CalibrationOptions& options,
                                      int64_t most);
+
+/// So many tokens in whole windows that the parent writes itself, float32: each window begins with another token
+/// of the vocabulary and goes on as the model's own distribution draws it (as in arXiv:2305.17888, section 2.1,
+/// which takes the likeliest for the first few).
+std::vector<int64_t> own_text(const ModelFolder& model, int64_t seq_len, int64_t tokens,
+                              uint64_t seed, at::Device device, const TextProgress& writes);
 
 /// So many different ids below `vocab_size`, in an order that follows from the seed.
 std::vector<int64_t> first_tokens(int64_t vocab_size, int64_t count, uint64_t seed);

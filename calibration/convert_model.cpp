@@ -20,7 +20,8 @@ struct Prepared {
 
 /// Every setting is checked, statistics and text are read before OUT.partial is there: what it would hold of
 /// a wrong one would stand in the way of the right one.
-Prepared prepare(const ModelFolder& model, const ConvertOptions& options) {
+Prepared prepare(const ModelFolder& model, const ConvertOptions& options,
+                 const TextProgress& writes) {
   TransformRequest request = transform_request(model.config(), options);
   plan_conversion(model, options, placeholder_transforms(model.config(), options));
   check_output(options);
@@ -30,16 +31,17 @@ Prepared prepare(const ModelFolder& model, const ConvertOptions& options) {
     prepared.calibrated = transform_by_statistics(model, request);
   } else {
     recall_budget(model, options, request.calibration);
-    prepared.calibration = std::make_unique<Calibration>(model, request);
+    prepared.calibration = std::make_unique<Calibration>(model, request, writes);
     prepared.options.calibration = prepared.calibration->options();
   }
   return prepared;
 }
 
 /// The same. Stopped there, it leaves an interrupted run in OUT.partial as it was.
-Prepared prepare_or_stop(const ModelFolder& model, const ConvertOptions& options) {
+Prepared prepare_or_stop(const ModelFolder& model, const ConvertOptions& options,
+                         const TextProgress& writes) {
   try {
-    return prepare(model, options);
+    return prepare(model, options, writes);
   } catch (const Error& error) {
     const bool resumable = options.output.resume != ResumeMode::kNever &&
                            path_exists(without_last_slash(options.out) + ".partial/JOB.json");
@@ -58,7 +60,8 @@ std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
     ConvertResult result = execute_conversion(model, plan, options, progress.bytes);
     return {std::move(plan), std::move(result)};
   }
-  auto [decided, calibrated, calibration] = prepare_or_stop(model, options);
+  auto [decided, calibrated, calibration] =
+      prepare_or_stop(model, options, progress.calibration.writes);
   OutputFolder folder = open_output(model, decided);
   if (calibration) {
     const std::string layers = folder.partial() + "/calibration";

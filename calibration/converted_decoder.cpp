@@ -8,6 +8,7 @@
 #include "layer_method.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/normal_stream.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/plan.h"
 #include "regroup/model/runtime.h"
 
@@ -80,7 +81,7 @@ LayerWeights converted_layer(const ModelFolder& model, const LayerWeights& paren
                              .message = "a calibrated layer must be readable as it was written",
                              .path = path,
                              .tensor = {},
-                             .hint = "check the disk that --scratch is on"});
+                             .hint = "check the disk that it is on, and run the command again"});
     }
   } else {
     round_as_stored(model, request.dtype, after, layer, own);
@@ -122,17 +123,14 @@ Calibrated decide_conversion(const ModelFolder& model, const TransformRequest& r
     return plain;
   }
   if (request.calibration.files.empty()) return transform_by_statistics(model, request);
-  return Calibration(model, request).run(layers_folder, progress);
+  return Calibration(model, request, progress.writes).run(layers_folder, progress);
 }
 
 Decoder converted_decoder(const ModelFolder& model, Decoder& parent,
                           const TransformRequest& request, const Calibrated& calibrated) {
-  Decoder converted(config_after(model.config(), request.n_kv_heads), parent.dtype(),
-                    parent.device());
-  converted.embedding() = parent.embedding();
-  converted.final_norm() = parent.final_norm();
-  converted.untied_lm_head() = parent.untied_lm_head();
+  Decoder converted(config_after(model.config(), request.n_kv_heads), parent);
   for (int64_t layer = 0; layer < model.config().n_layers; ++layer) {
+    throw_if_stopped(/*resumable=*/!calibrated.weights_folder.empty());
     converted.layer(layer) =
         converted_layer(model, parent.layer(layer), request, calibrated, layer);
   }

@@ -1,7 +1,5 @@
 #include "gain_choice.h"
 
-#include <ATen/ops/empty.h>
-
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -19,13 +17,6 @@ namespace regroup {
 namespace {
 
 using at::Tensor;
-
-/// A tensor of the model in float32, [dimensions of `shape`].
-Tensor load(const ModelFolder& model, Role role, at::IntArrayRef shape, at::Device device) {
-  const Tensor weight = at::empty(shape, at::TensorOptions(at::kFloat).device(device));
-  load_weight(model, tensor_name(model.config(), role), weight);
-  return weight;
-}
 
 constexpr const char* kGainsName = "/gains.json";
 
@@ -130,30 +121,24 @@ void GainTrial::add_layer(int64_t layer, const LayerWeights& weights, const Atte
   }
 }
 
-double GainTrial::loss(const ActivationStore& stream, const NormWeights& weights,
-                       const Tensor& head) const {
+double GainTrial::loss(const ActivationStore& stream, const OutputHead& head) const {
   double sum = 0;
   for_windows(ids_, [&](int64_t first, int64_t count) {
-    const Tensor x = norm(stream.read(first, count), weights, after_.norm_eps);
+    const Tensor x = head.hidden(stream.read(first, count));
     const Tensor ids = to_device(ids_.narrow(0, first, count), device_);
     const int64_t predicted = ids.size(1) - 1;  // within the window, from the second token on
-    sum += sum_nll(head, x.narrow(1, 0, predicted).flatten(0, 1),
+    sum += sum_nll(head.lm_head, x.narrow(1, 0, predicted).flatten(0, 1),
                    ids.narrow(1, 1, predicted).flatten());
   });
   return sum;
 }
 
 Gains GainTrial::best() const {
-  NormWeights final_norm{load(model_, Role::kFinalNorm, {after_.hidden_size}, device_), {}};
-  if (after_.family->norm == Norm::kLayer) {
-    final_norm.bias = load(model_, Role::kFinalNormBias, {after_.hidden_size}, device_);
-  }
-  const Tensor head = load(model_, after_.tie_word_embeddings ? Role::kEmbedding : Role::kLmHead,
-                           {after_.vocab_size, after_.hidden_size}, device_);
+  const OutputHead head = load_output_head(model_, device_);
   std::vector<double> losses;
   for (const ActivationStore& stream : streams_) {
     throw_if_stopped(/*resumable=*/true);
-    losses.push_back(loss(stream, final_norm, head));
+    losses.push_back(loss(stream, head));
   }
   if (const auto best = smallest_finite(losses)) return candidates_[*best];
   throw CheckpointError({.code = "CALIBRATION_NONFINITE",

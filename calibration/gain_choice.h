@@ -6,6 +6,7 @@
 
 #include "activation_store.h"
 #include "calibrated_layer.h"
+#include "output_head.h"
 #include "regroup/model/layer.h"
 
 namespace regroup {
@@ -42,8 +43,7 @@ class GainTrial {
   Gains best() const;
 
  private:
-  double loss(const ActivationStore& stream, const NormWeights& weights,
-              const at::Tensor& head) const;
+  double loss(const ActivationStore& stream, const OutputHead& head) const;
 
   const ModelFolder& model_;
   ModelConfig after_;

@@ -1,6 +1,5 @@
 #include "layer_training.h"
 
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
@@ -10,71 +9,22 @@
 #include <cmath>
 #include <numeric>
 
+#include "head_muon.h"
 #include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/uniform_stream.h"
 #include "regroup/model/transfer.h"
+#include "window_order.h"
 
 namespace regroup {
 namespace {
 
 using at::Tensor;
 
-constexpr double kMomentum = 0.9;
 /// Looks in a row without progress that end the training.
 constexpr int64_t kLooksInVain = 3;
 /// Large first steps may lead away before they lead on, but not farther than to so many times the error:
 /// then the steps are too large for this layer.
 constexpr double kAstray = 2;
 constexpr double kSmallerSteps = 0.25;
-
-/// The matrix with the singular directions of x [blocks, rows, columns], rows <= columns, and singular
-/// values near 1: five Newton-Schulz steps with Muon's coefficients (Jordan et al. 2024).
-Tensor orthogonalised(const Tensor& x) {
-  Tensor y = x.div(x.norm(2, {1, 2}, true).add(1e-12));
-  for (int i = 0; i < 5; ++i) {
-    const Tensor a = at::bmm(y, y.transpose(1, 2));
-    y = y.mul(3.4445).add(at::bmm(a.mul(-4.7750).add(at::bmm(a, a).mul(2.0315)), y));
-  }
-  return y;
-}
-
-/// A float64 scalar.
-Tensor root_mean_square(const Tensor& x) {
-  return x.norm().to(at::kDouble).div(std::sqrt(static_cast<double>(x.numel())));
-}
-
-/// A trained tensor seen as one matrix a head, so that every head moves by the same relative amount.
-struct Trained {
-  Tensor weights;   // the leaf
-  Tensor momentum;  // like weights
-  int64_t head_dim;
-  bool by_columns;  // Wo: a head is a block of columns
-  bool vector;      // a bias: no matrix to orthogonalise
-
-  /// Blocks of [heads, head_dim, width]; a view.
-  Tensor blocks(const Tensor& x) const {
-    return by_columns ? x.unflatten(1, {-1, head_dim}).permute({1, 2, 0})
-                      : x.unflatten(0, {-1, head_dim});
-  }
-
-  void step(const Tensor& gradient, double learning_rate) {
-    momentum.mul_(kMomentum).add_(gradient, 1 - kMomentum);
-    const Tensor ahead = momentum.mul(kMomentum).add_(gradient, 1 - kMomentum);
-    if (vector) {
-      const Tensor size = root_mean_square(ahead);
-      const Tensor factor = root_mean_square(weights).mul(learning_rate).div(size);
-      weights.sub_(ahead.mul(factor.masked_fill(size.le(0), 0)));  // nothing to follow: no step
-      return;
-    }
-    const Tensor direction = orthogonalised(blocks(ahead).contiguous());
-    const Tensor rows = blocks(weights);
-    // [heads, 1, 1]: a step's size in terms of the head's own weights
-    const auto width = static_cast<double>(rows.size(1) * rows.size(2));
-    const Tensor size = rows.norm(2, {1, 2}, true).div(std::sqrt(width));
-    const Tensor unit = direction.norm(2, {1, 2}, true).div(std::sqrt(width)).add(1e-12);
-    rows.sub_(direction.mul(size.div(unit)), learning_rate);
-  }
-};
 
 Tensor attention_output(const ModelConfig& config, const LayerWeights& w, int64_t layer,
                         const Tensor& input, const RopeTable& rope) {
@@ -93,61 +43,6 @@ double schedule(int64_t step, const LayerTrainingOptions& options) {
 bool looks_after(int64_t step, const LayerTrainingOptions& options) {
   if (options.looks == 0) return false;
   return step * options.looks / options.steps != (step - 1) * options.looks / options.steps;
-}
-
-/// Epochs of the training windows, each in an order that follows from the seed.
-class WindowOrder {
- public:
-  WindowOrder(int64_t n, uint64_t seed, const std::string& name)
-      : order_(static_cast<size_t>(n)), random_(seed, name) {
-    std::iota(order_.begin(), order_.end(), int64_t{0});
-    next_ = order_.size();
-  }
-  std::vector<int64_t> take(int64_t count) {
-    std::vector<int64_t> windows;
-    while (static_cast<int64_t>(windows.size()) < std::min<int64_t>(count, order_.size())) {
-      if (next_ == order_.size()) shuffle();
-      windows.push_back(order_[next_++]);
-    }
-    return windows;
-  }
-
- private:
-  void shuffle() {
-    for (size_t i = order_.size(); i > 1; --i) {
-      std::swap(order_[i - 1], order_[random_.next_bits() % i]);
-    }
-    next_ = 0;
-  }
-  std::vector<int64_t> order_;
-  UniformStream random_;
-  size_t next_ = 0;
-};
-
-struct Snapshot {
-  std::vector<Tensor> tensors;
-  explicit Snapshot(const std::vector<Trained>& trained) {
-    for (const Trained& t : trained) tensors.push_back(t.weights.detach().clone());
-  }
-  void restore(std::vector<Trained>& trained) const {
-    for (size_t i = 0; i < tensors.size(); ++i) {
-      trained[i].weights.copy_(tensors[i]);
-      trained[i].momentum.zero_();
-    }
-  }
-};
-
-std::vector<Trained> trained_tensors(const ModelConfig& config, LayerWeights& w) {
-  std::vector<Trained> trained;
-  const auto add = [&](Tensor& t, bool by_columns) {
-    if (!t.defined()) return;
-    t = t.detach().clone().set_requires_grad(true);
-    trained.push_back({t, at::zeros_like(t.detach()), config.head_dim, by_columns, t.dim() == 1});
-  };
-  add(w.qkv, false);
-  add(w.output, true);
-  add(w.qkv_bias, false);
-  return trained;
 }
 
 /// The training windows of every set in an order of their own.
@@ -229,10 +124,8 @@ LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights
                                 const std::vector<LayerWindows>& sets, double held_out_before,
                                 const LayerTrainingOptions& options) {
   LayerTrainingResult result{.held_out = held_out_before};
-  std::vector<Trained> trained = trained_tensors(config, weights);
-  std::vector<Tensor> leaves;
-  for (const Trained& t : trained) leaves.push_back(t.weights);
-  Snapshot best(trained);
+  HeadMuon muon(config, weights);
+  std::vector<Tensor> best = muon.weights();
   std::vector<WindowOrder> orders = window_orders(sets, options.seed, layer);
   double learning_rate = options.learning_rate;
   double before = held_out_before;
@@ -240,11 +133,8 @@ LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights
   while (result.steps < options.steps) {
     throw_if_stopped(/*resumable=*/true);
     const std::vector<Tensor> gradients =
-        step_gradients(config, weights, layer, sets, orders, leaves);
-    const c10::NoGradGuard no_gradients;
-    for (size_t i = 0; i < trained.size(); ++i) {
-      trained[i].step(gradients[i], learning_rate * schedule(result.steps, options));
-    }
+        step_gradients(config, weights, layer, sets, orders, muon.leaves());
+    muon.step(gradients, learning_rate * schedule(result.steps, options));
     ++result.steps;
     if (options.stepped) options.stepped(result.steps);
     if (!looks_after(result.steps, options)) continue;
@@ -254,20 +144,17 @@ LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights
     before = now;
     if (now < result.held_out) {
       result.held_out = now;
-      best = Snapshot(trained);
+      best = muon.weights();
     } else if (in_vain == kLooksInVain) {
       break;
     } else if (!(now <= kAstray * result.held_out)) {  // NaN too
-      best.restore(trained);
+      muon.restore(best);
       learning_rate *= kSmallerSteps;
       before = result.held_out;
     }
   }
-  const c10::NoGradGuard no_gradients;
-  if (options.looks > 0) best.restore(trained);
-  weights.qkv = weights.qkv.detach();
-  weights.output = weights.output.detach();
-  if (weights.qkv_bias.defined()) weights.qkv_bias = weights.qkv_bias.detach();
+  if (options.looks > 0) muon.restore(best);
+  detach_attention(weights);
   return result;
 }
 

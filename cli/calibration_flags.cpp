@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "flag_values.h"
@@ -53,6 +54,8 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
       {"--calibration-budget", !flags.budget.empty()},
       {"--pretraining-tokens", !flags.pretraining_tokens.empty()},
       {"--layer-lr", flags.layer_lr != plain.layer_lr},
+      {"--distill-steps", flags.distill_steps != plain.distill_steps},
+      {"--distill-lr", flags.distill_lr != plain.distill_lr},
       {"--scratch", !flags.scratch.empty()}};
   for (const auto& [flag, is_given] : given) {
     if (is_given) refuse_without_calibration(flag);
@@ -121,9 +124,19 @@ CalibrationBudget parse_budget(const CalibrationFlags& flags) {
   return budget;
 }
 
+void refuse_own_text_beside_files(const std::vector<std::string>& files) {
+  if (files.size() < 2 || std::find(files.begin(), files.end(), kOwnText) == files.end()) return;
+  throw ConfigError({.code = "METHOD_COMBINATION",
+                     .message = "--calibration self stands alone: the model writes all of the text",
+                     .path = {},
+                     .tensor = {},
+                     .hint = "leave it out, or the files; a file of that name is ./self"});
+}
+
 CalibrationOptions calibration_options(const CalibrationFlags& flags, const Globals& globals) {
   CalibrationOptions options;
   options.files = flags.calibration;
+  refuse_own_text_beside_files(options.files);
   options.documents = document_options(flags.text);
   if (!flags.tokens.empty()) {
     options.tokens = parse_count(flags.tokens, "--calibration-tokens");
@@ -140,6 +153,8 @@ CalibrationOptions calibration_options(const CalibrationFlags& flags, const Glob
   }
   options.budget = parse_budget(flags);
   options.layer_lr = flags.layer_lr;
+  options.distill_steps = flags.distill_steps;
+  options.distill_lr = flags.distill_lr;
   options.first_tokens = flags.first_tokens.value_or(kFirstTokens);
   options.scratch = flags.scratch;
   options.statistics = flags.statistics;
@@ -177,7 +192,9 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "Which heads form a group: " + join(grouping_names(), ", ") +
           "; left out: the best measured one for the method");
   add("--calibration", flags.calibration,
-      "Text (.txt, .jsonl, .json; also .gz, .zst) or token files to measure the model on");
+      "Text (.txt, .jsonl, .json; also .gz, .zst) or token files to measure the model on; self: "
+      "text "
+      "that the model writes itself");
   add("--calibration-tokens", flags.tokens, "Most tokens to use; left out: 40k");
   add("--calibration-seq-len", flags.seq_len,
       "Tokens a window; left out: 256, less where the model or the text is shorter");
@@ -208,6 +225,15 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
   add("--layer-step-tokens", flags.step_tokens, "Tokens of text of such a step; left out: 2048");
   add("--layer-batch", flags.layer_batch, "The same in windows")->check(whole_number(1, 1000000));
   add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
+      ->check(number(0.0, 1.0))
+      ->capture_default_str();
+  add("--distill-steps", flags.distill_steps,
+      "Training steps of all layers together on the parent's next-token distribution, after the "
+      "last "
+      "layer; the whole model is in memory then")
+      ->check(whole_number(0, 1000000))
+      ->capture_default_str();
+  add("--distill-lr", flags.distill_lr, "Size of such a step relative to the weights it changes")
       ->check(number(0.0, 1.0))
       ->capture_default_str();
   add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");

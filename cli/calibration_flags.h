@@ -26,6 +26,8 @@ struct CalibrationFlags {
   std::string step_tokens;
   std::optional<int64_t> layer_batch;
   double layer_lr = kLayerLr;
+  int64_t distill_steps = 0;
+  double distill_lr = kDistillLr;
   std::string budget;
   std::string pretraining_tokens;
   std::string scratch;

@@ -71,13 +71,13 @@ std::string layer_lines(const DamageReport& report) {
 std::vector<ConvertOptions> conversions_of(const CompareFlags& flags, const Globals& globals,
                                            const ModelConfig& config) {
   if (flags.per_layer && !flags.calibration.calibration.empty() &&
-      flags.calibration.layer_inputs != "parent") {
+      (flags.calibration.layer_inputs != "parent" || flags.calibration.distill_steps > 0)) {
     throw ConfigError({.code = "FLAG_VALUE",
                        .message = "--per-layer puts each layer between the parent's: it needs "
-                                  "layers that were fitted on the parent's outputs",
+                                  "layers that were fitted on the parent's outputs, each alone",
                        .path = {},
                        .tensor = {},
-                       .hint = "add --layer-inputs parent"});
+                       .hint = "add --layer-inputs parent, leave out --distill-steps"});
   }
   std::vector<int64_t> kv_heads = flags.kv_heads;
   std::sort(kv_heads.begin(), kv_heads.end(), std::greater<>());

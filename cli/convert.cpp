@@ -134,11 +134,33 @@ std::string gains_line(const Gains& gains, const ConvertOptions& options) {
                      tried ? ", as held-out text decides" : "");
 }
 
+/// What held-out windows say, and one sentence where something is wrong.
+std::string quality_lines(const ConversionPlan& plan) {
+  if (!plan.quality) return "";
+  const HeldOutQuality& q = *plan.quality;
+  std::string text = fmt::format(
+      "{} held-out windows: loss {:.4f} -> {:.4f}, KL {:.4f}, top-1 agreement {:.1f} %; the worst "
+      "lost {:.2f} nats a token\n",
+      q.rises.size(), q.parent_loss, q.loss, q.kl, 100 * q.same_top1, q.worst_rise());
+  if (plan.before_distillation) {
+    text += fmt::format("before all layers were trained together: loss {:.4f}, KL {:.4f}\n",
+                        plan.before_distillation->loss, plan.before_distillation->kl);
+  }
+  if (q.collapsed() > 0) {
+    text += fmt::format(
+        "{} of these {} windows lost more than 2 nats a token: uptrain the model "
+        "before you use it\n",
+        q.collapsed(), q.rises.size());
+  }
+  return text;
+}
+
 std::string calibration_line(const ConversionPlan& plan) {
   if (plan.calibration_tokens == 0) return "";
   return fmt::format("calibrated on {} tokens, {:.3g} FLOPs\n",
                      human_count(static_cast<double>(plan.calibration_tokens)),
-                     plan.calibration_flops);
+                     plan.calibration_flops) +
+         quality_lines(plan);
 }
 
 CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
@@ -174,10 +196,12 @@ void check_convert(const ConvertFlags& flags, const Globals& globals) {
 void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
   const std::optional<int64_t> there = host_memory();
   if (!there || plan.peak_memory_bytes <= *there) return;
-  spdlog::warn(
-      "calibration needs about {} of memory, there are {}; {}use fewer --calibration-tokens",
-      human_bytes(plan.peak_memory_bytes), human_bytes(*there),
-      options.calibration.scratch.empty() ? "give --scratch FOLDER, or " : "");
+  spdlog::warn("calibration needs about {} of memory, there are {}; {}",
+               human_bytes(plan.peak_memory_bytes), human_bytes(*there),
+               options.calibration.distill_steps > 0 ? "give --distill-steps 0"
+               : options.calibration.scratch.empty()
+                   ? "give --scratch FOLDER, or use fewer --calibration-tokens"
+                   : "use fewer --calibration-tokens");
 }
 
 std::pair<ConversionPlan, ConvertResult> convert(const ModelFolder& model,
@@ -225,6 +249,11 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   if (plan.calibration_tokens > 0) {
     output.json["calibration"] = {{"tokens", plan.calibration_tokens},
                                   {"flops", plan.calibration_flops}};
+    if (plan.quality) output.json["calibration"]["held_out"] = quality_json(*plan.quality);
+    if (plan.before_distillation) {
+      output.json["calibration"]["held_out_before_distillation"] =
+          quality_json(*plan.before_distillation);
+    }
   }
   if (result.resumed_files > 0) output.json["resumed_files"] = result.resumed_files;
   const bool gained = options.method == Method::kPca && !plan.layers.empty();

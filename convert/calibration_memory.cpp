@@ -11,6 +11,7 @@ namespace {
 
 /// No file holds more tokens than this: one a byte of text, one in two bytes of a token file.
 int64_t most_tokens(const CalibrationOptions& options) {
+  if (options.reads_own_text()) return options.tokens;
   int64_t most = 0;
   for (const std::string& path : options.files) {
     std::error_code error;
@@ -32,6 +33,33 @@ int64_t most_rows(const CalibrationSizes& sizes) {
     rows = std::max({rows, set.seq_len, trained});
   }
   return rows;
+}
+
+/// Weights, norms and biases left out.
+int64_t model_weights(const ModelConfig& config) {
+  const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
+  const int64_t mlp = 3 * config.hidden_size * config.intermediate_size;
+  const int64_t tables = config.tie_word_embeddings ? 1 : 2;
+  return config.n_layers * (attention + mlp) + tables * config.vocab_size * config.hidden_size;
+}
+
+/// The parent in float32, and what it keeps of the texts that it writes at once.
+int64_t writing_memory(const ModelConfig& config, int64_t seq_len) {
+  const int64_t cache = 2 * config.n_layers * config.kv_size() * seq_len;
+  // Logits, probabilities and, in float64, their sums.
+  const int64_t choosing = 4 * config.vocab_size;
+  return 4 * (model_weights(config) + kTextsAtOnce * (cache + choosing));
+}
+
+/// The converted model in float32, its attention four times more (what it was, momentum, two gradients), and
+/// what a piece of a step keeps of every layer for its gradients.
+int64_t distillation_memory(const ModelConfig& config, const CalibrationSizes& sizes) {
+  const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
+  const int64_t kept = 8 * config.hidden_size + 4 * (config.query_size() + config.kv_size()) +
+                       3 * config.intermediate_size;  // of a token
+  const int64_t tokens = std::max(kDistillTokensAtOnce, sizes.text().seq_len);
+  const int64_t head = config.vocab_size * config.hidden_size;  // the parent's own
+  return 4 * (model_weights(config) + head + config.n_layers * (4 * attention + tokens * kept));
 }
 
 }  // namespace
@@ -63,7 +91,9 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
   const int64_t deciding = weights + moments + rows * widest * 4;
   // The embedding at the start and the output projection at the end, in float32 and as stored.
   const int64_t vocabulary = config.vocab_size * config.hidden_size * (4 + 4);
-  return in_memory + transforms + std::max(deciding, vocabulary);
+  const int64_t together = options.distill_steps > 0 ? distillation_memory(config, sizes) : 0;
+  const int64_t writing = options.reads_own_text() ? writing_memory(config, seq) : 0;
+  return in_memory + transforms + std::max({deciding, vocabulary, together, writing});
 }
 
 }  // namespace regroup

@@ -63,9 +63,15 @@ CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationO
   return sizes;
 }
 
+int64_t distill_tokens(const CalibrationOptions& options) {
+  return options.distill_steps * options.step_tokens;
+}
+
 int64_t most_calibration_tokens(const CalibrationOptions& options) {
   constexpr int64_t kMostOfDefault = 4;
-  const bool may_grow = options.budget.is_open() && options.budget.spreads_tokens;
+  // Text that has to be written costs as much as the rest.
+  const bool may_grow =
+      options.budget.is_open() && options.budget.spreads_tokens && !options.reads_own_text();
   return may_grow ? kMostOfDefault * kCalibrationTokens : options.tokens;
 }
 

@@ -16,7 +16,8 @@ namespace {
 
 Json calibration_arguments(const CalibrationOptions& options) {
   Json text = Json::array();
-  for (const std::string& path : options.files) text.push_back(sha256_of_file(path));
+  for (const std::string& path : options.text_files()) text.push_back(sha256_of_file(path));
+  if (options.reads_own_text()) text = kOwnText;
   Json json = {{"text_sha256", text},
                {"field", options.documents.field},
                {"document_separator", options.documents.separator},
@@ -28,6 +29,10 @@ Json calibration_arguments(const CalibrationOptions& options) {
                {"layer_batch", options.layer_batch},
                {"layer_lr", options.layer_lr}};
   if (options.refits()) json["first_tokens"] = options.first_tokens;
+  if (options.distill_steps > 0) {
+    json["distill_steps"] = options.distill_steps;
+    json["distill_lr"] = options.distill_lr;
+  }
   const std::string& joined = options.documents.field_separator;
   if (!joined.empty()) json["field_separator"] = joined;
   return json;
@@ -69,6 +74,15 @@ Json layer_records(const std::vector<LayerReport>& layers) {
     records.push_back(std::move(record));
   }
   return records;
+}
+
+Json calibration_record(const ConversionPlan& plan) {
+  Json record = {{"tokens", plan.calibration_tokens}, {"flops", plan.calibration_flops}};
+  if (plan.quality) record["held_out"] = quality_json(*plan.quality);
+  if (plan.before_distillation) {
+    record["held_out_before_distillation"] = quality_json(*plan.before_distillation);
+  }
+  return record;
 }
 
 /// Whether Q or O differ from the parent's, folded or calibrated: verify lets what changed differ.
@@ -198,8 +212,7 @@ class Executor {
       json["method"]["gains"] = {{"logit", plan_.gains.logit}, {"output", plan_.gains.output}};
     }
     if (plan_.calibration_tokens > 0) {
-      json["method"]["calibration"] = {{"tokens", plan_.calibration_tokens},
-                                       {"flops", plan_.calibration_flops}};
+      json["method"]["calibration"] = calibration_record(plan_);
     }
     return json;
   }
@@ -242,7 +255,7 @@ Json conversion_job(const ModelFolder& model, const ConvertOptions& options) {
 }
 
 void check_output(const ConvertOptions& options) {
-  std::vector<std::string> inputs = options.calibration.files;
+  std::vector<std::string> inputs = options.calibration.text_files();
   inputs.push_back(options.model);
   inputs.push_back(options.calibration.statistics);
   check_output_path(options.out, inputs, options.output.overwrite);

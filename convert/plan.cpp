@@ -195,6 +195,8 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
   plan.gains = calibrated.gains;
   plan.calibration_tokens = calibrated.tokens;
   plan.calibration_flops = calibrated.flops;
+  plan.quality = std::move(calibrated.quality);
+  plan.before_distillation = std::move(calibrated.before_distillation);
   if (plan.transforms.size() != static_cast<size_t>(plan.before.n_layers)) {
     throw ConfigError({.code = "TRANSFORM",
                        .message = fmt::format("transforms must be given for {} layers, found {}",

@@ -19,7 +19,7 @@ namespace {
 void check_saved_statistics(const ConvertOptions& options) {
   const std::string& path = options.calibration.save_statistics;
   if (path.empty()) return;
-  std::vector<std::string> inputs = options.calibration.files;
+  std::vector<std::string> inputs = options.calibration.text_files();
   inputs.push_back(options.model);
   const std::string out = without_last_slash(options.out);
   if (out.empty() || (!is_inside(path, out) && !is_inside(path, out + ".partial"))) {
@@ -74,6 +74,15 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
          .path = calibration.scratch,
          .tensor = {},
          .hint = "create the folder first, on a disk with space for the activations"});
+  }
+  if (calibration.seq_len == 1) {
+    throw ConfigError({.code = "FLAG_VALUE",
+                       .message =
+                           "--calibration-seq-len must be at least 2, found 1: a window of one "
+                           "token predicts nothing",
+                       .path = {},
+                       .tensor = {},
+                       .hint = "leave it out for 256"});
   }
   if (calibration.seq_len > longest_context(parent)) {
     throw ConfigError(

@@ -104,6 +104,10 @@ Decoder::Decoder(ModelConfig config, at::ScalarType dtype, at::Device device)
   }
 }
 
+Decoder::Decoder(ModelConfig config, const Decoder& shared) : Decoder(shared) {
+  config_ = std::move(config);
+}
+
 const Tensor& Decoder::lm_head() const { return lm_head_.defined() ? lm_head_ : embedding_; }
 
 Tensor Decoder::logits(const Tensor& hidden) const { return project(hidden, lm_head()); }

@@ -108,13 +108,15 @@ std::optional<Error> explain_runtime_error(const std::exception& error) {
   const bool host = what.find("DefaultCPUAllocator: can't allocate memory") != std::string::npos ||
                     what.find("not enough memory: you tried to allocate") != std::string::npos;
   if (!device && !host) return std::nullopt;
-  return ConfigError({.code = "NO_MEMORY",
-                      .message = fmt::format("ran out of {} memory: {}", device ? "GPU" : "host",
-                                             printable(what.substr(0, what.find('\n')), 300)),
-                      .path = {},
-                      .tensor = {},
-                      .hint = "use a smaller --micro-batch-size, --batch-size or --seq-len, or "
-                              "--activation-checkpointing"});
+  return ConfigError(
+      {.code = "NO_MEMORY",
+       .message = fmt::format("ran out of {} memory: {}", device ? "GPU" : "host",
+                              printable(what.substr(0, what.find('\n')), 300)),
+       .path = {},
+       .tensor = {},
+       .hint = "uptrain: use a smaller --micro-batch-size, --batch-size or --seq-len, or "
+               "--activation-checkpointing; convert --calibration: give "
+               "--distill-steps 0 or --scratch FOLDER"});
 }
 
 std::optional<std::string> require_memory(int64_t bytes, at::Device device,

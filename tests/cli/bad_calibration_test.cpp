@@ -152,6 +152,24 @@ TEST(BadInput, Calibration) {
        2,
        "CALIBRATION_BUDGET",
        {"at least what the smallest calibration of this model takes", "FLOPs"}},
+      {"own text beside a file",
+       kTokens,
+       calibrated({"--calibration", "self", "@a.bin"}),
+       2,
+       "METHOD_COMBINATION",
+       {"--calibration self stands alone", "./self"}},
+      {"windows of one token",
+       kTokens,
+       calibrated({"--calibration", "@a.bin", "--calibration-seq-len", "1"}),
+       2,
+       "FLAG_VALUE",
+       {"--calibration-seq-len must be at least 2, found 1"}},
+      {"all layers together without text",
+       {},
+       calibrated({"--distill-steps", "5"}),
+       2,
+       "FLAG_MISSING",
+       {"--distill-steps", "found no --calibration"}},
       {"a batch of nothing",
        kTokens,
        calibrated({"--calibration", "@a.bin", "--layer-batch", "0"}),
@@ -172,6 +190,25 @@ TEST(Calibration, TheCorrectedCommandRuns) {
       regroup({"convert", w.model, w.out, "--kv-heads", "2", "--calibration", w.folder / "a.bin",
                "--layer-steps", "2", "--device", "cpu", "--threads", "1"});
   EXPECT_EQ(right.exit_code, 0) << right.err;
+}
+
+// The model writes its own text; what its held-out windows lost is said, and machine-readable.
+TEST(Calibration, OwnTextAndWhatCameOfIt) {
+  const Workplace w;
+  Words command = {"convert", w.model,         w.out,  "--kv-heads",
+                   "2",       "--calibration", "self", "--calibration-tokens",
+                   "2k",      "--layer-steps", "2",    "--distill-steps",
+                   "2",       "--device",      "cpu",  "--threads",
+                   "1"};
+  const Finished said = regroup(command);
+  EXPECT_EQ(said.exit_code, 0) << said.err;
+  EXPECT_TRUE(contains(said.out, " held-out windows: loss ")) << said.out;
+  command.insert(command.end(), {"--overwrite", "--json"});
+  const Json json = Json::parse(regroup(command).out);
+  const Json& held_out = json.at("calibration").at("held_out");
+  EXPECT_GT(held_out.at("windows").get<int64_t>(), 0);
+  EXPECT_GE(held_out.at("kl").get<double>(), 0);
+  EXPECT_EQ(held_out.at("collapsed_windows").get<int64_t>(), 0);
 }
 
 // What counts are the tokens there are, not the most that may be used.

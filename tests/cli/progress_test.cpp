@@ -30,7 +30,7 @@ TEST(Progress, ALogGetsForecastPercentAndTimeLeft) {
                            ", 64 first tokens, ",
                            // 58 of them as often as 48 windows, 32 of those a step: 39
                            " layers of at most 2 steps of 2087 tokens; ", " FLOPs, about ",
-                           " %  layer 1 of ", " left\n", "100 %  layer "}) {
+                           " %  held-out text ", " left\n", "100 %  done "}) {
     EXPECT_TRUE(contains(finished.err, part)) << part << finished.err;
   }
 }

@@ -88,13 +88,43 @@ TEST(CalibrationCost, StagesAddUp) {
   EXPECT_EQ(cost.look(), 32 * converted);
   EXPECT_EQ(cost.step(), 3 * 48 * converted);
   EXPECT_EQ(cost.training(), 5 * 7 * cost.step());
-  // Parent, MLP and moment; the converted layer but for the last, its moment but for the first; the
-  // refit; ten looks.
+  // Logits of both models on what is held out.
+  const double quality = 32 * 2 * 2.0 * 256 * static_cast<double>(config.vocab_size);
+  EXPECT_EQ(cost.quality(), quality);
+  // Parent, MLP and moment; the converted layer, of the last one what is held out; its moment but for the
+  // first; the refit; ten looks.
   const double forward = 5 * cost.parent(160, 16) + 4 * cost.converted(160, 16) +
-                         4 * cost.moment(128) + 5 * cost.refit(160, 16) + 5 * 10 * cost.look();
+                         cost.converted(32, 16) + 4 * cost.moment(128) + 5 * cost.refit(160, 16) +
+                         5 * 10 * cost.look() + quality;
   EXPECT_NEAR(cost.forward(), forward, 1e-9 * forward);
   const CalibrationRates rates{.flops_per_s = forward / 3, .step_s = 0.5, .layer_s = 0.25};
   EXPECT_NEAR(cost.seconds(rates), 3 + 5 * 7 * 0.5 + 5 * 0.25, 1e-9);
+}
+
+TEST(CalibrationCost, AllLayersTogetherAreCounted) {
+  const ModelConfig config = llama(256);
+  const WindowSizes text{.windows = 10, .held_out = 2, .seq_len = 16, .step_windows = 3};
+  TransformRequest request{.n_kv_heads = 2};
+  const CalibrationSizes sizes{.sets = {text}, .steps = 7};
+  const CalibrationCost without(config, request, sizes);
+  EXPECT_EQ(without.distillation(), 0);
+  request.calibration.distill_steps = 26;
+  const CalibrationCost cost(config, request, sizes);
+  const double attention = 2.0 * (2 * 256 * 256 + 2 * 64 * 256 + 16 * 256);
+  const double mlp = cost.converted(1, 16) - attention;
+  const double head = 2.0 * 256 * static_cast<double>(config.vocab_size);
+  // Forward and backward: attention three times, MLP and output projection twice; the parent forward.
+  const double parent = cost.parent(1, 16) - cost.moment(1);
+  const double step = 48 * (5 * (3 * attention + 2 * mlp + parent) + 3 * head);
+  EXPECT_NEAR(cost.distill_step(), step, 1e-9 * step);
+  const double look = 32 * (5 * (attention + mlp) + 2 * head);
+  EXPECT_NEAR(cost.look_at_network(), look, 1e-9 * look);
+  EXPECT_EQ(distill_looks(26), 2);
+  EXPECT_NEAR(cost.distillation(), 26 * step + 2 * look, 1e-9 * cost.distillation());
+  EXPECT_NEAR(cost.total() - without.total(), cost.distillation(), 1e-9 * cost.total());
+  EXPECT_EQ(distill_looks(0), 0);
+  EXPECT_EQ(distill_looks(1), 1);
+  EXPECT_EQ(distill_looks(3000), 8);
 }
 
 TEST(CalibrationCost, EverySetIsCounted) {

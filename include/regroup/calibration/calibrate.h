@@ -16,9 +16,10 @@ Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequ
 /// and (with refit or steps) trained on the way.
 class Calibration {
  public:
-  /// Reads the text and reserves scratch space: what can be wrong with them shows here.
+  /// Reads the text, or has the parent write it, and reserves scratch space: what can be wrong with them shows here.
   /// @throws CheckpointError TEXT_TOO_SHORT and others; OutputError
-  Calibration(const ModelFolder& model, const TransformRequest& request);
+  Calibration(const ModelFolder& model, const TransformRequest& request,
+              const TextProgress& writes = {});
   ~Calibration();
   /// Those of the request, with every number that was left open.
   const CalibrationOptions& options() const;

@@ -9,6 +9,9 @@
 namespace regroup {
 
 inline constexpr int64_t kCalibrationTokensAtOnce = 2048;  ///< of the windows that are run together
+/// Tokens whose activations of every layer are held for their gradients.
+inline constexpr int64_t kDistillTokensAtOnce = 1024;
+inline constexpr int64_t kTextsAtOnce = 64;  ///< that a model writes itself
 
 inline int64_t windows_at_once(int64_t seq_len) {
   return std::max<int64_t>(1, kCalibrationTokensAtOnce / seq_len);
@@ -59,6 +62,9 @@ int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions&
 /// How `tokens` of text are cut. @param tokens  whole windows
 CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
                                    int64_t seq_len, int64_t tokens);
+
+/// Of text that training all layers together takes besides, where there is so much.
+int64_t distill_tokens(const CalibrationOptions& options);
 
 /// How many tokens are used at most: more than by default where a budget may pay for them, unless the
 /// flags say how many.

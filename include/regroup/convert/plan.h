@@ -64,6 +64,9 @@ struct ConversionPlan {
   Gains gains;                      ///< pca
   int64_t calibration_tokens = 0;
   double calibration_flops = 0;
+  std::optional<HeldOutQuality> quality;  ///< of the whole, where text was held out
+  std::optional<HeldOutQuality>
+      before_distillation;  ///< the same before all layers were trained together
   int64_t read_bytes = 0;
   int64_t written_bytes = 0;
   int64_t n_copied = 0;

@@ -9,6 +9,7 @@
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/documents.h"
 #include "regroup/convert/head_transform.h"
+#include "regroup/convert/held_out_quality.h"
 #include "regroup/convert/method.h"
 
 namespace regroup {
@@ -17,6 +18,10 @@ inline constexpr int64_t kCalibrationTokens = 40960;
 inline constexpr int64_t kLayerSteps = 130;
 inline constexpr double kLayerLr = 0.04;
 inline constexpr int64_t kFirstTokens = 4096;
+inline constexpr double kDistillLr = 0.01;
+
+/// Stands in for a file of text: what the parent writes itself.
+inline constexpr const char* kOwnText = "self";
 
 /// What a calibration may take at most. It becomes tokens and steps once, before the work begins.
 struct CalibrationBudget {
@@ -46,14 +51,25 @@ struct CalibrationOptions {
   /// Tokens of the vocabulary alone at position 0, at most: what text in windows has few of, and what
   /// every later token attends to. Beside layer fits only.
   int64_t first_tokens = kFirstTokens;
+  /// Of end-to-end distillation, all layers together, after the last layer; 0: none. Of step_tokens too.
+  int64_t distill_steps = 0;
+  double distill_lr = kDistillLr;
   CalibrationBudget budget;
   std::string scratch;     ///< folder for the activations; "": memory
   std::string statistics;  ///< a file of save_statistics() instead of text
   std::string save_statistics;
   std::string device = "cpu";
 
+  bool reads_own_text() const { return files == std::vector<std::string>{kOwnText}; }
+  /// The files to be read: none where the parent writes the text.
+  std::vector<std::string> text_files() const {
+    return reads_own_text() ? std::vector<std::string>() : files;
+  }
   /// Whether stages follow the closed forms, so that transforms no longer say what the weights are.
-  bool refits() const { return refit_output || layer_steps > 0; }
+  bool refits() const { return refit_output || layer_steps > 0 || distill_steps > 0; }
+  /// Whether held-out text says how the conversion does: where its residual stream is at hand, or all of
+  /// the model is in memory anyway.
+  bool measures_quality() const { return refits() && (sequential || distill_steps > 0); }
 };
 
 /// What a conversion that reads weights is asked to do.
@@ -90,6 +106,8 @@ struct Calibrated {
   double flops = 0;  ///< of everything done on text
   std::string
       weights_folder;  ///< layer files with final q, k, v and o; "": the transforms say it all
+  std::optional<HeldOutQuality> quality;              ///< of the conversion as it is
+  std::optional<HeldOutQuality> before_distillation;  ///< where all layers were trained together
 };
 
 /// The safetensors file of one layer's final attention weights in `folder`.
@@ -104,6 +122,7 @@ struct CalibrationForecast {
   int64_t steps = 0;         ///< a layer, at most
   int64_t step_tokens = 0;
   int64_t n_layers = 0;
+  int64_t distill_steps = 0;
   double flops = 0;
   double seconds = 0;  ///< about, at the rate measured on this machine
 };
@@ -117,12 +136,17 @@ struct CalibrationStatus {
   double all_s = 0;
 };
 
+/// How far the parent is with the text that it writes itself.
+using TextProgress = std::function<void(int64_t tokens, int64_t all)>;
+
 struct CalibrationProgress {
   std::function<void(const CalibrationForecast&)> starts;
   std::function<void(const CalibrationStatus&)> moved;  ///< every few hundred tokens; may throw
+  TextProgress writes = {};                             ///< before it starts
 };
 
-/// Bytes that a Calibration keeps at once, besides LibTorch's own: activations and one layer.
+/// Bytes that a Calibration keeps at once, besides LibTorch's own: activations and one layer, or all layers
+/// where they are trained together.
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options);
 
 }  // namespace regroup

@@ -46,6 +46,8 @@ class Decoder {
  public:
   /// Uninitialised weights of `config`.
   Decoder(ModelConfig config, at::ScalarType dtype, at::Device device);
+  /// Another `config`, every tensor shared; who makes it replaces those that have another shape there.
+  Decoder(ModelConfig config, const Decoder& shared);
 
   const ModelConfig& config() const { return config_; }
   at::ScalarType dtype() const { return dtype_; }

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "calibration_meter.h"
+#include "end_to_end.h"
+#include "measure_quality.h"
+#include "output_head.h"
+#include "regroup/model/decoder.h"
+#include "window_set.h"
+
+namespace regroup {
+
+/// What follows the last layer: all layers trained together where that is asked for, and what held-out
+/// windows say of the model.
+class NetworkFit {
+ public:
+  /// @param text   both residual streams after the last layer, of the windows held out
+  /// @param fresh  int64 [windows, seq]: text that no layer was fitted on
+  NetworkFit(const ModelFolder& model, const WindowSet& text, const at::Tensor& fresh,
+             const TransformRequest& request, const CalibrationCost& cost, CalibrationMeter& meter,
+             at::Device device);
+  /// @param result  of all layers; gets the qualities and, where training gained, another folder of weights
+  void finish(Calibrated& result);
+
+ private:
+  /// What came of training all layers together.
+  struct Outcome {
+    HeldOutQuality before;
+    HeldOutQuality after;
+    bool gained = false;
+  };
+
+  Decoder parent() const;
+  Decoder converted(Decoder& parent, const Calibrated& result) const;
+  at::Tensor windows_to_train_on() const;
+  HeldOutQuality quality(const HiddenSource& source);
+  HeldOutQuality quality(const Decoder& decoder);
+  HeldOutQuality quality_of_layers(const Calibrated& result);
+  Outcome distill(const std::string& folder, const Calibrated& result);
+  HeldOutQuality train(const std::string& folder, const Calibrated& result, double before);
+  bool save(const std::string& folder, Decoder& decoder, const Calibrated& result) const;
+  std::optional<Outcome> outcome_of_before(const std::string& folder) const;
+  void tell(double before, double now);
+  bool holds_every_layer(const std::string& folder) const;
+
+  const ModelFolder& model_;
+  const WindowSet& text_;
+  at::Tensor fresh_;
+  const TransformRequest& request_;
+  const CalibrationCost& cost_;
+  CalibrationMeter& meter_;
+  at::Device device_;
+  ModelConfig after_;
+  OutputHead head_;
+  std::string stage_;  // that the meter points to
+};
+
+}  // namespace regroup
