@@ -130,7 +130,7 @@ Decoder converted_decoder(const ModelFolder& model, Decoder& parent,
                           const TransformRequest& request, const Calibrated& calibrated) {
   Decoder converted(config_after(model.config(), request.n_kv_heads), parent);
   for (int64_t layer = 0; layer < model.config().n_layers; ++layer) {
-    throw_if_stopped(/*resumable=*/!calibrated.weights_folder.empty());
+    throw_if_stopped(/*resumable=*/false);
     converted.layer(layer) =
         converted_layer(model, parent.layer(layer), request, calibrated, layer);
   }

@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -41,6 +42,17 @@ HeldOutQuality from_json(const Json& json) {
           .kl = json.at("kl").get<double>(),
           .same_top1 = json.at("same_top1").get<double>(),
           .rises = json.at("rises").get<std::vector<double>>()};
+}
+
+/// Stopped meanwhile, the run can be resumed: all layers are kept.
+template <typename Body>
+Decoder resumably(const Body& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    if (error.info().code == "INTERRUPTED") throw_if_stopped(/*resumable=*/true);
+    throw;
+  }
 }
 
 bool is_finite(const std::vector<std::vector<Tensor>>& layers) {
@@ -88,25 +100,20 @@ void NetworkFit::finish(Calibrated& result) {
   result.weights_folder = folder;
 }
 
-/// Stopped while it is read, the run can be resumed: all layers are kept.
 Decoder NetworkFit::parent() const {
-  try {
-    return load_decoder(model_, at::kFloat, device_);
-  } catch (const Error& error) {
-    if (error.info().code == "INTERRUPTED") throw_if_stopped(/*resumable=*/true);
-    throw;
-  }
+  return resumably([&] { return load_decoder(model_, at::kFloat, device_); });
 }
 
 Decoder NetworkFit::converted(Decoder& parent, const Calibrated& result) const {
-  return converted_decoder(model_, parent, request_, result);
+  return resumably([&] { return converted_decoder(model_, parent, request_, result); });
 }
 
 /// What layers were fitted on they know by heart: it comes in where there is no other text.
 Tensor NetworkFit::windows_to_train_on() const {
   const int64_t needed = request_.calibration.distill_steps * text_.sizes.step_windows;
   if (fresh_.size(0) >= needed) return fresh_;
-  return at::cat({fresh_, text_.ids.narrow(0, 0, text_.sizes.train_windows())});
+  const int64_t fitted = std::min(text_.sizes.train_windows(), needed - fresh_.size(0));
+  return at::cat({fresh_, text_.ids.narrow(0, 0, fitted)});
 }
 
 HeldOutQuality NetworkFit::quality(const HiddenSource& source) {
@@ -120,11 +127,9 @@ HeldOutQuality NetworkFit::quality(const HiddenSource& source) {
 
 HeldOutQuality NetworkFit::quality(const Decoder& decoder) {
   const int64_t begin = text_.sizes.train_windows();
-  HeldOutQuality found = quality([&, begin](int64_t first, int64_t count) {
+  return quality([&, begin](int64_t first, int64_t count) {
     return decoder.hidden(to_device(text_.ids.narrow(0, begin + first, count), device_));
   });
-  meter_.ran(cost_.look_at_network());
-  return found;
 }
 
 /// The converted residual stream is at hand where layers were fitted on it.
@@ -134,16 +139,15 @@ HeldOutQuality NetworkFit::quality_of_layers(const Calibrated& result) {
     return quality(converted(whole, result));
   }
   const int64_t begin = text_.sizes.train_windows();
-  HeldOutQuality found = quality([&, begin](int64_t first, int64_t count) {
+  return quality([&, begin](int64_t first, int64_t count) {
     return head_.hidden(text_.converted.read(begin + first, count));
   });
-  meter_.ran(cost_.quality());
-  return found;
 }
 
 NetworkFit::Outcome NetworkFit::distill(const std::string& folder, const Calibrated& result) {
   meter_.enter(after_.n_layers, "held-out text");
   Outcome outcome{.before = quality_of_layers(result), .after = {}};
+  meter_.ran(cost_.quality());
   if (!std::isfinite(outcome.before.parent_loss)) {
     throw CheckpointError(
         {.code = "CALIBRATION_NONFINITE",
@@ -188,6 +192,7 @@ HeldOutQuality NetworkFit::train(const std::string& folder, const Calibrated& re
     training.run_until(steps * look / looks);
     auto weights = training.weights();
     const bool finite = is_finite(weights);
+    meter_.ran(cost_.look_at_network());
     if (look == looks && finite && save(folder, decoder, result)) {
       const HeldOutQuality last = quality(decoder);  // rounded
       tell(before, last.kl);

@@ -3,6 +3,8 @@
 namespace regroup {
 namespace {
 
+constexpr int64_t kTunedSeqLen = 256;
+
 WindowSizes text_windows(const CalibrationOptions& options, int64_t seq_len, int64_t tokens) {
   const int64_t windows = tokens / seq_len;
   const int64_t batch = options.layer_batch > 0
@@ -43,11 +45,10 @@ int64_t held_out_windows(int64_t windows) {
 
 int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options,
                             int64_t tokens) {
-  constexpr int64_t kTuned = 256;
   constexpr int64_t kShortest = 64;
   constexpr int64_t kEnoughWindows = 64;
   if (options.seq_len > 0) return options.seq_len;
-  int64_t seq = std::min(longest_context(config), kTuned);
+  int64_t seq = std::min(longest_context(config), kTunedSeqLen);
   while (seq / 2 >= kShortest && tokens / seq < kEnoughWindows) seq /= 2;
   return seq;
 }
@@ -57,19 +58,23 @@ CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationO
   CalibrationSizes sizes{.sets = {text_windows(options, seq_len, tokens)},
                          .steps = options.layer_steps};
   const int64_t first = std::min({config.vocab_size, options.first_tokens, tokens / kTextAFirst});
-  if (!options.refits() || first < 2) return sizes;  // one to work on, one held out
+  const bool fits_layers = options.refit_output || options.layer_steps > 0;
+  if (!fits_layers || first < 2) return sizes;  // one to work on, one held out
   sizes.sets.push_back(first_token_windows(sizes.text(), first));
   sizes.sets.front().share = 1 - kFirstShare;
   return sizes;
 }
 
 int64_t distill_tokens(const CalibrationOptions& options) {
-  return options.distill_steps * options.step_tokens;
+  // A step is of whole windows, however long they are.
+  const int64_t seq_len = options.seq_len > 0 ? options.seq_len : kTunedSeqLen;
+  const int64_t windows = std::max<int64_t>(1, options.layer_batch);
+  return options.distill_steps * std::max(options.step_tokens, windows * seq_len);
 }
 
 int64_t most_calibration_tokens(const CalibrationOptions& options) {
   constexpr int64_t kMostOfDefault = 4;
-  // Text that has to be written costs as much as the rest.
+  // The model writes what is asked for: no budget counts the writing.
   const bool may_grow =
       options.budget.is_open() && options.budget.spreads_tokens && !options.reads_own_text();
   return may_grow ? kMostOfDefault * kCalibrationTokens : options.tokens;

@@ -26,7 +26,7 @@ TEST(HeldOutQualityTest, IsWhatItIsByHand) {
   OutputHead head;
   head.final_norm.weight = at::tensor({1.0f, 1.0f});
   head.lm_head = at::tensor({1.0f, 0.0f, 0.0f, 1.0f}).view({2, 2});
-  const Tensor ids = at::tensor({0, 0, 1, 1, 1, 0}, at::kLong).view({2, 3});
+  const Tensor ids = at::tensor({0, 0, 1, 1, 0, 0}, at::kLong).view({2, 3});
   const Tensor parent = at::tensor({1.0f, -1.0f}).expand({2, 3, 2});
   Tensor converted = parent.clone();
   converted[1] = at::tensor({-1.0f, 1.0f}).expand({3, 2});
@@ -36,15 +36,15 @@ TEST(HeldOutQualityTest, IsWhatItIsByHand) {
   const HeldOutQuality q = measure_quality(head, ids, source(parent), source(converted));
   const double likely = std::log1p(std::exp(-2));  // of token 0 under the parent
   const double unlikely = 2 + likely;
-  EXPECT_NEAR(q.parent_loss, (2 * likely + 2 * unlikely) / 4, 1e-6);  // 0, 1 and 1, 0 are predicted
-  // The first window is the parent's; in the second every token's probabilities change places: (1, 0) instead of
-  // (0, 1) leaves its loss, and costs KL = (p - q) log(p / q) = 2 tanh(1).
-  EXPECT_NEAR(q.loss, q.parent_loss, 1e-6);
+  EXPECT_NEAR(q.parent_loss, (3 * likely + unlikely) / 4, 1e-6);  // 0, 1 and 0, 0 are predicted
+  // The first window is the parent's; in the second every token's probabilities change places: two tokens
+  // lose 2 nats, and KL = (p - q) log(p / q) = 2 tanh(1).
+  EXPECT_NEAR(q.loss, q.parent_loss + 1, 1e-6);
   EXPECT_NEAR(q.kl, std::tanh(1.0), 1e-6);
   EXPECT_NEAR(q.same_top1, 0.5, 1e-12);
   ASSERT_EQ(q.rises.size(), 2u);
   EXPECT_NEAR(q.rises[0], 0, 1e-6);
-  EXPECT_NEAR(q.rises[1], 0, 1e-6);
+  EXPECT_NEAR(q.rises[1], 2, 1e-6);
 }
 
 TEST(HeldOutQualityTest, CollapsedWindowsAreThoseThatLoseTwoNatsOrAreNoNumber) {
@@ -53,6 +53,7 @@ TEST(HeldOutQualityTest, CollapsedWindowsAreThoseThatLoseTwoNatsOrAreNoNumber) {
   const HeldOutQuality better{.rises = {-3.0, -1.5}};
   EXPECT_EQ(better.worst_rise(), -1.5);
   EXPECT_EQ(HeldOutQuality{}.worst_rise(), 0);
+  EXPECT_TRUE(std::isnan(q.worst_rise()));
 }
 
 class EndToEndTest : public CalibrationTest {
