@@ -75,11 +75,13 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
   CalibrationSetup setup{.ids = {}, .options = request.calibration, .sizes = {}, .rates = {}};
   const int64_t most = most_calibration_tokens(request.calibration);
   const int64_t read = most + distill_tokens(request.calibration);
-  const std::vector<int64_t> ids =
-      request.calibration.reads_own_text()
-          ? own_text(model, calibration_seq_len(config, request.calibration, most), read,
-                     request.seed, device, writes)
-          : calibration_ids(model, request.calibration, read);
+  const auto text = [&] {
+    if (!request.calibration.reads_own_text()) return calibration_ids(model, setup.options, read);
+    const int64_t length = calibration_seq_len(config, setup.options, most);
+    require_calibration_tokens(setup.options, most, length, needed_tokens(config, request));
+    return own_text(model, length, read, request.seed, device, writes);
+  };
+  const std::vector<int64_t> ids = text();
   const auto found = std::min(most, static_cast<int64_t>(ids.size()));
   const int64_t seq = calibration_seq_len(config, setup.options, found);
   require_calibration_tokens(setup.options, found, seq, needed_tokens(config, request));

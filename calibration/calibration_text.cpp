@@ -76,10 +76,10 @@ void require_calibration_tokens(const CalibrationOptions& options, int64_t found
        .message = fmt::format("calibration needs at least {} tokens in whole windows of {}, found "
                               "{} tokens",
                               needed, seq_len, found),
-       .path = options.files.front(),
+       .path = options.reads_own_text() ? "" : options.files.front(),
        .tensor = {},
-       .hint = "give more text with --calibration, raise --calibration-tokens, or lower "
-               "--calibration-seq-len"});
+       .hint = std::string(options.reads_own_text() ? "" : "give more text with --calibration, ") +
+               "raise --calibration-tokens, or lower --calibration-seq-len"});
 }
 
 }  // namespace regroup

@@ -196,12 +196,14 @@ void check_convert(const ConvertFlags& flags, const Globals& globals) {
 void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
   const std::optional<int64_t> there = host_memory();
   if (!there || plan.peak_memory_bytes <= *there) return;
+  const CalibrationOptions& calibration = options.calibration;
+  const char* hint =
+      calibration.distill_steps > 0  ? "give --distill-steps 0"
+      : calibration.reads_own_text() ? "give a file with --calibration instead of self"
+      : calibration.scratch.empty()  ? "give --scratch FOLDER, or use fewer --calibration-tokens"
+                                     : "use fewer --calibration-tokens";
   spdlog::warn("calibration needs about {} of memory, there are {}; {}",
-               human_bytes(plan.peak_memory_bytes), human_bytes(*there),
-               options.calibration.distill_steps > 0 ? "give --distill-steps 0"
-               : options.calibration.scratch.empty()
-                   ? "give --scratch FOLDER, or use fewer --calibration-tokens"
-                   : "use fewer --calibration-tokens");
+               human_bytes(plan.peak_memory_bytes), human_bytes(*there), hint);
 }
 
 std::pair<ConversionPlan, ConvertResult> convert(const ModelFolder& model,

@@ -114,7 +114,7 @@ std::optional<Error> explain_runtime_error(const std::exception& error) {
                               printable(what.substr(0, what.find('\n')), 300)),
        .path = {},
        .tensor = {},
-       .hint = "uptrain: use a smaller --micro-batch-size, --batch-size or --seq-len, or "
+       .hint = "uptrain, eval: use a smaller --micro-batch-size, --batch-size or --seq-len, or "
                "--activation-checkpointing; convert --calibration: give "
                "--distill-steps 0 or --scratch FOLDER"});
 }

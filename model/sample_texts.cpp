@@ -2,6 +2,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/searchsorted.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -48,20 +49,22 @@ Tensor sample_texts(const Decoder& decoder, const std::vector<int64_t>& first, i
                     const std::function<void(int64_t texts)>& made) {
   const c10::InferenceMode no_gradients;
   const auto count = static_cast<int64_t>(first.size());
-  const Tensor texts = at::empty({count, seq_len}, at::TensorOptions(at::kLong));
-  const Tensor uniform = at::empty({count, seq_len - 1}, at::TensorOptions(at::kDouble));
+  // Whole batches: the products of another number of rows round otherwise, and a text would depend on how many
+  // there are.
+  const int64_t padded = (count + at_once - 1) / at_once * at_once;
+  const Tensor texts = at::zeros({padded, seq_len}, at::TensorOptions(at::kLong));
+  const Tensor uniform = at::zeros({padded, seq_len - 1}, at::TensorOptions(at::kDouble));
   UniformStream random(seed, "own text");
   double* numbers = uniform.data_ptr<double>();
-  for (int64_t i = 0; i < uniform.numel(); ++i) numbers[i] = random.next();
+  for (int64_t i = 0; i < count * (seq_len - 1); ++i) numbers[i] = random.next();
   for (int64_t i = 0; i < count; ++i) texts[i][0] = first[static_cast<size_t>(i)];
   for (int64_t at = 0; at < count; at += at_once) {
-    const int64_t n = std::min(at_once, count - at);
-    const Tensor part = texts.narrow(0, at, n);
+    const Tensor part = texts.narrow(0, at, at_once);
     part.copy_(continued(decoder, to_device(part.narrow(1, 0, 1), decoder.device()),
-                         to_device(uniform.narrow(0, at, n), decoder.device())));
-    if (made) made(at + n);
+                         to_device(uniform.narrow(0, at, at_once), decoder.device())));
+    if (made) made(std::min(at + at_once, count));
   }
-  return texts;
+  return texts.narrow(0, 0, count).contiguous();
 }
 
 }  // namespace regroup
