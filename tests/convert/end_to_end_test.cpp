@@ -65,6 +65,12 @@ class EndToEndTest : public CalibrationTest {
     by.calibration.distill_lr = 0.02;
     return by;
   }
+  /// Killed after the last word of the calibration.
+  static CalibrationProgress killed_at_its_end() {
+    return {.starts = {}, .moved = [](const CalibrationStatus& s) {
+              if (std::string(s.stage) == "done") throw std::runtime_error("killed");
+            }};
+  }
   /// By the two folders alone: KL(parent || converted) over the held-out windows of text.
   double kl_of(const std::string& out) const {
     const Tensor ids = random_ids(1, 4096, kVocab, 11).view({128, 32}).narrow(0, 112, 16);
@@ -126,11 +132,7 @@ TEST_F(EndToEndTest, StepsThatLeaveTheNumbersAreNotKept) {
 TEST_F(EndToEndTest, ADamagedLayerIsDoneAgain) {
   prepare(kDifferentHeads);
   run(distilled("whole"));
-  const CalibrationProgress killed = {.starts = {}, .moved = [](const CalibrationStatus& s) {
-                                        if (std::string(s.stage) == "done")
-                                          throw std::runtime_error("killed");
-                                      }};
-  EXPECT_THROW(run(distilled("killed"), killed), std::runtime_error);
+  EXPECT_THROW(run(distilled("killed"), killed_at_its_end()), std::runtime_error);
   const std::string layer = calibrated_layer_path(at("killed.partial/calibration/end-to-end"), 1);
   std::string bytes = read_file(layer);
   bytes.back() ^= 1;
@@ -155,12 +157,7 @@ TEST_F(EndToEndTest, KilledAndRunAgainItGivesTheSameBytes) {
 TEST_F(EndToEndTest, WhatIsFinishedIsNotDoneAgain) {
   prepare(kDifferentHeads);
   const ConversionPlan whole = run(distilled("whole"));
-  // Killed after the last word of the calibration.
-  const CalibrationProgress killed = {.starts = {}, .moved = [](const CalibrationStatus& s) {
-                                        if (std::string(s.stage) == "done")
-                                          throw std::runtime_error("killed");
-                                      }};
-  EXPECT_THROW(run(distilled("killed"), killed), std::runtime_error);
+  EXPECT_THROW(run(distilled("killed"), killed_at_its_end()), std::runtime_error);
   int steps = 0;
   const ConversionPlan again =
       run(distilled("killed"), {.starts = {}, .moved = [&](const CalibrationStatus& s) {
