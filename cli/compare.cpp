@@ -68,6 +68,18 @@ std::string layer_lines(const DamageReport& report) {
   return text;
 }
 
+/// Where the best conversion of each size loses.
+std::string place_lines(const DamageReport& report) {
+  std::string text;
+  for (const DamageEntry* entry : best_entries(report)) {
+    if (entry->n_kv_heads == report.n_kv_heads) continue;
+    text += damage_lines(fmt::format("{} KV head{}, {}", entry->n_kv_heads,
+                                     entry->n_kv_heads == 1 ? "" : "s", entry->method),
+                         entry->profile);
+  }
+  return text;
+}
+
 std::vector<ConvertOptions> conversions_of(const CompareFlags& flags, const Globals& globals,
                                            const ModelConfig& config) {
   if (flags.per_layer && !flags.calibration.calibration.empty() &&
@@ -138,7 +150,7 @@ CommandOutput run_compare(const CompareFlags& flags, const Globals& globals) {
       measure_damage(flags, globals, model, conversions_of(flags, globals, model.config()));
   CommandOutput output;
   output.json = damage_json(report);
-  output.text = damage_table(report) + layer_lines(report);
+  output.text = damage_table(report) + place_lines(report) + layer_lines(report);
   if (!flags.out.empty()) {
     output.text += fmt::format("wrote {}; `regroup report {} --out damage.html` draws it\n",
                                printable(flags.out), printable(flags.out));

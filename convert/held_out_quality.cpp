@@ -4,6 +4,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "regroup/results/damage_profile.h"
+
 namespace regroup {
 
 double HeldOutQuality::worst_rise() const {
@@ -16,8 +18,8 @@ double HeldOutQuality::worst_rise() const {
 }
 
 int64_t HeldOutQuality::collapsed() const {
-  constexpr double kMost = 2;
-  return std::count_if(rises.begin(), rises.end(), [](double rise) { return !(rise <= kMost); });
+  return std::count_if(rises.begin(), rises.end(),
+                       [](double rise) { return !(rise <= kCollapseNats); });
 }
 
 Json quality_json(const HeldOutQuality& quality) {

@@ -19,7 +19,7 @@
 namespace regroup {
 namespace {
 
-constexpr const char* kFormat = "regroup-eval-state/1";
+constexpr const char* kFormat = "regroup-eval-state/2";
 constexpr auto kWriteInterval = std::chrono::seconds(30);
 
 static_assert(sizeof(WindowScore) == 32, "a window is stored as it lies in memory");
@@ -60,8 +60,10 @@ std::optional<std::vector<PartialScores>> read_texts(const std::string& path,
   for (size_t t = 0; file.find(name_of(t, 0)) != nullptr; ++t) {
     PartialScores text;
     for (size_t m = 0; file.find(name_of(t, m)) != nullptr; ++m) {
-      text.scores.push_back({.windows = values_of<WindowScore>(file, name_of(t, m)),
-                             .token_nll = values_of<float>(file, name_of(t, m) + ".nll")});
+      text.scores.push_back(
+          {.windows = values_of<WindowScore>(file, name_of(t, m)),
+           .positions = values_of<WindowScore>(file, name_of(t, m) + ".positions"),
+           .token_nll = values_of<float>(file, name_of(t, m) + ".nll")});
     }
     text.windows = static_cast<int64_t>(text.scores.front().windows.size());
     texts.push_back(std::move(text));
@@ -129,12 +131,15 @@ void EvalState::write() {
     for (size_t m = 0; m < texts_[t].scores.size(); ++m) {
       const TextScore& score = texts_[t].scores[m];
       const std::string windows = raw(score.windows);
+      const std::string positions = raw(score.positions);
       const std::string nll = raw(score.token_nll);
       specs.push_back({name_of(t, m), Dtype::kU8, {static_cast<int64_t>(windows.size())}});
+      specs.push_back(
+          {name_of(t, m) + ".positions", Dtype::kU8, {static_cast<int64_t>(positions.size())}});
       if (!nll.empty()) {
         specs.push_back({name_of(t, m) + ".nll", Dtype::kU8, {static_cast<int64_t>(nll.size())}});
       }
-      data += windows + nll;
+      data += windows + positions + nll;
     }
   }
   const std::string prefix = make_safetensors_prefix(

@@ -126,6 +126,12 @@ Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t 
   if (!model.started_from.empty()) json["regroup"]["started_from"] = model.started_from;
   if (baseline >= 0) {
     json["regroup"]["baseline"] = models[static_cast<size_t>(baseline)].path;
+    for (const EvaluatedText& text : texts) {
+      if (static_cast<int64_t>(m) == baseline) break;
+      const TextScore& reference = text.scores[static_cast<size_t>(baseline)];
+      json["regroup"]["damage"][text.stream.name] =
+          damage_profile_json(damage_profile(text.scores[m], reference, text.windows.seq_len));
+    }
   }
   return json;
 }

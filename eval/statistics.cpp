@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -49,6 +50,39 @@ Fidelity fidelity(const TextScore& score, const TextScore& baseline) {
   return {.kl = ratio(by_window(score, [](const WindowScore& w) { return w.kl; })),
           .agreement = ratio(by_window(score, [](const WindowScore& w) { return w.agreed; })),
           .loss_delta = ratio(delta)};
+}
+
+DamageProfile damage_profile(const TextScore& score, const TextScore& baseline, int64_t seq_len) {
+  DamageProfile profile;
+  const std::vector<int64_t> edges = position_edges(seq_len);
+  for (size_t band = 0; band < score.positions.size(); ++band) {
+    const WindowScore& own = score.positions[band];
+    if (own.tokens == 0) continue;  // no window is so long
+    const auto tokens = static_cast<double>(own.tokens);
+    profile.positions.push_back({.first = edges[band],
+                                 .end = edges[band + 1],
+                                 .tokens = own.tokens,
+                                 .loss_delta = (own.nll - baseline.positions[band].nll) / tokens,
+                                 .kl = own.kl / tokens,
+                                 .agreement = static_cast<double>(own.agreed) / tokens});
+  }
+  for (size_t w = 0; w < score.windows.size(); ++w) {
+    // A few tokens at the end of a text are no window to judge by.
+    if (w > 0 && score.windows[w].tokens < seq_len / 2) continue;
+    const auto tokens = static_cast<double>(score.windows[w].tokens);
+    profile.worst.push_back({.window = static_cast<int64_t>(w),
+                             .first_token = static_cast<int64_t>(w) * seq_len,
+                             .loss_before = baseline.windows[w].nll / tokens,
+                             .loss = score.windows[w].nll / tokens});
+  }
+  profile.windows = static_cast<int64_t>(profile.worst.size());
+  profile.collapsed =
+      std::count_if(profile.worst.begin(), profile.worst.end(),
+                    [](const WindowDamage& w) { return !(w.rise() <= kCollapseNats); });
+  std::stable_sort(profile.worst.begin(), profile.worst.end(),
+                   [](const auto& a, const auto& b) { return a.rise() > b.rise(); });
+  if (profile.worst.size() > kWorstWindows) profile.worst.resize(kWorstWindows);
+  return profile;
 }
 
 Estimate recovery_estimate(const TextScore& baseline, const TextScore& converted,

@@ -63,20 +63,24 @@ Piece score_piece(const Decoder& model, const at::Tensor& hidden) {
   return piece;
 }
 
-void add_tokens(const at::Tensor& values, int64_t first_token, int64_t length, int64_t first_window,
-                TextScore& score, double WindowScore::*sum) {
-  const at::Tensor host = values.to(at::kCPU, at::kDouble).contiguous();
-  const double* p = host.data_ptr<double>();
-  for (int64_t i = 0; i < host.numel(); ++i) {
-    score.windows[static_cast<size_t>(first_window + (first_token + i) / length)].*sum += p[i];
-  }
-}
+/// Where the tokens of a piece belong.
+struct Place {
+  int64_t first_token;  ///< of the batch
+  int64_t length;       ///< of the batch's windows
+  int64_t first_window;
+};
 
 class Scorer {
  public:
   Scorer(const std::vector<const Decoder*>& models, int64_t baseline, bool keep_nll,
-         std::vector<TextScore>& scores)
-      : models_(models), baseline_(baseline), keep_nll_(keep_nll), scores_(scores) {}
+         int64_t seq_len, std::vector<TextScore>& scores)
+      : models_(models), baseline_(baseline), keep_nll_(keep_nll), scores_(scores) {
+    const std::vector<int64_t> edges = position_edges(seq_len);
+    for (size_t band = 0; band + 1 < edges.size(); ++band) {
+      band_.insert(band_.end(), static_cast<size_t>(edges[band + 1] - edges[band]), band);
+    }
+    for (TextScore& score : scores_) score.positions.resize(edges.size() - 1);
+  }
 
   void run(const Batch& batch) {
     const int64_t length = batch.inputs.size(1);
@@ -98,22 +102,38 @@ class Scorer {
         const bool is_reference = static_cast<int64_t>(m) == baseline_;
         const Piece own =
             is_reference ? reference : score_piece(*models_[m], hidden[m].narrow(0, first, n));
-        add(own, reference, targets.narrow(0, first, n).to(models_[m]->device()), first, length,
-            batch.first_window, scores_[m]);
+        add(own, reference, targets.narrow(0, first, n).to(models_[m]->device()),
+            {first, length, batch.first_window}, scores_[m]);
       }
     }
     for (TextScore& score : scores_) {
       for (int64_t w = 0; w < batch.inputs.size(0); ++w) {
         score.windows[static_cast<size_t>(batch.first_window + w)].tokens = length;
       }
+      for (int64_t i = 0; i < length; ++i) {
+        score.positions[band_[static_cast<size_t>(i)]].tokens += batch.inputs.size(0);
+      }
     }
   }
 
  private:
-  void add(const Piece& own, const Piece& reference, const at::Tensor& targets, int64_t first,
-           int64_t length, int64_t first_window, TextScore& score) const {
+  /// To each token's window and band of positions.
+  template <typename Sum>
+  void add_tokens(const at::Tensor& values, const Place& place, TextScore& score,
+                  Sum WindowScore::*sum) const {
+    const at::Tensor host = values.to(at::kCPU, c10::CppTypeToScalarType<Sum>::value).contiguous();
+    const Sum* p = host.data_ptr<Sum>();
+    for (int64_t i = 0; i < host.numel(); ++i) {
+      const int64_t token = place.first_token + i;
+      score.windows[static_cast<size_t>(place.first_window + token / place.length)].*sum += p[i];
+      score.positions[band_[static_cast<size_t>(token % place.length)]].*sum += p[i];
+    }
+  }
+
+  void add(const Piece& own, const Piece& reference, const at::Tensor& targets, const Place& place,
+           TextScore& score) const {
     const at::Tensor nll = own.log_probs.gather(1, targets.unsqueeze(1)).squeeze(1).neg();
-    add_tokens(nll, first, length, first_window, score, &WindowScore::nll);
+    add_tokens(nll, place, score, &WindowScore::nll);
     if (keep_nll_) {
       const at::Tensor host = nll.to(at::kCPU).contiguous();
       score.token_nll.insert(score.token_nll.end(), host.data_ptr<float>(),
@@ -123,18 +143,15 @@ class Scorer {
     const at::Tensor kl = reference.log_probs.exp()
                               .mul(reference.log_probs.sub(own.log_probs))
                               .sum(-1, false, at::kDouble);
-    add_tokens(kl, first, length, first_window, score, &WindowScore::kl);
-    const at::Tensor agreed = own.best.eq(reference.best).to(at::kCPU).contiguous();
-    const bool* p = agreed.data_ptr<bool>();
-    for (int64_t i = 0; i < agreed.numel(); ++i) {
-      score.windows[static_cast<size_t>(first_window + (first + i) / length)].agreed += p[i];
-    }
+    add_tokens(kl, place, score, &WindowScore::kl);
+    add_tokens(own.best.eq(reference.best), place, score, &WindowScore::agreed);
   }
 
   const std::vector<const Decoder*>& models_;
   int64_t baseline_;
   bool keep_nll_;
   std::vector<TextScore>& scores_;
+  std::vector<size_t> band_;  // of each position
 };
 
 void require_finite(const std::vector<TextScore>& scores) {
@@ -170,7 +187,7 @@ std::vector<TextScore> score_text(const std::vector<const Decoder*>& models, int
   PartialScores now = std::move(start);
   now.scores.resize(models.size());
   for (TextScore& score : now.scores) score.windows.resize(static_cast<size_t>(n_windows));
-  Scorer scorer(models, baseline, keep_nll, now.scores);
+  Scorer scorer(models, baseline, keep_nll, options.seq_len, now.scores);
   for (const Batch& batch : make_batches(stream, options)) {
     if (batch.first_window < now.windows) continue;
     scorer.run(batch);

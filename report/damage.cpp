@@ -40,6 +40,7 @@ Json entry_json(const DamageEntry& entry) {
   put(json, "kl", entry.kl);
   put(json, "top1_agreement", entry.agreement);
   for (const DamageLayer& layer : entry.layers) json["layers"].push_back(layer_json(layer));
+  json.update(damage_profile_json(entry.profile));
   return json;
 }
 
@@ -95,7 +96,8 @@ DamageEntry read_entry(const Json& json, const std::string& path) {
                     .agreement = required(fields, "top1_agreement", path),
                     .flops = fields.number("flops").value_or(0),
                     .seconds = fields.number("seconds").value_or(0),
-                    .layers = {}};
+                    .layers = {},
+                    .profile = read_damage_profile(json, path)};
   if (entry.n_kv_heads == 0) required(fields, "n_kv_heads", path);
   for (const Json& layer : objects_in(json, "layers", path)) {
     entry.layers.push_back(read_layer(layer, path));

@@ -6,6 +6,7 @@
 
 #include "regroup/checkpoint/text.h"
 #include "report_document.h"
+#include "report_positions.h"
 
 namespace regroup {
 namespace {
@@ -148,6 +149,20 @@ void add_layer_maps(const DamageReport& report, Section& section) {
       [](const DamageLayer& l) { return l.kl ? std::optional(l.kl->value) : std::nullopt; }));
 }
 
+/// Of the best conversion at each number of KV heads.
+void add_entry_positions(const DamageReport& report, Section& section) {
+  std::vector<ProfileRow> rows;
+  for (const DamageEntry* entry : best_entries(report)) {
+    if (entry->n_kv_heads == report.n_kv_heads) continue;
+    rows.push_back({{.text = entry_label(*entry), .role = ModelRole::kConverted},
+                    entry_label(*entry),
+                    &entry->profile});
+  }
+  add_positions(
+      fmt::format("{} in windows of {}", shorten_name(report.text), grouped_digits(report.seq_len)),
+      rows, section);
+}
+
 }  // namespace
 
 std::string damage_summary(const DamageReport& report) {
@@ -172,6 +187,7 @@ void add_damage_sections(const ReportData& data, std::vector<Section>& sections)
     if (!said) section.blocks.push_back(Paragraph{damage_summary(report)});
     section.blocks.push_back(damage_table(report));
     section.blocks.push_back(damage_figure(report));
+    add_entry_positions(report, section);
     add_layer_maps(report, section);
   }
   if (!section.blocks.empty()) sections.push_back(std::move(section));

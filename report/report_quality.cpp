@@ -7,6 +7,7 @@
 
 #include "regroup/checkpoint/text.h"
 #include "report_document.h"
+#include "report_positions.h"
 
 namespace regroup {
 namespace {
@@ -149,6 +150,19 @@ void add_pareto(const ReportData& data, const EvaluatedOn& on, Section& section)
              .repeats_table = true});
 }
 
+void add_model_positions(const ReportData& data, const EvaluatedOn& on, Section& section) {
+  std::vector<ProfileRow> rows;
+  for (const auto& [model, score] : scored_on(data, on)) {
+    Cell label = model_cell(data, *model);
+    const std::string name = fmt::format("{}{}{}, {}", label.text, label.note.empty() ? "" : " ",
+                                         label.note, heads_text(model->n_kv_heads));
+    if (label.note.empty()) label.note = heads_text(model->n_kv_heads);
+    rows.push_back({std::move(label), name, &score->profile});
+  }
+  add_positions(fmt::format("{} in windows of {}", on.text, grouped_digits(on.seq_len)), rows,
+                section);
+}
+
 }  // namespace
 
 void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart) {
@@ -165,6 +179,7 @@ void add_quality(const ReportData& data, std::vector<Section>& sections) {
   for (const EvaluatedOn& on : evaluations(data)) {
     section.blocks.push_back(quality_table(data, on));
     add_pareto(data, on, section);
+    add_model_positions(data, on, section);
   }
   if (section.blocks.empty()) return;
   section.blocks.push_back(Paragraph{

@@ -43,6 +43,8 @@ ReportScore read_score(const std::string& name, const Json& result, const Json& 
   score.on = {
       .text = name, .tokens = count_of(fields, "tokens"), .seq_len = count_of(config, "seq_len")};
   score.windows = count_of(samples, "effective");
+  const Json& damage = object_in(object_in(model, "regroup"), "damage");
+  score.profile = read_damage_profile(object_in(damage, name.c_str()), path);
   for (size_t m = 0; m < kMetricCount; ++m) {
     const std::string metric = kMetricNames[m];
     if (const auto value = number_in(result, metric + ",none")) {
@@ -89,6 +91,7 @@ void merge_scores(ReportModel& known, const ReportModel& other) {
     for (size_t m = 0; m < kMetricCount; ++m) {
       if (!same->metrics[m]) same->metrics[m] = score.metrics[m];
     }
+    if (same->profile.positions.empty()) same->profile = score.profile;
   }
 }
 

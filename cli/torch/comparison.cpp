@@ -181,23 +181,24 @@ class Comparison {
     }
   }
 
-  std::pair<TextScore, Fidelity> score(const Decoder& decoder, const TokenStream& stream,
-                                       const std::string& what) {
-    std::vector<TextScore> scores = score_text(
+  /// The scores of the parent and of `decoder`.
+  std::vector<TextScore> score(const Decoder& decoder, const TokenStream& stream,
+                               const std::string& what) {
+    return score_text(
         {&parent_, &decoder}, 0, stream, windows_, false, [&](int64_t done, int64_t all) {
           throw_if_stopped(/*resumable=*/false);
           progress_.text(fmt::format("  {}: {}, {} of {} windows", doing_, what, done, all));
         });
-    const Fidelity found = fidelity(scores[1], scores[0]);
-    return {std::move(scores[1]), found};
   }
 
   void score_whole(const Decoder& decoder, DamageEntry& entry) {
-    const auto [whole, found] = score(decoder, stream_, "evaluate");
-    entry.loss = measured(loss_estimate(whole));
+    const std::vector<TextScore> scores = score(decoder, stream_, "evaluate");
+    const Fidelity found = fidelity(scores[1], scores[0]);
+    entry.loss = measured(loss_estimate(scores[1]));
     entry.loss_delta = measured(found.loss_delta);
     entry.kl = measured(found.kl);
     entry.agreement = measured(found.agreement);
+    entry.profile = damage_profile(scores[1], scores[0], windows_.seq_len);
   }
 
   void score_layers(const TransformRequest& request, const Calibrated& calibrated,
@@ -206,7 +207,8 @@ class Comparison {
     for (int64_t l = 0; l < model_.config().n_layers; ++l) {
       throw_if_stopped(/*resumable=*/false);
       const Decoder mixed = with_one_layer_converted(model_, parent_, request, calibrated, l);
-      const Fidelity found = score(mixed, part_, fmt::format("layer {} alone", l)).second;
+      const std::vector<TextScore> scores = score(mixed, part_, fmt::format("layer {} alone", l));
+      const Fidelity found = fidelity(scores[1], scores[0]);
       entry.layers[static_cast<size_t>(l)].loss_delta = measured(found.loss_delta);
       entry.layers[static_cast<size_t>(l)].kl = measured(found.kl);
     }

@@ -164,6 +164,22 @@ std::string results_table(const Json& results) {
   return format_table(rows);
 }
 
+std::string place_lines(const Json& results) {
+  const Json models = results.contains("models") ? results["models"] : Json::array({results});
+  std::string text;
+  for (const Json& model : models) {
+    const Json& about = model.at("regroup");
+    if (!about.contains("damage")) continue;
+    for (const auto& [name, damage] : about["damage"].items()) {
+      text +=
+          damage_lines(fmt::format("{}, {}", printable(model.at("model_name").get<std::string>()),
+                                   printable(name)),
+                       read_damage_profile(damage, ""));
+    }
+  }
+  return text;
+}
+
 /// Not part of check_eval(): `run` makes the folders of its results after it has checked every stage.
 void check_outputs(const EvalFlags& flags) {
   std::vector<std::string> inputs = {flags.baseline};
@@ -225,7 +241,7 @@ CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   score_texts(decoders, baseline, keep_nll, state, texts, globals);
   CommandOutput output;
   output.json = make_results(infos, listed, baseline, texts);
-  output.text = results_table(output.json);
+  output.text = results_table(output.json) + place_lines(output.json);
   if (!flags.token_nll.empty()) write_token_nll(flags.token_nll, texts[0], texts[0].scores[0]);
   if (!flags.out.empty()) {
     write_file_atomically(flags.out,

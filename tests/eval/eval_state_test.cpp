@@ -83,6 +83,7 @@ TEST_F(Evaluation, GoesOnWithTheSameBits) {
     for (size_t t = 0; t < 2; ++t) {
       for (size_t m = 0; m < 2; ++m) {
         EXPECT_TRUE(same_bits(scores[t][m].windows, expected[t][m].windows));
+        EXPECT_TRUE(same_bits(scores[t][m].positions, expected[t][m].positions));
         EXPECT_TRUE(same_bits(scores[t][m].token_nll, expected[t][m].token_nll));
       }
     }

@@ -32,6 +32,8 @@ EvaluatedModel model_of(const std::string& path, const std::string& role, int64_
 TextScore score_of(double first, double second, double kl = 0, int64_t agreed = 4) {
   return {.windows = {{.tokens = 4, .nll = first, .kl = kl, .agreed = agreed},
                       {.tokens = 4, .nll = second, .kl = kl, .agreed = agreed}},
+          .positions = {{.tokens = 2, .nll = first / 4 + second / 4, .kl = kl / 2},
+                        {.tokens = 6, .nll = 3 * (first + second) / 4, .kl = 1.5 * kl}},
           .token_nll = {}};
 }
 
@@ -119,6 +121,12 @@ TEST(Results, Baseline) {
   EXPECT_EQ(valid.at("loss_delta_stderr,none"), 0.0);
   EXPECT_EQ(json.at("regroup").at("baseline"), "parent");
   EXPECT_EQ(json.at("regroup").at("role"), "converted");
+  // Where it loses: both windows rise by 1 a token; of two bands of positions.
+  const Json& damage = json.at("regroup").at("damage").at("valid");
+  EXPECT_EQ(damage.at("worst_windows")[0].at("loss_before"), 2.0);
+  EXPECT_EQ(damage.at("worst_windows")[0].at("loss"), 3.0);
+  EXPECT_EQ(damage.at("collapsed_windows"), 0);
+  EXPECT_EQ(damage.at("positions").size(), 2u);
 }
 
 TEST(Results, SeveralModels) {

@@ -39,8 +39,8 @@ TEST(Windows, Count) {
 /// Each id's next token has a loss that names the pair: lm_head and embedding make a table.
 class TableModel {
  public:
-  TableModel() {
-    write_tiny_model(temporary_ / "model", {.n_layers = 1});
+  explicit TableModel(const TinyModelSpec& model = {.n_layers = 1}) {
+    write_tiny_model(temporary_ / "model", model);
     decoder_.emplace(load_folder(temporary_ / "model"));
   }
   const Decoder& operator*() const { return *decoder_; }
@@ -176,6 +176,73 @@ TEST(TextScores, KlByHand) {
   EXPECT_NEAR(scores[0].windows[0].nll, 3.440190 + 1.440190 + 2.440190, 1e-5);
   const Decoder other = fixed_logits({0, 1, 0, -1});
   EXPECT_EQ(score({&base, &other}, 0, stream_of({0, 3}), {.seq_len = 8})[1].windows[0].agreed, 0);
+}
+
+// Windows of 17, 17 and 4 predictions: bands 0, 1-15 and 16 hold 3, 15 + 15 + 3 and 2 of them.
+TEST(TextScores, AreSummedByPositionToo) {
+  const TableModel base;
+  const TableModel model({.n_layers = 1, .seed = 5});
+  const TokenStream stream = random_stream(39);
+  const auto scores = score({&*base, &*model}, 0, stream, {.seq_len = 17, .batch_size = 2});
+  for (const TextScore& of : scores) {
+    ASSERT_EQ(of.positions.size(), 3u);
+    double nll[3] = {};
+    for (size_t i = 0; i < 38; ++i) nll[i % 17 == 0 ? 0 : i % 17 < 16 ? 1 : 2] += of.token_nll[i];
+    for (size_t band = 0; band < 3; ++band) {
+      EXPECT_NEAR(of.positions[band].nll, nll[band], 1e-9);
+    }
+    double kl = 0;
+    int64_t agreed = 0;
+    for (const WindowScore& window : of.windows) kl += window.kl, agreed += window.agreed;
+    for (const WindowScore& band : of.positions) kl -= band.kl, agreed -= band.agreed;
+    EXPECT_NEAR(kl, 0, 1e-9);
+    EXPECT_EQ(agreed, 0);
+    EXPECT_EQ(of.positions[0].tokens, 3);
+    EXPECT_EQ(of.positions[1].tokens, 33);
+    EXPECT_EQ(of.positions[2].tokens, 2);
+  }
+  EXPECT_GT(scores[1].positions[1].kl, 0);
+}
+
+TextScore windows_with(const std::vector<double>& nll) {
+  TextScore score;
+  for (const double sum : nll) score.windows.push_back({.tokens = 4, .nll = sum});
+  score.positions = {{.tokens = 4, .nll = nll[0]},
+                     {.tokens = 12, .nll = nll[1], .kl = 3, .agreed = 9}};
+  return score;
+}
+
+// Rises a token: (6 - 4) / 4, (18 - 8) / 4, 0, (13 - 4) / 4: windows 1 and 3 lost more than 2.
+TEST(DamageProfiles, NameTheWorstWindows) {
+  const DamageProfile found =
+      damage_profile(windows_with({6, 18, 4, 13}), windows_with({4, 8, 4, 4}), 4);
+  EXPECT_EQ(found.windows, 4);
+  EXPECT_EQ(found.collapsed, 2);
+  ASSERT_EQ(found.worst.size(), 3u);
+  EXPECT_EQ(found.worst[0].window, 1);
+  EXPECT_EQ(found.worst[0].first_token, 4);
+  EXPECT_DOUBLE_EQ(found.worst[0].rise(), 2.5);
+  EXPECT_EQ(found.worst[1].window, 3);
+  EXPECT_EQ(found.worst[2].window, 0);
+  ASSERT_EQ(found.positions.size(), 2u);
+  EXPECT_EQ(found.positions[1].first, 1);
+  EXPECT_EQ(found.positions[1].end, 4);
+  EXPECT_DOUBLE_EQ(found.positions[1].loss_delta, 10. / 12);
+  EXPECT_DOUBLE_EQ(found.positions[1].kl, 0.25);
+  EXPECT_DOUBLE_EQ(found.positions[1].agreement, 0.75);
+}
+
+// One token at the end of a text that costs 9 nats is no collapsed window.
+TEST(DamageProfiles, LeaveOutAShortLastWindow) {
+  TextScore score = windows_with({6, 6, 9});
+  TextScore baseline = windows_with({4, 4, 0});
+  score.windows[2].tokens = baseline.windows[2].tokens = 1;
+  const DamageProfile found = damage_profile(score, baseline, 4);
+  EXPECT_EQ(found.windows, 2);
+  EXPECT_EQ(found.collapsed, 0);
+  EXPECT_DOUBLE_EQ(found.worst[0].rise(), 0.5);
+  score.windows = {{.tokens = 1, .nll = 9}};
+  EXPECT_EQ(damage_profile(score, baseline, 4).windows, 1);  // the only one is
 }
 
 // The baseline may stand anywhere in the list, and without one there is no KL.

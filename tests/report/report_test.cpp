@@ -63,6 +63,28 @@ TEST(Quality, LaterFilesFillWhatEarlierOnesLack) {
   EXPECT_EQ(again.gather().models.size(), 3u);
 }
 
+TEST(Quality, SaysWhereInTheWindowItIsLost) {
+  std::string converted = kConverted;
+  const std::string damage =
+      R"("damage": {"valid": {"windows": 79, "collapsed_windows": 2,
+       "positions": [{"first": 0, "end": 1, "tokens": 79, "loss_delta": 0.25, "kl": 0.5, "top1_agreement": 0.5},
+                     {"first": 1, "end": 256, "tokens": 19920, "loss_delta": -0.0625, "kl": 0.5, "top1_agreement": 0.5}],
+       "worst_windows": [{"window": 7, "first_token": 1792, "loss_before": 3.281, "loss": 15.5}]}}, )";
+  const std::string about = R"("regroup": {)";
+  converted.insert(converted.find(about) + about.size(), damage);
+  Files files;
+  files.add("eval.json", models({kBaseline, converted}));
+  const std::string markdown = report_markdown(files.gather());
+  EXPECT_NE(markdown.find("**Loss − before by position in the window: valid in windows of 256**"),
+            std::string::npos)
+      << markdown;
+  EXPECT_NE(markdown.find(
+                "+0.250 | -0.062 | 3.281 → 15.5 (from token 1,792; 2 of 79 windows collapsed) |"),
+            std::string::npos)
+      << markdown;
+  EXPECT_EQ(report_markdown(full().gather()).find("by position"), std::string::npos);
+}
+
 // ---- uptraining logs
 
 TEST(Metrics, ATornLastLineIsLeftOut) {

@@ -8,6 +8,7 @@
 
 #include "regroup/checkpoint/token_stream.h"
 #include "regroup/model/decoder.h"
+#include "regroup/results/damage_profile.h"
 
 namespace regroup {
 
@@ -18,7 +19,7 @@ struct WindowOptions {
   int64_t batch_size = 0;  ///< windows at once; 0: about 4,096 tokens
 };
 
-/// Sums over the predicted tokens of one window, in float64.
+/// Sums over the predicted tokens of one window, or of one band of positions, in float64.
 struct WindowScore {
   int64_t tokens = 0;
   double nll = 0;      ///< nats
@@ -29,7 +30,8 @@ struct WindowScore {
 /// What one model did on one stream.
 struct TextScore {
   std::vector<WindowScore> windows;
-  std::vector<float> token_nll;  ///< one a predicted token, in order; filled when asked for
+  std::vector<WindowScore> positions;  ///< of each band of position_edges(seq_len)
+  std::vector<float> token_nll;        ///< one a predicted token, in order; filled when asked for
 };
 
 /// The scores of a text's first windows.
@@ -73,6 +75,9 @@ struct Fidelity {
   Estimate loss_delta;  ///< nats a token more than the baseline
 };
 Fidelity fidelity(const TextScore& score, const TextScore& baseline);
+
+/// Where it loses against the baseline it was scored with.
+DamageProfile damage_profile(const TextScore& score, const TextScore& baseline, int64_t seq_len);
 
 /// (C - U) / (C - B) of the sums over windows: how much of the gap that the conversion opened the
 /// uptraining closed; standard error by the jackknife over windows. Not finite without a gap.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "regroup/checkpoint/strict_json.h"
+#include "regroup/results/damage_profile.h"
 
 namespace regroup {
 
@@ -36,6 +37,7 @@ struct DamageEntry {
   double flops = 0;  ///< of calibration
   double seconds = 0;
   std::vector<DamageLayer> layers;
+  DamageProfile profile = {};
 };
 
 /// What `compare` found.

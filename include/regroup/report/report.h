@@ -39,6 +39,7 @@ struct ReportScore {
   EvaluatedOn on;
   int64_t windows = 0;
   std::array<std::optional<Measured>, kMetricCount> metrics;
+  DamageProfile profile;  ///< against the baseline; empty without one
   const std::optional<Measured>& operator[](Metric metric) const {
     return metrics[static_cast<size_t>(metric)];
   }

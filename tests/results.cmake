@@ -1,0 +1,2 @@
+# What was measured, as results hold it.
+regroup_test(results damage_profile)
