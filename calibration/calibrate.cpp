@@ -136,22 +136,26 @@ class Calibrator {
   /// What is summed over the windows: moments and norms over those of the text that are worked on.
   struct Sums {
     MomentAccumulator moments;
-    Tensor norms;   // [n_heads] float64, or undefined
-    Tensor finite;  // bool scalar, of all
+    Tensor norms;               // [n_heads] float64, or undefined
+    Tensor finite;              // bool scalar, of all
+    bool wants_moments = true;  // else those of converted inputs take their place
   };
 
   /// The parent's attention over every window: its residual stream moves on, its inputs are summed.
   void run_parent(int64_t layer, const LayerWeights& w, LayerStatistics& statistics) {
     const auto wide = at::TensorOptions().dtype(at::kDouble).device(device_);
     Sums sums{MomentAccumulator(config_.hidden_size), {}, at::ones({}, wide.dtype(at::kBool))};
-    if (request_.method == Method::kPrune || !options_.save_statistics.empty()) {
+    const bool saved = !options_.save_statistics.empty();
+    sums.wants_moments = saved || !sees_converted(layer);
+    if (request_.method == Method::kPrune || saved) {
       sums.norms = at::zeros({config_.n_heads}, wide);
     }
     for (WindowSet& set : sets_) run_parent(layer, w, set, sums);
     require_finite(sums.finite, layer);
-    statistics.moment = sums.moments.mean();
+    if (sums.wants_moments) statistics.moment = sums.moments.mean();
     if (sums.norms.defined()) {
-      const auto tokens = static_cast<double>(std::max<int64_t>(1, sums.moments.tokens()));
+      const auto tokens =
+          static_cast<double>(std::max<int64_t>(1, setup_.sizes.text().train_tokens()));
       statistics.head_norm = sums.norms.cpu().div(tokens);
     }
   }
@@ -169,7 +173,10 @@ class Calibrator {
       set.parent.write(first, after);
       const int64_t train = std::clamp<int64_t>(set.sizes.train_windows() - first, 0, count);
       if (train == 0 || !set.sizes.text) return;
-      sums.moments.add(y.narrow(0, 0, train));
+      if (sums.wants_moments) {
+        sums.moments.add(y.narrow(0, 0, train));
+        spend(cost_.moment(train * set.sizes.seq_len));
+      }
       if (sums.norms.defined()) sums.norms.add_(head_norms(w, heads.narrow(0, 0, train)));
     });
   }
@@ -194,6 +201,9 @@ class Calibrator {
     });
     return moments.mean();
   }
+
+  /// Whether a layer is fitted on other inputs than the parent's.
+  bool sees_converted(int64_t layer) const { return options_.sequential && layer > 0; }
 
   /// FLOPs that are done on every run.
   void spend(double flops) {
@@ -230,7 +240,7 @@ class Calibrator {
     LayerStatistics statistics;
     run_parent(layer, w, statistics);
     if (!options_.save_statistics.empty()) kept.push_back(statistics);
-    if (options_.sequential && layer > 0) statistics.moment = converted_moment(w);
+    if (sees_converted(layer)) statistics.moment = converted_moment(w);
     const AttentionWeights wide = widen_attention(w, config_);
     meter_->enter(layer, "merging");
     const LayerDecision decision =

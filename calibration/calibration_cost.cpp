@@ -32,7 +32,7 @@ CalibrationCost::CalibrationCost(const ModelConfig& parent, const TransformReque
 }
 
 double CalibrationCost::parent(int64_t tokens, int64_t seq) const {
-  return times(tokens, attention_flops(before_, seq) + mlp_flops(before_)) + moment(tokens);
+  return times(tokens, attention_flops(before_, seq) + mlp_flops(before_));
 }
 
 double CalibrationCost::moment(int64_t tokens) const {
@@ -99,7 +99,8 @@ double CalibrationCost::distill_step() const {
   // parent forward.
   const double layer = 3.0 * attention_flops(after_, text.seq_len) + 2.0 * mlp_flops(after_) +
                        attention_flops(before_, text.seq_len) + mlp_flops(before_);
-  return times(text.step_tokens(), static_cast<double>(before_.n_layers) * layer + 3.0 * head());
+  return times(distill_windows(text) * text.seq_len,
+               static_cast<double>(before_.n_layers) * layer + 3.0 * head());
 }
 
 double CalibrationCost::distillation() const {
@@ -117,8 +118,10 @@ double CalibrationCost::last_layer() const {
 double CalibrationCost::layer_forward(int64_t layer) const {
   double flops = trial() + over_sets([&](const WindowSizes& set) {
                    double one = parent(set.tokens(), set.seq_len);
+                   if (set.text) one += moment(set.train_tokens());
                    if (!options_.sequential) return one;
-                   if (layer > 0 && set.text) one += moment(set.train_tokens());
+                   const bool both = layer > 0 && !options_.save_statistics.empty();
+                   if (set.text && both) one += moment(set.train_tokens());
                    if (layer + 1 < before_.n_layers) one += converted(set.tokens(), set.seq_len);
                    return one;
                  });

@@ -19,7 +19,7 @@ class CalibrationCost {
   CalibrationCost(const ModelConfig& parent, const TransformRequest& request,
                   const CalibrationSizes& sizes);
 
-  /// One layer of the parent over `tokens` in windows of `seq`, and the second moment of its inputs.
+  /// One layer of the parent over `tokens` in windows of `seq`.
   double parent(int64_t tokens, int64_t seq) const;
   /// The second moment of a layer's inputs.
   double moment(int64_t tokens) const;

@@ -88,7 +88,8 @@ class Probe {
     wait_for(after);
     wait_for(y);
     const CalibrationCost cost(config_, request_, sizes_);
-    rates.flops_per_s = cost.parent(x_.size(0) * seq_, seq_) / watch.seconds();
+    const int64_t tokens = x_.size(0) * seq_;
+    rates.flops_per_s = (cost.parent(tokens, seq_) + cost.moment(tokens)) / watch.seconds();
     return y;
   }
 

@@ -1,12 +1,15 @@
 #include "calibration_setup.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "calibration_budget.h"
 #include "calibration_probe.h"
 #include "calibration_text.h"
+#include "text_windows.h"
 
 namespace regroup {
 namespace {
@@ -42,29 +45,60 @@ void spread(const ModelConfig& config, const TransformRequest& request, int64_t 
   setup.options.budget.spread = true;
 }
 
-/// The windows of every set.
-std::vector<at::Tensor> cut(const std::vector<int64_t>& text, const CalibrationSizes& sizes,
-                            int64_t vocab_size, uint64_t seed) {
-  const at::Tensor all = at::tensor(text, at::kLong);  // may be more than is used
-  std::vector<at::Tensor> windows;
-  for (const WindowSizes& set : sizes.sets) {
-    const at::Tensor ids = set.text
-                               ? all.narrow(0, 0, set.tokens())
-                               : at::tensor(first_tokens(vocab_size, set.windows, seed), at::kLong);
-    windows.push_back(ids.view({set.windows, set.seq_len}));
+/// These windows of the text, int64 [windows, seq].
+at::Tensor cut(const CalibrationText& text, const std::vector<int64_t>& windows, int64_t seq_len) {
+  std::vector<int64_t> ids;
+  for (const int64_t window : windows) {
+    const auto first = text.ids.begin() + window * seq_len;
+    ids.insert(ids.end(), first, first + seq_len);
   }
-  return windows;
+  return at::tensor(ids, at::kLong).view({-1, seq_len});
 }
 
-/// Windows of text behind those of the sets, as many as are trained on.
-at::Tensor rest(const std::vector<int64_t>& text, const CalibrationSizes& sizes,
-                int64_t distill_steps) {
-  const WindowSizes& used = sizes.text();
-  const int64_t left = (static_cast<int64_t>(text.size()) - used.tokens()) / used.seq_len;
-  const int64_t windows = std::min(left, distill_steps * used.step_windows);
-  return at::tensor(text, at::kLong)
-      .narrow(0, used.tokens(), windows * used.seq_len)
-      .view({windows, used.seq_len});
+std::vector<int64_t> range(int64_t first, int64_t count) {
+  std::vector<int64_t> all(static_cast<size_t>(count));
+  std::iota(all.begin(), all.end(), first);
+  return all;
+}
+
+/// Every window that a model writes is a text of its own: the first ones do.
+TextWindows choose_windows(const CalibrationText& text, const CalibrationSetup& setup) {
+  const WindowSizes& sizes = setup.sizes.text();
+  const int64_t fresh = setup.options.distill_steps * distill_windows(sizes);
+  const std::vector<int64_t> available = text.windows(sizes.seq_len);
+  if (!setup.options.reads_own_text()) {
+    return spread_windows(available, sizes.windows, sizes.held_out, fresh);
+  }
+  return {.fitted = range(0, sizes.train_windows()),
+          .held_out = range(sizes.train_windows(), sizes.held_out),
+          .fresh = range(sizes.windows, std::min(fresh, available.front() - sizes.windows))};
+}
+
+/// The windows of every set, and those of training all layers together.
+void cut_windows(const CalibrationText& text, int64_t vocab_size, uint64_t seed,
+                 CalibrationSetup& setup) {
+  const TextWindows chosen = choose_windows(text, setup);
+  const int64_t seq_len = setup.sizes.text().seq_len;
+  setup.fresh = cut(text, chosen.fresh, seq_len);
+  for (const WindowSizes& set : setup.sizes.sets) {
+    setup.ids.push_back(
+        set.text
+            ? at::cat({cut(text, chosen.fitted, seq_len), cut(text, chosen.held_out, seq_len)})
+            : at::tensor(first_tokens(vocab_size, set.windows, seed), at::kLong).view({-1, 1}));
+  }
+}
+
+/// The text of a calibration of `tokens` and of training all layers together.
+CalibrationText calibration_text(const ModelFolder& model, const TransformRequest& request,
+                                 int64_t tokens, at::Device device, const TextProgress& writes) {
+  const CalibrationOptions& options = request.calibration;
+  const int64_t in_all = tokens + distill_tokens(options);
+  if (!options.reads_own_text()) return read_calibration_text(model, options, in_all);
+  const int64_t length = calibration_seq_len(model.config(), options, tokens);
+  require_calibration_tokens(options, tokens, length, needed_tokens(model.config(), request));
+  std::vector<int64_t> ids = own_text(model, length, in_all, request.seed, device, writes);
+  const auto end = static_cast<int64_t>(ids.size());
+  return {.ids = std::move(ids), .ends = {end}};
 }
 
 }  // namespace
@@ -74,15 +108,8 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
   const ModelConfig& config = model.config();
   CalibrationSetup setup{.ids = {}, .options = request.calibration, .sizes = {}, .rates = {}};
   const int64_t most = most_calibration_tokens(request.calibration);
-  const int64_t read = most + distill_tokens(request.calibration);
-  const auto text = [&] {
-    if (!request.calibration.reads_own_text()) return calibration_ids(model, setup.options, read);
-    const int64_t length = calibration_seq_len(config, setup.options, most);
-    require_calibration_tokens(setup.options, most, length, needed_tokens(config, request));
-    return own_text(model, length, read, request.seed, device, writes);
-  };
-  const std::vector<int64_t> ids = text();
-  const auto found = std::min(most, static_cast<int64_t>(ids.size()));
+  CalibrationText text = calibration_text(model, request, most, device, writes);
+  const auto found = std::min(most, static_cast<int64_t>(text.ids.size()));
   const int64_t seq = calibration_seq_len(config, setup.options, found);
   require_calibration_tokens(setup.options, found, seq, needed_tokens(config, request));
   setup.options.seq_len = seq;
@@ -91,10 +118,13 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
   if (setup.options.budget.is_open()) {
     spread(config, request, found / seq * seq, setup);
     setup.sizes = calibration_sizes(config, setup.options, seq, setup.options.tokens);
+    // As the same numbers without a budget would read it.
+    if (!request.calibration.reads_own_text()) {
+      text = calibration_text(model, request, setup.options.tokens, device, writes);
+    }
   }
   setup.options.layer_batch = setup.sizes.text().step_windows;
-  setup.ids = cut(ids, setup.sizes, config.vocab_size, request.seed);
-  setup.fresh = rest(ids, setup.sizes, setup.options.distill_steps);
+  cut_windows(text, config.vocab_size, request.seed, setup);
   return setup;
 }
 

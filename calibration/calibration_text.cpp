@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "regroup/checkpoint/error.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/token_stream.h"
 #include "regroup/checkpoint/uniform_stream.h"
 #include "regroup/convert/calibration_sizes.h"
@@ -13,28 +14,57 @@
 #include "regroup/model/load.h"
 
 namespace regroup {
+namespace {
 
-std::vector<int64_t> calibration_ids(const ModelFolder& model, const CalibrationOptions& options,
-                                     int64_t most) {
-  const ModelConfig& config = model.config();
-  std::vector<int64_t> ids;
+/// The first tokens of every file.
+CalibrationText read_files(const ModelFolder& model, const CalibrationOptions& options,
+                           int64_t of_each) {
+  const int64_t vocab_size = model.config().vocab_size;
+  CalibrationText text;
   std::optional<Tokenizer> tokenizer;
   for (const std::string& path : options.files) {
-    const int64_t left = most - static_cast<int64_t>(ids.size());
-    if (left <= 0) break;
+    throw_if_stopped(/*resumable=*/false);
     TokenStream stream;
     if (is_text_file(path)) {
       if (!tokenizer) {
         tokenizer.emplace(Tokenizer::open(model.path()));
-        require_vocabulary(*tokenizer, config.vocab_size, model.path());
+        require_vocabulary(*tokenizer, vocab_size, model.path());
       }
-      stream = read_text_stream(path, *tokenizer, options.documents, left);
+      stream = read_text_stream(path, *tokenizer, options.documents, of_each);
     } else {
-      stream = read_token_stream(path, TokenFormat::kAuto, config.vocab_size, left);
+      stream = read_token_stream(path, TokenFormat::kAuto, vocab_size, of_each);
     }
-    ids.insert(ids.end(), stream.ids.begin(), stream.ids.end());
+    text.ids.insert(text.ids.end(), stream.ids.begin(), stream.ids.end());
+    text.ends.push_back(static_cast<int64_t>(text.ids.size()));
   }
-  return ids;
+  return text;
+}
+
+}  // namespace
+
+std::vector<int64_t> CalibrationText::windows(int64_t seq_len) const {
+  std::vector<int64_t> counts;
+  int64_t before = 0;
+  for (const int64_t end : ends) {
+    // Those that begin at a multiple of seq_len below `end` and are whole.
+    const int64_t upto =
+        std::min((end + seq_len - 1) / seq_len, static_cast<int64_t>(ids.size()) / seq_len);
+    counts.push_back(upto - before);
+    before = upto;
+  }
+  return counts;
+}
+
+CalibrationText read_calibration_text(const ModelFolder& model, const CalibrationOptions& options,
+                                      int64_t tokens) {
+  const auto files = static_cast<int64_t>(options.files.size());
+  const int64_t all =
+      tokens > INT64_MAX / kTextToChooseFrom ? INT64_MAX : kTextToChooseFrom * tokens;
+  CalibrationText text = read_files(model, options, std::max<int64_t>(1, all / files));
+  if (static_cast<int64_t>(text.ids.size()) < tokens && all / files < tokens) {
+    text = read_files(model, options, tokens);
+  }
+  return text;
 }
 
 std::vector<int64_t> own_text(const ModelFolder& model, int64_t seq_len, int64_t tokens,

@@ -10,9 +10,20 @@
 
 namespace regroup {
 
-/// The first `most` tokens of the calibration text, or all there are.
-std::vector<int64_t> calibration_ids(const ModelFolder& model, const CalibrationOptions& options,
-                                     int64_t most);
+/// The tokens of the calibration's files, one after another.
+struct CalibrationText {
+  std::vector<int64_t> ids;
+  std::vector<int64_t> ends;  ///< tokens up to the end of each file
+
+  /// Windows of so many tokens that begin in each file.
+  std::vector<int64_t> windows(int64_t seq_len) const;
+};
+
+/// What a calibration of `tokens` is spread over: 16 times as many, evenly from the files; where many files
+/// have less than `tokens` so, up to `tokens` of each.
+/// @throws StoppedError  a signal asks for a stop
+CalibrationText read_calibration_text(const ModelFolder& model, const CalibrationOptions& options,
+                                      int64_t tokens);
 
 /// So many tokens in whole windows that the parent writes itself, float32: each window begins with another token
 /// of the vocabulary and goes on as the model's own distribution draws it (as in arXiv:2305.17888, section 2.1,

@@ -110,7 +110,7 @@ Decoder NetworkFit::converted(Decoder& parent, const Calibrated& result) const {
 
 /// What layers were fitted on they know by heart: it comes in where there is no other text.
 Tensor NetworkFit::windows_to_train_on() const {
-  const int64_t needed = request_.calibration.distill_steps * text_.sizes.step_windows;
+  const int64_t needed = request_.calibration.distill_steps * distill_windows(text_.sizes);
   if (fresh_.size(0) >= needed) return fresh_;
   const int64_t fitted = std::min(text_.sizes.train_windows(), needed - fresh_.size(0));
   return at::cat({fresh_, text_.ids.narrow(0, 0, fitted)});
@@ -181,7 +181,7 @@ HeldOutQuality NetworkFit::train(const std::string& folder, const Calibrated& re
   const int64_t steps = request_.calibration.distill_steps;
   EndToEnd training(decoder, whole, windows_to_train_on(),
                     {.steps = steps,
-                     .step_windows = text_.sizes.step_windows,
+                     .step_windows = distill_windows(text_.sizes),
                      .learning_rate = request_.calibration.distill_lr,
                      .seed = request_.seed,
                      .stepped = [&](int64_t) { meter_.ran(cost_.distill_step()); }});

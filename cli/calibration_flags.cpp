@@ -36,16 +36,22 @@ bool parse_layer_inputs(const std::string& text) {
                      .hint = "leave it out for converted, the better one measured"});
 }
 
+/// Flags that say how files are read. @param other_text  beside the calibration's there are others to read
+std::vector<std::pair<const char*, bool>> reading_flags(const CalibrationFlags& flags,
+                                                        bool other_text) {
+  const CalibrationFlags plain;
+  return {{"--field", !other_text && flags.text.field != plain.text.field},
+          {"--field-separator", !other_text && !flags.text.field_separator.empty()},
+          {"--document-separator", !other_text && !flags.text.separator.empty()}};
+}
+
 /// Flags that mean nothing without text are refused without it.
 void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
   const CalibrationFlags plain;
-  const std::pair<const char*, bool> given[] = {
+  std::vector<std::pair<const char*, bool>> given = {
       {"--calibration-tokens", !flags.tokens.empty()},
       {"--calibration-seq-len", !flags.seq_len.empty()},
       {"--calibration-first-tokens", flags.first_tokens.has_value()},
-      {"--field", !other_text && flags.text.field != plain.text.field},
-      {"--field-separator", !other_text && !flags.text.field_separator.empty()},
-      {"--document-separator", !other_text && !flags.text.separator.empty()},
       {"--layer-inputs", flags.layer_inputs != plain.layer_inputs},
       {"--refit-output", flags.refit_output != plain.refit_output},
       {"--layer-steps", flags.layer_steps.has_value()},
@@ -57,6 +63,7 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
       {"--distill-steps", flags.distill_steps != plain.distill_steps},
       {"--distill-lr", flags.distill_lr != plain.distill_lr},
       {"--scratch", !flags.scratch.empty()}};
+  for (const auto& flag : reading_flags(flags, other_text)) given.push_back(flag);
   for (const auto& [flag, is_given] : given) {
     if (is_given) refuse_without_calibration(flag);
   }
@@ -133,10 +140,25 @@ void refuse_own_text_beside_files(const std::vector<std::string>& files) {
                      .hint = "leave it out, or the files; a file of that name is ./self"});
 }
 
-CalibrationOptions calibration_options(const CalibrationFlags& flags, const Globals& globals) {
+/// Nothing is read where the model writes the text.
+void refuse_reading_flags(const CalibrationFlags& flags, bool other_text) {
+  for (const auto& [flag, is_given] : reading_flags(flags, other_text)) {
+    if (!is_given) continue;
+    throw ConfigError(
+        {.code = "METHOD_COMBINATION",
+         .message = fmt::format("{} needs a file to read, found --calibration self", flag),
+         .path = {},
+         .tensor = {},
+         .hint = "leave it out; a file of that name is ./self"});
+  }
+}
+
+CalibrationOptions calibration_options(const CalibrationFlags& flags, const Globals& globals,
+                                       bool other_text) {
   CalibrationOptions options;
   options.files = flags.calibration;
   refuse_own_text_beside_files(options.files);
+  if (options.reads_own_text()) refuse_reading_flags(flags, other_text);
   options.documents = document_options(flags.text);
   if (!flags.tokens.empty()) {
     options.tokens = parse_count(flags.tokens, "--calibration-tokens");
@@ -180,7 +202,7 @@ void apply_calibration_flags(const CalibrationFlags& flags, const Globals& globa
       flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
   options.logit_gain = parse_gain(flags.logit_gain, "--logit-gain");
   options.output_gain = parse_gain(flags.output_gain, "--output-gain");
-  options.calibration = calibration_options(flags, globals);
+  options.calibration = calibration_options(flags, globals, other_text);
   options.seed = globals.seed;
 }
 
@@ -197,7 +219,7 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "that the model writes itself");
   add("--calibration-tokens", flags.tokens, "Most tokens to use; left out: 40k");
   add("--calibration-seq-len", flags.seq_len,
-      "Tokens a window; left out: 256, less where the model or the text is shorter");
+      "Tokens a window; left out: 512, less where the model or the text is shorter");
   add("--calibration-first-tokens", flags.first_tokens,
       fmt::format(
           "Tokens of the vocabulary that layers are fitted on besides, each alone as the first "
@@ -222,7 +244,7 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
                   "held-out windows gain no more; 0: none; left out: {}",
                   kLayerSteps))
       ->check(whole_number(0, 1000000));
-  add("--layer-step-tokens", flags.step_tokens, "Tokens of text of such a step; left out: 2048");
+  add("--layer-step-tokens", flags.step_tokens, "Tokens of text of such a step; left out: 512");
   add("--layer-batch", flags.layer_batch, "The same in windows")->check(whole_number(1, 1000000));
   add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
       ->check(number(0.0, 1.0))

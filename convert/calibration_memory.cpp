@@ -24,6 +24,12 @@ int64_t most_tokens(const CalibrationOptions& options) {
   return std::min(most_calibration_tokens(options), most);
 }
 
+/// The text that windows are chosen from, twice while a file is added.
+int64_t text_memory(const CalibrationOptions& options, int64_t tokens) {
+  const int64_t times = options.reads_own_text() ? 1 : 2 * kTextToChooseFrom;
+  return times * tokens * static_cast<int64_t>(sizeof(int64_t));
+}
+
 /// Tokens whose activations are held at once.
 int64_t most_rows(const CalibrationSizes& sizes) {
   int64_t rows = kCalibrationTokensAtOnce;
@@ -93,7 +99,8 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
   const int64_t vocabulary = config.vocab_size * config.hidden_size * (4 + 4);
   const int64_t together = options.distill_steps > 0 ? distillation_memory(config, sizes) : 0;
   const int64_t writing = options.reads_own_text() ? writing_memory(config, seq) : 0;
-  return in_memory + transforms + std::max({deciding, vocabulary, together, writing});
+  return in_memory + text_memory(options, tokens) + transforms +
+         std::max({deciding, vocabulary, together, writing});
 }
 
 }  // namespace regroup

@@ -3,14 +3,14 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kTunedSeqLen = 256;
+constexpr int64_t kDefaultSeqLen = 512;
 
 WindowSizes text_windows(const CalibrationOptions& options, int64_t seq_len, int64_t tokens) {
   const int64_t windows = tokens / seq_len;
   const int64_t batch = options.layer_batch > 0
                             ? options.layer_batch
                             : std::max<int64_t>(1, options.step_tokens / seq_len);
-  const int64_t held_out = held_out_windows(windows);
+  const int64_t held_out = held_out_windows(windows, seq_len);
   return {.windows = windows,
           .held_out = held_out,
           .seq_len = seq_len,
@@ -38,9 +38,9 @@ WindowSizes first_token_windows(const WindowSizes& text, int64_t count) {
 
 }  // namespace
 
-int64_t held_out_windows(int64_t windows) {
-  constexpr int64_t kEnough = 16;
-  return std::max({int64_t{1}, windows / 10, std::min(kEnough, windows / 4)});
+int64_t held_out_windows(int64_t windows, int64_t seq_len) {
+  const int64_t enough = std::clamp<int64_t>(4096 / seq_len, 8, 16);
+  return std::max({int64_t{1}, windows / 10, std::min(enough, windows / 4)});
 }
 
 int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options,
@@ -48,7 +48,7 @@ int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions&
   constexpr int64_t kShortest = 64;
   constexpr int64_t kEnoughWindows = 64;
   if (options.seq_len > 0) return options.seq_len;
-  int64_t seq = std::min(longest_context(config), kTunedSeqLen);
+  int64_t seq = std::min(longest_context(config), kDefaultSeqLen);
   while (seq / 2 >= kShortest && tokens / seq < kEnoughWindows) seq /= 2;
   return seq;
 }
@@ -67,9 +67,8 @@ CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationO
 
 int64_t distill_tokens(const CalibrationOptions& options) {
   // A step is of whole windows, however long they are.
-  const int64_t seq_len = options.seq_len > 0 ? options.seq_len : kTunedSeqLen;
-  const int64_t windows = std::max<int64_t>(1, options.layer_batch);
-  return options.distill_steps * std::max(options.step_tokens, windows * seq_len);
+  const int64_t seq_len = options.seq_len > 0 ? options.seq_len : kDefaultSeqLen;
+  return options.distill_steps * std::max(kDistillStepTokens, seq_len);
 }
 
 int64_t most_calibration_tokens(const CalibrationOptions& options) {

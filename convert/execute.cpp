@@ -23,6 +23,7 @@ Json calibration_arguments(const CalibrationOptions& options) {
                {"document_separator", options.documents.separator},
                {"tokens", options.tokens},
                {"seq_len", options.seq_len},
+               {"windows", "spread"},
                {"sequential", options.sequential},
                {"refit_output", options.refit_output},
                {"layer_steps", options.layer_steps},

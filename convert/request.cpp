@@ -82,7 +82,7 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
                            "token predicts nothing",
                        .path = {},
                        .tensor = {},
-                       .hint = "leave it out for 256"});
+                       .hint = "leave it out for 512"});
   }
   if (calibration.seq_len > longest_context(parent)) {
     throw ConfigError(

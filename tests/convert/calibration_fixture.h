@@ -36,7 +36,8 @@ class CalibrationTest : public ::testing::Test {
             .n_kv_heads = 2,
             .method = Method::kPca,
             .grouping = Grouping::kResidual,
-            .calibration = {.files = {at("text.bin")}, .seq_len = 32, .layer_steps = 24}};
+            .calibration = {
+                .files = {at("text.bin")}, .seq_len = 32, .layer_steps = 24, .step_tokens = 2048}};
   }
   ConversionPlan run(const ConvertOptions& options,
                      const CalibrationProgress& progress = {}) const {

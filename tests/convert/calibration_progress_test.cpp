@@ -73,14 +73,14 @@ TEST_F(CalibrationProgressTest, AResumedRunHasLessToDo) {
   EXPECT_LT(heard.statuses.back().all_s, heard.forecasts.front().seconds);
 }
 
-// Nothing to gain: three of eight looks end it.
+// Nothing to gain: three of eight looks make steps smaller, three more end it.
 TEST_F(CalibrationProgressTest, ALayerStopsWhereHeldOutWindowsGainNoMore) {
   prepare({.n_heads = 4, .n_kv_heads = 4, .distinct_kv_heads = 2});
   ConvertOptions exact = options("out");
   exact.calibration.layer_steps = 80;
   const ConversionPlan plan = run(exact);
   for (const LayerReport& layer : plan.layers) {
-    EXPECT_EQ(layer.steps, 30) << layer.layer;
+    EXPECT_EQ(layer.steps, 60) << layer.layer;
     EXPECT_LE(*layer.trained, 1e-9);
   }
 }
@@ -103,6 +103,22 @@ TEST_F(CalibrationProgressTest, ABudgetIsKeptAsTheNumbersItCameTo) {
   ConvertOptions by_number = options("by-number");
   by_number.calibration.tokens = tokens;
   by_number.calibration.layer_steps = steps;
+  run(by_number);
+  expect_same_files("by-time", "by-number");
+}
+
+// Windows are spread over 16 times the tokens that a budget came to, not over what might have been.
+TEST_F(CalibrationProgressTest, ABudgetTakesTheWindowsOfItsNumbers) {
+  prepare(kDifferentHeads, 40'000);
+  ConvertOptions by_time = options("by-time");
+  by_time.calibration.budget = {.seconds = 1.5};
+  by_time.calibration.layer_steps = 3;
+  by_time.calibration.budget.spreads_steps = false;
+  EXPECT_THROW(run(by_time, killed_at_layer(1)), std::runtime_error);
+  ConvertOptions by_number = options("by-number");
+  by_number.calibration.tokens = arguments("by-time.partial/JOB.json").at("tokens").get<int64_t>();
+  by_number.calibration.layer_steps = 3;
+  run(by_time);
   run(by_number);
   expect_same_files("by-time", "by-number");
 }

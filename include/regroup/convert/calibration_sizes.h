@@ -11,7 +11,10 @@ namespace regroup {
 inline constexpr int64_t kCalibrationTokensAtOnce = 2048;  ///< of the windows that are run together
 /// Tokens whose activations of every layer are held for their gradients.
 inline constexpr int64_t kDistillTokensAtOnce = 1024;
-inline constexpr int64_t kTextsAtOnce = 64;  ///< that a model writes itself
+/// Of text a step of all layers together.
+inline constexpr int64_t kDistillStepTokens = 2048;
+inline constexpr int64_t kTextToChooseFrom = 16;  ///< times the tokens that are taken
+inline constexpr int64_t kTextsAtOnce = 64;       ///< that a model writes itself
 
 inline int64_t windows_at_once(int64_t seq_len) {
   return std::max<int64_t>(1, kCalibrationTokensAtOnce / seq_len);
@@ -33,6 +36,11 @@ struct WindowSizes {
   int64_t step_tokens() const { return step_windows * seq_len; }
 };
 
+/// Windows a step of all layers together.
+inline int64_t distill_windows(const WindowSizes& text) {
+  return std::clamp<int64_t>(kDistillStepTokens / text.seq_len, 1, text.train_windows());
+}
+
 /// How the tokens and steps of a calibration are cut.
 struct CalibrationSizes {
   std::vector<WindowSizes> sets;  ///< the text's, and first tokens where layers are fitted
@@ -50,12 +58,12 @@ struct CalibrationSizes {
   }
 };
 
-/// Of so many windows, the last ones, which decide and are not worked on: one in ten, at least 16 where
-/// there are enough.
-int64_t held_out_windows(int64_t windows);
+/// Of so many windows, the last ones, which decide and are not worked on: one in ten, at least 16 (from 512
+/// tokens a window on 8) where there are enough.
+int64_t held_out_windows(int64_t windows, int64_t seq_len);
 
-/// Tokens a window, where no flag says: what the steps were tuned on (docs/methods.md), shorter where so
-/// little text would be too few windows.
+/// Tokens a window, where no flag says: 512, shorter where the model is or where so little text would be too
+/// few windows (docs/methods.md, "Windows and steps").
 int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options,
                             int64_t tokens);
 

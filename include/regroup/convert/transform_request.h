@@ -15,7 +15,7 @@
 namespace regroup {
 
 inline constexpr int64_t kCalibrationTokens = 40960;
-inline constexpr int64_t kLayerSteps = 130;
+inline constexpr int64_t kLayerSteps = 260;
 inline constexpr double kLayerLr = 0.04;
 inline constexpr int64_t kFirstTokens = 4096;
 inline constexpr double kDistillLr = 0.01;
@@ -41,17 +41,17 @@ struct CalibrationOptions {
   std::vector<std::string> files;
   DocumentOptions documents;
   int64_t tokens = kCalibrationTokens;  ///< at most so many are used
-  int64_t seq_len = 0;     ///< tokens a window; 0: 256, or what model and text have room for
+  int64_t seq_len = 0;     ///< tokens a window; 0: 512, or what model and text have room for
   bool sequential = true;  ///< each layer sees the converted layers below it
   bool refit_output = true;
   int64_t layer_steps = kLayerSteps;  ///< of the layer-wise stage, at most; 0: none
-  int64_t step_tokens = 2048;         ///< of such a step
+  int64_t step_tokens = 512;          ///< of such a step
   int64_t layer_batch = 0;            ///< the same in windows; 0: as step_tokens says
   double layer_lr = kLayerLr;
   /// Tokens of the vocabulary alone at position 0, at most: what text in windows has few of, and what
   /// every later token attends to. Beside layer fits only.
   int64_t first_tokens = kFirstTokens;
-  /// Of end-to-end distillation, all layers together, after the last layer; 0: none. Of step_tokens too.
+  /// Of end-to-end distillation, all layers together, after the last layer; 0: none.
   int64_t distill_steps = 0;
   double distill_lr = kDistillLr;
   CalibrationBudget budget;
