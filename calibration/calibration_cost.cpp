@@ -48,6 +48,14 @@ double CalibrationCost::refit() const {
   return over_sets([&](const WindowSizes& set) { return refit(set.tokens(), set.seq_len); });
 }
 
+double CalibrationCost::aim(int64_t tokens, int64_t seq) const {
+  return times(tokens, attention_flops(after_, seq));
+}
+
+double CalibrationCost::aim() const {
+  return over_sets([&](const WindowSizes& set) { return aim(set.tokens(), set.seq_len); });
+}
+
 double CalibrationCost::look() const {
   return over_sets([&](const WindowSizes& set) {
     return times(set.held_out_tokens(), attention_flops(after_, set.seq_len));
@@ -126,9 +134,15 @@ double CalibrationCost::layer_forward(int64_t layer) const {
                    return one;
                  });
   if (!options_.refits()) return flops;
-  if (options_.refit_output) flops += refit();
-  const int64_t looks =
-      1 + (options_.refit_output ? 1 : 0) + (sizes_.steps > 0 ? kLooksAtHeldOut : 0);
+  int64_t looks = 1 + (sizes_.steps > 0 ? kLooksAtHeldOut : 0);
+  if (options_.refit_output) {
+    flops += refit();
+    looks += 1;
+  }
+  if (options_.refit_output && sizes_.steps > 0) {
+    flops += aim();
+    looks += 2;
+  }
   return flops + static_cast<double>(looks) * look();
 }
 

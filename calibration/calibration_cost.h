@@ -27,6 +27,10 @@ class CalibrationCost {
   double refit(int64_t tokens, int64_t seq) const;
   /// and for those of all sets.
   double refit() const;
+  /// What training is to reach, for so many tokens,
+  double aim(int64_t tokens, int64_t seq) const;
+  /// and for those of all sets.
+  double aim() const;
   /// The error of the converted attention on all that is held out.
   double look() const;
   /// One training step, on windows of every set

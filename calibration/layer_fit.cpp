@@ -1,10 +1,9 @@
 #include "layer_fit.h"
 
+#include <ATen/ops/linear.h>
 #include <c10/core/GradMode.h>
 
 #include <optional>
-
-#include "output_refit.h"
 
 namespace regroup {
 
@@ -16,7 +15,7 @@ Tensor token_weights(const Tensor& target, const ModelConfig& config) {
   return seen.square().mean(-1, /*keepdim=*/true).add(config.norm_eps).reciprocal();
 }
 
-LayerFit::LayerFit(const ModelConfig& after, const std::vector<WindowSet>& sets,
+LayerFit::LayerFit(const ModelConfig& after, std::vector<WindowSet>& sets,
                    const TransformRequest& request, const CalibrationCost& cost,
                    CalibrationMeter& meter)
     : after_(after),
@@ -48,6 +47,19 @@ std::vector<LayerWindows> LayerFit::windows(const LayerWeights& w) const {
   return all;
 }
 
+/// The same with what aim() left to be wanted.
+std::vector<LayerWindows> LayerFit::aimed_windows(const LayerWeights& w) const {
+  std::vector<LayerWindows> all = windows(w);
+  for (size_t s = 0; s < all.size(); ++s) {
+    all[s].batch = [this, &set = sets_[s], &w](const std::vector<int64_t>& windows) {
+      LayerBatch one = batch(set.converted.gather(windows), set.parent.gather(windows), w);
+      one.wanted = set.before->gather(windows);
+      return one;
+    };
+  }
+  return all;
+}
+
 /// FLOPs that a layer which is finished already has no need of.
 void LayerFit::spend(double flops, LayerReport& report) {
   report.fit_flops += flops;
@@ -58,15 +70,40 @@ void LayerFit::improve(int64_t layer, LayerWeights& w, LayerReport& report) {
   report.closed = held_out_error(layer, w, report);
   // What adds nothing, as a layer of block expansion, goes on adding nothing.
   if (!w.output.any().item<bool>()) return spare();
-  if (options_.refit_output) {
-    meter_.enter(layer, "least squares");
-    refit(layer, w, report);
-    report.refitted = held_out_error(layer, w, report);
+  if (!options_.refit_output) {
+    if (options_.layer_steps > 0) train(layer, w, windows(w), *report.closed, report);
+    return;
   }
-  if (options_.layer_steps > 0) train(layer, w, report);
+  meter_.enter(layer, "least squares");
+  const OutputChange change = refit(layer, w, report);
+  report.refitted = held_out_error(layer, w, report);
+  if (options_.layer_steps == 0) return;
+  aim(layer, w, change.carried, report);
+  const std::vector<LayerWindows> aimed = aimed_windows(w);
+  spend(cost_.look(), report);
+  train(layer, w, aimed, layer_error(after_, w, layer, aimed), report);
+  report.trained = held_out_error(layer, w, report);
 }
 
-void LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report) {
+/// Puts in place of the parent's stream before attention what training is to reach: what the parent's attention
+/// adds, and of what the layers below left out the part that the refit found in the heads. The rest of that is
+/// noise to this layer, which steps would learn by heart.
+void LayerFit::aim(int64_t layer, const LayerWeights& w, const Tensor& carried,
+                   LayerReport& report) {
+  const Tensor found = carried.to(w.output.device(), at::kFloat);
+  for (WindowSet& set : sets_) {
+    set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
+      const Tensor x = set.converted.read(first, count);
+      const Tensor heads =
+          attention_heads(after_, w, layer, norm(x, w.input_norm, after_.norm_eps), set.rope);
+      const Tensor own = set.parent.read(first, count).sub(set.before->read(first, count));
+      set.before->write(first, own.add(at::linear(heads, found)));
+      spend(cost_.aim(count * set.sizes.seq_len, set.sizes.seq_len), report);
+    });
+  }
+}
+
+OutputChange LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report) {
   const auto sums = [&](const WindowSet& set, int64_t begin, int64_t end) {
     OutputRefit one(after_.query_size(), after_.hidden_size, w.output.device());
     set.for_chunks(begin, end, [&](int64_t first, int64_t count) {
@@ -92,7 +129,9 @@ void LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report) {
     add(fitted, sums(set, 0, train));
     add(held_out, sums(set, train, set.sizes.windows));
   }
-  w.output.copy_(fitted->solve(w.output, *held_out));
+  OutputChange change = fitted->solve(w.output, *held_out);
+  w.output.copy_(change.added_to(w.output));
+  return change;
 }
 
 double LayerFit::held_out_error(int64_t layer, const LayerWeights& w, LayerReport& report) {
@@ -100,15 +139,15 @@ double LayerFit::held_out_error(int64_t layer, const LayerWeights& w, LayerRepor
   return layer_error(after_, w, layer, windows(w));
 }
 
-void LayerFit::train(int64_t layer, LayerWeights& w, LayerReport& report) {
+void LayerFit::train(int64_t layer, LayerWeights& w, const std::vector<LayerWindows>& windows,
+                     double before, LayerReport& report) {
   meter_.enter(layer, "training");
   const c10::AutoGradMode gradients(true);
   const LayerTrainingOptions training{.steps = options_.layer_steps,
                                       .learning_rate = options_.layer_lr,
                                       .seed = seed_,
                                       .stepped = [&](int64_t) { meter_.stepped(); }};
-  const LayerTrainingResult result =
-      train_layer(after_, w, layer, windows(w), report.refitted.value_or(*report.closed), training);
+  const LayerTrainingResult result = train_layer(after_, w, layer, windows, before, training);
   report.trained = result.held_out;
   report.steps = result.steps;
   const double looks = static_cast<double>(result.looks) * cost_.look();
@@ -120,10 +159,11 @@ void LayerFit::train(int64_t layer, LayerWeights& w, LayerReport& report) {
 
 /// The forecast counted a fit of this layer that is not made.
 void LayerFit::spare() {
-  const double refit = options_.refit_output ? cost_.refit() + cost_.look() : 0;
-  const double looks =
-      options_.layer_steps > 0 ? static_cast<double>(kLooksAtHeldOut) * cost_.look() : 0;
-  meter_.spare(refit + looks, options_.layer_steps);
+  const bool trains = options_.layer_steps > 0;
+  double flops = trains ? static_cast<double>(kLooksAtHeldOut) * cost_.look() : 0;
+  if (options_.refit_output) flops += cost_.refit() + cost_.look();
+  if (options_.refit_output && trains) flops += cost_.aim() + 2 * cost_.look();
+  meter_.spare(flops, options_.layer_steps);
 }
 
 }  // namespace regroup

@@ -4,6 +4,7 @@
 
 #include "calibration_meter.h"
 #include "layer_training.h"
+#include "output_refit.h"
 #include "window_set.h"
 
 namespace regroup {
@@ -19,21 +20,24 @@ at::Tensor token_weights(const at::Tensor& target, const ModelConfig& config);
 class LayerFit {
  public:
   /// @param sets  where the streams are: the parent's past the layer's attention, the converted one before it
-  LayerFit(const ModelConfig& after, const std::vector<WindowSet>& sets,
-           const TransformRequest& request, const CalibrationCost& cost, CalibrationMeter& meter);
+  LayerFit(const ModelConfig& after, std::vector<WindowSet>& sets, const TransformRequest& request,
+           const CalibrationCost& cost, CalibrationMeter& meter);
   void improve(int64_t layer, LayerWeights& w, LayerReport& report);
 
  private:
   LayerBatch batch(const at::Tensor& x, const at::Tensor& target, const LayerWeights& w) const;
   std::vector<LayerWindows> windows(const LayerWeights& w) const;
-  void refit(int64_t layer, LayerWeights& w, LayerReport& report);
+  std::vector<LayerWindows> aimed_windows(const LayerWeights& w) const;
+  OutputChange refit(int64_t layer, LayerWeights& w, LayerReport& report);
+  void aim(int64_t layer, const LayerWeights& w, const at::Tensor& carried, LayerReport& report);
   double held_out_error(int64_t layer, const LayerWeights& w, LayerReport& report);
-  void train(int64_t layer, LayerWeights& w, LayerReport& report);
+  void train(int64_t layer, LayerWeights& w, const std::vector<LayerWindows>& windows,
+             double before, LayerReport& report);
   void spare();
   void spend(double flops, LayerReport& report);
 
   const ModelConfig& after_;
-  const std::vector<WindowSet>& sets_;
+  std::vector<WindowSet>& sets_;
   const CalibrationOptions& options_;
   uint64_t seed_;
   const CalibrationCost& cost_;

@@ -47,10 +47,9 @@ class TwoChanges {
     cross_ = curve(own, carried);
   }
 
-  /// The change that gains most on held-out tokens, [heads, hidden]; zero where none does.
-  Tensor best() const {
+  /// The changes that gain most on held-out tokens, [heads, hidden] each; zero where none does.
+  std::pair<Tensor, Tensor> best() const {
     double most = 0;
-    Tensor change = at::zeros_like(own_);
     Choice choice;
     for (int64_t i = 0; i < own_along_.size(0); ++i) {
       for (int64_t j = 0; j < own_along_.size(0); ++j) {
@@ -60,12 +59,11 @@ class TwoChanges {
         choice = c;
       }
     }
-    if (most == 0) return change;
     const auto part = [&](int64_t ridge, double beta, const Tensor& gap) {
       return gap.mul(shrunk_[static_cast<size_t>(ridge)].mul(beta).unsqueeze(1));
     };
-    return part(choice.own, choice.own_beta, own_)
-        .add(part(choice.carried, choice.carried_beta, carried_));
+    return {part(choice.own, choice.own_beta, own_),
+            part(choice.carried, choice.carried_beta, carried_)};
   }
 
  private:
@@ -108,6 +106,10 @@ class TwoChanges {
 
 }  // namespace
 
+Tensor OutputChange::added_to(const Tensor& start) const {
+  return start.to(at::kCPU, at::kDouble).add(own).add(carried);
+}
+
 OutputRefit::OutputRefit(int64_t heads_size, int64_t hidden_size, at::Device device)
     : moment_(at::zeros({heads_size, heads_size},
                         at::TensorOptions().dtype(at::kDouble).device(device))),
@@ -145,12 +147,12 @@ Tensor OutputRefit::own_gap(const Tensor& start) const {
 
 Tensor OutputRefit::carried_gap() const { return carried_.to(at::kCPU); }
 
-Tensor OutputRefit::solve(const Tensor& start, const OutputRefit& held_out) const {
+OutputChange OutputRefit::solve(const Tensor& start, const OutputRefit& held_out) const {
   const Tensor before = start.to(at::kCPU, at::kDouble).t();  // [heads, hidden]
   const Tensor a = moment();
   const double size = a.diagonal().mean().item<double>();
   // Heads that give nothing fit anything: what is there stays.
-  if (!(size > 0)) return before.t().contiguous();
+  if (!(size > 0)) return {at::zeros_like(before.t()), at::zeros_like(before.t())};
   // In the basis where A is diagonal. A moment summed in float32 may have eigenvalues as far below zero as
   // its rounding.
   const auto [eigenvalues, basis] = at::linalg_eigh(a);
@@ -160,9 +162,12 @@ Tensor OutputRefit::solve(const Tensor& start, const OutputRefit& held_out) cons
   const Tensor carried = turned(carried_gap());
   const Tensor wanted = turned(held_out.own_gap(before).add(held_out.carried_gap()));
   const Tensor seen = at::matmul(turned(held_out.moment()), basis);
-  const TwoChanges changes(values, size, own, carried, wanted, seen);
-  const Tensor change = changes.best();
-  return before.add(at::matmul(basis, change)).t().contiguous();
+  const auto [own_change, carried_change] =
+      TwoChanges(values, size, own, carried, wanted, seen).best();
+  const auto back = [&, &u = basis](const Tensor& change) {
+    return at::matmul(u, change).t().contiguous();
+  };
+  return {back(own_change), back(carried_change)};
 }
 
 }  // namespace regroup

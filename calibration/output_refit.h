@@ -6,6 +6,16 @@
 
 namespace regroup {
 
+/// What a refit adds to the output projection for either part of what is wanted, [hidden, n_heads * head_dim]
+/// float64, on the host; zeros where nothing gains on held-out tokens.
+struct OutputChange {
+  at::Tensor own;
+  at::Tensor carried;
+
+  /// @param start  what was refitted   @return float64, on the host
+  at::Tensor added_to(const at::Tensor& start) const;
+};
+
 /// Least squares for the output projection, from Wo_0 towards argmin E w|Wo a - y|^2 with a the converted layer's
 /// heads, y what they should add to the residual stream and w what an error of the token counts for
 /// (docs/methods.md). y has two parts: what the parent's attention adds, and what the layers below left out.
@@ -25,8 +35,7 @@ class OutputRefit {
   void join(const OutputRefit& other, double ratio);
   /// @param start     [hidden, n_heads * head_dim]: Wo_0
   /// @param held_out  the same sums of tokens that are not worked on
-  /// @return          [hidden, n_heads * head_dim] float64, on the host; Wo_0 where nothing gains on them
-  at::Tensor solve(const at::Tensor& start, const OutputRefit& held_out) const;
+  OutputChange solve(const at::Tensor& start, const OutputRefit& held_out) const;
 
  private:
   at::Tensor moment() const;                          // symmetric, on the host

@@ -31,7 +31,7 @@ struct WindowSet {
   RopeTable rope;
   ActivationStore parent;     ///< the residual stream before a layer, or past its attention
   ActivationStore converted;  ///< the same of the converted model
-  /// The parent's before the attention past which it is, where Wo is refitted.
+  /// The parent's before the attention past which it is, where Wo is refitted; then what the steps are to reach.
   std::optional<ActivationStore> before;
 };
 

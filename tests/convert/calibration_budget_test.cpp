@@ -96,10 +96,10 @@ TEST(CalibrationCost, StagesAddUp) {
   // Logits of both models on what is held out.
   const double quality = 32 * 2 * 2.0 * 256 * static_cast<double>(config.vocab_size);
   EXPECT_EQ(cost.quality(), quality);
-  // The parent; the converted layer, of the last one what is held out; a moment; the refit; ten looks.
+  // The parent; the converted layer, of the last one what is held out; a moment; the refit and what steps aim at; twelve looks.
   const double forward = 5 * cost.parent(160, 16) + 4 * cost.converted(160, 16) +
                          cost.converted(32, 16) + 5 * cost.moment(128) + 5 * cost.refit(160, 16) +
-                         5 * 10 * cost.look() + quality;
+                         5 * cost.aim(160, 16) + 5 * 12 * cost.look() + quality;
   EXPECT_NEAR(cost.forward(), forward, 1e-9 * forward);
   const CalibrationRates rates{.flops_per_s = forward / 3, .step_s = 0.5, .layer_s = 0.25};
   EXPECT_NEAR(cost.seconds(rates), 3 + 5 * 7 * 0.5 + 5 * 0.25, 1e-9);
@@ -119,7 +119,7 @@ TEST(CalibrationCost, AllLayersTogetherAreCounted) {
   const double head = 2.0 * 256 * static_cast<double>(config.vocab_size);
   // Forward and backward: attention three times, MLP and output projection twice; the parent forward.
   const double parent = cost.parent(1, 16);
-  const double step = 48 * (5 * (3 * attention + 2 * mlp + parent) + 3 * head);
+  const double step = 8 * 16 * (5 * (3 * attention + 2 * mlp + parent) + 3 * head);  // all windows
   EXPECT_NEAR(cost.distill_step(), step, 1e-9 * step);
   const double look = 32 * (5 * (attention + mlp) + 2 * head);
   EXPECT_NEAR(cost.look_at_network(), look, 1e-9 * look);
@@ -143,8 +143,8 @@ TEST(CalibrationCost, EverySetIsCounted) {
   EXPECT_NEAR(two.look() - one.look(), converted, 1);
   EXPECT_NEAR(two.training() - one.training(), 5 * 7 * 3 * 2 * converted, 10);
   // First tokens are no part of the moments of the converted layers' inputs.
-  const double forward =
-      5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(6, 1) + 5 * 10 * converted;
+  const double forward = 5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(6, 1) +
+                         5 * two.aim(6, 1) + 5 * 12 * converted;
   EXPECT_NEAR(two.forward() - one.forward(), forward, 1e-9 * two.forward());
 }
 

@@ -73,14 +73,14 @@ TEST_F(CalibrationProgressTest, AResumedRunHasLessToDo) {
   EXPECT_LT(heard.statuses.back().all_s, heard.forecasts.front().seconds);
 }
 
-// Nothing to gain: three of eight looks make steps smaller, three more end it.
+// Nothing to gain: three of eight looks end it.
 TEST_F(CalibrationProgressTest, ALayerStopsWhereHeldOutWindowsGainNoMore) {
   prepare({.n_heads = 4, .n_kv_heads = 4, .distinct_kv_heads = 2});
   ConvertOptions exact = options("out");
   exact.calibration.layer_steps = 80;
   const ConversionPlan plan = run(exact);
   for (const LayerReport& layer : plan.layers) {
-    EXPECT_EQ(layer.steps, 60) << layer.layer;
+    EXPECT_EQ(layer.steps, 30) << layer.layer;
     EXPECT_LE(*layer.trained, 1e-9);
   }
 }

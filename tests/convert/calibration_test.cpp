@@ -249,6 +249,11 @@ TEST_F(CalibrationTest, AsManyHeadsAsBeforeIsACopy) {
             InputFile(at("out/model.safetensors")).read_all());
 }
 
+/// The projection that comes out.
+at::Tensor solved(const OutputRefit& fit, const at::Tensor& start, const OutputRefit& held_out) {
+  return fit.solve(start, held_out).added_to(start);
+}
+
 TEST(OutputRefit, RecoversALinearMap) {
   const at::Tensor heads = random_tensor({400, 12}, 1);
   const at::Tensor truth = random_tensor({7, 12}, 2, at::kDouble);
@@ -262,9 +267,9 @@ TEST(OutputRefit, RecoversALinearMap) {
   };
   add(0, 150);
   add(150, 250);
-  EXPECT_LE(relative_error(refit.solve(random_tensor({7, 12}, 3), refit), truth), 1e-3);
+  EXPECT_LE(relative_error(solved(refit, random_tensor({7, 12}, 3), refit), truth), 1e-3);
   // What is right already stays exactly: the ridge pulls towards the start, not towards zero.
-  EXPECT_LE(relative_error(refit.solve(truth, refit), truth), 1e-6);
+  EXPECT_LE(relative_error(solved(refit, truth, refit), truth), 1e-6);
 }
 
 /// 60 tokens to fit 12 heads, 30 held out; what the layers below left out is `carried`.
@@ -287,8 +292,8 @@ TEST(OutputRefit, LearnsNoNoiseByHeart) {
   const at::Tensor own = linear_map(truth);
   const at::Tensor noise = random_tensor({90, 7}, 4).mul(5);
   const OutputRefit train = refit_of(0, 60, own, noise);
-  const double plain = relative_error(train.solve(start, train), truth);
-  const double chosen = relative_error(train.solve(start, refit_of(60, 30, own, noise)), truth);
+  const double plain = relative_error(solved(train, start, train), truth);
+  const double chosen = relative_error(solved(train, start, refit_of(60, 30, own, noise)), truth);
   EXPECT_GT(plain, 0.5);
   EXPECT_LT(chosen, 0.2 * plain);
 }
@@ -298,9 +303,11 @@ TEST(OutputRefit, CorrectsWhatTheLayersBelowLeftOut) {
   const at::Tensor left_out = random_tensor({7, 12}, 5, at::kDouble);
   const at::Tensor own = linear_map(truth);
   const at::Tensor carried = linear_map(left_out);
-  const at::Tensor found = refit_of(0, 60, own, carried)
-                               .solve(random_tensor({7, 12}, 3), refit_of(60, 30, own, carried));
-  EXPECT_LE(relative_error(found, truth.add(left_out)), 1e-2);
+  const at::Tensor start = random_tensor({7, 12}, 3);
+  const OutputChange found =
+      refit_of(0, 60, own, carried).solve(start, refit_of(60, 30, own, carried));
+  EXPECT_LE(relative_error(found.own.add(start), truth), 1e-2);
+  EXPECT_LE(relative_error(found.carried, left_out), 1e-2);
 }
 
 TEST(OutputRefit, KeepsWhatHeldOutTokensGainNothingOn) {
@@ -310,7 +317,7 @@ TEST(OutputRefit, KeepsWhatHeldOutTokensGainNothingOn) {
   const at::Tensor opposite = linear_map(start.to(at::kDouble).mul(2).sub(truth));
   const at::Tensor nothing = at::zeros({90, 7});
   const at::Tensor found =
-      refit_of(0, 60, own, nothing).solve(start, refit_of(60, 30, opposite, nothing));
+      solved(refit_of(0, 60, own, nothing), start, refit_of(60, 30, opposite, nothing));
   EXPECT_TRUE(found.equal(start.to(at::kDouble)));
 }
 
