@@ -1,6 +1,7 @@
 #include "head_muon.h"
 
 #include <ATen/ops/bmm.h>
+#include <ATen/ops/eye.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
@@ -15,14 +16,19 @@ constexpr double kMomentum = 0.9;
 constexpr size_t kOutput = 1;  // of the leaves
 
 /// The matrix with the singular directions of x [blocks, rows, columns], rows <= columns, and singular
-/// values near 1: five Newton-Schulz steps with Muon's coefficients.
+/// values near 1: five Newton-Schulz steps with Muon's coefficients. A step multiplies y by a polynomial p of
+/// a = y y^T, all of which commute: so p is gathered in `all` and a follows as p a p, rows x rows each.
 Tensor orthogonalised(const Tensor& x) {
-  Tensor y = x.div(x.norm(2, {1, 2}, true).add(1e-12));
+  const Tensor y = x.div(x.norm(2, {1, 2}, true).add(1e-12));
+  Tensor a = at::bmm(y, y.transpose(1, 2));
+  const Tensor one = at::eye(a.size(1), a.options());
+  Tensor all;
   for (int i = 0; i < 5; ++i) {
-    const Tensor a = at::bmm(y, y.transpose(1, 2));
-    y = y.mul(3.4445).add(at::bmm(a.mul(-4.7750).add(at::bmm(a, a).mul(2.0315)), y));
+    const Tensor p = a.mul(-4.7750).add(at::bmm(a, a), 2.0315).add(one, 3.4445);
+    all = all.defined() ? at::bmm(p, all) : p;
+    if (i < 4) a = at::bmm(at::bmm(p, a), p);
   }
-  return y;
+  return at::bmm(all, y);
 }
 
 /// A float64 scalar.
