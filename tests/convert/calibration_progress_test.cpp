@@ -111,13 +111,14 @@ TEST_F(CalibrationProgressTest, ABudgetIsKeptAsTheNumbersItCameTo) {
 TEST_F(CalibrationProgressTest, ABudgetTakesTheWindowsOfItsNumbers) {
   prepare(kDifferentHeads, 40'000);
   ConvertOptions by_time = options("by-time");
-  by_time.calibration.budget = {.seconds = 1.5};
-  by_time.calibration.layer_steps = 3;
+  by_time.calibration.budget = {.share = 0.01, .pretraining_tokens = 100'000};
+  by_time.calibration.layer_steps = 0;
   by_time.calibration.budget.spreads_steps = false;
   EXPECT_THROW(run(by_time, killed_at_layer(1)), std::runtime_error);
   ConvertOptions by_number = options("by-number");
   by_number.calibration.tokens = arguments("by-time.partial/JOB.json").at("tokens").get<int64_t>();
-  by_number.calibration.layer_steps = 3;
+  EXPECT_LT(16 * by_number.calibration.tokens, 40'000);
+  by_number.calibration.layer_steps = 0;
   run(by_time);
   run(by_number);
   expect_same_files("by-time", "by-number");
