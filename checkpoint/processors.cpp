@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -16,6 +17,7 @@ namespace regroup {
 namespace {
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
+constexpr double kMostThreads = 1 << 20;
 
 /// Processors that the scheduler may put this process on (taskset, cpusets).
 int allowed_processors() {
@@ -66,8 +68,9 @@ int usable_threads(const std::string& root) {
   for_each_control_group(root, "cpu", [&](const std::string& folder, GroupVersion version) {
     least = std::min(least, quota_of(folder, version));
   });
-  // Threads beyond the quota do not get a part of a processor each: they are all stopped together.
-  return std::max(1, static_cast<int>(least));
+  // All threads of a group are stopped together when its quota is spent: one more than it feeds costs a little,
+  // half a processor left idle costs more (bench/quota).
+  return std::max(1, static_cast<int>(std::lround(std::min(least, kMostThreads))));
 }
 
 }  // namespace regroup

@@ -54,8 +54,10 @@ TEST_F(Processors, AQuotaOfVersion2LimitsThemUpToTheRoot) {
   system.write("proc/self/cgroup", "0::/outer/inner\n");
   system.write("sys/fs/cgroup/outer/inner/cpu.max", "max 100000\n");
   EXPECT_EQ(threads(), allowed());
-  system.write("sys/fs/cgroup/outer/cpu.max", "150000 100000\n");  // one and a half: one
+  system.write("sys/fs/cgroup/outer/cpu.max", "140000 100000\n");
   EXPECT_EQ(threads(), 1);
+  system.write("sys/fs/cgroup/outer/cpu.max", "150000 100000\n");  // one and a half: two
+  EXPECT_EQ(threads(), std::min(allowed(), 2));
   system.write("sys/fs/cgroup/outer/cpu.max", "25600000 100000\n");
   EXPECT_EQ(threads(), std::min(allowed(), 256));
   system.write("sys/fs/cgroup/outer/inner/cpu.max", "50000 100000\n");  // half of one: one
