@@ -92,8 +92,7 @@ class Calibrator {
     finish_trial();
     if (options_.refits()) result_.weights_folder = folder_;
     if (options_.measures_quality()) {
-      NetworkFit(model_, sets_.front(), setup_.fresh, request_, cost_, *meter_, device_)
-          .finish(result_);
+      NetworkFit(model_, sets_, setup_.fresh, request_, cost_, *meter_, device_).finish(result_);
     }
     if (!options_.save_statistics.empty()) {
       save_statistics(
@@ -284,10 +283,11 @@ class Calibrator {
   /// What is read of the last layer: what held-out windows are measured on.
   void advance_last(const LayerWeights& own, const LayerWeights& w) {
     if (!options_.measures_quality()) return;
-    WindowSet& text = sets_.front();
-    const int64_t held_out = text.sizes.train_windows();
-    advance_parent(w, text, held_out);
-    if (options_.sequential) advance_converted(config_.n_layers - 1, own, text, held_out);
+    for (WindowSet& set : sets_) {
+      const int64_t held_out = set.sizes.train_windows();
+      advance_parent(w, set, held_out);
+      if (options_.sequential) advance_converted(config_.n_layers - 1, own, set, held_out);
+    }
   }
 
   void advance_parent(const LayerWeights& w, WindowSet& set, int64_t first_window) {

@@ -91,14 +91,23 @@ double CalibrationCost::head() const {
 
 double CalibrationCost::quality() const {
   if (!options_.measures_quality()) return 0;
-  return options_.sequential ? times(sizes_.text().held_out_tokens(), 2 * head())
-                             : look_at_network();
+  return options_.sequential ? held_out_logits() : look_at_network();
+}
+
+/// Of both models.
+double CalibrationCost::held_out_logits() const {
+  return over_sets(
+      [&](const WindowSizes& set) { return times(set.held_out_tokens(), 2 * head()); });
+}
+
+/// One layer of the converted model over all that is held out.
+double CalibrationCost::held_out_layer() const {
+  return over_sets(
+      [&](const WindowSizes& set) { return converted(set.held_out_tokens(), set.seq_len); });
 }
 
 double CalibrationCost::look_at_network() const {
-  const WindowSizes& text = sizes_.text();
-  return static_cast<double>(before_.n_layers) * converted(text.held_out_tokens(), text.seq_len) +
-         times(text.held_out_tokens(), 2 * head());
+  return static_cast<double>(before_.n_layers) * held_out_layer() + held_out_logits();
 }
 
 double CalibrationCost::distill_step() const {
@@ -119,8 +128,7 @@ double CalibrationCost::distillation() const {
 
 /// Only what held-out windows are measured on comes out of it.
 double CalibrationCost::last_layer() const {
-  if (!options_.measures_quality() || !options_.sequential) return 0;
-  return converted(sizes_.text().held_out_tokens(), sizes_.text().seq_len);
+  return options_.measures_quality() && options_.sequential ? held_out_layer() : 0;
 }
 
 double CalibrationCost::layer_forward(int64_t layer) const {

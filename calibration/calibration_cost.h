@@ -66,6 +66,8 @@ class CalibrationCost {
   }
   double layer_forward(int64_t layer) const;
   double last_layer() const;
+  double held_out_layer() const;
+  double held_out_logits() const;
   double head() const;
   double tried_tokens() const;
 

@@ -1,5 +1,6 @@
 #include "measure_quality.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
@@ -16,11 +17,15 @@ using at::Tensor;
 
 constexpr int64_t kLogitsAtOnce = int64_t{2} << 20;  // elements of [tokens, vocab]
 
+int64_t tokens_at_once(const OutputHead& head) {
+  return std::max<int64_t>(1, kLogitsAtOnce / head.lm_head.size(0));
+}
+
 /// Sums over the predicted tokens of a window, float64 [4]: the losses of parent and converted model, KL,
 /// tokens whose likeliest next one is the same.
 Tensor window_sums(const OutputHead& head, const Tensor& parent, const Tensor& converted,
                    const Tensor& targets) {
-  const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / head.lm_head.size(0));
+  const int64_t piece = tokens_at_once(head);
   Tensor sums;
   for (int64_t first = 0; first < targets.size(0); first += piece) {
     const int64_t n = std::min(piece, targets.size(0) - first);
@@ -68,6 +73,24 @@ HeldOutQuality measure_quality(const OutputHead& head, const Tensor& ids,
     quality.rises.push_back((sums[i + 1] - sums[i]) / per_window);
   }
   return quality;
+}
+
+FirstTokenQuality measure_first_tokens(const OutputHead& head, int64_t count,
+                                       const HiddenSource& parent, const HiddenSource& converted) {
+  const c10::NoGradGuard no_gradients;
+  std::vector<Tensor> kls;
+  for (int64_t first = 0; first < count; first += tokens_at_once(head)) {
+    throw_if_stopped(/*resumable=*/true);
+    const int64_t n = std::min(tokens_at_once(head), count - first);
+    const auto log_probs = [&](const HiddenSource& source) {
+      return at::log_softmax(project(source(first, n).squeeze(1), head.lm_head), -1);
+    };
+    const Tensor p = log_probs(parent);  // [n, vocab]
+    kls.push_back(p.exp().mul(p.sub(log_probs(converted))).sum(-1, false, at::kDouble));
+  }
+  const Tensor all = at::cat(kls).cpu();
+  const auto* values = all.data_ptr<double>();
+  return first_token_quality({values, values + all.numel()});
 }
 
 }  // namespace regroup

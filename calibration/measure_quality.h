@@ -18,4 +18,9 @@ using HiddenSource = std::function<at::Tensor(int64_t first, int64_t count)>;
 HeldOutQuality measure_quality(const OutputHead& head, const at::Tensor& ids,
                                const HiddenSource& parent, const HiddenSource& converted);
 
+/// The same for tokens that each stand alone.
+/// @param count  of the tokens; the sources give [tokens, 1, hidden]
+FirstTokenQuality measure_first_tokens(const OutputHead& head, int64_t count,
+                                       const HiddenSource& parent, const HiddenSource& converted);
+
 }  // namespace regroup

@@ -28,12 +28,25 @@ constexpr const char* kOutcome = "/OUTCOME.json";
 /// Steps that lead to so many times the smallest KL are too large.
 constexpr double kAstray = 1.5;
 
+Json to_json(const FirstTokenQuality& q) {
+  return {{"tokens", q.tokens}, {"kl", q.kl}, {"worst_kl", q.worst_kl}, {"collapsed", q.collapsed}};
+}
+
+std::optional<FirstTokenQuality> first_tokens_from(const Json& json) {
+  if (json.is_null()) return std::nullopt;
+  return FirstTokenQuality{.tokens = json.at("tokens").get<int64_t>(),
+                           .kl = json.at("kl").get<double>(),
+                           .worst_kl = json.at("worst_kl").get<double>(),
+                           .collapsed = json.at("collapsed").get<int64_t>()};
+}
+
 Json to_json(const HeldOutQuality& q) {
   return {{"parent_loss", q.parent_loss},
           {"loss", q.loss},
           {"kl", q.kl},
           {"same_top1", q.same_top1},
-          {"rises", q.rises}};
+          {"rises", q.rises},
+          {"first_tokens", q.first_tokens ? to_json(*q.first_tokens) : Json()}};
 }
 
 HeldOutQuality from_json(const Json& json) {
@@ -41,7 +54,8 @@ HeldOutQuality from_json(const Json& json) {
           .loss = json.at("loss").get<double>(),
           .kl = json.at("kl").get<double>(),
           .same_top1 = json.at("same_top1").get<double>(),
-          .rises = json.at("rises").get<std::vector<double>>()};
+          .rises = json.at("rises").get<std::vector<double>>(),
+          .first_tokens = first_tokens_from(json.at("first_tokens"))};
 }
 
 /// Stopped meanwhile, the run can be resumed: all layers are kept.
@@ -68,11 +82,11 @@ bool is_finite(const std::vector<std::vector<Tensor>>& layers) {
 
 }  // namespace
 
-NetworkFit::NetworkFit(const ModelFolder& model, const WindowSet& text, const Tensor& fresh,
-                       const TransformRequest& request, const CalibrationCost& cost,
-                       CalibrationMeter& meter, at::Device device)
+NetworkFit::NetworkFit(const ModelFolder& model, const std::vector<WindowSet>& sets,
+                       const Tensor& fresh, const TransformRequest& request,
+                       const CalibrationCost& cost, CalibrationMeter& meter, at::Device device)
     : model_(model),
-      text_(text),
+      sets_(sets),
       fresh_(fresh),
       request_(request),
       cost_(cost),
@@ -110,25 +124,34 @@ Decoder NetworkFit::converted(Decoder& parent, const Calibrated& result) const {
 
 /// What layers were fitted on they know by heart: it comes in where there is no other text.
 Tensor NetworkFit::windows_to_train_on() const {
-  const int64_t needed = request_.calibration.distill_steps * distill_windows(text_.sizes);
+  const int64_t needed = request_.calibration.distill_steps * distill_windows(text().sizes);
   if (fresh_.size(0) >= needed) return fresh_;
-  const int64_t fitted = std::min(text_.sizes.train_windows(), needed - fresh_.size(0));
-  return at::cat({fresh_, text_.ids.narrow(0, 0, fitted)});
+  const int64_t fitted = std::min(text().sizes.train_windows(), needed - fresh_.size(0));
+  return at::cat({fresh_, text().ids.narrow(0, 0, fitted)});
 }
 
-HeldOutQuality NetworkFit::quality(const HiddenSource& source) {
-  const WindowSizes& sizes = text_.sizes;
-  const HiddenSource parent = [&](int64_t first, int64_t count) {
-    return head_.hidden(text_.parent.read(sizes.train_windows() + first, count));
-  };
-  return measure_quality(head_, text_.ids.narrow(0, sizes.train_windows(), sizes.held_out), parent,
-                         source);
+HeldOutQuality NetworkFit::quality(const SetSource& converted) {
+  HeldOutQuality quality;
+  for (const WindowSet& set : sets_) {
+    const int64_t begin = set.sizes.train_windows();
+    const HiddenSource before = [&, begin](int64_t first, int64_t count) {
+      return head_.hidden(set.parent.read(begin + first, count));
+    };
+    const HiddenSource after = [&, begin](int64_t first, int64_t count) {
+      return converted(set, begin + first, count);
+    };
+    if (set.sizes.text) {
+      quality = measure_quality(head_, set.ids.narrow(0, begin, set.sizes.held_out), before, after);
+    } else {
+      quality.first_tokens = measure_first_tokens(head_, set.sizes.held_out, before, after);
+    }
+  }
+  return quality;
 }
 
 HeldOutQuality NetworkFit::quality(const Decoder& decoder) {
-  const int64_t begin = text_.sizes.train_windows();
-  return quality([&, begin](int64_t first, int64_t count) {
-    return decoder.hidden(to_device(text_.ids.narrow(0, begin + first, count), device_));
+  return quality([&](const WindowSet& set, int64_t first, int64_t count) {
+    return decoder.hidden(to_device(set.ids.narrow(0, first, count), device_));
   });
 }
 
@@ -138,9 +161,8 @@ HeldOutQuality NetworkFit::quality_of_layers(const Calibrated& result) {
     Decoder whole = parent();
     return quality(converted(whole, result));
   }
-  const int64_t begin = text_.sizes.train_windows();
-  return quality([&, begin](int64_t first, int64_t count) {
-    return head_.hidden(text_.converted.read(begin + first, count));
+  return quality([&](const WindowSet& set, int64_t first, int64_t count) {
+    return head_.hidden(set.converted.read(first, count));
   });
 }
 
@@ -181,7 +203,7 @@ HeldOutQuality NetworkFit::train(const std::string& folder, const Calibrated& re
   const int64_t steps = request_.calibration.distill_steps;
   EndToEnd training(decoder, whole, windows_to_train_on(),
                     {.steps = steps,
-                     .step_windows = distill_windows(text_.sizes),
+                     .step_windows = distill_windows(text().sizes),
                      .learning_rate = request_.calibration.distill_lr,
                      .seed = request_.seed,
                      .stepped = [&](int64_t) { meter_.ran(cost_.distill_step()); }});

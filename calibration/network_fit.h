@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "calibration_meter.h"
 #include "end_to_end.h"
@@ -16,9 +18,9 @@ namespace regroup {
 /// windows say of the model.
 class NetworkFit {
  public:
-  /// @param text   both residual streams after the last layer, of the windows held out
+  /// @param sets   both residual streams after the last layer, of the windows held out; the text's first
   /// @param fresh  int64 [windows, seq]: text that no layer was fitted on
-  NetworkFit(const ModelFolder& model, const WindowSet& text, const at::Tensor& fresh,
+  NetworkFit(const ModelFolder& model, const std::vector<WindowSet>& sets, const at::Tensor& fresh,
              const TransformRequest& request, const CalibrationCost& cost, CalibrationMeter& meter,
              at::Device device);
   /// @param result  of all layers; gets the qualities and, where training gained, another folder of weights
@@ -32,10 +34,13 @@ class NetworkFit {
     bool gained = false;
   };
 
+  const WindowSet& text() const { return sets_.front(); }
   Decoder parent() const;
   Decoder converted(Decoder& parent, const Calibrated& result) const;
   at::Tensor windows_to_train_on() const;
-  HeldOutQuality quality(const HiddenSource& source);
+  /// The converted model's final hidden states of some windows of a set.
+  using SetSource = std::function<at::Tensor(const WindowSet& set, int64_t first, int64_t count)>;
+  HeldOutQuality quality(const SetSource& converted);
   HeldOutQuality quality(const Decoder& decoder);
   HeldOutQuality quality_of_layers(const Calibrated& result);
   Outcome distill(const std::string& folder, const Calibrated& result);
@@ -46,7 +51,7 @@ class NetworkFit {
   bool holds_every_layer(const std::string& folder) const;
 
   const ModelFolder& model_;
-  const WindowSet& text_;
+  const std::vector<WindowSet>& sets_;
   at::Tensor fresh_;
   const TransformRequest& request_;
   const CalibrationCost& cost_;

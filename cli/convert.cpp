@@ -142,6 +142,19 @@ std::string quality_lines(const ConversionPlan& plan) {
       "{} held-out windows: loss {:.4f} -> {:.4f}, KL {:.4f}, top-1 agreement {:.1f} %; the worst "
       "lost {:.2f} nats a token\n",
       q.rises.size(), q.parent_loss, q.loss, q.kl, 100 * q.same_top1, q.worst_rise());
+  if (q.first_tokens) {
+    const FirstTokenQuality& first = *q.first_tokens;
+    text +=
+        fmt::format("{} tokens, each alone at the first position: KL {:.4f}, the worst {:.2f}\n",
+                    first.tokens, first.kl, first.worst_kl);
+    if (first.collapsed > 0) {
+      text += fmt::format(
+          "texts that begin with {} of these {} are lost (KL above 2 nats): uptrain the model "
+          "before "
+          "you use it, or give more --calibration-first-tokens\n",
+          first.collapsed, first.tokens);
+    }
+  }
   if (plan.before_distillation) {
     text += fmt::format("before all layers were trained together: loss {:.4f}, KL {:.4f}\n",
                         plan.before_distillation->loss, plan.before_distillation->kl);

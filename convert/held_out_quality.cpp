@@ -8,6 +8,17 @@
 
 namespace regroup {
 
+FirstTokenQuality first_token_quality(const std::vector<double>& kls) {
+  FirstTokenQuality quality{.tokens = static_cast<int64_t>(kls.size())};
+  for (const double kl : kls) {
+    quality.kl += kl / static_cast<double>(kls.size());
+    if (!(kl <= kCollapseNats)) ++quality.collapsed;
+    if (!(kl <= quality.worst_kl)) quality.worst_kl = kl;
+  }
+  if (std::isnan(quality.kl)) quality.worst_kl = quality.kl;
+  return quality;
+}
+
 double HeldOutQuality::worst_rise() const {
   double worst = rises.empty() ? 0 : rises.front();
   for (const double rise : rises) {
@@ -23,13 +34,21 @@ int64_t HeldOutQuality::collapsed() const {
 }
 
 Json quality_json(const HeldOutQuality& quality) {
-  return {{"windows", quality.rises.size()},
-          {"parent_loss", quality.parent_loss},
-          {"loss", quality.loss},
-          {"kl", quality.kl},
-          {"same_top1", quality.same_top1},
-          {"worst_window_rise", quality.worst_rise()},
-          {"collapsed_windows", quality.collapsed()}};
+  Json json = {{"windows", quality.rises.size()},
+               {"parent_loss", quality.parent_loss},
+               {"loss", quality.loss},
+               {"kl", quality.kl},
+               {"same_top1", quality.same_top1},
+               {"worst_window_rise", quality.worst_rise()},
+               {"collapsed_windows", quality.collapsed()}};
+  if (quality.first_tokens) {
+    const FirstTokenQuality& first = *quality.first_tokens;
+    json["first_tokens"] = {{"tokens", first.tokens},
+                            {"kl", first.kl},
+                            {"worst_kl", first.worst_kl},
+                            {"collapsed", first.collapsed}};
+  }
+  return json;
 }
 
 }  // namespace regroup

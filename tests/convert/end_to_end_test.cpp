@@ -10,6 +10,7 @@
 
 #include "calibrated_layer.h"
 #include "calibration_cost.h"
+#include "calibration_text.h"
 #include "convert/calibration_fixture.h"
 #include "measure_quality.h"
 #include "regroup/checkpoint/strict_json.h"
@@ -56,6 +57,28 @@ TEST(HeldOutQualityTest, CollapsedWindowsAreThoseThatLoseTwoNatsOrAreNoNumber) {
   EXPECT_TRUE(std::isnan(q.worst_rise()));
 }
 
+// Logits are the hidden states, as above: of two of three tokens the converted model turns the probabilities round.
+TEST(HeldOutQualityTest, FirstTokensAreWhatTheyAreByHand) {
+  OutputHead head;
+  head.final_norm.weight = at::tensor({1.0f, 1.0f});
+  head.lm_head = at::tensor({1.0f, 0.0f, 0.0f, 1.0f}).view({2, 2});
+  const Tensor parent = at::tensor({1.0f, -1.0f, 3.0f, -3.0f, 1.0f, -1.0f}).view({3, 1, 2});
+  Tensor converted = parent.clone();
+  converted.narrow(0, 0, 2).neg_();
+  const auto source = [](const Tensor& all) {
+    return [all](int64_t first, int64_t count) { return all.narrow(0, first, count); };
+  };
+  const FirstTokenQuality q = measure_first_tokens(head, 3, source(parent), source(converted));
+  EXPECT_EQ(q.tokens, 3);
+  // (p - q) log(p / q) with logits +-a turned round: 4 a tanh(a) / 2.
+  EXPECT_NEAR(q.worst_kl, 6 * std::tanh(3.0), 1e-5);
+  EXPECT_NEAR(q.kl, (2 * std::tanh(1.0) + 6 * std::tanh(3.0)) / 3, 1e-5);
+  EXPECT_EQ(q.collapsed, 1);
+  const FirstTokenQuality lost = first_token_quality({0.1, std::nan(""), 0.2});
+  EXPECT_EQ(lost.collapsed, 1);
+  EXPECT_TRUE(std::isnan(lost.worst_kl) && std::isnan(lost.kl));
+}
+
 class EndToEndTest : public CalibrationTest {
  protected:
   ConvertOptions distilled(const std::string& out, int64_t steps = 12) const {
@@ -81,6 +104,16 @@ class EndToEndTest : public CalibrationTest {
     const Tensor p = log_probs("in");
     return p.exp().mul(p.sub(log_probs(out))).sum(-1).mean().item<double>();
   }
+  /// Of the last six of the 64 tokens that layers are fitted on alone, each.
+  Tensor kl_of_first_tokens(const std::string& out) const {
+    const Tensor ids = at::tensor(first_tokens(kVocab, kVocab, 0), at::kLong).narrow(0, 58, 6);
+    const auto log_probs = [&](const std::string& folder) {
+      const Tensor logits = all_logits(load_folder(at(folder)), ids.unsqueeze(1));
+      return at::log_softmax(logits.to(at::kDouble), -1).squeeze(1);
+    };
+    const Tensor p = log_probs("in");
+    return p.exp().mul(p.sub(log_probs(out))).sum(-1);
+  }
 };
 
 TEST_F(EndToEndTest, LessIsLostAndWhatIsSaidOfItIsTrue) {
@@ -89,10 +122,16 @@ TEST_F(EndToEndTest, LessIsLostAndWhatIsSaidOfItIsTrue) {
   ASSERT_TRUE(layers.quality);
   EXPECT_FALSE(layers.before_distillation);
   EXPECT_NEAR(layers.quality->kl, kl_of("layers"), 1e-5);
+  ASSERT_TRUE(layers.quality->first_tokens);
+  EXPECT_EQ(layers.quality->first_tokens->tokens, 6);
+  const Tensor first = kl_of_first_tokens("layers");
+  EXPECT_NEAR(layers.quality->first_tokens->kl, first.mean().item<double>(), 1e-5);
+  EXPECT_NEAR(layers.quality->first_tokens->worst_kl, first.max().item<double>(), 1e-5);
   const ConversionPlan all = run(distilled("all"));
   ASSERT_TRUE(all.quality && all.before_distillation);
   EXPECT_EQ(all.before_distillation->kl, layers.quality->kl);
   EXPECT_NEAR(all.quality->kl, kl_of("all"), 1e-5);
+  EXPECT_NEAR(all.quality->first_tokens->kl, kl_of_first_tokens("all").mean().item<double>(), 1e-5);
   EXPECT_LT(all.quality->kl, 0.9 * layers.quality->kl);
   EXPECT_EQ(all.quality->rises.size(), 16u);
 
@@ -100,6 +139,7 @@ TEST_F(EndToEndTest, LessIsLostAndWhatIsSaidOfItIsTrue) {
   const Json& held_out = record.at("method").at("calibration").at("held_out");
   EXPECT_EQ(held_out.at("kl").get<double>(), all.quality->kl);
   EXPECT_EQ(held_out.at("windows").get<int64_t>(), 16);
+  EXPECT_EQ(held_out.at("first_tokens").at("tokens").get<int64_t>(), 6);
   EXPECT_EQ(record.at("arguments").at("calibration").at("distill_steps").get<int64_t>(), 12);
 }
 

@@ -1,11 +1,21 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "regroup/checkpoint/strict_json.h"
 
 namespace regroup {
+
+/// How a converted model goes on from tokens that each stand alone at position 0, the held-out ones. Later tokens attend to
+/// what becomes of the first one (the attention sink), so that a text whose first token is lost is lost whole.
+struct FirstTokenQuality {
+  int64_t tokens = 0;
+  double kl = 0;          ///< KL(parent || converted) of what follows, nats; the mean
+  double worst_kl = 0;    ///< no number where one of them is none
+  int64_t collapsed = 0;  ///< tokens whose KL is above 2 nats or no number
+};
 
 /// How a converted model does on the windows of text that were held out.
 struct HeldOutQuality {
@@ -14,11 +24,15 @@ struct HeldOutQuality {
   double kl = 0;              ///< KL(parent || converted), nats a token
   double same_top1 = 0;       ///< share of tokens whose likeliest next one is the parent's
   std::vector<double> rises;  ///< of each window: by how much its loss grew, nats a token
+  std::optional<FirstTokenQuality> first_tokens;
 
   double worst_rise() const;  ///< no number where one of them is none
   /// Windows that lost so much that nothing useful is left of them: 2 nats a token, or a loss that is no number.
   int64_t collapsed() const;
 };
+
+/// @param kls  of each token, nats
+FirstTokenQuality first_token_quality(const std::vector<double>& kls);
 
 /// For the manifest and --json: the windows as their number and the worst.
 Json quality_json(const HeldOutQuality& quality);
