@@ -244,7 +244,8 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
                   "held-out windows gain no more; 0: none; left out: {}",
                   kLayerSteps))
       ->check(whole_number(0, 1000000));
-  add("--layer-step-tokens", flags.step_tokens, "Tokens of text of such a step; left out: 512");
+  add("--layer-step-tokens", flags.step_tokens,
+      "Tokens of text of such a step; left out: 2048, or as few as 512 in large models");
   add("--layer-batch", flags.layer_batch, "The same in windows")->check(whole_number(1, 1000000));
   add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
       ->check(number(0.0, 1.0))

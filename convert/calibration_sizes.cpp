@@ -5,11 +5,12 @@ namespace {
 
 constexpr int64_t kDefaultSeqLen = 512;
 
-WindowSizes text_windows(const CalibrationOptions& options, int64_t seq_len, int64_t tokens) {
+WindowSizes text_windows(const ModelConfig& config, const CalibrationOptions& options,
+                         int64_t seq_len, int64_t tokens) {
   const int64_t windows = tokens / seq_len;
-  const int64_t batch = options.layer_batch > 0
-                            ? options.layer_batch
-                            : std::max<int64_t>(1, options.step_tokens / seq_len);
+  const int64_t asked = options.step_tokens > 0 ? options.step_tokens : default_step_tokens(config);
+  const int64_t batch =
+      options.layer_batch > 0 ? options.layer_batch : std::max<int64_t>(1, asked / seq_len);
   const int64_t held_out = held_out_windows(windows, seq_len);
   return {.windows = windows,
           .held_out = held_out,
@@ -55,7 +56,7 @@ int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions&
 
 CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
                                    int64_t seq_len, int64_t tokens) {
-  CalibrationSizes sizes{.sets = {text_windows(options, seq_len, tokens)},
+  CalibrationSizes sizes{.sets = {text_windows(config, options, seq_len, tokens)},
                          .steps = options.layer_steps};
   const int64_t first = std::min({config.vocab_size, options.first_tokens, tokens / kTextAFirst});
   const bool fits_layers = options.refit_output || options.layer_steps > 0;
@@ -63,6 +64,20 @@ CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationO
   sizes.sets.push_back(first_token_windows(sizes.text(), first));
   sizes.sets.front().share = 1 - kFirstShare;
   return sizes;
+}
+
+int64_t default_step_tokens(const ModelConfig& config) {
+  constexpr int64_t kMost = 2048;
+  constexpr int64_t kLeast = 512;
+  constexpr double kMostFlops = 2.5e13;  // 6 to 10 minutes of two cores with AVX2
+  const int64_t attention = config.hidden_size * 2 * (config.query_size() + config.kv_size());
+  const auto flops = [&](int64_t tokens) {
+    return 6.0 * static_cast<double>(attention) * static_cast<double>(tokens) *
+           static_cast<double>(kLayerSteps * config.n_layers);
+  };
+  int64_t tokens = kMost;
+  while (tokens > kLeast && flops(tokens) > kMostFlops) tokens /= 2;
+  return tokens;
 }
 
 int64_t distill_tokens(const CalibrationOptions& options) {

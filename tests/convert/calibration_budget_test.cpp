@@ -65,12 +65,24 @@ TEST(CalibrationCut, OneWindowInTenIsHeldOutAtLeast8To16OfEnough) {
 
 TEST(CalibrationCut, AStepHasSoManyTokensWhateverTheWindows) {
   const CalibrationOptions options;
-  EXPECT_EQ(text_sizes(options, 256, 40960).step_windows, 2);
-  EXPECT_EQ(text_sizes(options, 64, 40960).step_windows, 8);
+  EXPECT_EQ(text_sizes(options, 256, 40960).step_windows, 8);
+  EXPECT_EQ(text_sizes(options, 64, 40960).step_windows, 32);
   EXPECT_EQ(text_sizes(options, 8192, 40960).step_windows, 1);
   EXPECT_EQ(text_sizes({.layer_batch = 3}, 256, 40960).step_windows, 3);
   EXPECT_EQ(text_sizes({.step_tokens = 2048}, 256, 1024).step_windows,
             3);  // all that are not held out
+}
+
+// 6 x attention weights x tokens x 260 steps x layers, at most 2.5e13.
+TEST(CalibrationCut, StepsOfLargeModelsHaveFewerTokens) {
+  ModelConfig config = llama(256);  // 5 x 262,144 weights: 0.4e13 with 2,048 tokens
+  EXPECT_EQ(default_step_tokens(config), 2048);
+  config.n_layers = 30;  // 2.51e13
+  EXPECT_EQ(default_step_tokens(config), 1024);
+  config.n_layers = 29;
+  EXPECT_EQ(default_step_tokens(config), 2048);
+  config.n_layers = 1000;
+  EXPECT_EQ(default_step_tokens(config), 512);
 }
 
 // 5 layers x (attention 4 x 256 x 256 weights, scores 2 x 256 x 256; MLP 3 x 256 x 704) + the head 512 x 256.

@@ -67,6 +67,10 @@ int64_t held_out_windows(int64_t windows, int64_t seq_len);
 int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions& options,
                             int64_t tokens);
 
+/// Tokens of text of a layer step, where no flag says: 2,048, but as few as 512 where the default steps of all layers would
+/// take more than 2.5e13 FLOPs (docs/methods.md, "Windows and steps").
+int64_t default_step_tokens(const ModelConfig& config);
+
 /// How `tokens` of text are cut. @param tokens  whole windows
 CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
                                    int64_t seq_len, int64_t tokens);

@@ -45,7 +45,7 @@ struct CalibrationOptions {
   bool sequential = true;  ///< each layer sees the converted layers below it
   bool refit_output = true;
   int64_t layer_steps = kLayerSteps;  ///< of the layer-wise stage, at most; 0: none
-  int64_t step_tokens = 512;          ///< of such a step
+  int64_t step_tokens = 0;            ///< of such a step; 0: default_step_tokens
   int64_t layer_batch = 0;            ///< the same in windows; 0: as step_tokens says
   double layer_lr = kLayerLr;
   /// Tokens of the vocabulary alone at position 0, at most: what text in windows has few of, and what
