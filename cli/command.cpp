@@ -61,6 +61,14 @@ std::string recipe_of_run(const CLI::App& root) {
   return run->parsed() && file->count() > 0 ? file->as<std::string>() : "";
 }
 
+[[noreturn]] void refuse_missing_recipe(const CLI::App& root) {
+  throw ConfigError({.code = "RECIPE_MISSING",
+                     .message = "must be a recipe (TOML), but cannot be read",
+                     .path = root.get_option("--recipe")->results().back(),
+                     .tensor = {},
+                     .hint = "check the spelling of --recipe"});
+}
+
 /// `run RECIPE` takes its own settings, and those of every command, from the recipe as well.
 Invocation parse_with_recipe(const std::string& recipe, std::vector<std::string> arguments) {
   read_recipe(recipe);  // explains a file that is no recipe better than the parser of flags
@@ -85,8 +93,8 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
   CLI::App root(kDescription, "regroup");
   root.formatter(std::make_shared<HelpFormatter>());  // commands inherit it
   root.require_subcommand(1);
-  root.allow_config_extras(CLI::config_extras_mode::error);
   root.set_config("--recipe", "", "TOML file with one section per command; flags override it");
+  root.config_formatter(std::make_shared<RecipeFlags>(root, invocation.from_recipe));
   add_globals(root, *invocation.globals);
   add_plan_command(root, invocation);
   add_convert_command(root, invocation);
@@ -110,8 +118,6 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
     invocation.text = std::string(version.what()) + "\n";
   } catch (const CLI::FileError&) {
     refuse_missing_recipe(root);
-  } catch (const CLI::ConfigError& error) {
-    refuse_recipe(root, error.what());
   } catch (const CLI::ParseError& error) {
     refuse_arguments(root, error);
   }

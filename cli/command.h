@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "recipe_flags.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/strict_json.h"
 
@@ -37,8 +38,9 @@ struct Invocation {
   /// Refuses wrong values without doing the work, before anything that it needs from earlier stages
   /// of `run` is there. Empty for commands that nothing runs ahead of.
   std::function<void()> check;
-  std::string command;  ///< its name
-  std::string text;     ///< instead of an action: the help or the version
+  std::string command;       ///< its name
+  RecipeValues from_recipe;  ///< flags of the command that the recipe set
+  std::string text;          ///< instead of an action: the help or the version
 };
 
 /// Parses a command line (without the program's name), with the recipe it may name.

@@ -70,6 +70,7 @@ std::string wanted_by(const CLI::Option& option) {
   const std::string wanted = type.starts_with("INT")     ? "a whole number"
                              : type.starts_with("UINT")  ? "a whole number from 0 up"
                              : type.starts_with("FLOAT") ? "a number"
+                             : type.empty()              ? "true or false"
                                                          : "of type " + type;
   return option.get_expected_max() > 1 ? wanted + ", or several separated by commas" : wanted;
 }
@@ -118,6 +119,8 @@ bool is(const CLI::ParseError& error) {
   return dynamic_cast<const Kind*>(&error) != nullptr;
 }
 
+}  // namespace
+
 std::string explain(const CLI::App& root, const CLI::ParseError& error) {
   const std::string what = error.what();
   if (is<CLI::ConversionError>(error)) return explain_conversion(root, what);
@@ -126,8 +129,6 @@ std::string explain(const CLI::App& root, const CLI::ParseError& error) {
   if (is<CLI::RequiredError>(error)) return explain_required(root, what);
   return what;
 }
-
-}  // namespace
 
 std::vector<std::string> command_names(const CLI::App& root) {
   std::vector<std::string> names;

@@ -67,9 +67,9 @@ CommandOutput carry_out(const Invocation& invocation) {
     }
     return invocation.action();
   } catch (const ConfigError& error) {
-    if (!error.info().hint.empty()) throw;
-    ErrorInfo info = error.info();
-    info.hint = fmt::format("see regroup {} --help", invocation.command);
+    ErrorInfo info =
+        with_recipe_place(error.info(), invocation.from_recipe, invocation.globals->recipe);
+    if (info.hint.empty()) info.hint = fmt::format("see regroup {} --help", invocation.command);
     throw ConfigError(info);
   }
 }

@@ -3,133 +3,142 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
-#include <sstream>
+#include <cmath>
+#include <cstdlib>
+#include <span>
 
+#include "recipe_syntax.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
 
-constexpr int64_t kMostRecipeBytes = 1 << 20;
-constexpr const char* kSyntaxHint = "a recipe is TOML: [section] and key = value; see recipes/";
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-/// What to do about a recipe, or about a file that by its name is none.
-const char* hint_for(const std::string& path, const char* recipe_hint) {
-  return path.ends_with(".toml")
-             ? recipe_hint
-             : "a recipe is a TOML file, such as recipes/demo.toml; is this another file?";
+RecipePlace begin_of(const toml::source_region& region) {
+  return {region.begin.line, region.begin.column};
 }
 
-std::string recipe_path(const CLI::App& root) {
-  const CLI::Option* option = root.get_option("--recipe");
-  return option->count() > 0 ? option->results().back() : "";
-}
-
-/// Every "section.key" that a recipe may hold.
-std::vector<std::string> known_keys(const CLI::App& root) {
-  std::vector<std::string> keys;
-  const auto collect = [&](const CLI::App& app, const std::string& section) {
-    for (const CLI::Option* option : app.get_options()) {
-      for (const std::string& name : option->get_lnames()) {
-        if (name != "help" && name != "version" && name != "recipe") keys.push_back(section + name);
-      }
-    }
-  };
-  collect(root, "");
-  for (const CLI::App* command : root.get_subcommands({})) {
-    collect(*command, command->get_name() + ".");
+/// "a date" and the like for what no flag takes; "" for what one may take.
+std::string no_value(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "a list";
+    case toml::node_type::date:
+      return "a date";
+    case toml::node_type::time:
+      return "a time";
+    case toml::node_type::date_time:
+      return "a date with its time";
+    default:
+      return "";
   }
-  return keys;
 }
 
-[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
-                         const std::string& hint = {}) {
-  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+/// A float as it is written, since a flag for whole numbers takes 20e6 and not 20000000.0.
+std::string float_text(double value, std::string written) {
+  std::erase(written, '_');
+  char* end = nullptr;
+  const double read = std::strtod(written.c_str(), &end);
+  const bool same = read == value || (std::isnan(read) && std::isnan(value));
+  return !written.empty() && *end == '\0' && same ? written : fmt::format("{}", value);
 }
 
-/// "convert.kv-hed" from "INI was not able to parse convert.kv-hed".
-std::string key_of(const std::string& what) {
-  const std::string marker = "able to parse ";
-  const size_t at = what.find(marker);
-  return at == std::string::npos ? "" : what.substr(at + marker.size());
+/// What a user would type behind the flag.
+std::string flag_text(const toml::node& node, const RecipeText& recipe) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* whole = node.as_integer()) return fmt::format("{}", whole->get());
+  if (const auto* yes = node.as_boolean()) return yes->get() ? "true" : "false";
+  const double number = node.as_floating_point()->get();
+  return float_text(number, std::string(recipe.at(node.source())));
+}
+
+/// Files can make keys and values of any kind; which of them are known is another question.
+RecipeEntry entry_of(const std::string& section, const toml::key& key, const toml::node& node,
+                     const RecipeText& recipe) {
+  RecipeEntry entry{.section = section,
+                    .key = std::string(key.str()),
+                    .values = {},
+                    .list = node.is_array(),
+                    .no_value = {},
+                    .key_at = begin_of(key.source()),
+                    .value_at = begin_of(node.source())};
+  const toml::array* list = node.as_array();
+  if (list == nullptr) {
+    entry.no_value = no_value(node);
+    if (entry.no_value.empty()) entry.values.push_back(flag_text(node, recipe));
+    return entry;
+  }
+  if (list->empty()) entry.no_value = "an empty list";
+  for (const toml::node& item : *list) {
+    if (entry.no_value = no_value(item); !entry.no_value.empty()) {
+      entry.no_value += " in a list";
+      entry.value_at = begin_of(item.source());
+      return entry;
+    }
+    entry.values.push_back(flag_text(item, recipe));
+  }
+  return entry;
 }
 
 }  // namespace
 
-void refuse_recipe(const CLI::App& root, const std::string& what) {
-  const std::string path = recipe_path(root);
-  std::string key = key_of(what);
-  if (key.empty()) refuse("RECIPE_SYNTAX", path, printable(what), kSyntaxHint);
-  if (key.starts_with('[')) {
-    refuse("RECIPE_SYNTAX", path, fmt::format("section {} must end with ]", printable(key)),
-           kSyntaxHint);
-  }
-  const bool section = key.ends_with(".++");
-  if (section) key.resize(key.size() - 3);
-  std::vector<std::string> known = known_keys(root);
-  if (section) {
-    std::set<std::string> sections;
-    for (const CLI::App* command : root.get_subcommands({})) sections.insert(command->get_name());
-    known.assign(sections.begin(), sections.end());
-  }
-  const std::string near = nearest(key, known);
-  const char* hint = hint_for(path, "see regroup COMMAND --help for the keys of its section");
-  refuse(section ? "RECIPE_UNKNOWN_SECTION" : "RECIPE_UNKNOWN_KEY", path,
-         section ? fmt::format("unknown section [{}]", printable(key))
-                 : fmt::format("unknown key {}", printable(key)),
-         near.empty() ? hint : fmt::format("did you mean {}?", near));
-}
-
-void refuse_missing_recipe(const CLI::App& root) {
-  refuse("RECIPE_MISSING", recipe_path(root), "must be a recipe (TOML), but cannot be read",
-         "check the spelling of --recipe");
-}
-
 bool Recipe::has_section(const std::string& section) const {
-  return std::any_of(entries_.begin(), entries_.end(),
-                     [&](const RecipeEntry& entry) { return entry.section == section; });
+  return std::any_of(sections.begin(), sections.end(),
+                     [&](const RecipeSection& known) { return known.name == section; });
 }
 
 std::vector<std::string> Recipe::values(const std::string& section, const std::string& key) const {
-  for (const RecipeEntry& entry : entries_) {
+  for (const RecipeEntry& entry : entries) {
     if (entry.section == section && entry.key == key) return entry.values;
   }
   return {};
 }
 
+Recipe parse_recipe(std::string_view text, const std::string& path) {
+  if (static_cast<int64_t>(text.size()) > kMostRecipeBytes) {
+    throw ConfigError({.code = "LIMIT_FILE_SIZE",
+                       .message = fmt::format("a recipe must have at most {} bytes, found more",
+                                              kMostRecipeBytes),
+                       .path = path,
+                       .tensor = {},
+                       .hint = "a recipe is a short TOML file, such as recipes/demo.toml"});
+  }
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  const toml::table root = parse_toml(text, path);
+  const RecipeText written(text);
+  Recipe recipe{.path = path, .sections = {}, .entries = {}};
+  for (const auto& [key, value] : root) {
+    const toml::table* section = value.as_table();
+    if (section == nullptr) {
+      recipe.entries.push_back(entry_of("", key, value, written));
+      continue;
+    }
+    recipe.sections.push_back({std::string(key.str()), begin_of(key.source())});
+    for (const auto& [name, setting] : *section) {
+      recipe.entries.push_back(entry_of(recipe.sections.back().name, name, setting, written));
+    }
+  }
+  std::ranges::sort(recipe.sections, {}, &RecipeSection::at);
+  std::ranges::sort(recipe.entries, {}, &RecipeEntry::key_at);
+  return recipe;
+}
+
 Recipe read_recipe(const std::string& path) {
   if (!path_exists(path) || is_folder(path)) {
-    refuse("RECIPE_MISSING", path, "must be a recipe (TOML), but cannot be read",
-           "check the spelling of its path");
+    throw ConfigError({.code = "RECIPE_MISSING",
+                       .message = "must be a recipe (TOML), but cannot be read",
+                       .path = path,
+                       .tensor = {},
+                       .hint = "check the spelling of its path"});
   }
   const InputFile file(path);
-  if (file.size() > kMostRecipeBytes) {
-    refuse("LIMIT_FILE_SIZE", path,
-           fmt::format("must have at most {} bytes, found {}", kMostRecipeBytes, file.size()));
-  }
-  std::istringstream text(file.read_all());
-  std::vector<CLI::ConfigItem> items;
-  try {
-    items = CLI::ConfigTOML().from_config(text);
-  } catch (const CLI::Error& error) {
-    refuse("RECIPE_SYNTAX", path, printable(error.what()), kSyntaxHint);
-  }
-  std::vector<RecipeEntry> entries;
-  std::set<std::string> seen;
-  for (const CLI::ConfigItem& item : items) {
-    if (item.name == "++" || item.name == "--") continue;  // a section opens or closes
-    const std::string section = item.parents.empty() ? "" : item.parents.front();
-    if (!seen.insert(section + "." + item.name).second) {
-      refuse("RECIPE_DUPLICATE", path,
-             fmt::format("key {} stands twice", printable(item.fullname())),
-             hint_for(path, "keep one of the two"));
-    }
-    entries.push_back({section, item.name, item.inputs});
-  }
-  return Recipe(std::move(entries));
+  std::string text(std::min<int64_t>(file.size(), kMostRecipeBytes + 1), '\0');
+  file.read(0, std::as_writable_bytes(std::span(text)));
+  return parse_recipe(text, path);
 }
 
 }  // namespace regroup

@@ -66,16 +66,22 @@ void RunStages::check() const {
     try {
       invocation.check();
     } catch (const ConfigError& error) {
-      ErrorInfo info = error.info();
-      if (!info.path.empty()) throw;
-      info.path = flags_.recipe;
-      info.message = fmt::format("[{}] {}", stage.arguments.front(), info.message);
-      throw ConfigError(info);
+      if (!error.info().path.empty()) throw;
+      throw ConfigError(in_recipe(error.info(), stage, invocation.from_recipe));
     }
   }
   if (!reads_text()) return;
   const Tokenizer tokenizer = Tokenizer::open(model_);
   require_vocabulary(tokenizer, read_model_config(model_ + "/config.json").vocab_size, model_);
+}
+
+ErrorInfo RunStages::in_recipe(ErrorInfo error, const Stage& stage,
+                               const RecipeValues& values) const {
+  const auto value = values.find(error.message.substr(0, error.message.find(' ')));
+  const std::string place = value == values.end() ? "" : to_string(value->second) + ": ";
+  error.path = flags_.recipe;
+  error.message = fmt::format("{}[{}] {}", place, stage.arguments.front(), error.message);
+  return error;
 }
 
 std::vector<std::string> RunStages::required(const std::string& key,
@@ -171,7 +177,7 @@ Stage RunStages::eval_stage(const std::string& name, const std::vector<std::stri
 
 std::string RunStages::fingerprint(const Stage& stage) const {
   Json key = {{"version", kVersion}, {"arguments", stage.arguments}, {"seed", globals_.seed}};
-  for (const RecipeEntry& entry : recipe_.entries()) {
+  for (const RecipeEntry& entry : recipe_.entries) {
     if (entry.section == stage.arguments.front() || entry.section.empty()) {
       key["section"][entry.key] = entry.values;
     }

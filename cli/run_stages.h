@@ -46,6 +46,8 @@ class RunStages {
   std::string result(const std::string& name) const;
 
  private:
+  /// An error of a stage's flag, with the section and, where the recipe gave its value, the place.
+  ErrorInfo in_recipe(ErrorInfo error, const Stage& stage, const RecipeValues& values) const;
   std::vector<std::string> required(const std::string& key, const std::string& what) const;
   bool reads_text() const;
   std::string teacher_path() const;

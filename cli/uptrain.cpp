@@ -2,7 +2,6 @@
 #include <spdlog/spdlog.h>
 
 #include <optional>
-#include <sstream>
 
 #include "command.h"
 #include "flag_values.h"
@@ -14,6 +13,7 @@
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
 #include "regroup/uptrain/trainer.h"
+#include "resolved_recipe.h"
 #include "table.h"
 #include "text_flags.h"
 #include "torch_part.h"
@@ -354,17 +354,6 @@ void add_run_flags(CLI::App& command, UptrainFlags& flags) {
       ->capture_default_str();
   command.add_flag("--overwrite", flags.overwrite,
                    "Drop a run in OUT that is finished or has other settings");
-}
-
-/// Every flag with its resolved value, as a recipe that reads back. Flags left out have no value.
-std::string resolved_recipe(const Globals& globals, const CLI::App& command) {
-  std::string text = fmt::format("seed = {}\nthreads = {}\ndevice = \"{}\"\n\n[uptrain]\n",
-                                 globals.seed, globals.threads, globals.device);
-  std::istringstream lines(command.config_to_str(/*default_also=*/true));
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.ends_with("=\"\"") && !line.ends_with("=")) text += line + "\n";
-  }
-  return text;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Texts, tokens and recipes that are wrong, and runs that do not fit what they are to go on with.
+// Texts and tokens that are wrong, and runs that do not fit what they are to go on with.
 #include <filesystem>
 
 #include "cli/cli_tools.h"
@@ -182,83 +182,6 @@ TEST_F(BadText, Tokenizers) {
        4,
        "TOK_UNSUPPORTED",
        {"MODEL", "tokenizer.json", "token file"}},
-  });
-}
-
-TEST(BadRecipe, IsNamedWithTheNearestKey) {
-  const auto recipe = [](const std::string& text) {
-    return [=](const Workplace& w) { w.folder.write("r.toml", text); };
-  };
-  const Words convert = {"--recipe", "@r.toml", "convert", "MODEL", "OUT"};
-  check_all({
-      {"key",
-       recipe("[convert]\nkv-hed = 2\n"),
-       convert,
-       2,
-       "RECIPE_UNKNOWN_KEY",
-       {"@r.toml", "unknown key convert.kv-hed", "did you mean convert.kv-heads?"}},
-      {"section",
-       recipe("[convrt]\nkv-heads = 2\n"),
-       convert,
-       2,
-       "RECIPE_UNKNOWN_SECTION",
-       {"@r.toml", "unknown section [convrt]", "did you mean convert?"}},
-      {"key in run",
-       recipe("[convert]\nkv-hed = 2\n"),
-       {"run", "@r.toml", "--out", "OUT"},
-       2,
-       "RECIPE_UNKNOWN_KEY",
-       {"@r.toml", "did you mean convert.kv-heads?"}},
-      {"another file",
-       [](const Workplace& w) { w.folder.write("plan.json", "{\"models\": [1]}"); },
-       {"run", "@plan.json", "--out", "OUT"},
-       2,
-       "RECIPE_UNKNOWN_KEY",
-       {"@plan.json", "a recipe is a TOML file"}},
-      {"a key twice",
-       recipe("[convert]\nkv-heads = 2\nmethod = \"mean\"\nkv-heads = 4\n"),
-       {"run", "@r.toml", "--out", "OUT"},
-       2,
-       "RECIPE_DUPLICATE",
-       {"@r.toml", "key convert.kv-heads stands twice", "keep one of the two"}},
-      {"another file, with a key twice",
-       [](const Workplace& w) { w.folder.write("plan.json", "\"b\": 1,\n\"c\": 1,\n\"b\": 1,\n"); },
-       {"run", "@plan.json", "--out", "OUT"},
-       2,
-       "RECIPE_DUPLICATE",
-       {"@plan.json", "a recipe is a TOML file"}},
-      {"no TOML", recipe("[convert\nkv-heads\n"), convert, 2, "RECIPE_SYNTAX", {"@r.toml"}},
-      {"no TOML in run",
-       recipe("[convert\nkv-heads\n"),
-       {"run", "@r.toml", "--out", "OUT"},
-       2,
-       "RECIPE_SYNTAX",
-       {"@r.toml"}},
-      {"a wrong value",
-       recipe("[convert]\nkv-heads = \"two\"\n"),
-       convert,
-       2,
-       "FLAG_VALUE",
-       {"kv-heads", "two"}},
-      {"absent",
-       {},
-       {"--recipe", "@none.toml", "plan", "MODEL"},
-       2,
-       "RECIPE_MISSING",
-       {"@none.toml", "cannot be read", "spelling"}},
-      {"absent in run",
-       {},
-       {"run", "@none.toml", "--out", "OUT"},
-       2,
-       "RECIPE_MISSING",
-       {"@none.toml", "cannot be read", "spelling"}},
-      {"a folder", {}, {"run", "MODEL", "--out", "OUT"}, 2, "RECIPE_MISSING", {"MODEL"}},
-      {"no parent",
-       recipe("[convert]\nkv-heads = 2\n"),
-       {"run", "@r.toml", "--out", "OUT"},
-       2,
-       "RECIPE_MISSING_KEY",
-       {"@r.toml", "model in section [convert]"}},
   });
 }
 
