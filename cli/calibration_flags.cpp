@@ -212,11 +212,13 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
   };
   add("--grouping", flags.grouping,
       "Which heads form a group: " + join(grouping_names(), ", ") +
-          "; left out: the best measured one for the method");
+          "; left out: the best measured one for the method")
+      ->type_name(kGrouping);
   add("--calibration", flags.calibration,
       "Text (.txt, .jsonl, .json; also .gz, .zst) or token files to measure the model on; self: "
       "text "
-      "that the model writes itself");
+      "that the model writes itself")
+      ->type_name(kFile);
   add("--calibration-tokens", flags.tokens, "Most tokens to use; left out: 40k");
   add("--calibration-seq-len", flags.seq_len,
       "Tokens a window; left out: 512, less where the model or the text is shorter");
@@ -235,9 +237,11 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
   add("--layer-inputs", flags.layer_inputs,
       "What a layer is fitted on: the output of the converted layers below it (converted) or the "
       "parent's (parent)")
+      ->type_name(words({"converted", "parent"}))
       ->capture_default_str();
   add("--refit-output", flags.refit_output,
-      "Fit the output projection to the parent's attention by least squares: on or off")
+      "Fit the output projection to the parent's attention by least squares")
+      ->type_name(words({"on", "off"}))
       ->capture_default_str();
   add("--layer-steps", flags.layer_steps,
       fmt::format("Most training steps a layer on the parent's attention output, fewer where "
@@ -259,16 +263,20 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
   add("--distill-lr", flags.distill_lr, "Size of such a step relative to the weights it changes")
       ->check(number(0.0, 1.0))
       ->capture_default_str();
-  add("--scratch", flags.scratch, "Folder for activations that should not be held in memory");
+  add("--scratch", flags.scratch, "Folder for activations that should not be held in memory")
+      ->type_name(kFolder);
   add("--logit-gain", flags.logit_gain,
       "Restore the spread of attention logits (pca): on, off, or auto: as held-out text "
       "decides where the closed form is all, else on")
+      ->type_name(words({"on", "off", "auto"}))
       ->capture_default_str();
   add("--output-gain", flags.output_gain,
       "Restore the energy of what each head adds to the residual stream (pca): on, off, "
       "or auto: as held-out text decides where the closed form is all, else off")
+      ->type_name(words({"on", "off", "auto"}))
       ->capture_default_str();
-  add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text");
+  add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text")
+      ->type_name(kFile);
 }
 
 }  // namespace regroup

@@ -30,7 +30,8 @@ void add_globals(CLI::App& root, Globals& globals) {
   root.set_version_flag("--version", fmt::format("regroup {}", kVersion));
   root.add_flag("--json", globals.json, "Print the result as one JSON object");
   root.add_flag("--quiet", globals.quiet, "No progress, no log below errors");
-  root.add_option("--device", globals.device, "Where to compute: auto, cpu, cuda or cuda:N")
+  root.add_option("--device", globals.device, "Where to compute")
+      ->type_name(words({"auto", "cpu", "cuda", "cuda:N"}))
       ->capture_default_str();
   root.add_option("--threads", globals.threads, "CPU threads; 0: as many as it may use")
       ->capture_default_str()
@@ -79,21 +80,22 @@ Invocation parse_with_recipe(const std::string& recipe, std::vector<std::string>
 }  // namespace
 
 CLI::Option* add_model(CLI::App& command, std::string& model) {
-  return command.add_option("MODEL,--model", model,
-                            "Model folder: config.json and safetensors files");
+  return command
+      .add_option("MODEL,--model", model, "Model folder: config.json and safetensors files")
+      ->type_name(kFolder);
 }
 
 CLI::Option* add_out(CLI::App& command, std::string& out, const std::string& what) {
-  return command.add_option("OUT,--out", out, what);
+  return command.add_option("OUT,--out", out, what)->type_name(kFolder);
 }
 
-Invocation parse_command_line(std::vector<std::string> arguments) {
-  const std::vector<std::string> given = arguments;
-  Invocation invocation;
-  CLI::App root(kDescription, "regroup");
+void add_all_commands(CLI::App& root, Invocation& invocation) {
+  root.name("regroup");
+  root.description(kDescription);
   root.formatter(std::make_shared<HelpFormatter>());  // commands inherit it
   root.require_subcommand(1);
-  root.set_config("--recipe", "", "TOML file with one section per command; flags override it");
+  root.set_config("--recipe", "", "TOML file with one section per command; flags override it")
+      ->type_name(kFile);
   root.config_formatter(std::make_shared<RecipeFlags>(root, invocation.from_recipe));
   add_globals(root, *invocation.globals);
   add_plan_command(root, invocation);
@@ -106,7 +108,13 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
   add_report_command(root, invocation);
   add_verify_command(root, invocation);
   add_run_command(root, invocation);
+}
 
+Invocation parse_command_line(std::vector<std::string> arguments) {
+  const std::vector<std::string> given = arguments;
+  Invocation invocation;
+  CLI::App root;
+  add_all_commands(root, invocation);
   arguments = with_help_as_flag(root, arguments);
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {

@@ -43,6 +43,9 @@ struct Invocation {
   std::string text;          ///< instead of an action: the help or the version
 };
 
+/// The flags of the program and every command with its own.
+void add_all_commands(CLI::App& root, Invocation& invocation);
+
 /// Parses a command line (without the program's name), with the recipe it may name.
 /// @throws ConfigError for anything a user got wrong
 Invocation parse_command_line(std::vector<std::string> arguments);

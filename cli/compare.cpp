@@ -182,6 +182,7 @@ void add_compare_command(CLI::App& root, Invocation& invocation) {
   add_model(*command, flags->model)->required();
   command
       ->add_option("--methods", flags->methods, "Methods to compare: " + join(method_names(), ", "))
+      ->type_name(kMethod)
       ->delimiter(',')
       ->capture_default_str();
   command->add_option("--kv-heads", flags->kv_heads, "Numbers of key/value heads to compare")
@@ -192,6 +193,7 @@ void add_compare_command(CLI::App& root, Invocation& invocation) {
   command
       ->add_option("--text", flags->text,
                    "Held-out text (.txt, .jsonl) or token file (.bin) to measure the loss on")
+      ->type_name(kFile)
       ->required();
   command->add_option("--seq-len", flags->eval_seq_len,
                       "Tokens a window predicts; left out: the model's context, at most 2048");
@@ -201,8 +203,9 @@ void add_compare_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--layer-tokens", flags->layer_tokens,
                       fmt::format("Tokens of the text for that; left out: {}", kLayerTokens));
   add_calibration_flags(*command, flags->calibration);
-  command->add_option("--out", flags->out,
-                      "Write the result to this JSON file, for report and plan");
+  command
+      ->add_option("--out", flags->out, "Write the result to this JSON file, for report and plan")
+      ->type_name(kFile);
 }
 
 }  // namespace regroup

@@ -301,19 +301,25 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
       ->check(whole_number())
       ->option_text("INT REQUIRED")
       ->required();
-  command->add_option("--method", flags->method,
-                      "How the heads of a group merge: " + join(method_names(), ", ") +
-                          "; left out: " + method_name(kDefaultMethod));
+  command
+      ->add_option("--method", flags->method,
+                   "How the heads of a group merge: " + join(method_names(), ", ") +
+                       "; left out: " + method_name(kDefaultMethod))
+      ->type_name(kMethod);
   add_calibration_flags(*command, flags->calibration);
-  command->add_option("--save-statistics", flags->save_statistics,
-                      "Keep the moments of this calibration in a file");
-  command->add_option("--dtype", flags->dtype, "Dtype of the weights: keep, bf16, f16 or f32")
+  command
+      ->add_option("--save-statistics", flags->save_statistics,
+                   "Keep the moments of this calibration in a file")
+      ->type_name(kFile);
+  command->add_option("--dtype", flags->dtype, "Dtype of the weights")
+      ->type_name(words({"keep", "bf16", "f16", "f32"}))
       ->capture_default_str();
   command->add_option("--max-shard-size", flags->max_shard_size,
                       "Largest shard, such as 5GB; left out: shards as the model has them");
   command
       ->add_option("--resume", flags->resume,
-                   "An interrupted run of the same conversion: auto, required or never")
+                   "An interrupted run of the same conversion in OUT.partial")
+      ->type_name(words({"auto", "required", "never"}))
       ->capture_default_str();
   command->add_flag("--overwrite", flags->overwrite, "Replace OUT once the new folder is complete");
   command->add_flag("--dry-run", flags->dry_run, "Print the plan and write nothing");

@@ -1,5 +1,6 @@
 #include "eval_flags.h"
 
+#include "flag_values.h"
 #include "regroup/checkpoint/compute_names.h"
 #include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/error.h"
@@ -39,22 +40,28 @@ void add_eval_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<EvalFlags>(
       root, invocation, "eval", "Measure loss, and fidelity to a baseline, on text", run_eval,
       check_eval);
-  command->add_option("MODEL,--models", flags->models, "Model folders")->required();
-  command->add_option("--baseline", flags->baseline, "Model that KL and agreement refer to");
-  command->add_option("--text", flags->text, kTextFiles);
-  command->add_option("--tokens", flags->tokens, "Token files");
-  command->add_option("--token-format", flags->token_format, "Token files: auto, llmc or nanogpt")
+  command->add_option("MODEL,--models", flags->models, "Model folders")
+      ->type_name(kFolder)
+      ->required();
+  command->add_option("--baseline", flags->baseline, "Model that KL and agreement refer to")
+      ->type_name(kFolder);
+  command->add_option("--text", flags->text, kTextFiles)->type_name(kFile);
+  command->add_option("--tokens", flags->tokens, "Token files")->type_name(kFile);
+  command->add_option("--token-format", flags->token_format, "Format of token files")
+      ->type_name(words({"auto", "llmc", "nanogpt"}))
       ->capture_default_str();
   add_text_flags(*command, flags->text_flags);
   command->add_option("--seq-len", flags->seq_len,
                       "Tokens a window predicts; left out: the model's context, at most 2048");
   command->add_option("--max-tokens", flags->max_tokens, "Use the first N tokens of each text");
-  command->add_option("--dtype", flags->dtype, "Compute in: auto, f32, bf16 or f16")
+  command->add_option("--dtype", flags->dtype, "Dtype to compute in")
+      ->type_name(words({"auto", "f32", "bf16", "f16"}))
       ->capture_default_str();
   command->add_option("--batch-size", flags->batch_size, "Windows at once, or auto")
       ->capture_default_str();
-  command->add_option("--out", flags->out, "Write the results to this JSON file");
-  command->add_option("--token-nll", flags->token_nll, "Write every token's loss as safetensors");
+  command->add_option("--out", flags->out, "Write the results to this JSON file")->type_name(kFile);
+  command->add_option("--token-nll", flags->token_nll, "Write every token's loss as safetensors")
+      ->type_name(kFile);
 }
 
 }  // namespace regroup

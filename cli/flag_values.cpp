@@ -71,16 +71,18 @@ CLI::Validator number(double least, double most) {
                   fmt::format("[{:g} - {:g}]", least, most));
 }
 
-CLI::Validator one_of(const std::vector<std::string>& words) {
-  std::string rule = words.front();
-  for (size_t i = 1; i < words.size(); ++i) {
-    rule += (i + 1 == words.size() ? " or " : ", ") + words[i];
+CLI::Validator one_of(const std::vector<std::string>& all) {
+  std::string rule = all.front();
+  for (size_t i = 1; i < all.size(); ++i) {
+    rule += (i + 1 == all.size() ? " or " : ", ") + all[i];
   }
   return {[=](std::string& text) {
-            const bool good = std::find(words.begin(), words.end(), text) != words.end();
+            const bool good = std::find(all.begin(), all.end(), text) != all.end();
             return good ? std::string() : refused(rule, text);
           },
-          "{" + join(words, ",") + "}"};
+          words(all)};
 }
+
+std::string words(const std::vector<std::string>& all) { return "{" + join(all, ",") + "}"; }
 
 }  // namespace regroup

@@ -13,6 +13,14 @@ CLI::Validator whole_number(int64_t least, int64_t most);
 CLI::Validator whole_number();
 CLI::Validator seed_number();
 CLI::Validator number(double least, double most);
-CLI::Validator one_of(const std::vector<std::string>& words);
+CLI::Validator one_of(const std::vector<std::string>& all);
+
+/// What --help calls the value of a flag, and how a shell completes it (cli/completion/).
+constexpr const char* kFile = "FILE";
+constexpr const char* kFolder = "FOLDER";
+constexpr const char* kMethod = "METHOD";      ///< method_names()
+constexpr const char* kGrouping = "GROUPING";  ///< grouping_names()
+/// "{auto,required,never}": one of a few words.
+std::string words(const std::vector<std::string>& all);
 
 }  // namespace regroup

@@ -39,7 +39,8 @@ void add_generate_command(CLI::App& root, Invocation& invocation) {
       root, invocation, "generate", "Continue a prompt", run_generate, check_generate);
   add_model(*command, flags->model)->required();
   command->add_option("--prompt", flags->prompt, "Text to continue");
-  command->add_option("--prompt-file", flags->prompt_file, "File with the text to continue");
+  command->add_option("--prompt-file", flags->prompt_file, "File with the text to continue")
+      ->type_name(kFile);
   command
       ->add_option("--prompt-ids", flags->prompt_ids,
                    "Ids of the text to continue, as 1,403,407: needs no tokenizer")
@@ -54,7 +55,8 @@ void add_generate_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--top-p", flags->top_p, "Draw from the most likely tokens of this mass")
       ->capture_default_str()
       ->check(number(1e-6, 1.0));
-  command->add_option("--dtype", flags->dtype, "Compute in: auto, f32, bf16 or f16")
+  command->add_option("--dtype", flags->dtype, "Dtype to compute in")
+      ->type_name(words({"auto", "f32", "bf16", "f16"}))
       ->capture_default_str();
 }
 

@@ -267,7 +267,9 @@ void add_plan_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<PlanFlags>(
       root, invocation, "plan", "Which number of KV heads fits a context, a batch and a GPU",
       run_plan, check_plan);
-  command->add_option("MODEL,--model", flags->model, "Model folder or config.json")->required();
+  command->add_option("MODEL,--model", flags->model, "Model folder or config.json")
+      ->type_name(kFile)
+      ->required();
   command->add_option("--kv-heads", flags->kv_heads, "Numbers to compare; left out: every divisor")
       ->delimiter(',')
       ->allow_extra_args(false)
@@ -279,12 +281,16 @@ void add_plan_command(CLI::App& root, Invocation& invocation) {
       ->check(whole_number(1, int64_t{1} << 24));
   command->add_option("--gpu-memory", flags->gpu_memory, "Memory of the GPU, such as 80GiB");
   command->add_option("--reserve", flags->reserve, "Memory to keep free");
-  command->add_option("--kv-dtype", flags->kv_dtype, "bf16, f16, f32, fp8, int8 or int4")
+  command->add_option("--kv-dtype", flags->kv_dtype, "Dtype of the KV cache")
+      ->type_name(words({"bf16", "f16", "f32", "fp8", "int8", "int4"}))
       ->capture_default_str();
-  command->add_option("--weight-dtype", flags->weight_dtype, "bf16, f16, f32, fp8, int8 or int4")
+  command->add_option("--weight-dtype", flags->weight_dtype, "Dtype of the weights")
+      ->type_name(words({"bf16", "f16", "f32", "fp8", "int8", "int4"}))
       ->capture_default_str();
-  command->add_option("--damage", flags->damage,
-                      "What `compare --out` measured on this model: the cost of each choice");
+  command
+      ->add_option("--damage", flags->damage,
+                   "What `compare --out` measured on this model: the cost of each choice")
+      ->type_name(kFile);
   command->add_option("--max-loss-increase", flags->max_loss_increase,
                       "Also name the fewest KV heads that cost at most so many nats a token");
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "command.h"
+#include "flag_values.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/text.h"
@@ -43,8 +44,11 @@ void add_report_command(CLI::App& root, Invocation& invocation) {
   command
       ->add_option("RESULTS,--results", flags->results,
                    "JSON of eval, plan, convert or run; metrics.jsonl of uptrain; samples")
+      ->type_name(kFile)
       ->required();
-  command->add_option("--out", flags->out, "File to write: .html, .md, .json or .csv")->required();
+  command->add_option("--out", flags->out, "File to write: .html, .md, .json or .csv")
+      ->type_name(kFile)
+      ->required();
 }
 
 }  // namespace regroup

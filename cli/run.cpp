@@ -143,8 +143,10 @@ void add_run_command(CLI::App& root, Invocation& invocation) {
       root, invocation, "run", "Carry out a recipe: convert, eval, uptrain, eval, report",
       run_pipeline, check_pipeline);
   command->add_option("RECIPE", flags->recipe, "Recipe (TOML); paths in it are relative to here")
+      ->type_name(kFile)
       ->required();
-  command->add_option("--out", flags->out, "Folder of the run; left out: runs/NAME of the recipe");
+  command->add_option("--out", flags->out, "Folder of the run; left out: runs/NAME of the recipe")
+      ->type_name(kFolder);
   command->add_option("--prompts", flags->prompts,
                       "Texts that every model continues in the report");
   command->add_option("--sample-tokens", flags->sample_tokens, "Length of the continuations")

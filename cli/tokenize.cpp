@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "command.h"
+#include "flag_values.h"
 #include "progress.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/documents.h"
@@ -88,8 +89,8 @@ void add_tokenize_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<TokenizeFlags>(
       root, invocation, "tokenize", "Write text as a token file (llm.c format)", run_tokenize);
   add_model(*command, flags->model)->required();
-  command->add_option("FILE,--files", flags->files, kTextFiles)->required();
-  command->add_option("--out", flags->out, "Token file to write")->required();
+  command->add_option("FILE,--files", flags->files, kTextFiles)->type_name(kFile)->required();
+  command->add_option("--out", flags->out, "Token file to write")->type_name(kFile)->required();
   add_text_flags(*command, flags->text);
   auto* add = command->add_flag("--add-bos", flags->add_bos, "Begin every document with BOS");
   command->add_flag("--no-add-bos", flags->no_add_bos, "Begin no document with BOS")->excludes(add);

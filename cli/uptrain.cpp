@@ -245,11 +245,13 @@ void add_data_flags(CLI::App& command, UptrainFlags& flags) {
   command
       .add_option("--data", flags.data,
                   "Training data: .txt, .jsonl, .json (also .gz, .zst) or token files")
+      ->type_name(kFile)
       ->required();
-  command.add_option("--valid", flags.valid, "Held-out text or token file");
+  command.add_option("--valid", flags.valid, "Held-out text or token file")->type_name(kFile);
   command.add_option("--valid-tokens", flags.valid_tokens,
                      "Validate on its first N tokens; left out: all");
-  command.add_option("--token-format", flags.token_format, "Token files: auto, llmc or nanogpt")
+  command.add_option("--token-format", flags.token_format, "Format of token files")
+      ->type_name(words({"auto", "llmc", "nanogpt"}))
       ->capture_default_str();
   add_text_flags(command, flags.text);
   command.add_option("--steps", flags.steps, "Budget in optimizer steps");
@@ -271,17 +273,20 @@ void add_data_flags(CLI::App& command, UptrainFlags& flags) {
 }
 
 void add_teacher_flags(CLI::App& command, UptrainFlags& flags) {
-  command.add_option("--teacher", flags.teacher,
-                     "Model to agree with, usually the unconverted parent; in a recipe of run also "
-                     "\"parent\"");
+  command
+      .add_option("--teacher", flags.teacher,
+                  "Model to agree with, usually the unconverted parent; in a recipe of run also "
+                  "\"parent\"")
+      ->type_name(kFolder);
   command.add_option("--kl-weight", flags.kl_weight,
                      "A of (1 - A) cross-entropy + A T^2 KL(teacher || model); left out: 1");
   command.add_option("--temperature", flags.temperature,
                      "T of both distributions in the KL; left out: 1");
-  command.add_option(
-      "--teacher-cache", flags.teacher_cache,
-      "Folder of the teacher's likeliest tokens: filled once, then read by every run "
-      "of the same data, seed and length");
+  command
+      .add_option("--teacher-cache", flags.teacher_cache,
+                  "Folder of the teacher's likeliest tokens: filled once, then read by every run "
+                  "of the same data, seed and length")
+      ->type_name(kFolder);
   command
       .add_option("--teacher-top-k", flags.teacher_top_k,
                   "How many of them a cache keeps at each position; left out: 64")
@@ -303,7 +308,8 @@ void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
                   "Steps of linear warm-up; left out: 0 with --lr, else a twentieth of the steps, "
                   "at least 5")
       ->check(whole_number(0, int64_t{1} << 40));
-  command.add_option("--schedule", flags.schedule, "constant, linear, cosine or wsd")
+  command.add_option("--schedule", flags.schedule, "Learning rate over the steps")
+      ->type_name(words({"constant", "linear", "cosine", "wsd"}))
       ->capture_default_str();
   command
       .add_option("--weight-decay", flags.weight_decay, "Of matrices; norms and biases never decay")
@@ -317,12 +323,14 @@ void add_optimizer_flags(CLI::App& command, UptrainFlags& flags) {
           "--precision", flags.precision,
           "fp32, or bf16 with float32 master weights; multiplied in fp32 by a processor without "
           "bf16 instructions (AVX512_BF16)")
+      ->type_name(words({"fp32", "bf16"}))
       ->capture_default_str();
   command.add_flag("--activation-checkpointing", flags.activation_checkpointing,
                    "Recompute activations in the backward pass: less memory, same bits");
   command
       .add_option("--train", flags.train,
                   "What is trained: all, attention (q, k, v, o) or kv (k and v)")
+      ->type_name(words({"all", "attention", "kv"}))
       ->capture_default_str();
   command
       .add_option("--kv-lr-scale", flags.kv_lr_scale,
@@ -349,8 +357,8 @@ void add_run_flags(CLI::App& command, UptrainFlags& flags) {
       ->check(number(0.0, 1e9));
   command.add_flag("--init-from-scratch", flags.init_from_scratch,
                    "Fresh weights: MODEL gives config and tokenizer only");
-  command
-      .add_option("--resume", flags.resume, "An interrupted run in OUT: auto, required or never")
+  command.add_option("--resume", flags.resume, "An interrupted run in OUT")
+      ->type_name(words({"auto", "required", "never"}))
       ->capture_default_str();
   command.add_flag("--overwrite", flags.overwrite,
                    "Drop a run in OUT that is finished or has other settings");

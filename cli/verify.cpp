@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "command.h"
+#include "flag_values.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/text.h"
@@ -53,8 +54,10 @@ void add_verify_command(CLI::App& root, Invocation& invocation) {
       root, invocation, "verify", "Check a model folder against its manifest and a parent",
       run_verify);
   add_model(*command, flags->model)->required();
-  command->add_option("--against", flags->against,
-                      "Parent to compare with: what a conversion leaves alone must be equal");
+  command
+      ->add_option("--against", flags->against,
+                   "Parent to compare with: what a conversion leaves alone must be equal")
+      ->type_name(kFolder);
 }
 
 }  // namespace regroup

@@ -112,9 +112,9 @@ TEST(Commands, HelpAndVersion) {
     EXPECT_EQ(run.err, "") << command;
   }
   const std::string help = regroup({"convert", "--help"}).out;
-  EXPECT_TRUE(contains(help, "  MODEL TEXT REQUIRED  "));
+  EXPECT_TRUE(contains(help, "  MODEL FOLDER REQUIRED  "));
   EXPECT_TRUE(
-      contains(help, "  --model TEXT                      The same as MODEL, for recipes\n"));
+      contains(help, "  --model FOLDER                    The same as MODEL, for recipes\n"));
   EXPECT_TRUE(contains(help, "  --kv-heads INT REQUIRED  "));  // one number
   EXPECT_TRUE(contains(regroup({"compare", "--help"}).out, "  --kv-heads INT,... REQUIRED  "));
   const Finished version = regroup({"--version"});
