@@ -1,5 +1,6 @@
 # make        build/release/regroup
 # make demo   the whole job on a small model made here: base, two conversions, uptraining, report
+# make check ROOM=checkpoint   build and run the tests of one room alone
 # make test   build with warnings as errors and run every test
 JOBS ?= 2
 # Compiled files are found again in another clone, whatever its path.
@@ -7,7 +8,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 CTEST_FLAGS ?=
 
-.PHONY: all demo test bench format clean
+.PHONY: all check demo test bench format clean
 
 all:
 	scripts/setup
@@ -17,6 +18,12 @@ all:
 
 demo: all
 	scripts/demo
+
+check:
+	@test -d "tests/$(ROOM)" -a -n "$(ROOM)" || { echo "make check ROOM=NAME: a folder of tests/, such as checkpoint" >&2; exit 2; }
+	cmake --preset dev
+	cmake --build --preset dev --parallel $(JOBS) --target check_$(ROOM)
+	ctest --test-dir build/dev --output-on-failure --parallel 2 -L '^$(ROOM)$$' -LE slow $(CTEST_FLAGS)
 
 test:
 	scripts/setup --tests
