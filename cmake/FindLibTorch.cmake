@@ -47,4 +47,5 @@ set_target_properties(torch::cpu PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/
   INTERFACE_COMPILE_OPTIONS "${torch_openmp};SHELL:-idirafter ${torch_dir}/include;SHELL:-idirafter ${torch_dir}/include/torch/csrc/api/include"
   INTERFACE_LINK_LIBRARIES "torch::c10;${torch_gomp};Threads::Threads"
   # libtorch_cpu finds its CUDA runtime by its own rpath; the linker need not.
-  INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined;-Wl,-rpath,${torch_dir}/lib")
+  # Its folder becomes the rpath of what is built; Install.cmake says that of what is installed.
+  INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined")
