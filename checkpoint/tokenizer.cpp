@@ -7,7 +7,7 @@
 
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
-#include "tokenizer/sentencepiece_tokenizer.h"
+#include "tokenizer/gpt2_files.h"
 #include "tokenizer/tokenizer_choice.h"
 #include "tokenizer/tokenizer_kind.h"
 
@@ -21,7 +21,8 @@ Tokenizer::~Tokenizer() = default;
 Tokenizer Tokenizer::open(const std::string& folder) { return Tokenizer(choose_tokenizer(folder)); }
 
 bool Tokenizer::is_in(const std::string& folder) {
-  return path_exists(folder + "/tokenizer.json") || path_exists(folder + "/tokenizer.model");
+  return path_exists(folder + "/tokenizer.json") || path_exists(folder + "/tokenizer.model") ||
+         has_gpt2_files(folder);
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {

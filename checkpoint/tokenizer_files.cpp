@@ -94,7 +94,7 @@ void add_decoder(const Json& root, TokenizerSettings& settings) {
 std::string read_tokenizer_model(const std::string& folder) {
   const std::string path = folder + "/tokenizer.model";
   if (!path_exists(path)) {
-    for (const char* other : {"tekken.json", "vocab.json"}) {
+    for (const char* other : {"tekken.json", "vocab.json", "vocab.txt", "spiece.model"}) {
       if (path_exists(folder + "/" + other)) refuse_kind(folder, fmt::format("{} alone", other));
     }
     throw CheckpointError({.code = "TOK_MISSING",

@@ -32,14 +32,16 @@ std::pair<std::string_view, std::string_view> merge_parts(const Json& merge,
              fmt::format("a merge must be two tokens, found {}", printable(merge.dump(), 80)));
 }
 
-Merges read_merges(const Json& list, const Vocabulary& vocabulary, const std::string& prefix,
+Merges read_merges(const Json& list, const Vocabulary& vocabulary, BpeSettings& settings,
                    const std::string& path) {
+  const std::string& prefix = settings.continuing_prefix;
   if (list.size() > kMostMerges) {
     wrong_part(path, "LIMIT_MERGES",
                fmt::format("must have at most {} merges, found {}", kMostMerges, list.size()));
   }
   Merges merges(list.size());
   uint32_t rank = 0;
+  settings.cuts_at_marks = true;
   std::string joined;
   for (const Json& merge : list) {
     const auto [left, right] = merge_parts(merge, path);
@@ -54,6 +56,8 @@ Merges read_merges(const Json& list, const Vocabulary& vocabulary, const std::st
                              "\"{}\" and \"{}\"",
                              rank, printable(left, 40), printable(right, 40)));
     }
+    if (!left.ends_with(kSpaceMark) && right.starts_with(kSpaceMark))
+      settings.cuts_at_marks = false;
     merges.add(left_id, right_id, {.rank = rank++, .id = id});
   }
   return merges;
@@ -103,7 +107,7 @@ std::unique_ptr<WordModel> read_bpe(const Json& model, bool takes_bytes, const s
   if (list == model.end() || !list->is_array()) {
     wrong_part(path, "TOK_PART", "\"merges\" of the model must be a list");
   }
-  Merges merges = read_merges(*list, vocabulary, settings.continuing_prefix, path);
+  Merges merges = read_merges(*list, vocabulary, settings, path);
   return std::make_unique<BpeModel>(std::move(vocabulary), std::move(merges), std::move(settings),
                                     takes_bytes);
 }

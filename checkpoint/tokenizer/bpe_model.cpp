@@ -55,6 +55,9 @@ BpeModel::BpeModel(Vocabulary vocabulary, Merges merges, BpeSettings settings, b
                    settings_.end_suffix.empty()),
       unk_(vocabulary_.find(settings_.unk_token)) {
   if (settings_.byte_fallback) fallback_ = byte_tokens(vocabulary_);
+  settings_.cuts_at_marks = settings_.cuts_at_marks && !takes_bytes && !settings_.ignore_merges &&
+                            settings_.continuing_prefix.empty() && settings_.end_suffix.empty() &&
+                            vocabulary_.find(kSpaceMark) >= 0;
   for (size_t byte = 0; byte < single_.size(); ++byte) {
     std::string text;
     const auto b = static_cast<unsigned char>(byte);
@@ -65,6 +68,21 @@ BpeModel::BpeModel(Vocabulary vocabulary, Merges merges, BpeSettings settings, b
 
 void BpeModel::encode(std::string_view piece, std::vector<int32_t>& ids,
                       std::vector<uint32_t>* bytes) const {
+  if (!settings_.cuts_at_marks) {
+    encode_word(piece, ids, bytes);
+    return;
+  }
+  while (!piece.empty()) {  // marks, and what follows up to the next one
+    size_t marks = 0;
+    while (piece.substr(marks).starts_with(kSpaceMark)) marks += kSpaceMark.size();
+    const size_t end = std::min(piece.find(kSpaceMark, marks), piece.size());
+    encode_word(piece.substr(0, end), ids, bytes);
+    piece.remove_prefix(end);
+  }
+}
+
+void BpeModel::encode_word(std::string_view piece, std::vector<int32_t>& ids,
+                           std::vector<uint32_t>* bytes) const {
   if (bytes == nullptr && cache_.find(piece, ids)) return;
   const size_t before = ids.size();
   const int32_t token = settings_.ignore_merges ? whole(piece) : -1;

@@ -17,6 +17,9 @@ struct BpeSettings {
   bool fuse_unk = false;
   bool byte_fallback = false;
   bool ignore_merges = false;  ///< a piece that is a token is not taken apart
+  /// No merge joins something that ends without a mark ("▁") to something that begins with one: a text of many words, which
+  /// tokenizers like Llama 2's are given whole, may be cut there.
+  bool cuts_at_marks = false;
 };
 
 /// Byte-pair encoding. Its cache of pieces makes encode() a matter of one thread at a time.
@@ -30,6 +33,8 @@ class BpeModel : public WordModel {
 
  private:
   class SymbolBuilder;
+  void encode_word(std::string_view word, std::vector<int32_t>& ids,
+                   std::vector<uint32_t>* bytes) const;
   void merge_piece(std::string_view piece, std::vector<int32_t>& ids,
                    std::vector<uint32_t>* bytes) const;
   void add_bytes(std::string_view piece, SymbolBuilder& builder) const;

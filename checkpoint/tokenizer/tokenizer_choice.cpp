@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "gpt2_files.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/notice.h"
@@ -36,8 +37,11 @@ void tell_if_they_differ(const std::string& folder, const JsonTokenizer& json) {
 }  // namespace
 
 std::unique_ptr<Tokenizer::Kind> choose_tokenizer(const std::string& folder) {
-  if (!path_exists(folder + "/tokenizer.json")) return SentencePieceTokenizer::open(folder);
   const bool both = path_exists(folder + "/tokenizer.model");
+  if (!path_exists(folder + "/tokenizer.json")) {
+    if (!both && has_gpt2_files(folder)) return read_tokenizer_json(folder);
+    return SentencePieceTokenizer::open(folder);
+  }
   try {
     auto json = read_tokenizer_json(folder);
     if (both) tell_if_they_differ(folder, *json);

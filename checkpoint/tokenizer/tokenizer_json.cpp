@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "bpe.h"
+#include "gpt2_files.h"
 #include "json_tokenizer.h"
 #include "part_errors.h"
 #include "post_processor.h"
@@ -130,8 +131,9 @@ Tokenizer::Kind::Ends ends_of(const JsonTokenizer::Parts& parts, const TextEnds&
 }  // namespace
 
 std::unique_ptr<JsonTokenizer> read_tokenizer_json(const std::string& folder) {
-  const std::string path = folder + "/tokenizer.json";
-  const Json root = read_strict_json(path, kTokenizerJson);
+  const bool whole = path_exists(folder + "/tokenizer.json");
+  const std::string path = folder + (whole ? "/tokenizer.json" : "/vocab.json");
+  const Json root = whole ? read_strict_json(path, kTokenizerJson) : read_gpt2_files(folder);
   if (!root.is_object()) wrong_part(path, "TOK_PART", "must be a JSON object");
   TokenizerSettings settings = read_tokenizer_settings(folder);
   add_token_map(folder, settings);
@@ -150,6 +152,8 @@ std::unique_ptr<JsonTokenizer> read_tokenizer_json(const std::string& folder) {
   auto tokenizer = std::make_unique<JsonTokenizer>(std::move(parts));
   tokenizer->ends = ends;
   tokenizer->digest = sha256_of_file(path);
+  if (!whole)
+    tokenizer->digest = sha256_of_text(tokenizer->digest + sha256_of_file(folder + "/merges.txt"));
   return tokenizer;
 }
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "parsed_score.h"
 #include "part_errors.h"
 #include "prefix_tree.h"
 #include "regroup/checkpoint/error.h"
@@ -150,7 +151,7 @@ std::unique_ptr<WordModel> read_unigram(const Json& model, const std::string& pa
     }
     vocabulary.add(entry[0].get_ref<const std::string&>(), static_cast<int64_t>(scores.size()),
                    path);
-    scores.push_back(entry[1].get<double>());
+    scores.push_back(parsed_score(entry[1].get<double>()));
   }
   const JsonFields fields(model, path);
   const auto unk = fields.integer("unk_id", 0, INT32_MAX);

@@ -8,6 +8,9 @@
 
 namespace regroup {
 
+inline constexpr std::string_view kSpaceMark =
+    "\u2581";  ///< "▁", a space in SentencePiece's vocabularies
+
 /// What turns a piece of text into ids: BPE or Unigram.
 class WordModel {
  public:
