@@ -20,14 +20,18 @@ class BpeModel::SymbolBuilder {
   }
   void add(int32_t id, uint32_t bytes) {
     const auto n = static_cast<int32_t>(symbols_.size());
-    symbols_.push_back({.id = id, .bytes = bytes, .previous = n - 1, .next = n + 1});
+    symbols_.push_back({.id = id, .bytes = bytes + left_out_, .previous = n - 1, .next = n + 1});
+    left_out_ = 0;
   }
   void add_known(int32_t id, uint32_t bytes) {
     flush();
     add(id, bytes);
   }
   void add_unknown(uint32_t bytes) {
-    if (model_.settings_.unk_token.empty()) return;
+    if (model_.settings_.unk_token.empty()) {
+      left_out_ += bytes;
+      return;
+    }
     if (model_.unk_ < 0) model_.fail_unknown();
     if (unknown_ > 0 && !model_.settings_.fuse_unk) flush();
     unknown_ += bytes;
@@ -44,7 +48,8 @@ class BpeModel::SymbolBuilder {
   }
   const BpeModel& model_;
   std::vector<Symbol>& symbols_;
-  uint32_t unknown_ = 0;  // bytes of unknown characters that are not put in yet
+  uint32_t unknown_ = 0;   // bytes of unknown characters that are not put in yet
+  uint32_t left_out_ = 0;  // bytes that no token stands for; the next one comes behind them
 };
 
 BpeModel::BpeModel(Vocabulary vocabulary, Merges merges, BpeSettings settings, bool takes_bytes)

@@ -30,6 +30,7 @@ class Translation {
 
   std::string take() {
     while (!reader_.done()) {
+      if (std::string_view("|()[").find(reader_.peek()) != std::string_view::npos) last_ = 0;
       switch (const char c = reader_.peek()) {
         case '(':
           open_group();
@@ -91,14 +92,19 @@ class Translation {
     } else {
       const char32_t c = reader_.character();
       if (ignores_case_ && !folds_alike(c)) refuse_case();
+      last_ = c;
       out_ += literal(c);
     }
   }
 
-  /// Other letters fold to several characters.
-  static bool folds_alike(char32_t c) {
-    return c < 0x80 &&
-           std::string_view("'strevmld").find(static_cast<char>(c)) != std::string_view::npos;
+  /// Other letters, and "ss" and "st", fold to several characters.
+  bool folds_alike(char32_t c) const {
+    const bool joins =
+        (last_ == 's' || last_ == 'S') && c < 0x80 &&
+        std::string_view("sStT").find(static_cast<char>(c)) != std::string_view::npos;
+    return c < 0x80 && !joins &&
+           std::string_view("'strevmldSTREVMLD").find(static_cast<char>(c)) !=
+               std::string_view::npos;
   }
 
   void open_group() {
@@ -191,6 +197,7 @@ class Translation {
   std::optional<size_t> atom_;  // where the last thing that can be repeated begins
   bool atom_repeats_ = false;
   bool ignores_case_ = false;
+  char32_t last_ = 0;  // the literal in front
 };
 
 }  // namespace

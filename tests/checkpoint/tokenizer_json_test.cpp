@@ -195,7 +195,9 @@ TEST(LongWords, TakeNoQuadraticTime) {
   EXPECT_EQ(tokenizer.encode(std::string(1 << 20, ' ')).size(), size_t{1} << 20);
   // Quadratic, each would take minutes.
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
-  EXPECT_LT(tokenizer.encode_front(std::string("ab ") + std::string(1 << 20, ' '), 2).size(), 10U);
+  std::string words = "ab";
+  for (int i = 0; i < 1000; ++i) words += " ab";
+  EXPECT_LT(tokenizer.encode_front(words, 2).size(), 10U);
 }
 
 struct BadPart {
@@ -302,7 +304,7 @@ TEST(Patterns, ThatTakeTooLongEndWithAnError) {
   for (int i = 0; i < 30; ++i) pattern += "(?:a|a?a)";
   const Tokenizer tokenizer = JsonFolder(removing(pattern + "c")).open();
   const ErrorInfo error =
-      expect_error("LIMIT_REGEX", [&] { tokenizer.encode(std::string(60, 'a') + "b"); });
+      expect_error("LIMIT_REGEX", [&] { tokenizer.encode(std::string(60, 'a') + "bc"); });
   EXPECT_TRUE(contains(error.message, "at byte 0 of \"aaa"));
 }
 
@@ -310,7 +312,8 @@ TEST(TwoFiles, TheJsonIsUsedAndSaidSoWhereTheyDiffer) {
   std::vector<std::string> told;
   set_notice_handler([&](const std::string& text) { told.push_back(text); });
   const JsonFolder both(tiny_tokenizer_json());
-  both.folder().write("tokenizer.model", tiny_sentencepiece({"\u2581ab"}));
+  both.folder().write("tokenizer.model",
+                      tiny_sentencepiece({"\u2581ab", "ab", "\u2581", "a", "b"}));
   EXPECT_EQ(both.open().encode("ab ab"), (Ids{3, 4}));
   ASSERT_EQ(told.size(), 1U);
   EXPECT_TRUE(contains(told[0], "tokenizer.json is used and not tokenizer.model"));
@@ -318,7 +321,8 @@ TEST(TwoFiles, TheJsonIsUsedAndSaidSoWhereTheyDiffer) {
   OrderedJson json = tiny_tokenizer_json();
   json["normalizer"] = {{"type", "Lowercase"}};
   const JsonFolder other(json);
-  other.folder().write("tokenizer.model", tiny_sentencepiece({"\u2581ab"}));
+  other.folder().write("tokenizer.model",
+                       tiny_sentencepiece({"\u2581ab", "ab", "\u2581", "a", "b"}));
   EXPECT_EQ(other.open().encode("ab"), (Ids{1, 3}));
   ASSERT_EQ(told.size(), 2U);
   EXPECT_TRUE(contains(told[1], "tokenizer.model is used, since"));
