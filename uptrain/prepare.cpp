@@ -24,7 +24,7 @@ class LazyTokenizer {
     }
     return *tokenizer_;
   }
-  bool available() const { return path_exists(model_ + "/tokenizer.model"); }
+  bool available() const { return Tokenizer::is_in(model_); }
 
  private:
   std::string model_;

@@ -30,15 +30,17 @@ void check_vocabulary(const UptrainOptions& options, const ModelConfig& teacher,
     mismatch(options, fmt::format("the teacher must have the model's vocab_size {}, found {}",
                                   student.vocab_size, teacher.vocab_size));
   }
-  const std::string theirs = options.teacher + "/tokenizer.model";
-  const std::string ours = options.model + "/tokenizer.model";
-  if (!path_exists(theirs) || !path_exists(ours)) return;
-  const std::string found = sha256_of_file(theirs);
-  const std::string wanted = sha256_of_file(ours);
-  if (found == wanted) return;
-  mismatch(options, fmt::format("the teacher must have the model's tokenizer.model (SHA-256 {}), "
-                                "found another one ({})",
-                                wanted, found));
+  for (const std::string name : {"tokenizer.model", "tokenizer.json"}) {
+    const std::string theirs = options.teacher + "/" + name;
+    const std::string ours = options.model + "/" + name;
+    if (!path_exists(theirs) || !path_exists(ours)) continue;
+    const std::string found = sha256_of_file(theirs);
+    const std::string wanted = sha256_of_file(ours);
+    if (found == wanted) return;
+    mismatch(options, fmt::format("the teacher must have the model's {} (SHA-256 {}), "
+                                  "found another one ({})",
+                                  name, wanted, found));
+  }
 }
 
 /// Every tensor that the decoder computes with, in an order of its own: the same place means the same

@@ -20,7 +20,7 @@ namespace {
 
 /// Ids need no tokenizer: text is shown where there is one.
 std::optional<Tokenizer> open_tokenizer(const GenerateFlags& flags, int64_t vocab_size) {
-  if (!flags.prompt_ids.empty() && !path_exists(flags.model + "/tokenizer.model")) return {};
+  if (!flags.prompt_ids.empty() && !Tokenizer::is_in(flags.model)) return {};
   std::optional<Tokenizer> tokenizer(Tokenizer::open(flags.model));
   require_vocabulary(*tokenizer, vocab_size, flags.model);
   return tokenizer;

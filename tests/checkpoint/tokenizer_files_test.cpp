@@ -159,8 +159,9 @@ TEST(OtherKinds, AreNamed) {
   EXPECT_TRUE(contains(
       expect_error<UnsupportedError>("TOK_UNSUPPORTED", [&] { Tokenizer::open(folder.path()); })
           .message,
-      path + ": only SentencePiece tokenizers (tokenizer.model) are supported, found a vocabulary "
-             "of tiktoken"));
+      path +
+          ": only tokenizer.json and SentencePiece's tokenizer.model are read, found a vocabulary "
+          "of tiktoken"));
   folder.write("tokenizer.model",
                "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 499723\n");
   const ErrorInfo pointer = expect_error("TOK_PROTO", [&] { Tokenizer::open(folder.path()); });

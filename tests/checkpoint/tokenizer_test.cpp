@@ -179,8 +179,8 @@ TEST_F(RealTokenizer, PrefixBytesByHand) {
 TEST(TokenizerFolder, MissingOrBroken) {
   const TemporaryFolder folder;
   EXPECT_EQ(expect_error("TOK_MISSING", [&] { Tokenizer::open(folder.path()); }).message,
-            folder.path() + ": must hold tokenizer.model to read text");
-  folder.write("tokenizer.json", "{}");
+            folder.path() + ": must hold tokenizer.json or tokenizer.model to read text");
+  folder.write("tekken.json", "{}");
   expect_error<UnsupportedError>("TOK_UNSUPPORTED", [&] { Tokenizer::open(folder.path()); });
   for (const std::string& bytes :
        {std::string(), std::string("x"), std::string("\x0A\xFF\xFF\xFF\xFF\x0F"),

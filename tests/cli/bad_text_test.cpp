@@ -179,9 +179,18 @@ TEST_F(BadText, Tokenizers) {
          w.folder.write("model/tokenizer.json", "{}");
        },
        eval("@a.txt"),
+       3,
+       "TOK_PART",
+       {"MODEL/tokenizer.json", "must hold an object \"model\"", "fetch it again"}},
+      {"a tokenizer.json of another kind",
+       [=](const Workplace& w) {
+         text(w);
+         w.folder.write("model/tokenizer.json", R"({"model": {"type": "WordPiece"}})");
+       },
+       eval("@a.txt"),
        4,
        "TOK_UNSUPPORTED",
-       {"MODEL", "tokenizer.json", "token file"}},
+       {"MODEL/tokenizer.json", "WordPiece", "token file"}},
   });
 }
 

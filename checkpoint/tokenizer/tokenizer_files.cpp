@@ -13,17 +13,18 @@
 #include "regroup/checkpoint/text.h"
 
 namespace regroup {
-namespace {
 
-constexpr const char* kTokenizeElsewhere =
+const char* const kTokenizeElsewhere =
     "tokenize the text with the tool it came from, into a token file (docs/formats.md), for "
-    "convert "
-    "--calibration, compare --text, eval --tokens and uptrain --data";
+    "convert --calibration, compare --text, eval --tokens and uptrain --data";
+
+namespace {
 
 [[noreturn]] void refuse_kind(const std::string& path, const std::string& found) {
   throw UnsupportedError(
       {.code = "TOK_UNSUPPORTED",
-       .message = "only SentencePiece tokenizers (tokenizer.model) are supported, found " + found,
+       .message =
+           "only tokenizer.json and SentencePiece's tokenizer.model are read, found " + found,
        .path = path,
        .tensor = {},
        .hint = kTokenizeElsewhere});
@@ -93,11 +94,11 @@ void add_decoder(const Json& root, TokenizerSettings& settings) {
 std::string read_tokenizer_model(const std::string& folder) {
   const std::string path = folder + "/tokenizer.model";
   if (!path_exists(path)) {
-    for (const char* other : {"tokenizer.json", "tekken.json", "vocab.json"}) {
+    for (const char* other : {"tekken.json", "vocab.json", "vocab.txt", "spiece.model"}) {
       if (path_exists(folder + "/" + other)) refuse_kind(folder, fmt::format("{} alone", other));
     }
     throw CheckpointError({.code = "TOK_MISSING",
-                           .message = "must hold tokenizer.model to read text",
+                           .message = "must hold tokenizer.json or tokenizer.model to read text",
                            .path = folder,
                            .tensor = {},
                            .hint = "copy the tokenizer files into the folder, or give token files "
@@ -123,11 +124,20 @@ TokenizerSettings read_tokenizer_settings(const std::string& folder) {
   settings.add_bos = fields.boolean("add_bos_token").value_or(true);
   settings.add_eos = fields.boolean("add_eos_token").value_or(false);
   settings.add_prefix_space = fields.boolean("add_prefix_space").value_or(true);
+  settings.names_ends = fields.has("add_bos_token") || fields.has("add_eos_token");
+  settings.wants_bos = fields.boolean("add_bos_token").value_or(false);
+  settings.wants_eos = fields.boolean("add_eos_token").value_or(false);
   settings.bos_token = token_text(root, "bos_token");
   settings.eos_token = token_text(root, "eos_token");
   add_listed(read_object(folder + "/added_tokens.json"), settings);
   add_decoder(root, settings);
   return settings;
+}
+
+void add_token_map(const std::string& folder, TokenizerSettings& settings) {
+  const Json root = read_object(folder + "/special_tokens_map.json");
+  if (!settings.bos_token) settings.bos_token = token_text(root, "bos_token");
+  if (!settings.eos_token) settings.eos_token = token_text(root, "eos_token");
 }
 
 }  // namespace regroup

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "normalizer.h"
+#include "prefix_tree.h"
+#include "vocabulary.h"
+
+namespace regroup {
+
+/// A token that is found in texts as a whole, before the model sees them.
+struct AddedToken {
+  std::string text;
+  int32_t id = -1;
+  bool single_word = false;  ///< not inside a word
+  bool takes_left = false;   ///< takes the white space in front
+  bool takes_right = false;
+  bool normalized = false;  ///< is looked for in the normalized text
+  bool special = false;     ///< is never found in texts: its text stays text
+};
+
+/// A part of a text: an added token, or text between two.
+struct AddedSegment {
+  std::string_view text;
+  int32_t id = -1;  ///< -1: text
+};
+
+/// The added tokens of a tokenizer.
+class AddedTokens {
+ public:
+  /// Ids are those that the tokenizers package gives: that of the vocabulary where it has the text, else the next free one.
+  /// @throws CheckpointError TOK_ADDED: the file says another one; LIMIT_ADDED_TOKENS
+  AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocabulary,
+              const Normalizer& normalizer, const std::string& path);
+
+  using Sink = std::function<bool(const AddedSegment&)>;
+  /// Hands on a text in order, cut at the tokens that are looked for before (or after) it is normalized.
+  /// @return false when the sink did
+  bool visit(std::string_view text, bool normalized, const Sink& sink) const;
+
+  /// The text of an id, or nullptr.
+  const std::string* token(int32_t id) const;
+  int32_t find(std::string_view text) const;  ///< -1: none
+  /// The highest id that a text may be given, -1 without any.
+  int32_t highest_plain() const { return highest_plain_; }
+
+ private:
+  /// The tokens looked for at one time.
+  struct Searched {
+    PrefixTree tree;
+    std::vector<bool> starts = std::vector<bool>(256);
+    bool wanted = false;  ///< one of them is not special
+  };
+  void give_ids(const Vocabulary& vocabulary, const std::string& path);
+
+  std::vector<AddedToken> tokens_;
+  std::unordered_map<int32_t, size_t> by_id_;
+  std::unordered_map<std::string, int32_t> by_text_;
+  Searched before_, after_;
+  int32_t highest_plain_ = -1;
+};
+
+}  // namespace regroup

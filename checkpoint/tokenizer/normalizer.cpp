@@ -1,0 +1,166 @@
+#include "normalizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "charsmap.h"
+#include "part_errors.h"
+#include "part_reader.h"
+#include "regex.h"
+#include "unicode_normal_form.h"
+#include "unicode_tables.h"
+#include "utf8.h"
+
+namespace regroup {
+namespace {
+
+constexpr size_t kMostGrowth = 64;  // Precompiled and NFKC stay far below it
+constexpr size_t kAlwaysAllowed = 1 << 20;
+
+class NormalForm : public NormalizerStep {
+ public:
+  explicit NormalForm(UnicodeForm form) : form_(form) {}
+  std::string apply(std::string_view text) const override { return to_normal_form(text, form_); }
+
+ private:
+  UnicodeForm form_;
+};
+
+class Prepend : public NormalizerStep {
+ public:
+  explicit Prepend(std::string text) : text_(std::move(text)) {}
+  std::string apply(std::string_view text) const override {
+    return text.empty() ? std::string() : text_ + std::string(text);
+  }
+
+ private:
+  std::string text_;
+};
+
+class Strip : public NormalizerStep {
+ public:
+  Strip(bool left, bool right) : left_(left), right_(right) {}
+  std::string apply(std::string_view text) const override {
+    size_t begin = 0, end = text.size();
+    while (left_ && begin < end && is_white_space(character_at(text, begin))) {
+      begin += character_bytes(static_cast<unsigned char>(text[begin]));
+    }
+    while (right_ && end > begin) {
+      size_t last = end - 1;
+      while ((static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
+      if (!is_white_space(character_at(text, last))) break;
+      end = last;
+    }
+    return std::string(text.substr(begin, end - begin));
+  }
+
+ private:
+  bool left_, right_;
+};
+
+/// Replaces every occurrence of a string or of what a regular expression matches.
+class Replace : public NormalizerStep {
+ public:
+  Replace(TextPattern pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  std::string apply(std::string_view text) const override {
+    std::string out;
+    size_t done = 0;
+    for (size_t from = 0; from <= text.size();) {
+      const auto found = pattern_.find(text, from);
+      if (!found) break;
+      out.append(text, done, found->begin - done);
+      out += content_;
+      done = found->end;
+      // An empty match moves on by a character.
+      from = found->end > found->begin || found->end >= text.size()
+                 ? std::max(found->end, from + (found->end == found->begin ? 1 : 0))
+                 : found->end + character_bytes(static_cast<unsigned char>(text[found->end]));
+    }
+    out.append(text, done);
+    return out;
+  }
+
+ private:
+  TextPattern pattern_;
+  std::string content_;
+};
+
+class Precompiled : public NormalizerStep {
+ public:
+  explicit Precompiled(Charsmap map) : map_(std::move(map)) {}
+  std::string apply(std::string_view text) const override { return map_.apply(text); }
+
+ private:
+  Charsmap map_;
+};
+
+std::optional<UnicodeForm> form_named(const std::string& type) {
+  if (type == "NFC") return UnicodeForm::kNfc;
+  if (type == "NFD") return UnicodeForm::kNfd;
+  if (type == "NFKC") return UnicodeForm::kNfkc;
+  if (type == "NFKD") return UnicodeForm::kNfkd;
+  return std::nullopt;
+}
+
+std::unique_ptr<NormalizerStep> read_step(const Part& part) {
+  if (const auto form = form_named(part.type())) return std::make_unique<NormalForm>(*form);
+  if (part.type() == "Prepend") return std::make_unique<Prepend>(part.string("prepend"));
+  if (part.type() == "Strip")
+    return std::make_unique<Strip>(part.boolean("strip_left"), part.boolean("strip_right"));
+  if (part.type() == "Replace")
+    return std::make_unique<Replace>(part.pattern("pattern"), part.string("content"));
+  if (part.type() == "Precompiled")
+    return std::make_unique<Precompiled>(
+        Charsmap(part.string("precompiled_charsmap"), part.path()));
+  part.refuse();
+}
+
+}  // namespace
+
+Normalizer Normalizer::read(const Json* root, const std::string& path) {
+  Normalizer normalizer;
+  normalizer.path_ = path;
+  for (const Part& part : parts_of(root, "normalizer", "normalizers", path)) {
+    normalizer.steps_.push_back(read_step(part));
+  }
+  return normalizer;
+}
+
+std::string Normalizer::apply(std::string_view text) const {
+  std::string result(text);
+  for (const auto& step : steps_) {
+    result = step->apply(result);
+    if (result.size() > text.size() * kMostGrowth + kAlwaysAllowed) {
+      wrong_part(path_, "TOK_EXPANSION",
+                 fmt::format("the normalizer must not make a text {} times as long, found {} bytes "
+                             "for {}",
+                             kMostGrowth, result.size(), text.size()));
+    }
+  }
+  return result;
+}
+
+size_t Normalizer::origin(std::string_view text, size_t bytes) const {
+  if (changes_nothing() || bytes == 0) return std::min(bytes, text.size());
+  if (apply(text) == text) return std::min(bytes, text.size());
+  const auto boundary = [&](size_t at) {
+    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
+    return at;
+  };
+  size_t least = 0, most = text.size();
+  while (least < most) {  // the first beginning that gives as much
+    const size_t middle = least + (most - least) / 2;
+    if (apply(text.substr(0, boundary(middle))).size() >= bytes) {
+      most = middle;
+    } else {
+      least = middle + 1;
+    }
+  }
+  return boundary(least);
+}
+
+}  // namespace regroup
