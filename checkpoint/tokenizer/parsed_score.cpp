@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 namespace regroup {
@@ -18,7 +17,8 @@ double parsed_score(double value) {
   const std::string_view spelling(text.data(), static_cast<size_t>(end - text.data()));
   const size_t e = spelling.find('e');
   uint64_t digits = 0;
-  int exponent = std::atoi(spelling.data() + e + 1);
+  int exponent = 0;
+  std::from_chars(spelling.data() + e + (spelling[e + 1] == '+' ? 2 : 1), end, exponent);
   for (size_t i = 0; i < e; ++i) {
     if (spelling[i] == '.') continue;
     digits = digits * 10 + static_cast<uint64_t>(spelling[i] - '0');

@@ -152,10 +152,12 @@ TEST(Unigram, TakesTheBestWayToCut) {
     "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": true},
     "decoder": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": true},
     "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["\u2581", -1], ["a", -1.5], ["b", -1.5],
-      ["ab", -2], ["bb", -2.5], ["\u2581a", -9]]}})");
+      ["ab", -2], ["bb", -2.5], ["\u2581a", -9],
+      ["c", -12.5], ["ca", -10.25]]}})");
   const Tokenizer tokenizer = JsonFolder(json).open();
   EXPECT_EQ(tokenizer.encode("ab abb"), (Ids{1, 4, 1, 4, 3}));
   EXPECT_EQ(tokenizer.encode("xyb"), (Ids{1, 0, 3}));
+  EXPECT_EQ(tokenizer.encode("ca"), (Ids{1, 8})) << "-10.25 beats -14";
   EXPECT_EQ(tokenizer.decode({1, 4, 1, 4, 3}), "ab abb");
   EXPECT_EQ(tokenizer.prefix_bytes("ab abb", 2), 2);
   EXPECT_EQ(tokenizer.prefix_bytes("ab abb", 3), 3);
