@@ -155,8 +155,11 @@ TEST(CalibrationCost, EverySetIsCounted) {
   EXPECT_NEAR(two.look() - one.look(), converted, 1);
   EXPECT_NEAR(two.training() - one.training(), 5 * 7 * 3 * 2 * converted, 10);
   // First tokens are no part of the moments of the converted layers' inputs.
-  const double forward = 5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(6, 1) +
-                         5 * two.aim(6, 1) + 5 * 12 * converted;
+  const double forward =
+      5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(6, 1) + 5 * two.aim(6, 1) +
+      5 * 12 * converted +
+      // What the whole model does to the one held out: the last layer, logits of both.
+      two.converted(1, 1) + 2 * 2.0 * 256 * static_cast<double>(config.vocab_size);
   EXPECT_NEAR(two.forward() - one.forward(), forward, 1e-9 * two.forward());
 }
 

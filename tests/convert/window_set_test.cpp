@@ -63,7 +63,7 @@ TEST(WindowSets, FirstTokensAreAsManyAsVocabularyAndTextAllow) {
   EXPECT_EQ(first(49152, 40960).windows, 4096);
   EXPECT_EQ(first(49152, 40960).held_out, 409);
   EXPECT_EQ(first(49152, 40960).step_windows,
-            52);  // 3,687 in 72 steps, as 144 windows of text in 2s
+            205);  // 3,687 in 18 steps, as 144 windows of text in 8s
   EXPECT_EQ(first(512, 40960).windows, 512);
   EXPECT_EQ(first(49152, 2048).windows, 512);
   const CalibrationSizes sizes = calibration_sizes(vocabulary_of(512), {}, 256, 40960);
