@@ -181,7 +181,7 @@ TEST_F(BadText, Tokenizers) {
        eval("@a.txt"),
        3,
        "TOK_PART",
-       {"MODEL/tokenizer.json", "must hold an object \"model\"", "fetch it again"}},
+       {"model/tokenizer.json", "must hold an object \"model\"", "fetch it again"}},
       {"a tokenizer.json of another kind",
        [=](const Workplace& w) {
          text(w);
@@ -190,7 +190,7 @@ TEST_F(BadText, Tokenizers) {
        eval("@a.txt"),
        4,
        "TOK_UNSUPPORTED",
-       {"MODEL/tokenizer.json", "WordPiece", "token file"}},
+       {"model/tokenizer.json", "WordPiece", "token file"}},
   });
 }
 

@@ -29,7 +29,7 @@ TEST(Progress, ALogGetsForecastPercentAndTimeLeft) {
                            "convert: calibrate on 4096 tokens in 64 windows of 64 (16 held out), ",
                            ", 64 first tokens, ",
                            // 58 of them as often as 48 windows, 8 of those a step: 10
-                           " layers of at most 2 steps of 522 tokens; ", " FLOPs, about ",
+                           " layers of at most 2 steps of 2087 tokens; ", " FLOPs, about ",
                            " left\n", "100 %  done "}) {
     EXPECT_TRUE(contains(finished.err, part)) << part << finished.err;
   }
