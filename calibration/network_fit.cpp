@@ -29,7 +29,10 @@ constexpr const char* kOutcome = "/OUTCOME.json";
 constexpr double kAstray = 1.5;
 
 Json to_json(const FirstTokenQuality& q) {
-  return {{"tokens", q.tokens}, {"kl", q.kl}, {"worst_kl", q.worst_kl}, {"collapsed", q.collapsed}};
+  return {{"tokens", q.tokens},
+          {"kl", q.kl},
+          {"worst_kl", q.worst_kl},
+          {"above_2_nats", q.above_2_nats}};
 }
 
 std::optional<FirstTokenQuality> first_tokens_from(const Json& json) {
@@ -37,7 +40,7 @@ std::optional<FirstTokenQuality> first_tokens_from(const Json& json) {
   return FirstTokenQuality{.tokens = json.at("tokens").get<int64_t>(),
                            .kl = json.at("kl").get<double>(),
                            .worst_kl = json.at("worst_kl").get<double>(),
-                           .collapsed = json.at("collapsed").get<int64_t>()};
+                           .above_2_nats = json.at("above_2_nats").get<int64_t>()};
 }
 
 Json to_json(const HeldOutQuality& q) {

@@ -144,16 +144,9 @@ std::string quality_lines(const ConversionPlan& plan) {
       q.rises.size(), q.parent_loss, q.loss, q.kl, 100 * q.same_top1, q.worst_rise());
   if (q.first_tokens) {
     const FirstTokenQuality& first = *q.first_tokens;
-    text +=
-        fmt::format("{} tokens, each alone at the first position: KL {:.4f}, the worst {:.2f}\n",
-                    first.tokens, first.kl, first.worst_kl);
-    if (first.collapsed > 0) {
-      text += fmt::format(
-          "texts that begin with {} of these {} are lost (KL above 2 nats): uptrain the model "
-          "before "
-          "you use it, or give more --calibration-first-tokens\n",
-          first.collapsed, first.tokens);
-    }
+    text += fmt::format(
+        "{} tokens, each alone at the first position: KL {:.4f}, the worst {:.2f}, {} above 2\n",
+        first.tokens, first.kl, first.worst_kl, first.above_2_nats);
   }
   if (plan.before_distillation) {
     text += fmt::format("before all layers were trained together: loss {:.4f}, KL {:.4f}\n",

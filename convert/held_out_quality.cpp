@@ -8,11 +8,17 @@
 
 namespace regroup {
 
+namespace {
+
+constexpr double kFarNats = 2;
+
+}  // namespace
+
 FirstTokenQuality first_token_quality(const std::vector<double>& kls) {
   FirstTokenQuality quality{.tokens = static_cast<int64_t>(kls.size())};
   for (const double kl : kls) {
     quality.kl += kl / static_cast<double>(kls.size());
-    if (!(kl <= kCollapseNats)) ++quality.collapsed;
+    if (!(kl <= kFarNats)) ++quality.above_2_nats;
     if (!(kl <= quality.worst_kl)) quality.worst_kl = kl;
   }
   if (std::isnan(quality.kl)) quality.worst_kl = quality.kl;
@@ -46,7 +52,7 @@ Json quality_json(const HeldOutQuality& quality) {
     json["first_tokens"] = {{"tokens", first.tokens},
                             {"kl", first.kl},
                             {"worst_kl", first.worst_kl},
-                            {"collapsed", first.collapsed}};
+                            {"above_2_nats", first.above_2_nats}};
   }
   return json;
 }

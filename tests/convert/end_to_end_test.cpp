@@ -73,9 +73,9 @@ TEST(HeldOutQualityTest, FirstTokensAreWhatTheyAreByHand) {
   // (p - q) log(p / q) with logits +-a turned round: 4 a tanh(a) / 2.
   EXPECT_NEAR(q.worst_kl, 6 * std::tanh(3.0), 1e-5);
   EXPECT_NEAR(q.kl, (2 * std::tanh(1.0) + 6 * std::tanh(3.0)) / 3, 1e-5);
-  EXPECT_EQ(q.collapsed, 1);
+  EXPECT_EQ(q.above_2_nats, 1);
   const FirstTokenQuality lost = first_token_quality({0.1, std::nan(""), 0.2});
-  EXPECT_EQ(lost.collapsed, 1);
+  EXPECT_EQ(lost.above_2_nats, 1);
   EXPECT_TRUE(std::isnan(lost.worst_kl) && std::isnan(lost.kl));
 }
 

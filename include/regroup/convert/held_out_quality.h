@@ -8,13 +8,12 @@
 
 namespace regroup {
 
-/// How a converted model goes on from tokens that each stand alone at position 0, the held-out ones. Later tokens attend to
-/// what becomes of the first one (the attention sink), so that a text whose first token is lost is lost whole.
+/// How a converted model goes on from tokens that each stand alone at position 0, the held-out ones.
 struct FirstTokenQuality {
   int64_t tokens = 0;
-  double kl = 0;          ///< KL(parent || converted) of what follows, nats; the mean
-  double worst_kl = 0;    ///< no number where one of them is none
-  int64_t collapsed = 0;  ///< tokens whose KL is above 2 nats or no number
+  double kl = 0;             ///< KL(parent || converted) of what follows, nats; the mean
+  double worst_kl = 0;       ///< no number where one of them is none
+  int64_t above_2_nats = 0;  ///< tokens whose KL is so large, or no number
 };
 
 /// How a converted model does on the windows of text that were held out.
