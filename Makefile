@@ -3,9 +3,6 @@
 # make check ROOM=checkpoint   build and run the tests of one room alone
 # make test   build with warnings as errors and run every test
 JOBS ?= 2
-# Compiled files are found again in another clone, whatever its path.
-export CCACHE_BASEDIR := $(CURDIR)
-export CCACHE_NOHASHDIR := 1
 CTEST_FLAGS ?=
 
 .PHONY: all check demo test bench format clean

@@ -48,11 +48,11 @@ Tensor moment_of(const Tensor& block, const Tensor& encode) {
   return at::matmul(at::matmul(wide, full), wide.t());
 }
 
-double trace(const Tensor& x) { return x.trace().item<double>(); }
+double trace_value(const Tensor& x) { return x.trace().item<double>(); }
 
 double mean_energy(const Tensor& block) {
   double sum = 0;
-  for (int64_t i = 0; i < block.size(0); ++i) sum += trace(block[i][i]);
+  for (int64_t i = 0; i < block.size(0); ++i) sum += trace_value(block[i][i]);
   return sum / static_cast<double>(block.size(0));
 }
 
@@ -116,7 +116,7 @@ VectorMerge align_vectors(const VectorMoments& moments, const Members& members, 
   const Tensor all = at::stack(turn);  // [m, d, d]
   VectorMerge merge{all.div(static_cast<double>(m)), all.transpose(1, 2).contiguous()};
   if (restore_norm) {
-    const double merged = trace(moment_of(block, merge.encode));
+    const double merged = trace_value(moment_of(block, merge.encode));
     if (merged > 0) merge.encode.mul_(std::sqrt(mean_energy(block) / merged));
   }
   return merge;
@@ -139,7 +139,7 @@ VectorMerge pca_vectors(const VectorMoments& moments, const Members& members) {
   const Tensor turn = polar_factor(decode[0]);  // [d, d]
   encode = at::matmul(turn, encode);
   decode = at::matmul(decode, turn.t());
-  const double merged = trace(moment_of(block, encode));
+  const double merged = trace_value(moment_of(block, encode));
   const double scale = merged > 0 ? std::sqrt(mean_energy(block) / merged) : 1.0;
   if (std::isfinite(scale) && scale > 0) {
     encode = encode.mul(scale);
@@ -168,9 +168,9 @@ Residual vector_residual(const VectorMoments& moments, const Members& members,
   for (int64_t i = 0; i < m; ++i) {
     Tensor cross = at::matmul(merge.encode[0], block[0][i]);  // E[x_g x_i^T]
     for (int64_t j = 1; j < m; ++j) cross.add_(at::matmul(merge.encode[j], block[j][i]));
-    const double own = trace(block[i][i]);
+    const double own = trace_value(block[i][i]);
     const Tensor again = at::matmul(at::matmul(merge.decode[i], merged), merge.decode[i].t());
-    sum += {own - 2 * trace(at::matmul(merge.decode[i], cross)) + trace(again), own};
+    sum += {own - 2 * trace_value(at::matmul(merge.decode[i], cross)) + trace_value(again), own};
   }
   sum.lost = std::max(0.0, sum.lost);
   return sum;

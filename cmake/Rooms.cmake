@@ -9,10 +9,11 @@ target_compile_options(regroup_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow
   -Wno-restrict)
 target_compile_definitions(regroup_flags INTERFACE _GLIBCXX_ASSERTIONS)
 include(Sanitizers)
+include(PrecompiledHeaders)
 
-# regroup_room(NAME [IN FOLDER] SOURCES...)   FOLDER: NAME
+# regroup_room(NAME [TORCH] [IN FOLDER] SOURCES...)   TORCH: its sources include LibTorch; FOLDER: NAME
 function(regroup_room name)
-  cmake_parse_arguments(ROOM "" "IN" "" ${ARGN})
+  cmake_parse_arguments(ROOM "TORCH" "IN" "" ${ARGN})
   if(NOT ROOM_IN)
     set(ROOM_IN ${name})
   endif()
@@ -21,4 +22,7 @@ function(regroup_room name)
   target_include_directories(regroup_${name} PUBLIC "${CMAKE_SOURCE_DIR}/include" "${CMAKE_BINARY_DIR}/generated"
     PRIVATE "${CMAKE_SOURCE_DIR}/${ROOM_IN}")
   target_link_libraries(regroup_${name} PRIVATE regroup_flags)
+  if(ROOM_TORCH)
+    regroup_use_precompiled(regroup_${name} torch)
+  endif()
 endfunction()

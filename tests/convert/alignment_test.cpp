@@ -44,14 +44,14 @@ HeadMoments random_moments(uint64_t seed) {
 }
 
 double nuclear(const Tensor& x) { return at::linalg_svdvals(x).sum().item<double>(); }
-double inner(const Tensor& a, const Tensor& b) { return a.mul(b).sum().item<double>(); }
+double inner_product(const Tensor& a, const Tensor& b) { return a.mul(b).sum().item<double>(); }
 
 // For a pair, the trace at the polar factor is the nuclear norm: no rotation reaches more.
 TEST(Alignment, APairReachesTheNuclearNorm) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     const HeadMoments m = random_moments(10 * seed);
     const Tensor turn = align_vectors(m.value, {1, 3}, false).decode[1].t();  // v_3 to v_1
-    const double reached = inner(m.value.cross[1][3], turn);                  // tr(S_13 B^T)
+    const double reached = inner_product(m.value.cross[1][3], turn);          // tr(S_13 B^T)
     EXPECT_NEAR(reached, nuclear(m.value.cross[1][3]), 1e-9 * reached);
     const KeyMerge keys = align_keys(m, {1, 3}, false);
     const Tensor cross = m.key.select(1, 1).select(1, 3);  // E[z_1 conj(z_3)], [planes]
@@ -74,7 +74,7 @@ double agreement(const HeadMoments& m, const std::vector<Tensor>& turn) {
   for (int64_t i = 0; i < kHeads; ++i) {
     for (int64_t j = i + 1; j < kHeads; ++j) {
       const Tensor both = at::matmul(turn[static_cast<size_t>(i)], m.value.cross[i][j]);
-      sum += inner(both, turn[static_cast<size_t>(j)]);
+      sum += inner_product(both, turn[static_cast<size_t>(j)]);
     }
   }
   return sum;
@@ -103,7 +103,7 @@ TEST(Alignment, SweepsOnlyGain) {
         pull.add_(
             at::matmul(end[static_cast<size_t>(j)], m.value.cross[j][static_cast<int64_t>(i)]));
       }
-      EXPECT_NEAR(inner(pull, end[i]), nuclear(pull), 1e-3 * nuclear(pull));
+      EXPECT_NEAR(inner_product(pull, end[i]), nuclear(pull), 1e-3 * nuclear(pull));
     }
     const KeyMerge keys = align_keys(m, everyone, false);
     for (int64_t i = 0; i < kHeads; ++i) {
