@@ -70,8 +70,8 @@ CalibrationText read_calibration_text(const ModelFolder& model, const Calibratio
 std::vector<int64_t> own_text(const ModelFolder& model, int64_t seq_len, int64_t tokens,
                               uint64_t seed, at::Device device, const TextProgress& writes) {
   const auto count = static_cast<size_t>(tokens / seq_len);
-  const auto report = [&](int64_t texts) {
-    if (writes) writes(texts * seq_len, static_cast<int64_t>(count) * seq_len);
+  const auto report = [&](int64_t made) {
+    if (writes) writes(made, static_cast<int64_t>(count) * seq_len);
   };
   report(0);
   std::vector<int64_t> first =

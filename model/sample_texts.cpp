@@ -27,7 +27,9 @@ Tensor draw_rows(const Tensor& logits, const Tensor& uniform) {
 }
 
 /// @param first  [texts, 1], on the device   @param uniform  [texts, seq_len - 1]
-Tensor continued(const Decoder& decoder, const Tensor& first, const Tensor& uniform) {
+/// @param made   called with the length that the texts have
+Tensor continued(const Decoder& decoder, const Tensor& first, const Tensor& uniform,
+                 const std::function<void(int64_t length)>& made) {
   const int64_t texts = first.size(0);
   const int64_t seq_len = uniform.size(1) + 1;
   KvCache cache(decoder.config(), texts, seq_len, decoder.dtype(), decoder.device());
@@ -38,6 +40,7 @@ Tensor continued(const Decoder& decoder, const Tensor& first, const Tensor& unif
     const Tensor hidden = decoder.hidden(ids.narrow(1, at, 1), &cache);  // [texts, 1, hidden]
     ids.narrow(1, at + 1, 1)
         .copy_(draw_rows(decoder.logits(hidden.select(1, 0)), uniform.narrow(1, at, 1)));
+    made(at + 2);
   }
   return ids;
 }
@@ -46,7 +49,7 @@ Tensor continued(const Decoder& decoder, const Tensor& first, const Tensor& unif
 
 Tensor sample_texts(const Decoder& decoder, const std::vector<int64_t>& first, int64_t seq_len,
                     int64_t at_once, uint64_t seed,
-                    const std::function<void(int64_t texts)>& made) {
+                    const std::function<void(int64_t tokens)>& made) {
   const c10::InferenceMode no_gradients;
   const auto count = static_cast<int64_t>(first.size());
   // Whole batches: the products of another number of rows round otherwise, and a text would depend on how many
@@ -60,9 +63,11 @@ Tensor sample_texts(const Decoder& decoder, const std::vector<int64_t>& first, i
   for (int64_t i = 0; i < count; ++i) texts[i][0] = first[static_cast<size_t>(i)];
   for (int64_t at = 0; at < count; at += at_once) {
     const Tensor part = texts.narrow(0, at, at_once);
+    const auto report = [&](int64_t length) {
+      if (made) made(at * seq_len + std::min(at_once, count - at) * length);
+    };
     part.copy_(continued(decoder, to_device(part.narrow(1, 0, 1), decoder.device()),
-                         to_device(uniform.narrow(0, at, at_once), decoder.device())));
-    if (made) made(std::min(at + at_once, count));
+                         to_device(uniform.narrow(0, at, at_once), decoder.device()), report));
   }
   return texts.narrow(0, 0, count).contiguous();
 }

@@ -183,10 +183,14 @@ TEST(SampledTexts, FollowTheModel) {
     Decoder decoder = random_decoder({.n_kv_heads = 2}, device);
     decoder.untied_lm_head().mul_(1e5);
     const std::vector<int64_t> first = {5, 9, 5, 31, 0};
-    std::vector<int64_t> finished;
-    const at::Tensor texts = sample_texts(
-        decoder, first, 20, 2, 1, [&](int64_t texts_done) { finished.push_back(texts_done); });
-    EXPECT_EQ(finished, (std::vector<int64_t>{2, 4, 5}));
+    std::vector<int64_t> made;
+    const at::Tensor texts =
+        sample_texts(decoder, first, 20, 2, 1, [&](int64_t tokens) { made.push_back(tokens); });
+    ASSERT_EQ(made.size(), 3u * 19u);  // two, two and one text, token by token
+    EXPECT_EQ(made[0], 2 * 2);
+    EXPECT_EQ(made[19], 2 * 20 + 2 * 2);
+    EXPECT_EQ(made[38], 4 * 20 + 2);
+    EXPECT_EQ(made.back(), 5 * 20);
     for (size_t i = 0; i < first.size(); ++i) {
       const Ids alone = generate(decoder, {static_cast<int32_t>(first[i])}, {.max_new_tokens = 19});
       EXPECT_EQ(texts[static_cast<int64_t>(i)][0].item<int64_t>(), first[i]);

@@ -30,11 +30,11 @@ std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>
 /// documents too, as the model saw them in training.
 /// @param first  the first id of each text
 /// @param at_once  texts that are written together
-/// @param made   called with the number of texts that are finished
+/// @param made   called with the number of tokens that are there
 /// @return       int64 [texts, seq_len], on the host; follows from the model and the seed
 /// @throws StoppedError
 at::Tensor sample_texts(const Decoder& decoder, const std::vector<int64_t>& first, int64_t seq_len,
                         int64_t at_once, uint64_t seed,
-                        const std::function<void(int64_t texts)>& made = {});
+                        const std::function<void(int64_t tokens)>& made = {});
 
 }  // namespace regroup
