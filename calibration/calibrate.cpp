@@ -21,6 +21,7 @@
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/legality.h"
 #include "regroup/model/runtime.h"
+#include "vocabulary_run.h"
 #include "window_set.h"
 
 namespace regroup {
@@ -336,24 +337,31 @@ Calibrated Calibration::run(const std::string& folder, const CalibrationProgress
 
 const CalibrationOptions& Calibration::options() const { return calibrator_->options(); }
 
-Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request) {
+Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request,
+                                   const LayerProgress& decides) {
   const c10::NoGradGuard no_gradients;
   const ModelConfig& config = model.config();
   const std::string& file = request.calibration.statistics;
   std::vector<LayerStatistics> measured;
   if (!file.empty()) measured = load_statistics(file, config, model_digest(model));
+  std::optional<VocabularyRun> vocabulary;
+  if (runs_vocabulary(request.method, request.calibration)) vocabulary.emplace(model, request.seed);
   Calibrated result;
   result.gains = gain_candidates(request).front();
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
     throw_if_stopped(/*resumable=*/false);
-    const LayerWeights w = load_layer(model, layer, at::kFloat, at::kCPU);
-    const LayerStatistics statistics =
-        file.empty() ? weights_only_statistics(w.input_norm) : measured[static_cast<size_t>(layer)];
+    if (decides) decides(layer, config.n_layers);
+    const LayerWeights w =
+        load_layer(model, layer, vocabulary ? at::kDouble : at::kFloat, at::kCPU);
+    const LayerStatistics statistics = vocabulary     ? vocabulary->next(layer, w)
+                                       : file.empty() ? weights_only_statistics(w.input_norm)
+                                                      : measured[static_cast<size_t>(layer)];
     const LayerDecision decision =
         decide_layer(merge_rules(request, layer), widen_attention(w, config), statistics, config);
     result.transforms.push_back(with_gains(decision.transform, result.gains));
     result.layers.push_back(report_of(layer, decision));
   }
+  if (decides) decides(config.n_layers, config.n_layers);
   return result;
 }
 

@@ -21,17 +21,17 @@ struct Prepared {
 /// Every setting is checked, statistics and text are read before OUT.partial is there: what it would hold of
 /// a wrong one would stand in the way of the right one.
 Prepared prepare(const ModelFolder& model, const ConvertOptions& options,
-                 const TextProgress& writes) {
+                 const CalibrationProgress& progress) {
   TransformRequest request = transform_request(model.config(), options);
   plan_conversion(model, options, placeholder_transforms(model.config(), options));
   check_output(options);
   require_free_space(options.out, model.weight_bytes());
   Prepared prepared{options, {}, nullptr};
   if (options.calibration.files.empty()) {
-    prepared.calibrated = transform_by_statistics(model, request);
+    prepared.calibrated = transform_by_statistics(model, request, progress.decides);
   } else {
     recall_budget(model, options, request.calibration);
-    prepared.calibration = std::make_unique<Calibration>(model, request, writes);
+    prepared.calibration = std::make_unique<Calibration>(model, request, progress.writes);
     prepared.options.calibration = prepared.calibration->options();
   }
   return prepared;
@@ -39,9 +39,9 @@ Prepared prepare(const ModelFolder& model, const ConvertOptions& options,
 
 /// The same. Stopped there, it leaves an interrupted run in OUT.partial as it was.
 Prepared prepare_or_stop(const ModelFolder& model, const ConvertOptions& options,
-                         const TextProgress& writes) {
+                         const CalibrationProgress& progress) {
   try {
-    return prepare(model, options, writes);
+    return prepare(model, options, progress);
   } catch (const Error& error) {
     const bool resumable = options.output.resume != ResumeMode::kNever &&
                            path_exists(without_last_slash(options.out) + ".partial/JOB.json");
@@ -60,8 +60,7 @@ std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
     ConvertResult result = execute_conversion(model, plan, options, progress.bytes);
     return {std::move(plan), std::move(result)};
   }
-  auto [decided, calibrated, calibration] =
-      prepare_or_stop(model, options, progress.calibration.writes);
+  auto [decided, calibrated, calibration] = prepare_or_stop(model, options, progress.calibration);
   OutputFolder folder = open_output(model, decided);
   if (calibration) {
     const std::string layers = folder.partial() + "/calibration";

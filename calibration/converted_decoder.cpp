@@ -122,7 +122,8 @@ Calibrated decide_conversion(const ModelFolder& model, const TransformRequest& r
     plain.transforms = make_transforms(request.method, model.config(), request.n_kv_heads);
     return plain;
   }
-  if (request.calibration.files.empty()) return transform_by_statistics(model, request);
+  if (request.calibration.files.empty())
+    return transform_by_statistics(model, request, progress.decides);
   return Calibration(model, request, progress.writes).run(layers_folder, progress);
 }
 

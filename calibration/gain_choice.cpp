@@ -34,10 +34,12 @@ void for_windows(const Tensor& ids, const Body& body) {
 std::vector<Gains> gain_candidates(const TransformRequest& request) {
   if (request.method != Method::kPca)
     return {{.logit = true, .output = true}};  // none to take away
-  std::vector<Gains> candidates = {
-      {request.logit_gain != Gain::kOff, request.output_gain == Gain::kOn}};
   const CalibrationOptions& calibration = request.calibration;
-  if (calibration.files.empty() || calibration.refits()) return candidates;
+  const bool text = !calibration.files.empty();
+  std::vector<Gains> candidates = {{.logit = request.logit_gain != Gain::kOff,
+                                    .output = request.output_gain == Gain::kOn ||
+                                              (request.output_gain == Gain::kAuto && !text)}};
+  if (!text || calibration.refits()) return candidates;
   const auto also_other = [&](Gain gain, bool Gains::*which) {
     if (gain != Gain::kAuto) return;
     for (size_t i = 0, n = candidates.size(); i < n; ++i) {

@@ -272,7 +272,7 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       ->capture_default_str();
   add("--output-gain", flags.output_gain,
       "Restore the energy of what each head adds to the residual stream (pca): on, off, "
-      "or auto: as held-out text decides where the closed form is all, else off")
+      "or auto: on without text, as held-out text decides where the closed form is all, else off")
       ->type_name(words({"on", "off", "auto"}))
       ->capture_default_str();
   add("--statistics", flags.statistics, "Moments of an earlier calibration instead of text")

@@ -23,14 +23,23 @@ std::string describe(const CalibrationForecast& f) {
                             human_seconds(f.seconds));
 }
 
+/// So much of all is done since `watch` began: the time that is left follows.
+void tell_share(ProgressLine& line, int64_t done, int64_t all, const Stopwatch& watch,
+                const std::string& what) {
+  if (done == 0) return line.text(": " + what);
+  const double passed = watch.seconds();
+  line.work(passed, passed * static_cast<double>(all) / static_cast<double>(done), what);
+}
+
 }  // namespace
 
 CalibrationProgress calibration_progress(ProgressLine& line, const std::string& doing) {
   const std::string prefix = doing.empty() ? "" : doing + ": ";
   line.text(fmt::format(": {}reading the text, measuring the speed of this machine", prefix));
-  const auto writes = [&line, prefix](int64_t tokens, int64_t all) {
-    line.text(
-        fmt::format(": {}the model writes its own text, {} of {} tokens", prefix, tokens, all));
+  const auto writes = [&line, prefix, watch = Stopwatch()](int64_t tokens, int64_t all) {
+    const std::string what =
+        fmt::format("{}the model writes its own text, {} of {} tokens", prefix, tokens, all);
+    tell_share(line, tokens, all, watch, what);
   };
   return {.starts =
               [&line, prefix](const CalibrationForecast& f) {
@@ -44,6 +53,14 @@ CalibrationProgress calibration_progress(ProgressLine& line, const std::string& 
                 line.work(s.done_s, s.all_s, prefix + layer + s.stage);
               },
           .writes = writes};
+}
+
+LayerProgress layer_progress(ProgressLine& line, const std::string& doing) {
+  const std::string prefix = doing.empty() ? "" : doing + ": ";
+  return [&line, prefix, watch = Stopwatch()](int64_t decided, int64_t n_layers) {
+    tell_share(line, decided, n_layers, watch,
+               fmt::format("{}{} of {} layers merged", prefix, decided, n_layers));
+  };
 }
 
 }  // namespace regroup

@@ -9,4 +9,7 @@ namespace regroup {
 /// @param doing  stands before it; "" for the only conversion of a command
 CalibrationProgress calibration_progress(ProgressLine& line, const std::string& doing);
 
+/// The same where there is no text: merges layer by layer.
+LayerProgress layer_progress(ProgressLine& line, const std::string& doing);
+
 }  // namespace regroup

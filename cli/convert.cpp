@@ -13,6 +13,7 @@
 #include "regroup/checkpoint/host_memory.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/plan.h"
 #include "table.h"
 #include "text_flags.h"
@@ -161,6 +162,15 @@ std::string quality_lines(const ConversionPlan& plan) {
   return text;
 }
 
+/// Where moments come from for want of text, and what does better.
+std::string vocabulary_line(const ConversionPlan& plan, const ConvertOptions& options) {
+  if (plan.layers.empty() || !runs_vocabulary(options.method, options.calibration)) return "";
+  return fmt::format(
+      "without text: moments of {} tokens drawn from the vocabulary; --calibration FILE "
+      "(or self) keeps far more of the model\n",
+      kVocabularyTokens);
+}
+
 std::string calibration_line(const ConversionPlan& plan) {
   if (plan.calibration_tokens == 0) return "";
   return fmt::format("calibrated on {} tokens, {:.3g} FLOPs\n",
@@ -243,7 +253,11 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   ProgressLine progress("convert", globals.quiet);
   ConvertProgress shown;
   shown.bytes = [&](int64_t done, int64_t total) { progress.bytes(done, total); };
-  if (!options.calibration.files.empty()) shown.calibration = calibration_progress(progress, "");
+  if (!options.calibration.files.empty()) {
+    shown.calibration = calibration_progress(progress, "");
+  } else {
+    shown.calibration.decides = layer_progress(progress, "");
+  }
   const auto [plan, result] = convert(model, options, shown);
   for (const std::string& companion : plan.left_out) spdlog::warn("{}", companion);
   const double seconds = watch.seconds();
@@ -268,7 +282,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   if (gained) {
     output.json["gains"] = {{"logit", plan.gains.logit}, {"output", plan.gains.output}};
   }
-  output.text = headline(plan, options) + calibration_line(plan) +
+  output.text = headline(plan, options) + vocabulary_line(plan, options) + calibration_line(plan) +
                 (gained ? gains_line(plan.gains, options) : "") +
                 fmt::format(
                     "{} tensors copied, {} changed; {} written in {:.2f} s, peak memory {}\n"

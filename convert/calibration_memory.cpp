@@ -41,12 +41,18 @@ int64_t most_rows(const CalibrationSizes& sizes) {
   return rows;
 }
 
+/// Of one layer, norms and biases left out.
+int64_t attention_weights(const ModelConfig& config) {
+  return 2 * config.hidden_size * (config.query_size() + config.kv_size());
+}
+int64_t layer_weights(const ModelConfig& config) {
+  return attention_weights(config) + 3 * config.hidden_size * config.intermediate_size;
+}
+
 /// Weights, norms and biases left out.
 int64_t model_weights(const ModelConfig& config) {
-  const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
-  const int64_t mlp = 3 * config.hidden_size * config.intermediate_size;
   const int64_t tables = config.tie_word_embeddings ? 1 : 2;
-  return config.n_layers * (attention + mlp) + tables * config.vocab_size * config.hidden_size;
+  return config.n_layers * layer_weights(config) + tables * config.vocab_size * config.hidden_size;
 }
 
 /// The parent in float32, and what it keeps of the texts that it writes at once.
@@ -60,15 +66,43 @@ int64_t writing_memory(const ModelConfig& config, int64_t seq_len) {
 /// The converted model in float32, its attention four times more (what it was, momentum, two gradients), and
 /// what a piece of a step keeps of every layer for its gradients.
 int64_t distillation_memory(const ModelConfig& config, const CalibrationSizes& sizes) {
-  const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
   const int64_t kept = 8 * config.hidden_size + 4 * (config.query_size() + config.kv_size()) +
                        3 * config.intermediate_size;  // of a token
   const int64_t tokens = std::max(kDistillTokensAtOnce, sizes.text().seq_len);
   const int64_t head = config.vocab_size * config.hidden_size;  // the parent's own
-  return 4 * (model_weights(config) + head + config.n_layers * (4 * attention + tokens * kept));
+  return 4 * (model_weights(config) + head +
+              config.n_layers * (4 * attention_weights(config) + tokens * kept));
+}
+
+/// Of a token on its way through a layer, in numbers.
+int64_t widest_row(const ModelConfig& config) {
+  return 2 * config.intermediate_size + 3 * config.query_size() + 4 * config.hidden_size;
+}
+
+/// Moments and their copies in float64.
+int64_t moments_memory(const ModelConfig& config) {
+  const int64_t side = std::max(config.hidden_size + 1, config.query_size());
+  return 6 * side * side * 8;
+}
+
+/// Encoders and decoders of every layer's keys and values, until they are written.
+int64_t transforms_memory(const ModelConfig& config) {
+  return config.n_layers * 4 * config.n_kv_heads * config.head_dim * config.head_dim * 8;
 }
 
 }  // namespace
+
+int64_t merging_memory(const ModelConfig& config, Method method,
+                       const CalibrationOptions& options) {
+  const int64_t widened = attention_weights(config) * 2 * 8;
+  if (!runs_vocabulary(method, options)) {
+    return layer_weights(config) * 4 + widened + transforms_memory(config);
+  }
+  const int64_t rows =
+      kVocabularyTokens * config.hidden_size + kVocabularyTokensAtOnce * widest_row(config);
+  return (layer_weights(config) + rows) * 8 + widened + moments_memory(config) +
+         transforms_memory(config);
+}
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {
   const int64_t tokens = most_tokens(options);
@@ -81,25 +115,15 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
       options.scratch.empty()
           ? ((options.refit_output ? 3 : 2) * sizes.tokens() + tried) * config.hidden_size * 4
           : 0;
-  const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
-  const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;
-  // One layer in float32; its attention in float64 twice and, while it is trained, five times more in
-  // float32; moments and their copies in float64.
-  const int64_t weights = layer * 4 + attention * (2 * 8 + 5 * 4);
-  const int64_t side = std::max(config.hidden_size + 1, config.query_size());
-  const int64_t moments = 6 * side * side * 8;
-  const int64_t rows = most_rows(sizes);
-  const int64_t widest =
-      2 * config.intermediate_size + 3 * config.query_size() + 4 * config.hidden_size;
-  // Encoders and decoders of every layer's keys and values, until they are written.
-  const int64_t transforms =
-      config.n_layers * 4 * config.n_kv_heads * config.head_dim * config.head_dim * 8;
-  const int64_t deciding = weights + moments + rows * widest * 4;
+  // One layer in float32; its attention in float64 twice and, while it is trained, five times more in float32.
+  const int64_t weights = layer_weights(config) * 4 + attention_weights(config) * (2 * 8 + 5 * 4);
+  const int64_t deciding =
+      weights + moments_memory(config) + most_rows(sizes) * widest_row(config) * 4;
   // The embedding at the start and the output projection at the end, in float32 and as stored.
   const int64_t vocabulary = config.vocab_size * config.hidden_size * (4 + 4);
   const int64_t together = options.distill_steps > 0 ? distillation_memory(config, sizes) : 0;
   const int64_t writing = options.reads_own_text() ? writing_memory(config, seq) : 0;
-  return in_memory + text_memory(options, tokens) + transforms +
+  return in_memory + text_memory(options, tokens) + transforms_memory(config) +
          std::max({deciding, vocabulary, together, writing});
 }
 

@@ -6,6 +6,7 @@
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/checkpoint/stop_signal.h"
+#include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/plan.h"
 #include "regroup/convert/spent_budget.h"
 #include "regroup/version.h"
@@ -53,6 +54,7 @@ Json arguments(const ConvertOptions& options) {
     json["output_gain"] = gain_name(options.output_gain);
   }
   const CalibrationOptions& calibration = options.calibration;
+  if (runs_vocabulary(options.method, calibration)) json["vocabulary_tokens"] = kVocabularyTokens;
   if (!calibration.files.empty()) json["calibration"] = calibration_arguments(calibration);
   if (!calibration.statistics.empty()) {
     json["statistics_sha256"] = sha256_of_file(calibration.statistics);

@@ -135,10 +135,11 @@ int64_t estimate_memory(const ConversionPlan& plan, const ConvertOptions& option
   const ModelConfig& config = plan.before;
   const int64_t head = config.head_dim * config.hidden_size;
   const int64_t streaming = kPipelineBytes + head * (8 + 8 + 4) + kRowBlockBytes * 3;
-  const bool calibrates = !options.calibration.files.empty();
-  const int64_t deciding = calibrates ? calibration_memory(config, options.calibration) : 0;
-  const int64_t runtime = needs_transforms(config, options) ? kTorchBytes : 0;
-  return kProgramBytes + runtime + std::max(streaming, deciding);
+  if (!needs_transforms(config, options)) return kProgramBytes + streaming;
+  const int64_t deciding = options.calibration.files.empty()
+                               ? merging_memory(config, options.method, options.calibration)
+                               : calibration_memory(config, options.calibration);
+  return kProgramBytes + kTorchBytes + std::max(streaming, deciding);
 }
 
 }  // namespace

@@ -174,7 +174,10 @@ class Comparison {
       const bool reads_text = !request.calibration.files.empty();
       return decide_conversion(
           model_, request, layers_folder,
-          reads_text ? calibration_progress(progress_, doing_) : CalibrationProgress{});
+          reads_text
+              ? calibration_progress(progress_, doing_)
+              : CalibrationProgress{
+                    .starts = {}, .moved = {}, .decides = layer_progress(progress_, doing_)});
     } catch (const StoppedError&) {
       throw_if_stopped(/*resumable=*/false);  // its layers go with this process
       throw;

@@ -168,9 +168,20 @@ TEST_F(EveryMethod, TheManifestSaysWhichGainsPcaHas) {
   EXPECT_EQ(given.at("arguments").at("logit_gain"), "off");
   EXPECT_EQ(given.at("arguments").at("output_gain"), "on");
   EXPECT_EQ(manifest("llama-pca").at("method").at("gains"),
-            Json({{"logit", true}, {"output", false}}));
+            Json({{"logit", true}, {"output", true}}));
   EXPECT_EQ(manifest("llama-pca").at("arguments").at("logit_gain"), "auto");
   EXPECT_FALSE(manifest("llama-prune").at("method").contains("gains"));
+}
+
+TEST_F(EveryMethod, PcaWithoutTextSaysWhatItWasMeasuredOn) {
+  const Finished run = regroup(command(*folder_, "llama", "without", "pca", false, "0"));
+  ASSERT_EQ(run.exit_code, 0);
+  EXPECT_TRUE(contains(run.out, "moments of 2048 tokens drawn from the vocabulary")) << run.out;
+  const auto arguments = [](const std::string& name) {
+    return Json::parse(InputFile(*folder_ / name + "/regroup.json").read_all()).at("arguments");
+  };
+  EXPECT_EQ(arguments("without").at("vocabulary_tokens"), 2048);
+  EXPECT_FALSE(arguments("llama-align").contains("vocabulary_tokens"));
 }
 
 // The program is killed once the first layer is on disk; the same command goes on from there. In

@@ -135,5 +135,19 @@ TEST_F(GainTrialTest, WithRefitTheLogitGainAloneIsOn) {
   EXPECT_FALSE(gains.output);
 }
 
+TEST_F(GainTrialTest, WithoutTextBothAreOnUnlessToldOtherwise) {
+  prepare(kDifferentHeads);
+  ConvertOptions by = options("out");
+  by.calibration = {};
+  Gains gains = run(by).gains;
+  EXPECT_TRUE(gains.logit);
+  EXPECT_TRUE(gains.output);
+  by.out = options("off").out;
+  by.output_gain = Gain::kOff;
+  gains = run(by).gains;
+  EXPECT_TRUE(gains.logit);
+  EXPECT_FALSE(gains.output);
+}
+
 }  // namespace
 }  // namespace regroup::testing

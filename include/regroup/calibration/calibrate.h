@@ -9,8 +9,10 @@
 
 namespace regroup {
 
-/// Transforms for methods that read weights, without text: moments of unit inputs or those of a file.
-Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request);
+/// Transforms for methods that read weights, without text. Moments are those of a file, for `pca` else of tokens of
+/// the vocabulary run through the parent, for the other methods of unit inputs.
+Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request,
+                                   const LayerProgress& decides = {});
 
 /// A model run over text layer by layer, one layer's weights in memory at a time; each layer is decided
 /// and (with refit or steps) trained on the way.

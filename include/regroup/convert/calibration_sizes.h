@@ -14,7 +14,11 @@ inline constexpr int64_t kDistillTokensAtOnce = 1024;
 /// Of text a step of all layers together.
 inline constexpr int64_t kDistillStepTokens = 2048;
 inline constexpr int64_t kTextToChooseFrom = 16;  ///< times the tokens that are taken
-inline constexpr int64_t kTextsAtOnce = 64;       ///< that a model writes itself
+inline constexpr int64_t kTextsAtOnce = 16;       ///< that a model writes itself
+/// Where there is no text: tokens drawn from the vocabulary, in windows, and those that are run together.
+inline constexpr int64_t kVocabularyTokens = 2048;
+inline constexpr int64_t kVocabularyWindow = 128;
+inline constexpr int64_t kVocabularyTokensAtOnce = 512;
 
 inline int64_t windows_at_once(int64_t seq_len) {
   return std::max<int64_t>(1, kCalibrationTokensAtOnce / seq_len);

@@ -84,6 +84,11 @@ struct TransformRequest {
   CalibrationOptions calibration;
 };
 
+/// Whether moments are measured on tokens of the vocabulary, for want of text.
+inline bool runs_vocabulary(Method method, const CalibrationOptions& calibration) {
+  return method == Method::kPca && calibration.files.empty() && calibration.statistics.empty();
+}
+
 /// What became of one layer.
 struct LayerReport {
   int64_t layer = 0;
@@ -136,6 +141,9 @@ struct CalibrationStatus {
   double all_s = 0;
 };
 
+/// Without text: how many layers are decided.
+using LayerProgress = std::function<void(int64_t decided, int64_t n_layers)>;
+
 /// How far the parent is with the text that it writes itself.
 using TextProgress = std::function<void(int64_t tokens, int64_t all)>;
 
@@ -143,10 +151,13 @@ struct CalibrationProgress {
   std::function<void(const CalibrationForecast&)> starts;
   std::function<void(const CalibrationStatus&)> moved;  ///< every few hundred tokens; may throw
   TextProgress writes = {};                             ///< before it starts
+  LayerProgress decides = {};
 };
 
 /// Bytes that a Calibration keeps at once, besides LibTorch's own: activations and one layer, or all layers
 /// where they are trained together.
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options);
+/// The same where there is no text.
+int64_t merging_memory(const ModelConfig& config, Method method, const CalibrationOptions& options);
 
 }  // namespace regroup
