@@ -69,7 +69,8 @@ TEST(RateChoice, WhatIsToRecover) {
   EXPECT_EQ(nats_to_recover({.loss = 4.0, .kl = 0.3}, 512), 0.3);
   EXPECT_EQ(nats_to_recover({.loss = 4.0, .kl = -1e-9}, 512), 0);
   EXPECT_NEAR(nats_to_recover({.loss = 4.0, .kl = {}}, 512), 1.380, 1e-3);
-  EXPECT_EQ(nats_to_recover({.loss = 1.5, .kl = {}}, 512), 0);
+  EXPECT_EQ(nats_to_recover({.loss = 2.65, .kl = {}}, 512), 0.07);
+  EXPECT_EQ(nats_to_recover({.loss = 1.5, .kl = {}}, 512), 0.07);
 }
 
 TEST(RateChoice, WarmUp) {
