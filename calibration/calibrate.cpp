@@ -346,6 +346,11 @@ Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequ
   if (!file.empty()) measured = load_statistics(file, config, model_digest(model));
   std::optional<VocabularyRun> vocabulary;
   if (runs_vocabulary(request.method, request.calibration)) vocabulary.emplace(model, request.seed);
+  const auto statistics_of = [&](int64_t layer, const LayerWeights& w) {
+    if (vocabulary) return vocabulary->next(layer, w);
+    if (file.empty()) return weights_only_statistics(w.input_norm);
+    return measured[static_cast<size_t>(layer)];
+  };
   Calibrated result;
   result.gains = gain_candidates(request).front();
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
@@ -353,11 +358,8 @@ Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequ
     if (decides) decides(layer, config.n_layers);
     const LayerWeights w =
         load_layer(model, layer, vocabulary ? at::kDouble : at::kFloat, at::kCPU);
-    const LayerStatistics statistics = vocabulary     ? vocabulary->next(layer, w)
-                                       : file.empty() ? weights_only_statistics(w.input_norm)
-                                                      : measured[static_cast<size_t>(layer)];
-    const LayerDecision decision =
-        decide_layer(merge_rules(request, layer), widen_attention(w, config), statistics, config);
+    const LayerDecision decision = decide_layer(
+        merge_rules(request, layer), widen_attention(w, config), statistics_of(layer, w), config);
     result.transforms.push_back(with_gains(decision.transform, result.gains));
     result.layers.push_back(report_of(layer, decision));
   }

@@ -4,13 +4,16 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/outer.h>
 #include <ATen/ops/tensor.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <span>
 #include <vector>
 
 #include "calibrated_layer.h"
+#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/rope.h"
+#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/uniform_stream.h"
 #include "regroup/convert/calibration_sizes.h"
 
@@ -18,6 +21,8 @@ namespace regroup {
 namespace {
 
 using at::Tensor;
+
+constexpr int64_t kDrawsAToken = 64;  // at most, where rows are not finite
 
 /// cos and sin of the processor's float32 differ in the last bit.
 RopeTable rope_in_double(const ModelConfig& config, int64_t count) {
@@ -29,7 +34,19 @@ RopeTable rope_in_double(const ModelConfig& config, int64_t count) {
   return {angles.cos().mul(gain), angles.sin().mul(gain)};
 }
 
-/// [tokens, hidden] float64: rows of the embedding, the others are not read.
+[[noreturn]] void refuse_nonfinite(const ModelFolder& model, const std::string& where) {
+  throw CheckpointError(
+      {.code = "CALIBRATION_NONFINITE",
+       .message = fmt::format("tokens of the vocabulary must have finite activations, found NaN or "
+                              "infinity {}",
+                              where),
+       .path = model.path(),
+       .tensor = {},
+       .hint = "check the model with `regroup eval`; --method align-norm runs no tokens"});
+}
+
+/// [tokens, hidden] float64: rows of the embedding, the others are not read. Where a row is not finite, another
+/// token is drawn.
 Tensor drawn_embeddings(const ModelFolder& model, int64_t tokens, uint64_t seed) {
   const ModelConfig& config = model.config();
   const std::string name = tensor_name(config, Role::kEmbedding);
@@ -38,34 +55,51 @@ Tensor drawn_embeddings(const ModelFolder& model, int64_t tokens, uint64_t seed)
   std::vector<std::byte> row(hidden * static_cast<size_t>(dtype_bits(dtype) / 8));
   const Tensor rows = at::empty({tokens, config.hidden_size}, at::kDouble);
   UniformStream random(seed, "vocabulary");
-  for (int64_t t = 0; t < tokens; ++t) {
-    const auto id =
-        static_cast<int64_t>(random.next_bits() % static_cast<uint64_t>(config.vocab_size));
-    model.read(name, id * static_cast<int64_t>(row.size()), row);
+  int64_t draws_left = kDrawsAToken * tokens;
+  for (int64_t t = 0; t < tokens; --draws_left) {
+    if (draws_left == 0) refuse_nonfinite(model, "in most rows of " + name);
+    const uint64_t id = random.next_bits() % static_cast<uint64_t>(config.vocab_size);
+    model.read(name, static_cast<int64_t>(id * row.size()), row);
+    int64_t first = 0;
+    if (count_nonfinite(dtype, row, &first) > 0) continue;
     widen(dtype, row, std::span(rows.data_ptr<double>() + t * config.hidden_size, hidden));
+    ++t;
   }
   return rows;
 }
 
+/// Of a power of two, so that all windows are whole.
+int64_t window_length(const ModelConfig& config) {
+  int64_t seq = kVocabularyWindow;
+  while (seq > longest_context(config)) seq /= 2;
+  return std::max<int64_t>(1, seq);
+}
+
 }  // namespace
 
-VocabularyRun::VocabularyRun(const ModelFolder& model, uint64_t seed) : config_(model.config()) {
-  const int64_t seq = std::min(kVocabularyWindow, longest_context(config_));
-  const int64_t windows = kVocabularyTokens / seq;
+VocabularyRun::VocabularyRun(const ModelFolder& model, uint64_t seed)
+    : model_(model), config_(model.config()) {
+  const int64_t seq = window_length(config_);
+  make_rope_table(config_, 1, 1, at::kCPU);  // throws where attention cannot be computed
   rope_ = rope_in_double(config_, seq);
-  stream_ = drawn_embeddings(model, windows * seq, seed).view({windows, seq, -1});
+  stream_ = drawn_embeddings(model, kVocabularyTokens, seed)
+                .view({kVocabularyTokens / seq, seq, config_.hidden_size});
 }
 
 LayerStatistics VocabularyRun::next(int64_t layer, const LayerWeights& weights) {
   MomentAccumulator moments(config_.hidden_size);
+  const bool goes_on = layer + 1 < config_.n_layers;
   const int64_t at_once = std::max<int64_t>(1, kVocabularyTokensAtOnce / stream_.size(1));
   for (int64_t at = 0; at < stream_.size(0); at += at_once) {
+    throw_if_stopped(/*resumable=*/false);
     const Tensor x = stream_.narrow(0, at, std::min(at_once, stream_.size(0) - at));
     moments.add(norm(x, weights.input_norm, config_.norm_eps));
-    x.copy_(through_layer(config_, weights, layer, x, rope_));
+    if (goes_on) x.copy_(through_layer(config_, weights, layer, x, rope_));
   }
   const Tensor moment = moments.mean();
-  if (!moment.isfinite().all().item<bool>()) return weights_only_statistics(weights.input_norm);
+  if (!moment.isfinite().all().item<bool>()) {
+    refuse_nonfinite(model_, fmt::format("before layer {}", layer));
+  }
   return {moment, {}};
 }
 

@@ -11,18 +11,20 @@
 namespace regroup {
 
 /// What layers read where there is no text: tokens drawn evenly from the vocabulary, run through the parent one
-/// layer at a time. In float64, so that threads and processors do not show in the bytes of a conversion.
+/// layer at a time. In float64: threads and processors change last bits alone, which the dtype of a checkpoint hides.
 class VocabularyRun {
  public:
-  /// Draws the tokens (kVocabularyTokens in windows of kVocabularyWindow) and reads their embeddings.
+  /// Draws the tokens (kVocabularyTokens in windows of at most kVocabularyWindow) and reads their embeddings.
+  /// @throws CheckpointError CALIBRATION_NONFINITE; UnsupportedError where attention cannot be computed
   VocabularyRun(const ModelFolder& model, uint64_t seed);
 
-  /// Moments of what the attention of `layer` reads; then the tokens run through that layer. Where activations
-  /// are not finite: what its weights alone say.
+  /// Moments of what the attention of `layer` reads; then the tokens run through that layer.
   /// @param weights  float64, of layers 0, 1, ... in turn
+  /// @throws CheckpointError CALIBRATION_NONFINITE naming the layer; StoppedError
   LayerStatistics next(int64_t layer, const LayerWeights& weights);
 
  private:
+  const ModelFolder& model_;
   const ModelConfig& config_;
   RopeTable rope_;
   at::Tensor stream_;  // [windows, seq, hidden] float64

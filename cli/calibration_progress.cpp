@@ -23,14 +23,6 @@ std::string describe(const CalibrationForecast& f) {
                             human_seconds(f.seconds));
 }
 
-/// So much of all is done since `watch` began: the time that is left follows.
-void tell_share(ProgressLine& line, int64_t done, int64_t all, const Stopwatch& watch,
-                const std::string& what) {
-  if (done == 0) return line.text(": " + what);
-  const double passed = watch.seconds();
-  line.work(passed, passed * static_cast<double>(all) / static_cast<double>(done), what);
-}
-
 }  // namespace
 
 CalibrationProgress calibration_progress(ProgressLine& line, const std::string& doing) {
@@ -39,7 +31,7 @@ CalibrationProgress calibration_progress(ProgressLine& line, const std::string& 
   const auto writes = [&line, prefix, watch = Stopwatch()](int64_t tokens, int64_t all) {
     const std::string what =
         fmt::format("{}the model writes its own text, {} of {} tokens", prefix, tokens, all);
-    tell_share(line, tokens, all, watch, what);
+    line.share(static_cast<double>(tokens) / static_cast<double>(all), watch.seconds(), what);
   };
   return {.starts =
               [&line, prefix](const CalibrationForecast& f) {
@@ -58,7 +50,7 @@ CalibrationProgress calibration_progress(ProgressLine& line, const std::string& 
 LayerProgress layer_progress(ProgressLine& line, const std::string& doing) {
   const std::string prefix = doing.empty() ? "" : doing + ": ";
   return [&line, prefix, watch = Stopwatch()](int64_t decided, int64_t n_layers) {
-    tell_share(line, decided, n_layers, watch,
+    line.share(static_cast<double>(decided) / static_cast<double>(n_layers), watch.seconds(),
                fmt::format("{}{} of {} layers merged", prefix, decided, n_layers));
   };
 }

@@ -214,11 +214,13 @@ void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
   if (!there || plan.peak_memory_bytes <= *there) return;
   const CalibrationOptions& calibration = options.calibration;
   const char* hint =
-      calibration.distill_steps > 0  ? "give --distill-steps 0"
-      : calibration.reads_own_text() ? "give a file with --calibration instead of self"
-      : calibration.scratch.empty()  ? "give --scratch FOLDER, or use fewer --calibration-tokens"
-                                     : "use fewer --calibration-tokens";
-  spdlog::warn("calibration needs about {} of memory, there are {}; {}",
+      calibration.files.empty()       ? "give --method mean"
+      : calibration.distill_steps > 0 ? "give --distill-steps 0"
+      : calibration.reads_own_text()  ? "give a file with --calibration instead of self"
+      : calibration.scratch.empty()   ? "give --scratch FOLDER, or use fewer --calibration-tokens"
+                                      : "use fewer --calibration-tokens";
+  spdlog::warn("{} needs about {} of memory, there are {}; {}",
+               calibration.files.empty() ? "merging" : "calibration",
                human_bytes(plan.peak_memory_bytes), human_bytes(*there), hint);
 }
 
@@ -244,7 +246,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   }
   log_notices(model);
   warn_if_separator_missing(flags.calibration.text, options.calibration.files);
-  if (flags.dry_run || !options.calibration.files.empty()) {
+  if (flags.dry_run || needs_transforms(model.config(), options)) {
     const ConversionPlan plan = planned(model, options);
     warn_of_memory(plan, options);
     if (flags.dry_run) return dry_run(model, plan, options);

@@ -81,6 +81,15 @@ void ProgressLine::work(double done_s, double all_s, const std::string& doing) {
   work_start_ = {};
 }
 
+void ProgressLine::share(double done, double passed_s, const std::string& doing) {
+  const auto now = Clock::now();
+  report({.text = fmt::format("{} [{}] {:3.0f} %  {}", what_, bar(done), 100 * done, doing),
+          .left_s = done > 0 ? passed_s * (1 - done) / done : -1,
+          .at = now},
+         done >= 1);
+  if (done >= 1) start_ = now;  // of what follows
+}
+
 void ProgressLine::text(const std::string& line, bool last) {
   report({.text = what_ + line, .left_s = -1, .at = Clock::now()}, last);
 }

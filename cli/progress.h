@@ -20,6 +20,8 @@ class ProgressLine {
   void bytes(int64_t done, int64_t total);
   /// Work done of all, both in seconds as forecast; how long it really takes corrects the forecast.
   void work(double done_s, double all_s, const std::string& doing);
+  /// A share of the work, in [0, 1], that took so many seconds: the rest goes on at that rate.
+  void share(double done, double passed_s, const std::string& doing);
   /// Free text, for work that has its own figures.
   void text(const std::string& line, bool last = false);
 

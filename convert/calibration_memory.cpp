@@ -94,14 +94,17 @@ int64_t transforms_memory(const ModelConfig& config) {
 
 int64_t merging_memory(const ModelConfig& config, Method method,
                        const CalibrationOptions& options) {
-  const int64_t widened = attention_weights(config) * 2 * 8;
-  if (!runs_vocabulary(method, options)) {
-    return layer_weights(config) * 4 + widened + transforms_memory(config);
+  const int64_t decided = attention_weights(config) * 2 * 8 + transforms_memory(config);
+  if (!options.statistics.empty()) {
+    const int64_t read = config.n_layers * (config.hidden_size + 1) * (config.hidden_size + 1) * 8;
+    return layer_weights(config) * 4 + decided + moments_memory(config) + read;
   }
+  if (!runs_vocabulary(method, options)) return layer_weights(config) * 4 + decided;
+  // In float64 the MLP keeps twice as much of a token.
   const int64_t rows =
-      kVocabularyTokens * config.hidden_size + kVocabularyTokensAtOnce * widest_row(config);
-  return (layer_weights(config) + rows) * 8 + widened + moments_memory(config) +
-         transforms_memory(config);
+      kVocabularyTokens * config.hidden_size +
+      kVocabularyTokensAtOnce * (widest_row(config) + 2 * config.intermediate_size);
+  return (layer_weights(config) + rows) * 8 + decided + moments_memory(config);
 }
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {

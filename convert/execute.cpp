@@ -41,7 +41,7 @@ Json calibration_arguments(const CalibrationOptions& options) {
 }
 
 /// The settings that decide the bytes of the output.
-Json arguments(const ConvertOptions& options) {
+Json arguments(const ModelConfig& parent, const ConvertOptions& options) {
   Json json = {{"kv_heads", options.n_kv_heads},
                {"method", method_name(options.method)},
                {"grouping", grouping_name(options.grouping)},
@@ -54,7 +54,9 @@ Json arguments(const ConvertOptions& options) {
     json["output_gain"] = gain_name(options.output_gain);
   }
   const CalibrationOptions& calibration = options.calibration;
-  if (runs_vocabulary(options.method, calibration)) json["vocabulary_tokens"] = kVocabularyTokens;
+  if (needs_transforms(parent, options) && runs_vocabulary(options.method, calibration)) {
+    json["vocabulary_tokens"] = kVocabularyTokens;
+  }
   if (!calibration.files.empty()) json["calibration"] = calibration_arguments(calibration);
   if (!calibration.statistics.empty()) {
     json["statistics_sha256"] = sha256_of_file(calibration.statistics);
@@ -207,7 +209,7 @@ class Executor {
           {"seed", options_.seed},
           {"n_kv_heads", {{"before", plan_.before.n_kv_heads}, {"after", plan_.after.n_kv_heads}}},
           {"changes_queries", changes_queries(plan_)}}},
-        {"arguments", arguments(options_)},
+        {"arguments", arguments(plan_.before, options_)},
         {"source", {{"files", source}}},
         {"output", {{"files", files_}, {"tensors", tensors_}}}};
     if (!plan_.layers.empty()) json["method"]["layers"] = layer_records(plan_.layers);
@@ -244,7 +246,9 @@ class Executor {
 }  // namespace
 
 Json conversion_job(const ModelFolder& model, const ConvertOptions& options) {
-  Json job = {{"command", "convert"}, {"version", kVersion}, {"arguments", arguments(options)}};
+  Json job = {{"command", "convert"},
+              {"version", kVersion},
+              {"arguments", arguments(model.config(), options)}};
   // The manifest holds what it came to.
   const CalibrationBudget& budget = options.calibration.budget;
   if (budget.given()) job[kBudgetKey] = budget_json(budget);

@@ -29,7 +29,7 @@ std::string conditions(const DamageReport& report) {
   std::string text = fmt::format("{} tokens of {}, windows of {}", grouped_digits(report.tokens),
                                  shorten_name(report.text), grouped_digits(report.seq_len));
   if (report.source == "statistics") return text + "; decided from saved statistics";
-  if (report.source != "text") return text + "; decided from the weights alone";
+  if (report.source != "text") return text + "; decided without text";
   return text + fmt::format("; calibrated on {} tokens", grouped_digits(report.calibration_tokens));
 }
 

@@ -171,13 +171,13 @@ class Comparison {
 
   Calibrated decide(const TransformRequest& request, const std::string& layers_folder) {
     try {
-      const bool reads_text = !request.calibration.files.empty();
-      return decide_conversion(
-          model_, request, layers_folder,
-          reads_text
-              ? calibration_progress(progress_, doing_)
-              : CalibrationProgress{
-                    .starts = {}, .moved = {}, .decides = layer_progress(progress_, doing_)});
+      CalibrationProgress progress;
+      if (!request.calibration.files.empty()) {
+        progress = calibration_progress(progress_, doing_);
+      } else {
+        progress.decides = layer_progress(progress_, doing_);
+      }
+      return decide_conversion(model_, request, layers_folder, progress);
     } catch (const StoppedError&) {
       throw_if_stopped(/*resumable=*/false);  // its layers go with this process
       throw;

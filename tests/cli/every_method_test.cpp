@@ -182,6 +182,10 @@ TEST_F(EveryMethod, PcaWithoutTextSaysWhatItWasMeasuredOn) {
   };
   EXPECT_EQ(arguments("without").at("vocabulary_tokens"), 2048);
   EXPECT_FALSE(arguments("llama-align").contains("vocabulary_tokens"));
+  const Finished same =
+      regroup({"convert", *folder_ / "llama", *folder_ / "same", "--kv-heads", "6"});
+  ASSERT_EQ(same.exit_code, 0);
+  EXPECT_FALSE(arguments("same").contains("vocabulary_tokens"));  // nothing was to be decided
 }
 
 // The program is killed once the first layer is on disk; the same command goes on from there. In

@@ -4,11 +4,15 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <map>
+
 #include "convert/convert_tools.h"
 #include "model/decoder_tools.h"
 #include "regroup/calibration/calibrate.h"
 #include "regroup/checkpoint/uniform_stream.h"
 #include "regroup/convert/calibration_sizes.h"
+#include "support/expect_error.h"
 
 namespace regroup::testing {
 namespace {
@@ -20,7 +24,7 @@ const TinyModelSpec kPlain{.n_layers = 2, .dtype = Dtype::kBF16};
 /// The same tokens through float32 layers, whose kernels are others: [windows, seq, hidden] before each layer.
 std::vector<Tensor> streams_in_float(const ModelFolder& model, uint64_t seed) {
   const ModelConfig& config = model.config();
-  const int64_t seq = std::min(kVocabularyWindow, config.max_positions);
+  const int64_t seq = config.max_positions < kVocabularyWindow ? 64 : kVocabularyWindow;
   Tensor ids = at::empty({kVocabularyTokens / seq, seq}, at::kLong);
   UniformStream random(seed, "vocabulary");
   for (int64_t i = 0; i < ids.numel(); ++i) {
@@ -47,6 +51,8 @@ TEST(VocabularyRun, MomentsAreThoseOfTheNormedStreamBeforeEachLayer) {
   for (const char* family : {"llama", "qwen2", "stablelm"}) {
     TinyModelSpec spec = kPlain;
     spec.model_type = family;
+    if (spec.model_type == "llama") spec.max_positions = 100;  // windows of 64
+    if (spec.model_type == "qwen2") spec.dtype = Dtype::kF16;
     const TemporaryFolder temporary;
     write_tiny_model(temporary / "in", spec);
     const ModelFolder model = ModelFolder::open(temporary / "in");
@@ -69,15 +75,34 @@ TEST(VocabularyRun, MomentsAreThoseOfTheNormedStreamBeforeEachLayer) {
   }
 }
 
-TEST(VocabularyRun, SaysWhatWeightsSayWhereActivationsAreNotFinite) {
+TEST(VocabularyRun, RowsOfTheEmbeddingThatAreNotFiniteAreNotDrawn) {
   const TemporaryFolder temporary;
-  std::vector<double> table(64 * 32, 1.0);
-  table[7] = std::numeric_limits<double>::infinity();  // in the embedding of token 0
-  for (size_t i = 32; i < table.size(); ++i) table[i] = table[i % 32];
+  std::vector<double> table = tiny_values({}, "model.embed_tokens.weight", {64, 32});
+  table[7] = std::numeric_limits<double>::quiet_NaN();  // token 0
   write_model_with(temporary / "in", {}, {{"model.embed_tokens.weight", table}});
   const ModelFolder model = ModelFolder::open(temporary / "in");
   const LayerWeights w = load_layer(model, 0, at::kDouble, at::kCPU);
-  EXPECT_EQ(VocabularyRun(model, 0).next(0, w).moment.dim(), 1);
+  EXPECT_TRUE(VocabularyRun(model, 0).next(0, w).moment.isfinite().all().item<bool>());
+  for (double& value : table) value = table[7];
+  write_model_with(temporary / "none", {}, {{"model.embed_tokens.weight", table}});
+  const ErrorInfo all = expect_error<CheckpointError>(
+      "CALIBRATION_NONFINITE", [&] { VocabularyRun(ModelFolder::open(temporary / "none"), 0); });
+  EXPECT_TRUE(all.message.find("embed_tokens") != std::string::npos) << all.message;
+}
+
+TEST(VocabularyRun, ActivationsThatAreNotFiniteAreRefusedByLayer) {
+  const TemporaryFolder temporary;
+  std::vector<double> table(64 * 32, 1e38);
+  write_model_with(temporary / "in", {}, {{"model.embed_tokens.weight", table}});
+  const ModelFolder model = ModelFolder::open(temporary / "in");
+  LayerWeights w = load_layer(model, 0, at::kDouble, at::kCPU);
+  w.down.fill_(1e300);
+  w.mlp_norm.weight.fill_(1e300);
+  VocabularyRun run(model, 0);
+  run.next(0, w);
+  const ErrorInfo error =
+      expect_error<CheckpointError>("CALIBRATION_NONFINITE", [&] { run.next(1, w); });
+  EXPECT_TRUE(error.message.find("before layer 1") != std::string::npos) << error.message;
 }
 
 /// A layer whose heads agree on the channels that embeddings have, and on no other.
@@ -138,7 +163,9 @@ TEST(VocabularyRun, ThreadsDoNotShowInTheBytes) {
         .model = temporary / "in", .out = temporary / out, .n_kv_heads = 2, .method = Method::kPca};
     return convert_model(ModelFolder::open(options.model), options, {}).second.digests;
   };
+  const int before = at::get_num_threads();
   EXPECT_EQ(digest(1, "one"), digest(2, "two"));
+  at::set_num_threads(before);
 }
 
 }  // namespace

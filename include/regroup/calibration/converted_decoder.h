@@ -6,7 +6,7 @@
 namespace regroup {
 
 /// The parent's transforms under `request`, decided as `convert` decides them: from text when the
-/// request has some, else from statistics or the weights alone.
+/// request has some, else from statistics, tokens of the vocabulary or the weights alone.
 /// @param layers_folder  where layers that were trained or refitted on text are kept; it must outlive
 ///                       the use of the result, and is not touched without text
 /// @throws what Calibration and transform_by_statistics() throw
