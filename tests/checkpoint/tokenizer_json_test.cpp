@@ -2,7 +2,6 @@
 // tokenizers package.
 #include <gtest/gtest.h>
 
-#include <chrono>
 
 #include "regroup/checkpoint/notice.h"
 #include "regroup/checkpoint/tokenizer.h"
@@ -184,6 +183,7 @@ TEST(PrefixBytes, GrowFromNothingToTheText) {
   EXPECT_EQ(tokenizer.prefix_bytes("e\u0301ab ab", 2), 5);
 }
 
+// Quadratic, each of the first two would take longer than the time limit of this file.
 TEST(LongWords, TakeNoQuadraticTime) {
   OrderedJson json = tiny_tokenizer_json();
   json["model"]["vocab"]["aa"] = 8;
@@ -192,11 +192,8 @@ TEST(LongWords, TakeNoQuadraticTime) {
   json["model"]["merges"].push_back({"aa", "aa"});
   json["added_tokens"].clear();
   const Tokenizer tokenizer = JsonFolder(json).open();
-  const auto start = std::chrono::steady_clock::now();
   EXPECT_TRUE(tokenizer.encode(std::string(1 << 20, 'a')) == Ids(1 << 18, 9));
   EXPECT_EQ(tokenizer.encode(std::string(1 << 20, ' ')).size(), size_t{1} << 20);
-  // Quadratic, each would take minutes.
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
   std::string words = "ab";
   for (int i = 0; i < 1000; ++i) words += " ab";
   EXPECT_LT(tokenizer.encode_front(words, 2).size(), 10U);
