@@ -13,6 +13,8 @@
 #include "regroup/checkpoint/host_memory.h"
 #include "regroup/checkpoint/quantity.h"
 #include "regroup/checkpoint/text.h"
+#include "regroup/checkpoint/token_stream.h"
+#include "regroup/checkpoint/tokenizer.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/plan.h"
 #include "table.h"
@@ -164,7 +166,9 @@ std::string quality_lines(const ConversionPlan& plan) {
 
 /// Where moments come from for want of text, and what does better.
 std::string vocabulary_line(const ConversionPlan& plan, const ConvertOptions& options) {
-  if (plan.layers.empty() || !runs_vocabulary(options.method, options.calibration)) return "";
+  const bool runs = needs_transforms(plan.before, options) &&
+                    runs_vocabulary(options.method, options.calibration);
+  if (!runs) return "";
   return fmt::format(
       "without text: moments of {} tokens drawn from the vocabulary; --calibration FILE "
       "(or self) keeps far more of the model\n",
@@ -190,7 +194,7 @@ CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
     output.json["files"].push_back({{"path", shard.name}, {"bytes", shard.bytes}});
   }
   output.text =
-      headline(plan, options) + "\n" + plan_table(model, plan) +
+      headline(plan, options) + vocabulary_line(plan, options) + "\n" + plan_table(model, plan) +
       fmt::format("\n{} shards, {} to write ({} now), about {} of memory; nothing written\n",
                   plan.shards.size(), human_bytes(plan.written_bytes),
                   human_bytes(model.weight_bytes()), human_bytes(plan.peak_memory_bytes));
@@ -224,6 +228,17 @@ void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
                human_bytes(plan.peak_memory_bytes), human_bytes(*there), hint);
 }
 
+/// What the real run would find wrong with its text at once.
+void require_text(const ModelFolder& model, const CalibrationOptions& calibration) {
+  for (const std::string& path : calibration.text_files()) {
+    if (is_text_file(path)) {
+      read_text_stream(path, Tokenizer::open(model.path()), calibration.documents, 1);
+    } else {
+      const InputFile tokens(path);
+    }
+  }
+}
+
 std::pair<ConversionPlan, ConvertResult> convert(const ModelFolder& model,
                                                  const ConvertOptions& options,
                                                  const ConvertProgress& progress) {
@@ -249,7 +264,10 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   if (flags.dry_run || needs_transforms(model.config(), options)) {
     const ConversionPlan plan = planned(model, options);
     warn_of_memory(plan, options);
-    if (flags.dry_run) return dry_run(model, plan, options);
+    if (flags.dry_run) {
+      require_text(model, options.calibration);
+      return dry_run(model, plan, options);
+    }
   }
 
   ProgressLine progress("convert", globals.quiet);

@@ -106,7 +106,8 @@ class Comparison {
             damage_json(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
       }
     }
-    progress_.text(fmt::format("{} conversions measured", conversions.size()), /*last=*/true);
+    const size_t n = conversions.size();
+    progress_.text(fmt::format(": {} conversion{} measured", n, n == 1 ? "" : "s"), /*last=*/true);
     return report;
   }
 

@@ -247,5 +247,21 @@ TEST(Calibration, SaysWhenTheMemoryIsNotThere) {
   EXPECT_TRUE(contains(large.err, "give --scratch FOLDER, or use fewer --calibration-tokens"));
 }
 
+// What the real run finds wrong at once, the dry run finds too.
+TEST(Calibration, ADryRunLooksAtItsText) {
+  const Workplace w;
+  for (const std::string& text : {w.folder / "nowhere.txt", w.folder / "nowhere.bin",
+                                  w.folder.write("empty.txt", ""), std::string(w.folder / "")}) {
+    Words words = {"convert", w.model, w.out, "--kv-heads", "2", "--calibration", text};
+    const Finished real = regroup(words);
+    words.push_back("--dry-run");
+    const Finished dry = regroup(words);
+    EXPECT_NE(real.exit_code, 0) << text;
+    EXPECT_EQ(dry.exit_code, real.exit_code) << text;
+    const auto error = [](const Finished& run) { return run.err.substr(run.err.find("error[")); };
+    EXPECT_EQ(error(dry), error(real));
+  }
+}
+
 }  // namespace
 }  // namespace regroup::testing
