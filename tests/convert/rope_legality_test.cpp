@@ -200,6 +200,7 @@ TEST(RopeLegality, AlignedAndPermutedHeadsLeaveTheLogits) {
       const std::vector<LayerTransform> merged =
           transform_by_statistics(model, {.method = method,
                                           .grouping = Grouping::kSimilarity,
+                                          .output_gain = Gain::kOff,
                                           .n_kv_heads = 3,
                                           .calibration = {}})
               .transforms;
