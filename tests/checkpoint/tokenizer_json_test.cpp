@@ -2,7 +2,6 @@
 // tokenizers package.
 #include <gtest/gtest.h>
 
-
 #include "regroup/checkpoint/notice.h"
 #include "regroup/checkpoint/tokenizer.h"
 #include "support/expect_error.h"
