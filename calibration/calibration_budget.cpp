@@ -42,12 +42,15 @@ CalibrationSpread spread_budget(const CalibrationOptions& options, int64_t seq_l
   const auto at_stride = [&](int stride) {
     const double scale = std::exp2(static_cast<double>(stride) / kStridesPerDoubling);
     CalibrationSpread spread{whole_windows(static_cast<double>(available_tokens), seq_len),
-                             options.layer_steps};
+                             options.layer_steps, options.distill_steps.value_or(0)};
     if (budget.spreads_tokens) {
       const int64_t wanted = whole_windows(scale * kCalibrationTokens, seq_len);
       spread.tokens = std::min(spread.tokens, std::max(wanted, needed_tokens));
     }
     if (budget.spreads_steps) spread.steps = std::lround(scale * kLayerSteps);
+    if (budget.spreads_distill) {
+      spread.distill_steps = std::lround(scale * static_cast<double>(spread.distill_steps));
+    }
     return spread;
   };
   const CalibrationSpread least = at_stride(kSmallest);

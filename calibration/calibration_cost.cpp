@@ -121,7 +121,7 @@ double CalibrationCost::distill_step() const {
 }
 
 double CalibrationCost::distillation() const {
-  const int64_t steps = options_.distill_steps;
+  const int64_t steps = options_.distill_steps.value_or(0);
   return static_cast<double>(steps) * distill_step() +
          static_cast<double>(distill_looks(steps)) * look_at_network();
 }

@@ -30,6 +30,7 @@ void spread(const ModelConfig& config, const TransformRequest& request, int64_t 
     TransformRequest spent = request;
     spent.calibration = setup.options;
     spent.calibration.layer_steps = s.steps;
+    spent.calibration.distill_steps = s.distill_steps;
     const CalibrationCost flops(config, spent,
                                 calibration_sizes(config, spent.calibration, seq, s.tokens));
     return budget.seconds > 0 ? flops.seconds(setup.rates) : flops.total();
@@ -42,6 +43,7 @@ void spread(const ModelConfig& config, const TransformRequest& request, int64_t 
   const CalibrationSpread s = spread_budget(setup.options, seq, available, needed, limit, cost);
   setup.options.tokens = s.tokens;
   setup.options.layer_steps = s.steps;
+  setup.options.distill_steps = s.distill_steps;
   setup.options.budget.spread = true;
 }
 
@@ -61,17 +63,17 @@ std::vector<int64_t> range(int64_t first, int64_t count) {
   return all;
 }
 
-/// Every window that a model writes is a text of its own: the first ones do.
+/// Every window that a model writes is a text of its own: the first ones do. No more are written for training all
+/// layers together.
 TextWindows choose_windows(const CalibrationText& text, const CalibrationSetup& setup) {
   const WindowSizes& sizes = setup.sizes.text();
-  const int64_t fresh = setup.options.distill_steps * distill_windows(sizes);
-  const std::vector<int64_t> available = text.windows(sizes.seq_len);
-  if (!setup.options.reads_own_text()) {
-    return spread_windows(available, sizes.windows, sizes.held_out, fresh);
+  if (setup.options.reads_own_text()) {
+    return {.fitted = range(0, sizes.train_windows()),
+            .held_out = range(sizes.train_windows(), sizes.held_out),
+            .fresh = {}};
   }
-  return {.fitted = range(0, sizes.train_windows()),
-          .held_out = range(sizes.train_windows(), sizes.held_out),
-          .fresh = range(sizes.windows, std::min(fresh, available.front() - sizes.windows))};
+  const int64_t fresh = *setup.options.distill_steps * distill_windows(sizes);
+  return spread_windows(text.windows(sizes.seq_len), sizes.windows, sizes.held_out, fresh);
 }
 
 /// The windows of every set, and those of training all layers together.
@@ -88,15 +90,16 @@ void cut_windows(const CalibrationText& text, int64_t vocab_size, uint64_t seed,
   }
 }
 
-/// The text of a calibration of `tokens` and of training all layers together.
+/// The text of a calibration of `tokens` and of training all layers together. @param options  with distill_steps
 CalibrationText calibration_text(const ModelFolder& model, const TransformRequest& request,
-                                 int64_t tokens, at::Device device, const TextProgress& writes) {
-  const CalibrationOptions& options = request.calibration;
-  const int64_t in_all = tokens + distill_tokens(options);
-  if (!options.reads_own_text()) return read_calibration_text(model, options, in_all);
+                                 const CalibrationOptions& options, int64_t tokens,
+                                 at::Device device, const TextProgress& writes) {
+  if (!options.reads_own_text()) {
+    return read_calibration_text(model, options, tokens + distill_tokens(options));
+  }
   const int64_t length = calibration_seq_len(model.config(), options, tokens);
   require_calibration_tokens(options, tokens, length, needed_tokens(model.config(), request));
-  std::vector<int64_t> ids = own_text(model, length, in_all, request.seed, device, writes);
+  std::vector<int64_t> ids = own_text(model, length, tokens, request.seed, device, writes);
   const auto end = static_cast<int64_t>(ids.size());
   return {.ids = std::move(ids), .ends = {end}};
 }
@@ -107,8 +110,9 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
                                     at::Device device, const TextProgress& writes) {
   const ModelConfig& config = model.config();
   CalibrationSetup setup{.ids = {}, .options = request.calibration, .sizes = {}, .rates = {}};
+  setup.options.distill_steps = distill_steps(config, request.calibration);
   const int64_t most = most_calibration_tokens(request.calibration);
-  CalibrationText text = calibration_text(model, request, most, device, writes);
+  CalibrationText text = calibration_text(model, request, setup.options, most, device, writes);
   const auto found = std::min(most, static_cast<int64_t>(text.ids.size()));
   const int64_t seq = calibration_seq_len(config, setup.options, found);
   require_calibration_tokens(setup.options, found, seq, needed_tokens(config, request));
@@ -120,7 +124,7 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
     setup.sizes = calibration_sizes(config, setup.options, seq, setup.options.tokens);
     // As the same numbers without a budget would read it.
     if (!request.calibration.reads_own_text()) {
-      text = calibration_text(model, request, setup.options.tokens, device, writes);
+      text = calibration_text(model, request, setup.options, setup.options.tokens, device, writes);
     }
   }
   setup.options.layer_batch = setup.sizes.text().step_windows;
@@ -137,7 +141,7 @@ CalibrationForecast forecast(const CalibrationSetup& setup, const CalibrationCos
                             .steps = setup.sizes.steps,
                             .step_tokens = setup.sizes.step_tokens(),
                             .n_layers = n_layers,
-                            .distill_steps = setup.options.distill_steps,
+                            .distill_steps = *setup.options.distill_steps,
                             .flops = cost.total(),
                             .seconds = cost.seconds(setup.rates)};
   for (const WindowSizes& set : setup.sizes.sets) {

@@ -127,7 +127,8 @@ Decoder NetworkFit::converted(Decoder& parent, const Calibrated& result) const {
 
 /// What layers were fitted on they know by heart: it comes in where there is no other text.
 Tensor NetworkFit::windows_to_train_on() const {
-  const int64_t needed = request_.calibration.distill_steps * distill_windows(text().sizes);
+  const int64_t needed =
+      request_.calibration.distill_steps.value_or(0) * distill_windows(text().sizes);
   if (fresh_.size(0) >= needed) return fresh_;
   const int64_t fitted = std::min(text().sizes.train_windows(), needed - fresh_.size(0));
   return at::cat({fresh_, text().ids.narrow(0, 0, fitted)});
@@ -182,7 +183,7 @@ NetworkFit::Outcome NetworkFit::distill(const std::string& folder, const Calibra
          .tensor = {},
          .hint = "check the model with `regroup eval` on the same text"});
   }
-  if (request_.calibration.distill_steps == 0) return outcome;
+  if (!request_.calibration.distills()) return outcome;
   meter_.enter(after_.n_layers, "all layers together");
   make_folder(folder);
   const double before = std::isfinite(outcome.before.kl) ? outcome.before.kl
@@ -203,7 +204,7 @@ HeldOutQuality NetworkFit::train(const std::string& folder, const Calibrated& re
   none.kl = std::numeric_limits<double>::max();
   Decoder whole = parent();
   Decoder decoder = converted(whole, result);
-  const int64_t steps = request_.calibration.distill_steps;
+  const int64_t steps = *request_.calibration.distill_steps;
   EndToEnd training(decoder, whole, windows_to_train_on(),
                     {.steps = steps,
                      .step_windows = distill_windows(text().sizes),

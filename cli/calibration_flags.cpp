@@ -60,7 +60,7 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
       {"--calibration-budget", !flags.budget.empty()},
       {"--pretraining-tokens", !flags.pretraining_tokens.empty()},
       {"--layer-lr", flags.layer_lr != plain.layer_lr},
-      {"--distill-steps", flags.distill_steps != plain.distill_steps},
+      {"--distill-steps", flags.distill_steps.has_value()},
       {"--distill-lr", flags.distill_lr != plain.distill_lr},
       {"--scratch", !flags.scratch.empty()}};
   for (const auto& flag : reading_flags(flags, other_text)) given.push_back(flag);
@@ -114,6 +114,7 @@ CalibrationBudget parse_budget(const CalibrationFlags& flags) {
   }
   budget.spreads_tokens = flags.tokens.empty();
   budget.spreads_steps = !flags.layer_steps.has_value();
+  budget.spreads_distill = !flags.distill_steps.has_value();
   if (!budget.spreads_tokens && !budget.spreads_steps) {
     throw ConfigError({.code = "METHOD_COMBINATION",
                        .message = "--calibration-budget has nothing to decide beside both "
@@ -256,10 +257,9 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       ->capture_default_str();
   add("--distill-steps", flags.distill_steps,
       "Training steps of all layers together on the parent's next-token distribution, after the "
-      "last "
-      "layer; the whole model is in memory then")
-      ->check(whole_number(0, 1000000))
-      ->capture_default_str();
+      "last layer; the whole model is in memory then; left out: what 1e13 FLOPs pay for, at most "
+      "64, in models small enough for 8, where layers are trained one by one")
+      ->check(whole_number(0, 1000000));
   add("--distill-lr", flags.distill_lr, "Size of such a step relative to the weights it changes")
       ->check(number(0.0, 1.0))
       ->capture_default_str();

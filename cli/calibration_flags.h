@@ -26,7 +26,7 @@ struct CalibrationFlags {
   std::string step_tokens;
   std::optional<int64_t> layer_batch;
   double layer_lr = kLayerLr;
-  int64_t distill_steps = 0;
+  std::optional<int64_t> distill_steps;
   double distill_lr = kDistillLr;
   std::string budget;
   std::string pretraining_tokens;

@@ -83,7 +83,8 @@ std::string place_lines(const DamageReport& report) {
 std::vector<ConvertOptions> conversions_of(const CompareFlags& flags, const Globals& globals,
                                            const ModelConfig& config) {
   if (flags.per_layer && !flags.calibration.calibration.empty() &&
-      (flags.calibration.layer_inputs != "parent" || flags.calibration.distill_steps > 0)) {
+      (flags.calibration.layer_inputs != "parent" ||
+       flags.calibration.distill_steps.value_or(0) > 0)) {
     throw ConfigError({.code = "FLAG_VALUE",
                        .message = "--per-layer puts each layer between the parent's: it needs "
                                   "layers that were fitted on the parent's outputs, each alone",

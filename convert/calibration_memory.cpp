@@ -124,7 +124,8 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
       weights + moments_memory(config) + most_rows(sizes) * widest_row(config) * 4;
   // The embedding at the start and the output projection at the end, in float32 and as stored.
   const int64_t vocabulary = config.vocab_size * config.hidden_size * (4 + 4);
-  const int64_t together = options.distill_steps > 0 ? distillation_memory(config, sizes) : 0;
+  const int64_t together =
+      distill_steps(config, options) > 0 ? distillation_memory(config, sizes) : 0;
   const int64_t writing = options.reads_own_text() ? writing_memory(config, seq) : 0;
   return in_memory + text_memory(options, tokens) + transforms_memory(config) +
          std::max({deciding, vocabulary, together, writing});

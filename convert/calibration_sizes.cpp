@@ -80,10 +80,28 @@ int64_t default_step_tokens(const ModelConfig& config) {
   return tokens;
 }
 
+int64_t default_distill_steps(const ModelConfig& config, const CalibrationOptions& options) {
+  constexpr int64_t kMost = 64;
+  constexpr int64_t kFewest = 8;
+  constexpr double kMostFlops = 1e13;  // about two minutes of two cores with AVX2
+  if (!options.sequential || options.layer_steps == 0) return 0;
+  const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
+  const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;
+  const int64_t weights = config.n_layers * layer + config.vocab_size * config.hidden_size;
+  // The parent and the converted model forward, and backward by the inputs.
+  const double step = 6.0 * static_cast<double>(weights) * static_cast<double>(kDistillStepTokens);
+  const auto steps = static_cast<int64_t>(kMostFlops / step);
+  return steps < kFewest ? 0 : std::min(kMost, steps);
+}
+
+int64_t distill_steps(const ModelConfig& config, const CalibrationOptions& options) {
+  return options.distill_steps ? *options.distill_steps : default_distill_steps(config, options);
+}
+
 int64_t distill_tokens(const CalibrationOptions& options) {
   // A step is of whole windows, however long they are.
   const int64_t seq_len = options.seq_len > 0 ? options.seq_len : kDefaultSeqLen;
-  return options.distill_steps * std::max(kDistillStepTokens, seq_len);
+  return options.distill_steps.value_or(0) * std::max(kDistillStepTokens, seq_len);
 }
 
 int64_t most_calibration_tokens(const CalibrationOptions& options) {

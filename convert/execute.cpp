@@ -30,9 +30,9 @@ Json calibration_arguments(const CalibrationOptions& options) {
                {"layer_steps", options.layer_steps},
                {"layer_batch", options.layer_batch},
                {"layer_lr", options.layer_lr}};
-  if (options.refits()) json["first_tokens"] = options.first_tokens;
-  if (options.distill_steps > 0) {
-    json["distill_steps"] = options.distill_steps;
+  if (options.refits()) {
+    json["first_tokens"] = options.first_tokens;
+    json["distill_steps"] = options.distill_steps.value_or(0);
     json["distill_lr"] = options.distill_lr;
   }
   const std::string& joined = options.documents.field_separator;

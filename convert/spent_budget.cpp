@@ -18,14 +18,19 @@ Json budget_json(const CalibrationBudget& budget) {
 namespace {
 
 /// What becomes a number of its own once a budget is spread.
-constexpr std::array kNumbers = {"tokens", "layer_steps", "seq_len", "layer_batch"};
+constexpr std::array kNumbers = {"tokens", "layer_steps", "distill_steps", "seq_len",
+                                 "layer_batch"};
 
 std::string asked_path(const std::string& partial) { return partial + "/calibration/ASKED.json"; }
 
 Json asked(const CalibrationOptions& c) {
-  return {{"budget", budget_json(c.budget)}, {"tokens", c.tokens},
-          {"layer_steps", c.layer_steps},    {"seq_len", c.seq_len},
-          {"layer_batch", c.layer_batch},    {"step_tokens", c.step_tokens}};
+  return {{"budget", budget_json(c.budget)},
+          {"tokens", c.tokens},
+          {"layer_steps", c.layer_steps},
+          {"distill_steps", c.distill_steps ? Json(*c.distill_steps) : Json()},
+          {"seq_len", c.seq_len},
+          {"layer_batch", c.layer_batch},
+          {"step_tokens", c.step_tokens}};
 }
 
 }  // namespace
@@ -49,6 +54,7 @@ void recall_budget(const ModelFolder& model, const ConvertOptions& options,
     if (before != ours) return;
     calibration.tokens = decided.at("tokens").get<int64_t>();
     calibration.layer_steps = decided.at("layer_steps").get<int64_t>();
+    calibration.distill_steps = decided.at("distill_steps").get<int64_t>();
     calibration.seq_len = decided.at("seq_len").get<int64_t>();
     calibration.layer_batch = decided.at("layer_batch").get<int64_t>();
     calibration.budget.spread = true;

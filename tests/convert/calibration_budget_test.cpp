@@ -85,6 +85,27 @@ TEST(CalibrationCut, StepsOfLargeModelsHaveFewerTokens) {
   EXPECT_EQ(default_step_tokens(config), 512);
 }
 
+// 6 x weights x 1,024 tokens a step: 1e13 FLOPs pay for 64 steps of 25.4 M weights.
+TEST(CalibrationCut, AllLayersAreTrainedTogetherWhereTheyAreFewEnough) {
+  const CalibrationOptions options;
+  ModelConfig config =
+      llama(256);  // 5 x (4 x 256 x 256 + 3 x 256 x 704) + 512 x 256: 4.1 M weights
+  EXPECT_EQ(default_distill_steps(config, options), 64);
+  config.vocab_size = 1 << 19;  // 138 M: 11.8
+  EXPECT_EQ(default_distill_steps(config, options), 11);
+  config.vocab_size = 1 << 20;  // 272 M
+  EXPECT_EQ(default_distill_steps(config, options), 0);
+}
+
+TEST(CalibrationCut, AllLayersAreTrainedTogetherOnlyAfterEachAlone) {
+  const ModelConfig config = llama(256);
+  EXPECT_EQ(default_distill_steps(config, {.sequential = false}), 0);
+  EXPECT_EQ(default_distill_steps(config, {.layer_steps = 0}), 0);
+  EXPECT_EQ(distill_steps(config, {.layer_steps = 0, .distill_steps = 5}), 5);
+  EXPECT_EQ(distill_steps(config, {.distill_steps = 0}), 0);
+  EXPECT_EQ(distill_steps(config, {}), 64);
+}
+
 // 5 layers x (attention 4 x 256 x 256 weights, scores 2 x 256 x 256; MLP 3 x 256 x 704) + the head 512 x 256.
 TEST(CalibrationCost, PretrainingIsThreeForwardPasses) {
   const double layer = 2.0 * (4 * 256 * 256 + 256 * 256 + 3 * 256 * 704);
@@ -176,6 +197,16 @@ TEST(CalibrationBudget, TokensAndStepsShrinkAndGrowTogether) {
   const CalibrationSpread twice = spread(with_budget(), 53.96 * 2);
   EXPECT_EQ(twice.tokens, 81920);
   EXPECT_EQ(twice.steps, 520);
+}
+
+TEST(CalibrationBudget, StepsOfAllLayersShrinkAndGrowWithTheOthersUnlessTheyAreGiven) {
+  CalibrationOptions options = with_budget();
+  options.distill_steps = 12;
+  EXPECT_EQ(spread(options, 53.96).distill_steps, 12);
+  EXPECT_EQ(spread(options, 53.96 / 2).distill_steps, 6);
+  EXPECT_EQ(spread(options, 53.96 * 2).distill_steps, 24);
+  options.budget.spreads_distill = false;
+  EXPECT_EQ(spread(options, 53.96 / 2).distill_steps, 12);
 }
 
 TEST(CalibrationBudget, WhereTheTextEndsStepsTakeTheRest) {

@@ -36,8 +36,11 @@ class CalibrationTest : public ::testing::Test {
             .n_kv_heads = 2,
             .method = Method::kPca,
             .grouping = Grouping::kResidual,
-            .calibration = {
-                .files = {at("text.bin")}, .seq_len = 32, .layer_steps = 24, .step_tokens = 2048}};
+            .calibration = {.files = {at("text.bin")},
+                            .seq_len = 32,
+                            .layer_steps = 24,
+                            .step_tokens = 2048,
+                            .distill_steps = 0}};
   }
   ConversionPlan run(const ConvertOptions& options,
                      const CalibrationProgress& progress = {}) const {

@@ -144,6 +144,18 @@ TEST_F(EndToEndTest, LessIsLostAndWhatIsSaidOfItIsTrue) {
   EXPECT_EQ(record.at("arguments").at("calibration").at("distill_steps").get<int64_t>(), 12);
 }
 
+TEST_F(EndToEndTest, LeftToTheDefaultASmallModelIsTrainedTogether) {
+  prepare(kDifferentHeads);
+  ConvertOptions by = distilled("out");
+  by.calibration.distill_steps.reset();
+  by.calibration.distill_lr = kDistillLr;
+  const ConversionPlan plan = run(by);
+  ASSERT_TRUE(plan.before_distillation);
+  EXPECT_LT(plan.quality->kl, plan.before_distillation->kl);
+  const Json record = read_strict_json(at("out/regroup.json"), kManifestJson);
+  EXPECT_EQ(record.at("arguments").at("calibration").at("distill_steps").get<int64_t>(), 64);
+}
+
 TEST_F(EndToEndTest, StepsThatLoseAreNotKept) {
   prepare(kDifferentHeads);
   run(distilled("layers", 0));
@@ -259,7 +271,7 @@ TEST_F(EndToEndTest, DevicesAgree) {
 // Text that the parent writes itself stands in for a file.
 TEST_F(EndToEndTest, CalibratesOnTheParentsOwnText) {
   prepare(kDifferentHeads);
-  ConvertOptions own = distilled("own", 0);
+  ConvertOptions own = distilled("own", 3);  // on what layers were fitted on: no more is written
   own.calibration.files = {kOwnText};
   own.calibration.tokens = 2000;
   std::vector<int64_t> written;

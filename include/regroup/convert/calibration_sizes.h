@@ -12,7 +12,7 @@ inline constexpr int64_t kCalibrationTokensAtOnce = 2048;  ///< of the windows t
 /// Tokens whose activations of every layer are held for their gradients.
 inline constexpr int64_t kDistillTokensAtOnce = 1024;
 /// Of text a step of all layers together.
-inline constexpr int64_t kDistillStepTokens = 2048;
+inline constexpr int64_t kDistillStepTokens = 1024;
 inline constexpr int64_t kTextToChooseFrom = 16;  ///< times the tokens that are taken
 inline constexpr int64_t kTextsAtOnce = 16;       ///< that a model writes itself
 /// Where there is no text: tokens drawn from the vocabulary, in windows, and those that are run together.
@@ -79,7 +79,15 @@ int64_t default_step_tokens(const ModelConfig& config);
 CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
                                    int64_t seq_len, int64_t tokens);
 
+/// Steps of all layers together, where no flag says: as many as 1e13 FLOPs allow, at most 64, where layers are trained one by one
+/// on converted inputs; none where that is less than eight, as in models of more than some 200 M parameters, which would be in
+/// memory whole (docs/methods.md, "All layers together").
+int64_t default_distill_steps(const ModelConfig& config, const CalibrationOptions& options);
+/// What the flag says, or the default.
+int64_t distill_steps(const ModelConfig& config, const CalibrationOptions& options);
+
 /// Of text that training all layers together takes besides, where there is so much.
+/// @param options  with distill_steps
 int64_t distill_tokens(const CalibrationOptions& options);
 
 /// How many tokens are used at most: more than by default where a budget may pay for them, unless the

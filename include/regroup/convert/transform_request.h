@@ -18,7 +18,7 @@ inline constexpr int64_t kCalibrationTokens = 40960;
 inline constexpr int64_t kLayerSteps = 260;
 inline constexpr double kLayerLr = 0.04;
 inline constexpr int64_t kFirstTokens = 4096;
-inline constexpr double kDistillLr = 0.01;
+inline constexpr double kDistillLr = 0.002;
 
 /// Stands in for a file of text: what the parent writes itself.
 inline constexpr const char* kOwnText = "self";
@@ -29,8 +29,9 @@ struct CalibrationBudget {
   double share = 0;                ///< or of the FLOPs that pretraining took,
   int64_t pretraining_tokens = 0;  ///< on so many tokens
   bool spreads_tokens = true;      ///< whether it decides CalibrationOptions::tokens,
-  bool spreads_steps = true;       ///< and layer_steps
-  bool spread = false;             ///< tokens and layer_steps are what it came to
+  bool spreads_steps = true;       ///< layer_steps
+  bool spreads_distill = true;     ///< and distill_steps
+  bool spread = false;             ///< they are what it came to
 
   bool given() const { return seconds > 0 || share > 0; }
   bool is_open() const { return given() && !spread; }
@@ -51,8 +52,9 @@ struct CalibrationOptions {
   /// Tokens of the vocabulary alone at position 0, at most: what text in windows has few of, and what
   /// every later token attends to. Beside layer fits only.
   int64_t first_tokens = kFirstTokens;
-  /// Of end-to-end distillation, all layers together, after the last layer; 0: none.
-  int64_t distill_steps = 0;
+  /// Of end-to-end distillation, all layers together, after the last layer; 0: none; absent: what
+  /// default_distill_steps() says, once the model is known.
+  std::optional<int64_t> distill_steps;
   double distill_lr = kDistillLr;
   CalibrationBudget budget;
   std::string scratch;     ///< folder for the activations; "": memory
@@ -66,10 +68,13 @@ struct CalibrationOptions {
     return reads_own_text() ? std::vector<std::string>() : files;
   }
   /// Whether stages follow the closed forms, so that transforms no longer say what the weights are.
-  bool refits() const { return refit_output || layer_steps > 0 || distill_steps > 0; }
+  bool refits() const { return refit_output || layer_steps > 0 || distills(); }
+  /// Whether all layers are trained together; false as long as that is left to the default, which trains them
+  /// only where layers were trained before.
+  bool distills() const { return distill_steps.value_or(0) > 0; }
   /// Whether held-out text says how the conversion does: where its residual stream is at hand, or all of
   /// the model is in memory anyway.
-  bool measures_quality() const { return refits() && (sequential || distill_steps > 0); }
+  bool measures_quality() const { return refits() && (sequential || distills()); }
 };
 
 /// What a conversion that reads weights is asked to do.
