@@ -63,8 +63,7 @@ class Calibrator {
     after_.n_kv_heads = request.n_kv_heads;
     result_.gains = candidates_.front();
     for (size_t i = 0; i < setup_.ids.size(); ++i) {
-      sets_.emplace_back(config_, setup_.sizes.sets[i], setup_.ids[i], options_.refit_output,
-                         options_.scratch, device_);
+      sets_.emplace_back(config_, setup_.sizes.sets[i], setup_.ids[i], options_, device_);
     }
     if (tries_gains()) {
       const WindowSet& text = sets_.front();

@@ -48,12 +48,12 @@ double CalibrationCost::refit() const {
   return over_sets([&](const WindowSizes& set) { return refit(set.tokens(), set.seq_len); });
 }
 
-double CalibrationCost::aim(int64_t tokens, int64_t seq) const {
-  return times(tokens, attention_flops(after_, seq));
+double CalibrationCost::aim(int64_t tokens) const {
+  return times(tokens, 2.0 * static_cast<double>(before_.query_size() * before_.hidden_size));
 }
 
 double CalibrationCost::aim() const {
-  return over_sets([&](const WindowSizes& set) { return aim(set.tokens(), set.seq_len); });
+  return over_sets([&](const WindowSizes& set) { return aim(set.tokens()); });
 }
 
 double CalibrationCost::look() const {

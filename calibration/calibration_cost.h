@@ -28,7 +28,7 @@ class CalibrationCost {
   /// and for those of all sets.
   double refit() const;
   /// What training is to reach, for so many tokens,
-  double aim(int64_t tokens, int64_t seq) const;
+  double aim(int64_t tokens) const;
   /// and for those of all sets.
   double aim() const;
   /// The error of the converted attention on all that is held out.

@@ -78,7 +78,7 @@ void LayerFit::improve(int64_t layer, LayerWeights& w, LayerReport& report) {
   const OutputChange change = refit(layer, w, report);
   report.refitted = held_out_error(layer, w, report);
   if (options_.layer_steps == 0) return;
-  aim(layer, w, change.carried, report);
+  aim(change.carried, report);
   const std::vector<LayerWindows> aimed = aimed_windows(w);
   spend(cost_.look(), report);
   train(layer, w, aimed, layer_error(after_, w, layer, aimed), report);
@@ -88,23 +88,19 @@ void LayerFit::improve(int64_t layer, LayerWeights& w, LayerReport& report) {
 /// Puts in place of the parent's stream before attention what training is to reach: what the parent's attention
 /// adds, and of what the layers below left out the part that the refit found in the heads. The rest of that is
 /// noise to this layer, which steps would learn by heart.
-void LayerFit::aim(int64_t layer, const LayerWeights& w, const Tensor& carried,
-                   LayerReport& report) {
-  const Tensor found = carried.to(w.output.device(), at::kFloat);
+void LayerFit::aim(const Tensor& carried, LayerReport& report) {
+  const Tensor found = carried.to(sets_.front().rope.cos.device(), at::kFloat);
   for (WindowSet& set : sets_) {
     set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
-      const Tensor x = set.converted.read(first, count);
-      const Tensor heads =
-          attention_heads(after_, w, layer, norm(x, w.input_norm, after_.norm_eps), set.rope);
       const Tensor own = set.parent.read(first, count).sub(set.before->read(first, count));
-      set.before->write(first, own.add(at::linear(heads, found)));
-      spend(cost_.aim(count * set.sizes.seq_len, set.sizes.seq_len), report);
+      set.before->write(first, own.add(at::linear(set.heads->read(first, count), found)));
+      spend(cost_.aim(count * set.sizes.seq_len), report);
     });
   }
 }
 
 OutputChange LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report) {
-  const auto sums = [&](const WindowSet& set, int64_t begin, int64_t end) {
+  const auto sums = [&](WindowSet& set, int64_t begin, int64_t end) {
     OutputRefit one(after_.query_size(), after_.hidden_size, w.output.device());
     set.for_chunks(begin, end, [&](int64_t first, int64_t count) {
       const Tensor x = set.converted.read(first, count);
@@ -113,13 +109,14 @@ OutputChange LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report
       const Tensor heads =
           attention_heads(after_, w, layer, norm(x, w.input_norm, after_.norm_eps), set.rope);
       one.add(heads, past.sub(before), before.sub(x), token_weights(past, after_), w.output_bias);
+      if (set.heads) set.heads->write(first, heads);
       spend(cost_.refit(count * set.sizes.seq_len, set.sizes.seq_len), report);
     });
     return one;
   };
   std::optional<OutputRefit> fitted;
   std::optional<OutputRefit> held_out;
-  for (const WindowSet& set : sets_) {
+  for (WindowSet& set : sets_) {
     const double ratio = set.sizes.share / sets_.front().sizes.share;
     const int64_t train = set.sizes.train_windows();
     const auto add = [&](std::optional<OutputRefit>& all, OutputRefit one) {

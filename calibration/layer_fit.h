@@ -29,7 +29,7 @@ class LayerFit {
   std::vector<LayerWindows> windows(const LayerWeights& w) const;
   std::vector<LayerWindows> aimed_windows(const LayerWeights& w) const;
   OutputChange refit(int64_t layer, LayerWeights& w, LayerReport& report);
-  void aim(int64_t layer, const LayerWeights& w, const at::Tensor& carried, LayerReport& report);
+  void aim(const at::Tensor& carried, LayerReport& report);
   double held_out_error(int64_t layer, const LayerWeights& w, LayerReport& report);
   void train(int64_t layer, LayerWeights& w, const std::vector<LayerWindows>& windows,
              double before, LayerReport& report);

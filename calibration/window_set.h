@@ -14,10 +14,10 @@ namespace regroup {
 
 /// Windows of one length on their way through the parent and the converted model.
 struct WindowSet {
-  /// @param tokens        int64 [windows, seq]
-  /// @param keeps_before  whether there is a `before`
+  /// @param tokens   int64 [windows, seq]
+  /// @param options  say which of the stores there are, and where
   WindowSet(const ModelConfig& config, const WindowSizes& cut, const at::Tensor& tokens,
-            bool keeps_before, const std::string& scratch, at::Device device);
+            const CalibrationOptions& options, at::Device device);
 
   /// body(first window, number of windows) for a few of the windows [first, last) at a time.
   template <typename Body>
@@ -33,6 +33,8 @@ struct WindowSet {
   ActivationStore converted;  ///< the same of the converted model
   /// The parent's before the attention past which it is, where Wo is refitted; then what the steps are to reach.
   std::optional<ActivationStore> before;
+  /// Where steps follow the refit, what the heads of the layer gave it: [windows, seq, n_heads * head_dim].
+  std::optional<ActivationStore> heads;
 };
 
 }  // namespace regroup

@@ -111,13 +111,13 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
   const int64_t tokens = most_tokens(options);
   const int64_t seq = calibration_seq_len(config, options, tokens);
   const CalibrationSizes sizes = calibration_sizes(config, options, seq, tokens);
-  // Two residual streams, with a refit the parent's before and past attention; where the closed form is all,
-  // the held-out windows of up to four models more, whose gains are tried.
+  // Two residual streams, with a refit the parent's before and past attention, with steps after it what heads
+  // gave; where the closed form is all, the held-out windows of up to four models more, whose gains are tried.
   const int64_t tried = options.refits() ? 0 : 4 * sizes.text().held_out_tokens();
+  const int64_t a_token = (options.refit_output ? 3 : 2) * config.hidden_size +
+                          (options.aims_steps() ? config.query_size() : 0);
   const int64_t in_memory =
-      options.scratch.empty()
-          ? ((options.refit_output ? 3 : 2) * sizes.tokens() + tried) * config.hidden_size * 4
-          : 0;
+      options.scratch.empty() ? 4 * (sizes.tokens() * a_token + tried * config.hidden_size) : 0;
   // One layer in float32; its attention in float64 twice and, while it is trained, five times more in float32.
   const int64_t weights = layer_weights(config) * 4 + attention_weights(config) * (2 * 8 + 5 * 4);
   const int64_t deciding =

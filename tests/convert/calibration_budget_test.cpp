@@ -132,7 +132,7 @@ TEST(CalibrationCost, StagesAddUp) {
   // The parent; the converted layer, of the last one what is held out; a moment; the refit and what steps aim at; twelve looks.
   const double forward = 5 * cost.parent(160, 16) + 4 * cost.converted(160, 16) +
                          cost.converted(32, 16) + 5 * cost.moment(128) + 5 * cost.refit(160, 16) +
-                         5 * cost.aim(160, 16) + 5 * 12 * cost.look() + quality;
+                         5 * 160 * 2.0 * 256 * 256 + 5 * 12 * cost.look() + quality;
   EXPECT_NEAR(cost.forward(), forward, 1e-9 * forward);
   const CalibrationRates rates{.flops_per_s = forward / 3, .step_s = 0.5, .layer_s = 0.25};
   EXPECT_NEAR(cost.seconds(rates), 3 + 5 * 7 * 0.5 + 5 * 0.25, 1e-9);
@@ -177,8 +177,8 @@ TEST(CalibrationCost, EverySetIsCounted) {
   EXPECT_NEAR(two.training() - one.training(), 5 * 7 * 3 * 2 * converted, 10);
   // First tokens are no part of the moments of the converted layers' inputs.
   const double forward =
-      5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(6, 1) + 5 * two.aim(6, 1) +
-      5 * 12 * converted +
+      5 * two.parent(6, 1) + 4 * two.converted(6, 1) + 5 * two.refit(6, 1) +
+      5 * 6 * 2.0 * 256 * 256 + 5 * 12 * converted +
       // What the whole model does to the one held out: the last layer, logits of both.
       two.converted(1, 1) + 2 * 2.0 * 256 * static_cast<double>(config.vocab_size);
   EXPECT_NEAR(two.forward() - one.forward(), forward, 1e-9 * two.forward());

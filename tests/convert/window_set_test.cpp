@@ -199,7 +199,7 @@ TEST_F(CalibrationTest, StepsLearnNoNoiseOfTheLayersBelow) {
   const LayerWeights truth = load_layer(folder, 0, at::kFloat, at::kCPU);
   const WindowSizes sizes{.windows = 40, .held_out = 10, .seq_len = 16, .step_windows = 4};
   std::vector<WindowSet> sets;
-  sets.emplace_back(config, sizes, at::zeros({40, 16}, at::kLong), true, "", at::kCPU);
+  sets.emplace_back(config, sizes, at::zeros({40, 16}, at::kLong), CalibrationOptions{}, at::kCPU);
   WindowSet& set = sets.front();
   const Tensor x = random_tensor({40, 16, config.hidden_size}, 2);
   const auto added = [&](const LayerWeights& w) {

@@ -72,6 +72,8 @@ struct CalibrationOptions {
   /// Whether all layers are trained together; false as long as that is left to the default, which trains them
   /// only where layers were trained before.
   bool distills() const { return distill_steps.value_or(0) > 0; }
+  /// Whether steps train towards what the refit before them found.
+  bool aims_steps() const { return refit_output && layer_steps > 0; }
   /// Whether held-out text says how the conversion does: where its residual stream is at hand, or all of
   /// the model is in memory anyway.
   bool measures_quality() const { return refits() && (sequential || distills()); }
