@@ -257,7 +257,7 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       ->capture_default_str();
   add("--distill-steps", flags.distill_steps,
       "Training steps of all layers together on the parent's next-token distribution, after the "
-      "last layer; the whole model is in memory then; left out: what 1e13 FLOPs pay for, at most "
+      "last layer; the whole model is in memory then; left out: what 2e12 FLOPs pay for, at most "
       "64, in models small enough for 8, where layers are trained one by one")
       ->check(whole_number(0, 1000000));
   add("--distill-lr", flags.distill_lr, "Size of such a step relative to the weights it changes")

@@ -83,7 +83,7 @@ int64_t default_step_tokens(const ModelConfig& config) {
 int64_t default_distill_steps(const ModelConfig& config, const CalibrationOptions& options) {
   constexpr int64_t kMost = 64;
   constexpr int64_t kFewest = 8;
-  constexpr double kMostFlops = 1e13;  // about two minutes of two cores with AVX2
+  constexpr double kMostFlops = 2e12;  // some 20 s of two cores with AVX2
   if (!options.sequential || options.layer_steps == 0) return 0;
   const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
   const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;

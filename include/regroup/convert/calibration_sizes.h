@@ -79,9 +79,9 @@ int64_t default_step_tokens(const ModelConfig& config);
 CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
                                    int64_t seq_len, int64_t tokens);
 
-/// Steps of all layers together, where no flag says: as many as 1e13 FLOPs allow, at most 64, where layers are trained one by one
-/// on converted inputs; none where that is less than eight, as in models of more than some 200 M parameters, which would be in
-/// memory whole (docs/methods.md, "All layers together").
+/// Steps of all layers together, where no flag says: as many as 2e12 FLOPs allow, at most 64, where layers are trained one by one
+/// on converted inputs; none where that is less than eight, as in models of more than some 40 M parameters, which take minutes
+/// for what steps of single layers gain in the same time (docs/methods.md, "All layers together").
 int64_t default_distill_steps(const ModelConfig& config, const CalibrationOptions& options);
 /// What the flag says, or the default.
 int64_t distill_steps(const ModelConfig& config, const CalibrationOptions& options);
