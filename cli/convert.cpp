@@ -218,8 +218,8 @@ void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
   if (!there || plan.peak_memory_bytes <= *there) return;
   const CalibrationOptions& calibration = options.calibration;
   const char* hint =
-      calibration.files.empty()                     ? "give --method mean"
-      : distill_steps(plan.before, calibration) > 0 ? "give --distill-steps 0"
+      calibration.files.empty()      ? "give --method mean"
+      : calibration.distills()       ? "give --distill-steps 0"
       : calibration.reads_own_text() ? "give a file with --calibration instead of self"
       : calibration.scratch.empty()  ? "give --scratch FOLDER, or use fewer --calibration-tokens"
                                      : "use fewer --calibration-tokens";
