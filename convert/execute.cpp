@@ -29,10 +29,10 @@ Json calibration_arguments(const CalibrationOptions& options) {
                {"refit_output", options.refit_output},
                {"layer_steps", options.layer_steps},
                {"layer_batch", options.layer_batch},
-               {"layer_lr", options.layer_lr}};
+               {"layer_lr", options.layer_lr},
+               {"distill_steps", options.distill_steps.value_or(0)}};
   if (options.refits()) {
     json["first_tokens"] = options.first_tokens;
-    json["distill_steps"] = options.distill_steps.value_or(0);
     json["distill_lr"] = options.distill_lr;
   }
   const std::string& joined = options.documents.field_separator;
