@@ -208,7 +208,7 @@ HeldOutQuality NetworkFit::train(const std::string& folder, const Calibrated& re
   EndToEnd training(decoder, whole, windows_to_train_on(),
                     {.steps = steps,
                      .step_windows = distill_windows(text().sizes),
-                     .learning_rate = request_.calibration.distill_lr,
+                     .learning_rate = request_.calibration.distill_lr.value(),
                      .seed = request_.seed,
                      .stepped = [&](int64_t) { meter_.ran(cost_.distill_step()); }});
   auto best = training.weights();

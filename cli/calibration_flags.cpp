@@ -61,7 +61,7 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
       {"--pretraining-tokens", !flags.pretraining_tokens.empty()},
       {"--layer-lr", flags.layer_lr != plain.layer_lr},
       {"--distill-steps", flags.distill_steps.has_value()},
-      {"--distill-lr", flags.distill_lr != plain.distill_lr},
+      {"--distill-lr", flags.distill_lr.has_value()},
       {"--scratch", !flags.scratch.empty()}};
   for (const auto& flag : reading_flags(flags, other_text)) given.push_back(flag);
   for (const auto& [flag, is_given] : given) {
@@ -252,7 +252,9 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
   add("--layer-step-tokens", flags.step_tokens,
       "Tokens of text of such a step; left out: 2048, or as few as 512 in large models");
   add("--layer-batch", flags.layer_batch, "The same in windows")->check(whole_number(1, 1000000));
-  add("--layer-lr", flags.layer_lr, "Size of such a step relative to the weights it changes")
+  add("--layer-lr", flags.layer_lr,
+      "Size of such a step relative to the weights it changes; smaller where held-out windows lose "
+      "by it")
       ->check(number(0.0, 1.0))
       ->capture_default_str();
   add("--distill-steps", flags.distill_steps,
@@ -260,9 +262,11 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "last layer; the whole model is in memory then; left out: what 2e12 FLOPs pay for, at most "
       "64, in models small enough for 8, where layers are trained one by one")
       ->check(whole_number(0, 1000000));
-  add("--distill-lr", flags.distill_lr, "Size of such a step relative to the weights it changes")
-      ->check(number(0.0, 1.0))
-      ->capture_default_str();
+  add("--distill-lr", flags.distill_lr,
+      "Size of such a step relative to the weights it changes; left out: 0.01 through the number "
+      "of "
+      "layers")
+      ->check(number(0.0, 1.0));
   add("--scratch", flags.scratch, "Folder for activations that should not be held in memory")
       ->type_name(kFolder);
   add("--logit-gain", flags.logit_gain,

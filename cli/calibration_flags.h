@@ -27,7 +27,7 @@ struct CalibrationFlags {
   std::optional<int64_t> layer_batch;
   double layer_lr = kLayerLr;
   std::optional<int64_t> distill_steps;
-  double distill_lr = kDistillLr;
+  std::optional<double> distill_lr;
   std::string budget;
   std::string pretraining_tokens;
   std::string scratch;

@@ -80,6 +80,10 @@ int64_t default_step_tokens(const ModelConfig& config) {
   return tokens;
 }
 
+double default_distill_lr(const ModelConfig& config) {
+  return 0.01 / static_cast<double>(config.n_layers);
+}
+
 int64_t default_distill_steps(const ModelConfig& config, const CalibrationOptions& options) {
   constexpr int64_t kMost = 64;
   constexpr int64_t kFewest = 8;

@@ -33,7 +33,7 @@ Json calibration_arguments(const CalibrationOptions& options) {
                {"distill_steps", options.distill_steps.value_or(0)}};
   if (options.refits()) {
     json["first_tokens"] = options.first_tokens;
-    json["distill_lr"] = options.distill_lr;
+    json["distill_lr"] = options.distill_lr.value_or(0);
   }
   const std::string& joined = options.documents.field_separator;
   if (!joined.empty()) json["field_separator"] = joined;

@@ -18,19 +18,18 @@ Json budget_json(const CalibrationBudget& budget) {
 namespace {
 
 /// What becomes a number of its own once a budget is spread.
-constexpr std::array kNumbers = {"tokens", "layer_steps", "distill_steps", "seq_len",
-                                 "layer_batch"};
+constexpr std::array kNumbers = {"tokens",     "layer_steps", "distill_steps",
+                                 "distill_lr", "seq_len",     "layer_batch"};
 
 std::string asked_path(const std::string& partial) { return partial + "/calibration/ASKED.json"; }
 
+Json or_null(const auto& number) { return number ? Json(*number) : Json(); }
+
 Json asked(const CalibrationOptions& c) {
-  return {{"budget", budget_json(c.budget)},
-          {"tokens", c.tokens},
-          {"layer_steps", c.layer_steps},
-          {"distill_steps", c.distill_steps ? Json(*c.distill_steps) : Json()},
-          {"seq_len", c.seq_len},
-          {"layer_batch", c.layer_batch},
-          {"step_tokens", c.step_tokens}};
+  return {{"budget", budget_json(c.budget)},     {"tokens", c.tokens},
+          {"layer_steps", c.layer_steps},        {"distill_steps", or_null(c.distill_steps)},
+          {"distill_lr", or_null(c.distill_lr)}, {"seq_len", c.seq_len},
+          {"layer_batch", c.layer_batch},        {"step_tokens", c.step_tokens}};
 }
 
 }  // namespace
@@ -50,7 +49,9 @@ void recall_budget(const ModelFolder& model, const ConvertOptions& options,
     const Json before = read_strict_json(partial + "/JOB.json", kManifestJson);
     const Json& decided = before.at("arguments").at("calibration");
     Json ours = conversion_job(model, options);
-    for (const char* key : kNumbers) ours["arguments"]["calibration"][key] = decided.at(key);
+    for (const char* key : kNumbers) {
+      if (decided.contains(key)) ours["arguments"]["calibration"][key] = decided.at(key);
+    }
     if (before != ours) return;
     calibration.tokens = decided.at("tokens").get<int64_t>();
     calibration.layer_steps = decided.at("layer_steps").get<int64_t>();

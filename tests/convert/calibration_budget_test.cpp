@@ -85,6 +85,13 @@ TEST(CalibrationCut, StepsOfLargeModelsHaveFewerTokens) {
   EXPECT_EQ(default_step_tokens(config), 512);
 }
 
+TEST(CalibrationCut, StepsOfMoreLayersTogetherAreSmaller) {
+  ModelConfig config = llama(256);
+  EXPECT_DOUBLE_EQ(default_distill_lr(config), 0.002);
+  config.n_layers = 40;
+  EXPECT_DOUBLE_EQ(default_distill_lr(config), 0.00025);
+}
+
 // 6 x weights x 1,024 tokens a step: 2e12 FLOPs pay for 78 steps of 4.1 M weights.
 TEST(CalibrationCut, AllLayersAreTrainedTogetherWhereTheyAreFewEnough) {
   const CalibrationOptions options;

@@ -148,7 +148,7 @@ TEST_F(EndToEndTest, LeftToTheDefaultASmallModelIsTrainedTogether) {
   prepare(kDifferentHeads);
   ConvertOptions by = distilled("out");
   by.calibration.distill_steps.reset();
-  by.calibration.distill_lr = kDistillLr;
+  by.calibration.distill_lr.reset();
   const ConversionPlan plan = run(by);
   ASSERT_TRUE(plan.before_distillation);
   EXPECT_LT(plan.quality->kl, plan.before_distillation->kl);

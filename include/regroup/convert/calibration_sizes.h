@@ -86,6 +86,10 @@ int64_t default_distill_steps(const ModelConfig& config, const CalibrationOption
 /// What the flag says, or the default.
 int64_t distill_steps(const ModelConfig& config, const CalibrationOptions& options);
 
+/// Size of such a step relative to the weights, where no flag says: 0.01 through the number of layers, whose changes add up
+/// (docs/methods.md, "All layers together").
+double default_distill_lr(const ModelConfig& config);
+
 /// Of text that training all layers together takes besides, where there is so much.
 /// @param options  with distill_steps
 int64_t distill_tokens(const CalibrationOptions& options);

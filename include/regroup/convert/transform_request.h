@@ -18,7 +18,6 @@ inline constexpr int64_t kCalibrationTokens = 40960;
 inline constexpr int64_t kLayerSteps = 260;
 inline constexpr double kLayerLr = 0.04;
 inline constexpr int64_t kFirstTokens = 4096;
-inline constexpr double kDistillLr = 0.002;
 
 /// Stands in for a file of text: what the parent writes itself.
 inline constexpr const char* kOwnText = "self";
@@ -48,14 +47,15 @@ struct CalibrationOptions {
   int64_t layer_steps = kLayerSteps;  ///< of the layer-wise stage, at most; 0: none
   int64_t step_tokens = 0;            ///< of such a step; 0: default_step_tokens
   int64_t layer_batch = 0;            ///< the same in windows; 0: as step_tokens says
-  double layer_lr = kLayerLr;
+  double layer_lr = kLayerLr;         ///< size of such a step relative to the weights, at most
   /// Tokens of the vocabulary alone at position 0, at most: what text in windows has few of, and what
   /// every later token attends to. Beside layer fits only.
   int64_t first_tokens = kFirstTokens;
   /// Of end-to-end distillation, all layers together, after the last layer; 0: none; absent: what
   /// default_distill_steps() says, once the model is known.
   std::optional<int64_t> distill_steps;
-  double distill_lr = kDistillLr;
+  /// Size of such a step relative to the weights; absent: default_distill_lr().
+  std::optional<double> distill_lr;
   CalibrationBudget budget;
   std::string scratch;     ///< folder for the activations; "": memory
   std::string statistics;  ///< a file of save_statistics() instead of text
