@@ -16,6 +16,9 @@ namespace {
 
 using at::Tensor;
 
+/// Of steps that are timed: their size does not matter.
+constexpr double kProbeLr = 0.01;
+
 class Watch {
  public:
   double seconds() const {
@@ -116,14 +119,12 @@ class Probe {
                                 return LayerBatch{y.narrow(0, 0, count), x_.narrow(0, 0, count),
                                                   at::ones({count, seq_, 1}, x_.options())};
                               }};
-    const LayerTrainingOptions options{.steps = 3,
-                                       .learning_rate = request_.calibration.layer_lr,
-                                       .looks = 0,
-                                       .stepped = [&](int64_t steps) {
-                                         if (steps > 1) return;
-                                         wait_for(own.output);
-                                         after_first = watch.seconds();
-                                       }};
+    const LayerTrainingOptions options{
+        .steps = 3, .learning_rate = kProbeLr, .looks = 0, .stepped = [&](int64_t steps) {
+          if (steps > 1) return;
+          wait_for(own.output);
+          after_first = watch.seconds();
+        }};
     const c10::AutoGradMode gradients(true);
     train_layer(after_, own, 0, {source}, 1.0, options);
     wait_for(own.output);

@@ -111,6 +111,7 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
   const ModelConfig& config = model.config();
   CalibrationSetup setup{.ids = {}, .options = request.calibration, .sizes = {}, .rates = {}};
   setup.options.distill_steps = distill_steps(config, request.calibration);
+  setup.options.layer_lr = request.calibration.layer_lr.value_or(default_layer_lr(config));
   setup.options.distill_lr = request.calibration.distill_lr.value_or(default_distill_lr(config));
   const int64_t most = most_calibration_tokens(request.calibration);
   CalibrationText text = calibration_text(model, request, setup.options, most, device, writes);

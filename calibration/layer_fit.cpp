@@ -141,7 +141,7 @@ void LayerFit::train(int64_t layer, LayerWeights& w, const std::vector<LayerWind
   meter_.enter(layer, "training");
   const c10::AutoGradMode gradients(true);
   const LayerTrainingOptions training{.steps = options_.layer_steps,
-                                      .learning_rate = options_.layer_lr,
+                                      .learning_rate = options_.layer_lr.value(),
                                       .seed = seed_,
                                       .stepped = [&](int64_t) { meter_.stepped(); }};
   const LayerTrainingResult result = train_layer(after_, w, layer, windows, before, training);

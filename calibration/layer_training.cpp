@@ -21,7 +21,8 @@ using at::Tensor;
 
 /// Looks in a row without progress that end the training.
 constexpr int64_t kLooksInVain = 3;
-/// Steps are too large for a layer where they gain nothing from the beginning, or lead to so many times the error later.
+/// Large first steps may lead away before they lead on, but not farther than to so many times the error:
+/// then the steps are too large for this layer.
 constexpr double kAstray = 2;
 constexpr double kSmallerSteps = 0.25;
 
@@ -38,13 +39,10 @@ double schedule(int64_t step, const LayerTrainingOptions& options) {
   return left / static_cast<double>(std::max<int64_t>(1, options.steps - options.warmup));
 }
 
-/// Looks are spread evenly over the steps, the last is after the last step. But the first comes at half its time: where steps
-/// are too large for the layer, few are lost.
+/// Looks are spread evenly over the steps; the last is after the last step.
 bool looks_after(int64_t step, const LayerTrainingOptions& options) {
   if (options.looks == 0) return false;
-  if (step == std::max<int64_t>(1, options.steps / (2 * options.looks))) return true;
-  const int64_t looks = step * options.looks / options.steps;
-  return looks > 1 && looks != (step - 1) * options.looks / options.steps;
+  return step * options.looks / options.steps != (step - 1) * options.looks / options.steps;
 }
 
 /// The training windows of every set in an order of their own.
@@ -149,8 +147,7 @@ LayerTrainingResult train_layer(const ModelConfig& config, LayerWeights& weights
       best = muon.weights();
     } else if (in_vain == kLooksInVain) {
       break;
-    } else if (result.held_out == held_out_before ||
-               !(now <= kAstray * result.held_out)) {  // NaN too
+    } else if (!(now <= kAstray * result.held_out)) {  // NaN too
       muon.restore(best);
       learning_rate *= kSmallerSteps;
       before = result.held_out;

@@ -25,7 +25,7 @@ struct CalibrationFlags {
   std::optional<int64_t> layer_steps;
   std::string step_tokens;
   std::optional<int64_t> layer_batch;
-  double layer_lr = kLayerLr;
+  std::optional<double> layer_lr;
   std::optional<int64_t> distill_steps;
   std::optional<double> distill_lr;
   std::string budget;

@@ -80,6 +80,11 @@ int64_t default_step_tokens(const ModelConfig& config) {
   return tokens;
 }
 
+double default_layer_lr(const ModelConfig& config) {
+  constexpr int64_t kWide = 512;
+  return config.hidden_size < kWide ? 0.04 : 0.01;
+}
+
 double default_distill_lr(const ModelConfig& config) {
   return 0.01 / static_cast<double>(config.n_layers);
 }

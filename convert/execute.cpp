@@ -29,7 +29,7 @@ Json calibration_arguments(const CalibrationOptions& options) {
                {"refit_output", options.refit_output},
                {"layer_steps", options.layer_steps},
                {"layer_batch", options.layer_batch},
-               {"layer_lr", options.layer_lr},
+               {"layer_lr", options.layer_lr.value_or(0)},
                {"distill_steps", options.distill_steps.value_or(0)}};
   if (options.refits()) {
     json["first_tokens"] = options.first_tokens;

@@ -18,7 +18,7 @@ Json budget_json(const CalibrationBudget& budget) {
 namespace {
 
 /// What becomes a number of its own once a budget is spread.
-constexpr std::array kNumbers = {"tokens",     "layer_steps", "distill_steps",
+constexpr std::array kNumbers = {"tokens",     "layer_steps", "layer_lr",   "distill_steps",
                                  "distill_lr", "seq_len",     "layer_batch"};
 
 std::string asked_path(const std::string& partial) { return partial + "/calibration/ASKED.json"; }
@@ -26,10 +26,15 @@ std::string asked_path(const std::string& partial) { return partial + "/calibrat
 Json or_null(const auto& number) { return number ? Json(*number) : Json(); }
 
 Json asked(const CalibrationOptions& c) {
-  return {{"budget", budget_json(c.budget)},     {"tokens", c.tokens},
-          {"layer_steps", c.layer_steps},        {"distill_steps", or_null(c.distill_steps)},
-          {"distill_lr", or_null(c.distill_lr)}, {"seq_len", c.seq_len},
-          {"layer_batch", c.layer_batch},        {"step_tokens", c.step_tokens}};
+  return {{"budget", budget_json(c.budget)},
+          {"tokens", c.tokens},
+          {"layer_steps", c.layer_steps},
+          {"layer_lr", or_null(c.layer_lr)},
+          {"distill_steps", or_null(c.distill_steps)},
+          {"distill_lr", or_null(c.distill_lr)},
+          {"seq_len", c.seq_len},
+          {"layer_batch", c.layer_batch},
+          {"step_tokens", c.step_tokens}};
 }
 
 }  // namespace

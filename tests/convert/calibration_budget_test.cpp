@@ -85,6 +85,13 @@ TEST(CalibrationCut, StepsOfLargeModelsHaveFewerTokens) {
   EXPECT_EQ(default_step_tokens(config), 512);
 }
 
+TEST(CalibrationCut, StepsOfWideModelsAreSmaller) {
+  ModelConfig config = llama(256);
+  EXPECT_DOUBLE_EQ(default_layer_lr(config), 0.04);
+  config.hidden_size = 512;
+  EXPECT_DOUBLE_EQ(default_layer_lr(config), 0.01);
+}
+
 TEST(CalibrationCut, StepsOfMoreLayersTogetherAreSmaller) {
   ModelConfig config = llama(256);
   EXPECT_DOUBLE_EQ(default_distill_lr(config), 0.002);

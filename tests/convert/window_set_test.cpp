@@ -128,23 +128,6 @@ class LayerOfSets : public CalibrationTest {
   RopeTable rope_;
 };
 
-// Windows that are trained on contradict each other: steps as large as that noise gain nothing, smaller ones do.
-TEST_F(LayerOfSets, StepsThatGainNothingBecomeSmaller) {
-  constexpr int64_t kTrain = 64;
-  const Tensor x = random_tensor({kTrain + 32, 1, 8}, 1);
-  const Tensor wanted = x.mul(1.2);
-  wanted.narrow(0, 0, kTrain).add_(random_tensor({kTrain, 1, 8}, 2), 0.5);
-  LayerWindows set = windows(1, kTrain, x, wanted, std::vector<float>(kTrain + 32, 1));
-  set.step_windows = 1;
-  const double before = layer_error(config_, w_, 0, {set});
-  LayerWeights w = w_;
-  const c10::AutoGradMode gradients(true);
-  const LayerTrainingResult result =
-      train_layer(config_, w, 0, {set}, before, {.steps = 64, .learning_rate = 0.08});
-  EXPECT_EQ(result.steps, 64);
-  EXPECT_LT(result.held_out, 0.7 * before);
-}
-
 TEST_F(LayerOfSets, ErrorsAreWeightedByTokenAndMixedByShare) {
   // Held out: gaps (1, 0) and (0, 1) of what is wanted, (2, 0) and (0, 1), which count 1 and 4:
   // (1 + 4) / (4 + 4).

@@ -75,6 +75,10 @@ int64_t calibration_seq_len(const ModelConfig& config, const CalibrationOptions&
 /// take more than 2.5e13 FLOPs (docs/methods.md, "Windows and steps").
 int64_t default_step_tokens(const ModelConfig& config);
 
+/// Size of a layer step relative to the weights, where no flag says: 0.01, or 0.04 in models less than 512 wide, whose layers
+/// gain by it (docs/methods.md, "How large a step is").
+double default_layer_lr(const ModelConfig& config);
+
 /// How `tokens` of text are cut. @param tokens  whole windows
 CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
                                    int64_t seq_len, int64_t tokens);

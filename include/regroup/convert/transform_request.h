@@ -16,7 +16,6 @@ namespace regroup {
 
 inline constexpr int64_t kCalibrationTokens = 40960;
 inline constexpr int64_t kLayerSteps = 260;
-inline constexpr double kLayerLr = 0.04;
 inline constexpr int64_t kFirstTokens = 4096;
 
 /// Stands in for a file of text: what the parent writes itself.
@@ -47,7 +46,8 @@ struct CalibrationOptions {
   int64_t layer_steps = kLayerSteps;  ///< of the layer-wise stage, at most; 0: none
   int64_t step_tokens = 0;            ///< of such a step; 0: default_step_tokens
   int64_t layer_batch = 0;            ///< the same in windows; 0: as step_tokens says
-  double layer_lr = kLayerLr;         ///< size of such a step relative to the weights, at most
+  /// Size of such a step relative to the weights; absent: default_layer_lr().
+  std::optional<double> layer_lr;
   /// Tokens of the vocabulary alone at position 0, at most: what text in windows has few of, and what
   /// every later token attends to. Beside layer fits only.
   int64_t first_tokens = kFirstTokens;
