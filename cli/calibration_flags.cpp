@@ -253,9 +253,8 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "Tokens of text of such a step; left out: 2048, or as few as 512 in large models");
   add("--layer-batch", flags.layer_batch, "The same in windows")->check(whole_number(1, 1000000));
   add("--layer-lr", flags.layer_lr,
-      "Size of such a step relative to the weights it changes; left out: 0.01, or 0.04 in models "
-      "less "
-      "than 512 wide")
+      "Size of such a step relative to the weights it changes; left out: 0.01, or 0.04 in "
+      "models less than 512 wide")
       ->check(number(0.0, 1.0));
   add("--distill-steps", flags.distill_steps,
       "Training steps of all layers together on the parent's next-token distribution, after the "
@@ -263,9 +262,8 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "64, in models small enough for 8, where layers are trained one by one")
       ->check(whole_number(0, 1000000));
   add("--distill-lr", flags.distill_lr,
-      "Size of such a step relative to the weights it changes; left out: 0.01 through the number "
-      "of "
-      "layers")
+      "Size of such a step relative to the weights it changes; left out: 0.01 through the "
+      "number of layers")
       ->check(number(0.0, 1.0));
   add("--scratch", flags.scratch, "Folder for activations that should not be held in memory")
       ->type_name(kFolder);

@@ -153,7 +153,10 @@ TEST_F(EndToEndTest, LeftToTheDefaultASmallModelIsTrainedTogether) {
   ASSERT_TRUE(plan.before_distillation);
   EXPECT_LT(plan.quality->kl, plan.before_distillation->kl);
   const Json record = read_strict_json(at("out/regroup.json"), kManifestJson);
-  EXPECT_EQ(record.at("arguments").at("calibration").at("distill_steps").get<int64_t>(), 64);
+  const Json& chosen = record.at("arguments").at("calibration");
+  EXPECT_EQ(chosen.at("distill_steps").get<int64_t>(), 64);
+  EXPECT_EQ(chosen.at("layer_lr").get<double>(), default_layer_lr(plan.before));
+  EXPECT_EQ(chosen.at("distill_lr").get<double>(), default_distill_lr(plan.before));
 }
 
 TEST_F(EndToEndTest, StepsThatLoseAreNotKept) {
