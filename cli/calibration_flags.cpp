@@ -258,12 +258,12 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       ->check(number(0.0, 1.0));
   add("--distill-steps", flags.distill_steps,
       "Training steps of all layers together on the parent's next-token distribution, after the "
-      "last layer; the whole model is in memory then; left out: what 2e12 FLOPs pay for, at most "
+      "last layer; the whole model is in memory then; left out: what 1.4e13 FLOPs pay for, at most "
       "64, in models small enough for 8, where layers are trained one by one")
       ->check(whole_number(0, 1000000));
   add("--distill-lr", flags.distill_lr,
-      "Size of such a step relative to the weights it changes; left out: 0.01 through the "
-      "number of layers")
+      "Size of such a step relative to the weights it changes; left out: 0.005 through the "
+      "root of the number of layers")
       ->check(number(0.0, 1.0));
   add("--scratch", flags.scratch, "Folder for activations that should not be held in memory")
       ->type_name(kFolder);

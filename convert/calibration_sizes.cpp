@@ -1,5 +1,7 @@
 #include "regroup/convert/calibration_sizes.h"
 
+#include <cmath>
+
 namespace regroup {
 namespace {
 
@@ -86,13 +88,13 @@ double default_layer_lr(const ModelConfig& config) {
 }
 
 double default_distill_lr(const ModelConfig& config) {
-  return 0.01 / static_cast<double>(config.n_layers);
+  return 0.005 / std::sqrt(static_cast<double>(config.n_layers));
 }
 
 int64_t default_distill_steps(const ModelConfig& config, const CalibrationOptions& options) {
   constexpr int64_t kMost = 64;
   constexpr int64_t kFewest = 8;
-  constexpr double kMostFlops = 2e12;  // some 20 s of two cores with AVX2
+  constexpr double kMostFlops = 1.4e13;  // two to three minutes of two cores with AVX2
   if (!options.sequential || options.layer_steps == 0) return 0;
   const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
   const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;

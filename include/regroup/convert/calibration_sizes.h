@@ -83,15 +83,15 @@ double default_layer_lr(const ModelConfig& config);
 CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationOptions& options,
                                    int64_t seq_len, int64_t tokens);
 
-/// Steps of all layers together, where no flag says: as many as 2e12 FLOPs allow, at most 64, where layers are trained one by one
-/// on converted inputs; none where that is less than eight, as in models of more than some 40 M parameters, which take minutes
-/// for what steps of single layers gain in the same time (docs/methods.md, "All layers together").
+/// Steps of all layers together, where no flag says: as many as 1.4e13 FLOPs allow, at most 64, where layers are trained one by
+/// one on converted inputs; none where that is less than eight, as in models of more than some 280 M parameters
+/// (docs/methods.md, "All layers together").
 int64_t default_distill_steps(const ModelConfig& config, const CalibrationOptions& options);
 /// What the flag says, or the default.
 int64_t distill_steps(const ModelConfig& config, const CalibrationOptions& options);
 
-/// Size of such a step relative to the weights, where no flag says: 0.01 through the number of layers, whose changes add up
-/// (docs/methods.md, "All layers together").
+/// Size of such a step relative to the weights, where no flag says: 0.005 through the root of the number of layers, whose
+/// changes add up (docs/methods.md, "All layers together").
 double default_distill_lr(const ModelConfig& config);
 
 /// Of text that training all layers together takes besides, where there is so much.
