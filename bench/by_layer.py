@@ -35,14 +35,15 @@ def kl(keep=()):
     for layer in keep:
         converted.model.layers[layer].self_attn = parent.model.layers[layer].self_attn
     total = 0.0
-    for part in windows.split(2):
-        wanted = log_probs(parent, part)
+    for part, wanted in zip(windows.split(2), parents):
         total += (wanted.exp() * (wanted - log_probs(converted, part))).sum().item()
     for layer, attention in own.items():
         converted.model.layers[layer].self_attn = attention
     return total / windows.numel()
 
 
+with torch.no_grad():
+    parents = [log_probs(parent, part) for part in windows.split(2)]
 all_converted = kl()
 print(f"all layers converted: KL {all_converted:.4f}", flush=True)
 found = {}
