@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "announcement.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/model/fused_loss.h"
 #include "regroup/model/transfer.h"
@@ -22,7 +23,7 @@ constexpr double kTrainedShare = 0.42;
 constexpr double kLeastWithoutTeacher = 0.07;
 
 /// Loss and divergence of the run's first samples.
-StartingPoint measure(const RunSetup& setup) {
+StartingPoint measure(const RunSetup& setup, const TrainObserver& observer) {
   const c10::NoGradGuard no_gradients;
   const UptrainOptions& o = setup.options;
   const Decoder& decoder = *setup.decoder;
@@ -30,6 +31,10 @@ StartingPoint measure(const RunSetup& setup) {
       std::min({std::max<int64_t>(1, kProbeTokens / o.seq_len), setup.schedule.steps * o.batch_size,
                 setup.dataset->n_windows()});
   const double scale = 1.0 / static_cast<double>(samples * o.seq_len);
+  double flops = forward_flops_per_token(decoder.config(), o.seq_len);
+  const bool asks = setup.teacher && setup.teacher->cache() == nullptr;
+  if (asks) flops += forward_flops_per_token(setup.teacher->config(), o.seq_len);
+  announce_pass(observer, "choosing the learning rate", samples * o.seq_len, flops);
   StartingPoint start;
   for (int64_t first = 0; first < samples; first += o.micro_batch_size) {
     const int64_t n = std::min(o.micro_batch_size, samples - first);
@@ -121,7 +126,7 @@ int64_t default_warmup(int64_t steps) {
   return std::min(steps / 2, std::clamp<int64_t>(steps / 20, 5, 200));
 }
 
-void choose_rates(RunSetup& setup, Json& settings) {
+void choose_rates(RunSetup& setup, Json& settings, const TrainObserver& observer) {
   UptrainOptions& o = setup.options;
   const ModelConfig& config = setup.decoder->config();
   std::string why;
@@ -138,7 +143,7 @@ void choose_rates(RunSetup& setup, Json& settings) {
     }
   }
   if (!o.learning_rate) {
-    const StartingPoint start = measure(setup);
+    const StartingPoint start = measure(setup, observer);
     require_finite(start, o);
     const double rate = default_learning_rate(nats_to_recover(start, config.vocab_size),
                                               config.hidden_size, setup.facts.tokens_per_step);

@@ -29,6 +29,6 @@ int64_t default_warmup(int64_t steps);
 /// Fills in setup.options' learning rate and warm-up where they were left out, and says why in
 /// setup.facts. An interrupted run of the same `settings` keeps what it chose.
 /// @param settings  all others that decide the run's numbers; completed
-void choose_rates(RunSetup& setup, Json& settings);
+void choose_rates(RunSetup& setup, Json& settings, const TrainObserver& observer);
 
 }  // namespace regroup

@@ -315,7 +315,7 @@ void decide_settings(RunSetup& setup, const std::string& started_from,
   Json settings =
       settings_of(setup.options, setup.schedule, started_from, *setup.dataset, setup.validation);
   settings.update(further_settings(setup));
-  choose_rates(setup, settings);
+  choose_rates(setup, settings, observer);
   setup.state.settings = settings.dump();
   warn_of_standstill(setup.schedule, observer);
   warn_of_long_warmup(setup.schedule, observer);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "announcement.h"
 #include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/stop_signal.h"
 #include "regroup/checkpoint/text.h"
@@ -61,6 +62,9 @@ class Trainer {
     TrainingState& state = setup_.state;
     const bool resumed = setup_.facts.resumed_from.has_value();
     if (!resumed && setup_.validation) {
+      announce_pass(observer_, "validating before the first step",
+                    static_cast<int64_t>(setup_.validation->ids.size()),
+                    forward_flops_per_token(setup_.decoder->config(), options_.seq_len));
       state.val_loss = state.first_val_loss = validate();
       state.best_val_loss = *state.val_loss;
     }

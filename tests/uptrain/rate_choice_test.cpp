@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "announcement.h"
 #include "support/expect_error.h"
 #include "uptrain/train_tools.h"
 
@@ -224,6 +225,18 @@ TEST(RateWarnings, AValidationLossThatRises) {
   const Heard heard = run(options);
   ASSERT_EQ(heard.warnings.size(), 1u) << "once a run";
   EXPECT_TRUE(heard.warnings[0].starts_with("step 1: the validation loss ")) << heard.warnings[0];
+}
+
+// 1,000 tokens x 1e9 FLOPs take seconds, x 1e6 do not.
+TEST(AnnouncePass, SaysWhatTakesSeconds) {
+  std::vector<std::string> heard;
+  TrainObserver observer;
+  announce_pass(observer, "nobody listens", 1000, 1e9);
+  observer.announced = [&](const std::string& text) { heard.push_back(text); };
+  announce_pass(observer, "validating", 1000, 1e6);
+  EXPECT_TRUE(heard.empty());
+  announce_pass(observer, "validating", 1000, 1e9);
+  EXPECT_EQ(heard, std::vector<std::string>{"validating: 1000 tokens, 1e+12 FLOPs"});
 }
 
 }  // namespace
