@@ -217,9 +217,13 @@ void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
   const std::optional<int64_t> there = host_memory();
   if (!there || plan.peak_memory_bytes <= *there) return;
   const CalibrationOptions& calibration = options.calibration;
+  CalibrationOptions one_by_one = calibration;
+  one_by_one.distill_steps = 0;
+  const bool fits_one_by_one = distill_steps(plan.before, calibration) > 0 &&
+                               calibration_memory(plan.before, one_by_one) <= *there;
   const char* hint =
       calibration.files.empty()      ? "give --method mean"
-      : calibration.distills()       ? "give --distill-steps 0"
+      : fits_one_by_one              ? "give --distill-steps 0"
       : calibration.reads_own_text() ? "give a file with --calibration instead of self"
       : calibration.scratch.empty()  ? "give --scratch FOLDER, or use fewer --calibration-tokens"
                                      : "use fewer --calibration-tokens";
