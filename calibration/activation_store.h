@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/scratch_file.h"
+#include "regroup/base/scratch_file.h"
 
 namespace regroup {
 

@@ -17,8 +17,8 @@
 #include "layer_fit.h"
 #include "layer_method.h"
 #include "network_fit.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/base/error.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/convert/legality.h"
 #include "regroup/model/runtime.h"
 #include "vocabulary_run.h"
@@ -126,7 +126,6 @@ class Calibrator {
                                                   "infinity after the attention of layer {}",
                                                   layer),
                            .path = model_.path(),
-                           .tensor = {},
                            .hint =
                                "check the model with `regroup eval` on the same text; where that "
                                "is finite, give --calibration-first-tokens 0"});

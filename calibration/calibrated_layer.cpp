@@ -6,9 +6,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/convert/plan.h"
 #include "regroup/model/runtime.h"
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/human_number.h"
 
 namespace regroup {
 namespace {
@@ -28,8 +28,6 @@ int64_t whole_windows(double tokens, int64_t seq_len) {
                      .message = fmt::format("--calibration-budget must be at least what the "
                                             "smallest calibration of this model takes: {}",
                                             found),
-                     .path = {},
-                     .tensor = {},
                      .hint = "give more, or convert without --calibration"});
 }
 

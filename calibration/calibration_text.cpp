@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <numeric>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/token_stream.h"
-#include "regroup/checkpoint/uniform_stream.h"
+#include "regroup/base/error.h"
+#include "regroup/base/stop_signal.h"
+#include "regroup/base/uniform_stream.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/model/generate.h"
 #include "regroup/model/load.h"
+#include "regroup/text/token_stream.h"
 
 namespace regroup {
 namespace {
@@ -107,7 +107,6 @@ void require_calibration_tokens(const CalibrationOptions& options, int64_t found
                               "{} tokens",
                               needed, seq_len, found),
        .path = options.reads_own_text() ? "" : options.files.front(),
-       .tensor = {},
        .hint = std::string(options.reads_own_text() ? "" : "give more text with --calibration, ") +
                "raise --calibration-tokens, or lower --calibration-seq-len"});
 }

@@ -1,11 +1,13 @@
 #include <memory>
 
+#include "dense_fold.h"
+#include "regroup/base/disk_space.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/path.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/calibration/calibrate.h"
-#include "regroup/calibration/dense_fold.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/output_path.h"
-#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/spent_budget.h"
 
 namespace regroup {

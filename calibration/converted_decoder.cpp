@@ -6,9 +6,9 @@
 
 #include "calibrated_layer.h"
 #include "layer_method.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/normal_stream.h"
-#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/base/error.h"
+#include "regroup/base/normal_stream.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/convert/plan.h"
 #include "regroup/model/runtime.h"
 
@@ -80,7 +80,6 @@ LayerWeights converted_layer(const ModelFolder& model, const LayerWeights& paren
       throw CheckpointError({.code = "IO_READ_ERROR",
                              .message = "a calibrated layer must be readable as it was written",
                              .path = path,
-                             .tensor = {},
                              .hint = "check the disk that it is on, and run the command again"});
     }
   } else {

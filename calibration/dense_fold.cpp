@@ -1,4 +1,4 @@
-#include "regroup/calibration/dense_fold.h"
+#include "dense_fold.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>

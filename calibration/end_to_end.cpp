@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/model/fused_loss.h"
 #include "regroup/model/transfer.h"

@@ -5,10 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "layer_method.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/error.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/stop_signal.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/model/text_loss.h"
 #include "regroup/model/transfer.h"
@@ -148,7 +149,6 @@ Gains GainTrial::best() const {
                              "the converted model's loss on held-out windows must be finite, "
                              "found NaN or infinity with every choice of gains",
                          .path = model_.path(),
-                         .tensor = {},
                          .hint = "check the model with `regroup eval` on the same text, or give "
                                  "--logit-gain off --output-gain off"});
 }

@@ -9,7 +9,7 @@
 #include <numeric>
 #include <unordered_map>
 
-#include "regroup/checkpoint/uniform_stream.h"
+#include "regroup/base/uniform_stream.h"
 
 namespace regroup {
 namespace {

@@ -4,10 +4,10 @@
 
 #include <cstdint>
 
-#include "regroup/calibration/statistics.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/convert/head_channels.h"
 #include "regroup/model/layer.h"
+#include "statistics.h"
 
 namespace regroup {
 

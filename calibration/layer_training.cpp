@@ -10,7 +10,7 @@
 #include <numeric>
 
 #include "head_muon.h"
-#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/model/transfer.h"
 #include "window_order.h"
 

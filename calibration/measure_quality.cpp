@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/model/transfer.h"
 
 namespace regroup {

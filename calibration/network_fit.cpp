@@ -10,11 +10,13 @@
 #include <nlohmann/json.hpp>
 
 #include "calibrated_layer.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/stop_signal.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/calibration/converted_decoder.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/strict_json.h"
 #include "regroup/model/load.h"
 #include "regroup/model/transfer.h"
 
@@ -180,7 +182,6 @@ NetworkFit::Outcome NetworkFit::distill(const std::string& folder, const Calibra
          .message = "the model's own loss on held-out windows must be finite, found NaN or "
                     "infinity",
          .path = model_.path(),
-         .tensor = {},
          .hint = "check the model with `regroup eval` on the same text"});
   }
   if (!request_.calibration.distills()) return outcome;

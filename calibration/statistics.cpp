@@ -1,4 +1,4 @@
-#include "regroup/calibration/statistics.h"
+#include "statistics.h"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/diag.h>
@@ -10,9 +10,11 @@
 
 #include <span>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/printable.h"
 #include "regroup/checkpoint/safetensors.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -30,8 +32,7 @@ std::span<std::byte> bytes_of(const Tensor& tensor) {
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint) {
-  throw CheckpointError(
-      {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+  throw CheckpointError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
 Tensor read_tensor(const SafetensorsFile& file, const std::string& name,

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "calibrated_layer.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/stop_signal.h"
+#include "regroup/base/uniform_stream.h"
 #include "regroup/checkpoint/rope.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/uniform_stream.h"
 #include "regroup/convert/calibration_sizes.h"
 
 namespace regroup {
@@ -41,7 +41,6 @@ RopeTable rope_in_double(const ModelConfig& config, int64_t count) {
                               "infinity {}",
                               where),
        .path = model.path(),
-       .tensor = {},
        .hint = "check the model with `regroup eval`; --method align-norm runs no tokens"});
 }
 

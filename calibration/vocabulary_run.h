@@ -4,9 +4,9 @@
 
 #include <cstdint>
 
-#include "regroup/calibration/statistics.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/model/layer.h"
+#include "statistics.h"
 
 namespace regroup {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/uniform_stream.h"
+#include "regroup/base/uniform_stream.h"
 
 namespace regroup {
 

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "regroup/base/human_number.h"
 #include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/kv_cache.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {

@@ -8,13 +8,19 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "file_kind.h"
-#include "folder_listing.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/folder_tree.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_kind.h"
+#include "regroup/base/folder_listing.h"
+#include "regroup/base/folder_tree.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/manifest_name.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/utf8.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/manifest.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {

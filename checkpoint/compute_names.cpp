@@ -4,14 +4,14 @@
 
 #include <charconv>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 
 namespace regroup {
 namespace {
 
 [[noreturn]] void refuse(const char* code, const std::string& message, const std::string& hint) {
-  throw ConfigError({.code = code, .message = message, .path = {}, .tensor = {}, .hint = hint});
+  throw ConfigError({.code = code, .message = message, .hint = hint});
 }
 
 }  // namespace

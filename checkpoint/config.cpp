@@ -8,12 +8,13 @@
 #include "config_rope.h"
 #include "config_support.h"
 #include "model_place.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/config_file.h"
-#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/family.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/strict_json.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -27,15 +28,13 @@ constexpr int64_t kMostPositions = 1 << 30;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint = "correct the file, or fetch it again") {
-  throw CheckpointError(
-      {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+  throw CheckpointError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
 [[noreturn]] void unsupported(
     const char* code, const std::string& path, const std::string& message,
     const std::string& hint = "README.md lists what is supported; nothing else is guessed at") {
-  throw UnsupportedError(
-      {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+  throw UnsupportedError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
 int64_t required(const JsonFields& fields, const char* key, int64_t most) {
@@ -263,8 +262,6 @@ void require_kv_heads(const ModelConfig& config, int64_t n_kv_heads) {
       {.code = "KV_HEADS",
        .message = fmt::format("--kv-heads must {} the model's {} key/value heads, found {}",
                               larger ? "not exceed" : "divide", config.n_kv_heads, n_kv_heads),
-       .path = {},
-       .tensor = {},
        .hint = fmt::format("choose one of {}", choices)});
 }
 

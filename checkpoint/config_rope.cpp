@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 #include "regroup/checkpoint/family.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -128,7 +128,6 @@ std::optional<double> rotary_factor(const JsonFields& fields) {
                                   "found {} and {}",
                                   key, *own, *found),
            .path = path,
-           .tensor = {},
            .hint = "remove the wrong one"});
     }
     if (own) found = own;
@@ -171,7 +170,6 @@ RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_
           {.code = "CFG_INCONSISTENT",
            .message = "rope_parameters and rope_theta/rope_scaling must say the same",
            .path = path,
-           .tensor = {},
            .hint =
                "transformers 4.x and 5.x would compute different models; remove the wrong one"});
     }
@@ -206,7 +204,6 @@ int64_t read_rotary_dim(const JsonFields& fields, const ModelFamily& family, int
                               "channels, 2 to {}, found {} * {}, rounded down to {}",
                               head_dim, head_dim, factor, head_dim, turned),
        .path = fields.path(),
-       .tensor = {},
        .hint = "take the value from the model's original config.json"});
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/rope.h"
-#include "regroup/checkpoint/strict_json.h"
 
 namespace regroup {
 

@@ -4,9 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/family.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -14,8 +15,7 @@ namespace {
 [[noreturn]] void unsupported(
     const char* code, const std::string& path, const std::string& message,
     const std::string& hint = "README.md lists what is supported; nothing else is guessed at") {
-  throw UnsupportedError(
-      {.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+  throw UnsupportedError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
 /// What a multimodal config has in place of a language model's keys; "" for another config.
@@ -44,7 +44,6 @@ const ModelFamily* read_family(const JsonFields& fields) {
     throw CheckpointError({.code = "CFG_MISSING_KEY",
                            .message = "must hold \"model_type\"",
                            .path = fields.path(),
-                           .tensor = {},
                            .hint = "correct the file, or fetch it again"});
   }
   const ModelFamily* family = find_family(model_type.value_or(""));

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "folder_listing.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/folder_listing.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {

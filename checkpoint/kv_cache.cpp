@@ -6,8 +6,9 @@
 #include <array>
 #include <utility>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {
@@ -31,8 +32,6 @@ int64_t storage_bits(const std::string& name, const std::string& flag) {
   throw ConfigError({.code = "FLAG_VALUE",
                      .message = fmt::format("{} must be one of {}, found {}", flag,
                                             join(known, ", "), printable(name)),
-                     .path = {},
-                     .tensor = {},
                      .hint = "leave it out for bf16"});
 }
 

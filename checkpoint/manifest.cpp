@@ -6,13 +6,15 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/folder_tree.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder_tree.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/manifest_name.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {

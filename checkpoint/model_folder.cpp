@@ -9,15 +9,20 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "folder_listing.h"
 #include "model_folder_names.h"
 #include "model_place.h"
+#include "model_shards.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_descriptor.h"
+#include "regroup/base/folder_listing.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/strict_json.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/config_file.h"
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/strict_json.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -127,7 +132,6 @@ void ModelFolder::choose_weights(const std::vector<std::string>& present) {
                          .message = fmt::format("must not hold both {} and {}", kSingle,
                                                 has_index_ ? kIndex : printable(*shard)),
                          .path = path_,
-                         .tensor = {},
                          .hint = "readers disagree about which one counts; remove the stale one"});
 }
 
@@ -147,7 +151,6 @@ std::optional<int64_t> ModelFolder::read_index(const std::vector<std::string>& p
                         .message = fmt::format("{} safetensors files are not in {}: {}",
                                                unlisted.size(), kIndex, summarize(unlisted)),
                         .path = path_,
-                        .tensor = {},
                         .hint = "remove stale files: some readers load every shard they see"});
   }
   return index.total_size;
@@ -170,7 +173,6 @@ void ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
         problems.push_back({.code = "SHARD_ALIAS",
                             .message = "is the same file as another shard of the index",
                             .path = shard_path,
-                            .tensor = {},
                             .hint = kFetchAgain});
       }
       shards_.push_back(std::move(shard));
@@ -184,7 +186,6 @@ void ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
                      .message = fmt::format("{} of {} shards are missing: {}", missing.size(),
                                             shard_names_.size(), summarize(missing)),
                      .path = path_ + "/" + kIndex,
-                     .tensor = {},
                      .hint = kFetchAgain});
   }
 }
@@ -207,7 +208,6 @@ void ModelFolder::require_unchanged() const {
         {.code = "SRC_CHANGED",
          .message = "must not change while the model is read, but its text did",
          .path = config_path,
-         .tensor = {},
          .hint = "run the command again when nothing writes to the folder any more"});
   }
   for (const auto& shard : shards_) shard->file().require_unchanged();

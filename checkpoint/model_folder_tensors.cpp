@@ -6,8 +6,8 @@
 #include <set>
 
 #include "model_folder_names.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 #include "tensor_check.h"
 
 namespace regroup {

@@ -2,13 +2,15 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include "file_kind.h"
-#include "folder_listing.h"
 #include "hub_cache.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_kind.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/folder_listing.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -52,7 +54,6 @@ std::string hint_for_missing(const std::string& path) {
   ErrorInfo info{.code = "MODEL_NOT_FOLDER",
                  .message = fmt::format("{}, found {}", kRule, what),
                  .path = path,
-                 .tensor = {},
                  .hint = "pass the folder that holds the file"};
   if (folder_helps) throw CheckpointError(info);
   info.code = kind->pickled ? "PICKLE_REFUSED" : "MODEL_FORMAT";
@@ -67,7 +68,6 @@ void require_model_folder(const std::string& path) {
     throw CheckpointError({.code = "MODEL_MISSING",
                            .message = fmt::format("MODEL {}, found an empty name", kRule),
                            .path = path,
-                           .tensor = {},
                            .hint = "name the folder"});
   }
   if (is_folder(path)) return;
@@ -78,7 +78,6 @@ void require_model_folder(const std::string& path) {
        .message =
            fmt::format("{}, {}", kRule, link ? "found a link to nothing" : "but does not exist"),
        .path = path,
-       .tensor = {},
        .hint = link ? "mend the link" : hint_for_missing(path)});
 }
 
@@ -95,7 +94,6 @@ std::string config_path_of(const std::string& model) {
                                           "an empty name"
                                         : "must exist: a model folder or a config.json",
                          .path = model,
-                         .tensor = {},
                          .hint = model.empty() ? "name it" : hint_for_missing(model)});
 }
 

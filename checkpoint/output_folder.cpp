@@ -8,12 +8,18 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/folder_tree.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_calls.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/folder_tree.h"
+#include "regroup/base/manifest_name.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/output_path.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -67,7 +73,7 @@ Json read_progress(const std::string& path) {
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint) {
-  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+  throw ConfigError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
 /// Files without a JOB.json are only ours when a run was killed right before it was published

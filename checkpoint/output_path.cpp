@@ -12,12 +12,15 @@
 #include <optional>
 #include <set>
 
+#include "regroup/base/error.h"
+#include "regroup/base/file_calls.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/manifest_name.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/companions.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/file_calls.h"
 #include "regroup/checkpoint/manifest.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -26,7 +29,7 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint) {
-  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+  throw ConfigError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
 /// @param flag  whose value `path` is; "" for OUT

@@ -7,9 +7,9 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "file_kind.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_kind.h"
+#include "regroup/base/input_file.h"
 
 namespace regroup {
 namespace {
@@ -23,7 +23,6 @@ void refuse_lookalike(std::string_view start, const std::string& path) {
       {.code = "ST_NOT_SAFETENSORS",
        .message = fmt::format("must be a safetensors file, but this is {}", kind->what),
        .path = path,
-       .tensor = {},
        .hint = std::string(kind->hint)});
 }
 
@@ -39,7 +38,6 @@ SafetensorsHeader read_header(const InputFile& file) {
         {.code = "ST_TOO_SHORT",
          .message = fmt::format("a safetensors file needs at least 8 bytes, found {}", file.size()),
          .path = path,
-         .tensor = {},
          .hint = "the download may be incomplete; fetch the file again"});
   }
   uint64_t length = 0;
@@ -55,7 +53,6 @@ SafetensorsHeader read_header(const InputFile& file) {
                               : fmt::format("declared header length {} but only {} bytes follow",
                                             length, following),
          .path = path,
-         .tensor = {},
          .hint = "the download may be incomplete or the file may be damaged; fetch it again"});
   }
   std::string text(length, '\0');

@@ -8,9 +8,10 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/utf8.h"
 #include "regroup/checkpoint/safetensors.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -150,7 +151,6 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
     throw CheckpointError({.code = "ST_DUPLICATE_KEY",
                            .message = fmt::format("key \"{}\" appears twice", printable(name)),
                            .path = path_,
-                           .tensor = {},
                            .hint = kFetchAgain});
   }
 
@@ -320,7 +320,6 @@ void check_tiling(const std::vector<TensorInfo>& tensors, uint64_t data_bytes,
         {.code = "ST_DATA_TRUNCATED",
          .message = fmt::format("tensors need {} data bytes, the file has {}", next, data_bytes),
          .path = path,
-         .tensor = {},
          .hint = "the download may be incomplete; fetch the file again"});
   }
   if (next < data_bytes) {

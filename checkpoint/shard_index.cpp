@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/checkpoint/strict_json.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -17,7 +17,6 @@ constexpr size_t kMostShards = 10'000;
   throw CheckpointError({.code = code,
                          .message = message,
                          .path = path,
-                         .tensor = {},
                          .hint = "correct the index, or fetch the folder again"});
 }
 

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <charconv>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 #include "tensor_check.h"
 
 namespace regroup {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 #include "tensor_check.h"
 
 namespace regroup {
@@ -76,7 +76,6 @@ void refuse_quantized(const TensorCheck& check) {
                          "config.json says nothing of",
                          printable(name)),
          .path = check.shard_paths[location.shard],
-         .tensor = {},
          .hint = std::string(kUnquantized)});
   }
 }
@@ -116,7 +115,6 @@ std::string find_prefix(const TensorCheck& check) {
            fmt::format("names of tensors must be those of {}, found each behind the prefix \"{}\"",
                        check.config.architecture, printable(prefix)),
        .path = check.missing_from,
-       .tensor = {},
        .hint = fmt::format("{}, or take \"{}\" off every name with load_file and save_file of "
                            "safetensors.torch",
                            who, printable(prefix))});
@@ -133,7 +131,6 @@ void refuse_marked(const TensorCheck& check, std::span<const Marker> markers) {
                                   check.config.architecture, check.config.family->model_type,
                                   marker.what, printable(name)),
            .path = check.config_path(),
-           .tensor = {},
            .hint = std::string(marker.hint)});
     }
   }
@@ -201,7 +198,6 @@ void refuse_foreign_names(const TensorCheck& check, const TensorLocations& locat
            check.config.architecture, check.config.family->model_type, check.files.size(),
            printable(check.files.begin()->first)),
        .path = check.config_path(),
-       .tensor = {},
        .hint = std::string(kModelType)});
 }
 

@@ -7,8 +7,8 @@
 #include <functional>
 
 #include "model_folder_names.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/words.h"
 #include "tensor_check.h"
 
 namespace regroup {
@@ -65,11 +65,8 @@ class Disagreements {
   }
 
   void add(const char* code, const std::string& message, const std::string& hint) {
-    problems_.push_back({.code = code,
-                         .message = message,
-                         .path = check_.config_path(),
-                         .tensor = {},
-                         .hint = hint});
+    problems_.push_back(
+        {.code = code, .message = message, .path = check_.config_path(), .hint = hint});
   }
 
   /// The last layers are missing whole: config.json promises more than there are.

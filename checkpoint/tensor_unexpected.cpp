@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 #include "tensor_check.h"
 
 namespace regroup {
@@ -42,7 +42,6 @@ std::vector<ErrorInfo> explain_unexpected(const TensorCheck& check,
            .message = fmt::format("{} must be true, as the weights have biases ({}, ...)", key,
                                   printable(name)),
            .path = check.config_path(),
-           .tensor = {},
            .hint = fmt::format("set {} to true if the model uses them", key)});
     } else if (config.tie_word_embeddings && name == "lm_head.weight") {
       problems.push_back(
@@ -67,7 +66,6 @@ std::vector<ErrorInfo> explain_unexpected(const TensorCheck& check,
        .message = fmt::format("num_hidden_layers is {}, but the tensors are those of {} layers",
                               config.n_layers, layers),
        .path = check.config_path(),
-       .tensor = {},
        .hint = fmt::format("set num_hidden_layers to {} if the model has all of them", layers)});
   return problems;
 }

@@ -5,14 +5,17 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "file_kind.h"
-#include "folder_listing.h"
 #include "hub_cache.h"
 #include "model_place.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/strict_json.h"
-#include "regroup/checkpoint/text.h"
+#include "model_shards.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_kind.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/folder_listing.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/strict_json.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {
@@ -23,7 +26,6 @@ namespace {
       {.code = "CFG_MISSING",
        .message = fmt::format("must be a folder with a config.json, found {}", what),
        .path = folder,
-       .tensor = {},
        .hint = hint});
 }
 
@@ -33,7 +35,6 @@ namespace {
       {.code = "MODEL_FORMAT",
        .message = fmt::format("must be a Hugging Face folder with a config.json, found {}", what),
        .path = folder,
-       .tensor = {},
        .hint = hint});
 }
 
@@ -174,7 +175,6 @@ void refuse_without_config(const std::string& folder) {
       {.code = "CFG_MISSING",
        .message = weights ? "must exist beside the safetensors files" : "must exist",
        .path = folder + "/config.json",
-       .tensor = {},
        .hint = weights ? "fetch config.json of the same model"
                        : "pass a Hugging Face folder with a config.json and safetensors files"});
 }

@@ -3,21 +3,21 @@
 
 #include <algorithm>
 
-#include "file_kind.h"
-#include "folder_listing.h"
 #include "model_folder_names.h"
 #include "model_place.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/text.h"
+#include "model_shards.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_kind.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/folder_listing.h"
+#include "regroup/base/printable.h"
 
 namespace regroup {
 namespace {
 
 [[noreturn]] void refuse(const char* code, const std::string& folder, const std::string& message,
                          const std::string& hint) {
-  throw CheckpointError(
-      {.code = code, .message = message, .path = folder, .tensor = {}, .hint = hint});
+  throw CheckpointError({.code = code, .message = message, .path = folder, .hint = hint});
 }
 
 /// Weights of another kind. Pickles come first: most folders that lack safetensors have those.
@@ -29,7 +29,6 @@ void refuse_other_formats(const std::string& folder, const std::vector<std::stri
         {.code = "PICKLE_REFUSED",
          .message = fmt::format("must hold safetensors files, found {}", printable(name)),
          .path = folder,
-         .tensor = {},
          .hint = std::string(kind->hint)});
   }
   for (const std::string& name : files) {
@@ -39,7 +38,6 @@ void refuse_other_formats(const std::string& folder, const std::vector<std::stri
                             .message = fmt::format("must hold safetensors files, found {} ({})",
                                                    kind->what, printable(name)),
                             .path = folder,
-                            .tensor = {},
                             .hint = std::string(kind->hint)});
   }
 }

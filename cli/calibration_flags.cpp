@@ -6,10 +6,11 @@
 #include <charconv>
 
 #include "flag_values.h"
-#include "regroup/checkpoint/documents.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/quantity.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/quantity.h"
+#include "regroup/base/words.h"
+#include "regroup/text/documents.h"
 
 namespace regroup {
 namespace {
@@ -20,8 +21,6 @@ bool parse_switch(const std::string& text, const char* flag) {
   throw ConfigError(
       {.code = "FLAG_VALUE",
        .message = fmt::format("{} must be on or off, found {}", flag, printable(text)),
-       .path = {},
-       .tensor = {},
        .hint = "leave it out for the better one measured"});
 }
 
@@ -31,8 +30,6 @@ bool parse_layer_inputs(const std::string& text) {
   throw ConfigError({.code = "FLAG_VALUE",
                      .message = fmt::format("--layer-inputs must be converted or parent, found {}",
                                             printable(text)),
-                     .path = {},
-                     .tensor = {},
                      .hint = "leave it out for converted, the better one measured"});
 }
 
@@ -70,8 +67,7 @@ void refuse_without_text(const CalibrationFlags& flags, bool other_text) {
 }
 
 [[noreturn]] void refuse_budget(const std::string& message, const std::string& hint) {
-  throw ConfigError(
-      {.code = "FLAG_MISSING", .message = message, .path = {}, .tensor = {}, .hint = hint});
+  throw ConfigError({.code = "FLAG_MISSING", .message = message, .hint = hint});
 }
 
 /// "1%" -> 0.01.
@@ -84,8 +80,6 @@ double parse_share(const std::string& text) {
                      .message = fmt::format("--calibration-budget must be a time such as 10min, or "
                                             "a share such as 1%, found {}",
                                             printable(text)),
-                     .path = {},
-                     .tensor = {},
                      .hint = "shares are of the FLOPs of --pretraining-tokens, at most 100%"});
 }
 
@@ -119,8 +113,6 @@ CalibrationBudget parse_budget(const CalibrationFlags& flags) {
     throw ConfigError({.code = "METHOD_COMBINATION",
                        .message = "--calibration-budget has nothing to decide beside both "
                                   "--calibration-tokens and --layer-steps",
-                       .path = {},
-                       .tensor = {},
                        .hint = "leave out one of the three"});
   }
   if (share) {
@@ -136,8 +128,6 @@ void refuse_own_text_beside_files(const std::vector<std::string>& files) {
   if (files.size() < 2 || std::find(files.begin(), files.end(), kOwnText) == files.end()) return;
   throw ConfigError({.code = "METHOD_COMBINATION",
                      .message = "--calibration self stands alone: the model writes all of the text",
-                     .path = {},
-                     .tensor = {},
                      .hint = "leave it out, or the files; a file of that name is ./self"});
 }
 
@@ -148,8 +138,6 @@ void refuse_reading_flags(const CalibrationFlags& flags, bool other_text) {
     throw ConfigError(
         {.code = "METHOD_COMBINATION",
          .message = fmt::format("{} needs a file to read, found --calibration self", flag),
-         .path = {},
-         .tensor = {},
          .hint = "leave it out; a file of that name is ./self"});
   }
 }
@@ -191,8 +179,6 @@ void refuse_without_calibration(const char* flag) {
   throw ConfigError(
       {.code = "FLAG_MISSING",
        .message = fmt::format("{} needs text to work on, found no --calibration", flag),
-       .path = {},
-       .tensor = {},
        .hint = "give --calibration FILE, or leave it out"});
 }
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 
 namespace regroup {
 namespace {

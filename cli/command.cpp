@@ -10,11 +10,10 @@
 #include "help.h"
 #include "parse_error.h"
 #include "recipe.h"
+#include "regroup/base/error.h"
+#include "regroup/base/notice.h"
+#include "regroup/base/quantity.h"
 #include "regroup/checkpoint/compute_names.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/notice.h"
-#include "regroup/checkpoint/quantity.h"
-#include "regroup/checkpoint/text.h"
 #include "regroup/version.h"
 #include "torch_part.h"
 
@@ -66,7 +65,6 @@ std::string recipe_of_run(const CLI::App& root) {
   throw ConfigError({.code = "RECIPE_MISSING",
                      .message = "must be a recipe (TOML), but cannot be read",
                      .path = root.get_option("--recipe")->results().back(),
-                     .tensor = {},
                      .hint = "check the spelling of --recipe"});
 }
 

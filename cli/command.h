@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "recipe_flags.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/config.h"
-#include "regroup/checkpoint/strict_json.h"
 
 namespace regroup {
 

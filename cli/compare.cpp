@@ -6,11 +6,12 @@
 #include "comparison.h"
 #include "flag_values.h"
 #include "notices.h"
-#include "regroup/checkpoint/documents.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/quantity.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/output_path.h"
-#include "regroup/checkpoint/quantity.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/text/documents.h"
 #include "table.h"
 #include "text_flags.h"
 #include "torch_part.h"
@@ -88,8 +89,6 @@ std::vector<ConvertOptions> conversions_of(const CompareFlags& flags, const Glob
     throw ConfigError({.code = "FLAG_VALUE",
                        .message = "--per-layer puts each layer between the parent's: it needs "
                                   "layers that were fitted on the parent's outputs, each alone",
-                       .path = {},
-                       .tensor = {},
                        .hint = "add --layer-inputs parent, leave out --distill-steps"});
   }
   std::vector<int64_t> kv_heads = flags.kv_heads;
@@ -122,15 +121,11 @@ void check_compare(const CompareFlags& flags, const Globals& globals) {
   if (!flags.layer_tokens.empty() && !flags.per_layer) {
     throw ConfigError({.code = "FLAG_MISSING",
                        .message = "--layer-tokens means something only with --per-layer",
-                       .path = {},
-                       .tensor = {},
                        .hint = "add --per-layer, or leave it out"});
   }
   if (layer_tokens(flags) < 2) {
     throw ConfigError({.code = "FLAG_VALUE",
                        .message = "--layer-tokens must be at least 2, found 1",
-                       .path = {},
-                       .tensor = {},
                        .hint = "one token is predicted from those before it"});
   }
   if (!flags.text.ends_with(".bin")) {

@@ -9,14 +9,16 @@
 #include "flag_values.h"
 #include "notices.h"
 #include "progress.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/host_memory.h"
-#include "regroup/checkpoint/quantity.h"
-#include "regroup/checkpoint/text.h"
-#include "regroup/checkpoint/token_stream.h"
-#include "regroup/checkpoint/tokenizer.h"
+#include "regroup/base/error.h"
+#include "regroup/base/host_memory.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/quantity.h"
+#include "regroup/base/words.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/plan.h"
+#include "regroup/text/token_stream.h"
+#include "regroup/text/tokenizer.h"
 #include "table.h"
 #include "text_flags.h"
 #include "torch_part.h"
@@ -47,8 +49,6 @@ void refuse_gains_without_pca(const ConvertOptions& options) {
        .message = fmt::format("--logit-gain and --output-gain belong to --method pca, "
                               "found --method {}",
                               method_name(options.method)),
-       .path = {},
-       .tensor = {},
        .hint = "leave them out, or choose --method pca"});
 }
 
@@ -60,8 +60,6 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
     throw ConfigError({.code = "KV_HEADS",
                        .message = fmt::format("--kv-heads must be one number, found {}",
                                               fmt::join(flags.kv_heads, ", ")),
-                       .path = {},
-                       .tensor = {},
                        .hint = "`regroup run` takes several"});
   }
   options.n_kv_heads = flags.kv_heads.front();

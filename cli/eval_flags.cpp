@@ -1,12 +1,12 @@
 #include "eval_flags.h"
 
 #include "flag_values.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/quantity.h"
 #include "regroup/checkpoint/compute_names.h"
-#include "regroup/checkpoint/documents.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/quantity.h"
-#include "regroup/checkpoint/token_file.h"
+#include "regroup/text/documents.h"
+#include "regroup/text/token_file.h"
 #include "torch_part.h"
 
 namespace regroup {
@@ -20,8 +20,6 @@ void check_eval(const EvalFlags& flags, const Globals&) {
   if (flags.text.empty() && flags.tokens.empty()) {
     throw ConfigError({.code = "FLAG_MISSING",
                        .message = "nothing to evaluate on: give --text or --tokens",
-                       .path = {},
-                       .tensor = {},
                        .hint = "for example --text valid.txt"});
   }
   require_compute_dtype_name(flags.dtype);

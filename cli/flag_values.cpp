@@ -7,7 +7,8 @@
 #include <limits>
 #include <optional>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {

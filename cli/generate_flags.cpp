@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include "flag_values.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
 #include "regroup/checkpoint/compute_names.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
 #include "torch_part.h"
 
 namespace regroup {
@@ -27,8 +27,6 @@ std::string prompt_text(const GenerateFlags& flags) {
                        .message = fmt::format(
                            "give exactly one of --prompt, --prompt-file and --prompt-ids, found {}",
                            given == 0 ? "none" : std::to_string(given)),
-                       .path = {},
-                       .tensor = {},
                        .hint = "for example --prompt \"Once upon a time\""});
   }
   return flags.prompt_file.empty() ? flags.prompt : InputFile(flags.prompt_file).read_all();

@@ -2,7 +2,7 @@
 #include <cstdlib>
 
 #include "program.h"
-#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/base/stop_signal.h"
 #include "torch_loader.h"
 #include "torch_part.h"
 

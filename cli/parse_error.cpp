@@ -4,14 +4,15 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {
 
 [[noreturn]] void refuse(const char* code, const std::string& message, const std::string& hint) {
-  throw ConfigError({.code = code, .message = message, .path = {}, .tensor = {}, .hint = hint});
+  throw ConfigError({.code = code, .message = message, .hint = hint});
 }
 
 std::string see_help(const CLI::App& root) {

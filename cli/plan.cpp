@@ -6,14 +6,13 @@
 
 #include "command.h"
 #include "flag_values.h"
+#include "regroup/base/error.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/quantity.h"
 #include "regroup/checkpoint/capacity.h"
-#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/family.h"
-#include "regroup/checkpoint/file.h"
 #include "regroup/checkpoint/kv_cache.h"
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/checkpoint/quantity.h"
-#include "regroup/checkpoint/text.h"
 #include "regroup/report/damage.h"
 #include "table.h"
 
@@ -52,8 +51,6 @@ std::unique_ptr<Quality> read_quality(const PlanFlags& flags, const ModelConfig&
     if (!flags.max_loss_increase) return quality;
     throw ConfigError({.code = "FLAG_MISSING",
                        .message = "--max-loss-increase needs measurements, found no --damage",
-                       .path = {},
-                       .tensor = {},
                        .hint = "run `regroup compare ... --out damage.json` and give that file"});
   }
   const Json json = read_strict_json(flags.damage, kManifestJson);
@@ -61,7 +58,6 @@ std::unique_ptr<Quality> read_quality(const PlanFlags& flags, const ModelConfig&
     throw ConfigError({.code = "DAMAGE_FILE",
                        .message = "--damage must be what `regroup compare --out` wrote",
                        .path = flags.damage,
-                       .tensor = {},
                        .hint = "run `regroup compare` first"});
   }
   quality->report = read_damage(json, flags.damage);
@@ -75,7 +71,6 @@ std::unique_ptr<Quality> read_quality(const PlanFlags& flags, const ModelConfig&
                            report.n_layers, report.n_kv_heads, report.head_dim, config.n_layers,
                            config.n_kv_heads, config.head_dim),
                        .path = flags.damage,
-                       .tensor = {},
                        .hint = "run `regroup compare` on this model"});
   }
   quality->best = best_entries(*quality->report);
@@ -113,8 +108,6 @@ void require_memory_left(const CapacityRequest& request) {
                                             "{}: it leaves nothing",
                                             human_bytes(request.reserve_bytes),
                                             human_bytes(*request.gpu_memory_bytes)),
-                     .path = {},
-                     .tensor = {},
                      .hint = "reserve less: it is taken from the memory of the GPU"});
 }
 

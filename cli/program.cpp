@@ -8,8 +8,8 @@
 #include <new>
 
 #include "command.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/stop_signal.h"
 #include "torch_part.h"
 
 namespace regroup {
@@ -97,8 +97,6 @@ int run_program(const std::vector<std::string>& arguments) {
   } catch (const std::bad_alloc&) {
     return report(ConfigError({.code = "NO_MEMORY",
                                .message = "needs more memory than this machine has left",
-                               .path = {},
-                               .tensor = {},
                                .hint = "use a smaller batch or sequence, or a larger machine"}),
                   json);
   } catch (const std::exception& error) {

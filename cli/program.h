@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup {
 

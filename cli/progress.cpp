@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 
 namespace regroup {
 namespace {

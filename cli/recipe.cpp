@@ -8,8 +8,10 @@
 #include <span>
 
 #include "recipe_syntax.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/path.h"
 
 namespace regroup {
 namespace {
@@ -104,7 +106,6 @@ Recipe parse_recipe(std::string_view text, const std::string& path) {
                        .message = fmt::format("a recipe must have at most {} bytes, found more",
                                               kMostRecipeBytes),
                        .path = path,
-                       .tensor = {},
                        .hint = "a recipe is a short TOML file, such as recipes/demo.toml"});
   }
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
@@ -132,7 +133,6 @@ Recipe read_recipe(const std::string& path) {
     throw ConfigError({.code = "RECIPE_MISSING",
                        .message = "must be a recipe (TOML), but cannot be read",
                        .path = path,
-                       .tensor = {},
                        .hint = "check the spelling of its path"});
   }
   const InputFile file(path);

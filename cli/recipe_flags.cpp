@@ -6,7 +6,8 @@
 
 #include "parse_error.h"
 #include "recipe.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "recipe_place.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup {
 

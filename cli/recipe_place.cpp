@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup {
 
@@ -16,7 +16,6 @@ void refuse_recipe(const char* code, const std::string& path, const RecipePlace&
   throw ConfigError({.code = code,
                      .message = fmt::format("{}: {}", to_string(place), message),
                      .path = path,
-                     .tensor = {},
                      .hint = recipe ? hint
                                     : "a recipe is a TOML file, such as recipes/demo.toml; is this "
                                       "another file?"});

@@ -6,7 +6,9 @@
 #include <optional>
 
 #include "recipe_place.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/utf8.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {

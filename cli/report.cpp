@@ -4,9 +4,10 @@
 
 #include "command.h"
 #include "flag_values.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/printable.h"
 #include "regroup/checkpoint/output_path.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {

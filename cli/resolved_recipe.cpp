@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "recipe.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {

@@ -5,11 +5,13 @@
 
 #include <optional>
 
+#include "regroup/base/error.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/config.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/text.h"
 #include "table.h"
 
 namespace regroup {

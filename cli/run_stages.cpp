@@ -5,13 +5,14 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
 #include "regroup/checkpoint/config.h"
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/documents.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/text.h"
-#include "regroup/checkpoint/tokenizer.h"
+#include "regroup/text/documents.h"
+#include "regroup/text/tokenizer.h"
 #include "regroup/version.h"
 #include "torch_part.h"
 
@@ -58,7 +59,6 @@ void RunStages::check() const {
     throw ConfigError({.code = "OUTPUT_IS_INPUT",
                        .message = fmt::format("must lie outside the input {}", printable(model_)),
                        .path = out_,
-                       .tensor = {},
                        .hint = "choose another --out"});
   }
   for (const Stage& stage : stages()) {
@@ -91,7 +91,6 @@ std::vector<std::string> RunStages::required(const std::string& key,
   throw ConfigError({.code = "RECIPE_MISSING_KEY",
                      .message = fmt::format("must name {}: {} in section [convert]", what, key),
                      .path = flags_.recipe,
-                     .tensor = {},
                      .hint = "see recipes/ for examples"});
 }
 

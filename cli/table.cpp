@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 
 namespace regroup {
 namespace {

@@ -7,9 +7,9 @@
 #include <iterator>
 #include <span>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
-#include "regroup/checkpoint/text_source.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/text/text_source.h"
 
 namespace regroup {
 namespace {

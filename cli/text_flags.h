@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/documents.h"
+#include "regroup/text/documents.h"
 
 namespace regroup {
 

@@ -6,9 +6,9 @@
 #include <cstdlib>
 #include <string>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/program_folder.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/program_folder.h"
 
 namespace regroup {
 namespace {
@@ -27,7 +27,6 @@ void set_environment(const std::string& command) {
        .message = fmt::format("must be there and find the LibTorch that it was built with: {}",
                               printable(reason, 400)),
        .path = path,
-       .tensor = {},
        .hint = "keep it beside the program, and LibTorch where it was (scripts/setup), or build "
                "again with make"});
 }

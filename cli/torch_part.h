@@ -10,7 +10,7 @@
 #include "comparison.h"
 #include "eval_flags.h"
 #include "generate_flags.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "regroup/convert/plan.h"
 #include "regroup/uptrain/trainer.h"
 

@@ -2,9 +2,10 @@
 
 #include "command.h"
 #include "flag_values.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/manifest.h"
-#include "regroup/checkpoint/text.h"
 
 namespace regroup {
 namespace {
@@ -22,7 +23,6 @@ CommandOutput run_verify(const VerifyFlags& flags, const Globals&) {
                                                   result.problems.size() == 1 ? "" : "s",
                                                   join(result.problems, "\n  ")),
                            .path = flags.model,
-                           .tensor = {},
                            .hint = result.other_parent
                                        ? "give --against the model that this one was made from"
                                        : "make or fetch the folder again"});

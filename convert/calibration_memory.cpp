@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "regroup/checkpoint/documents.h"
-#include "regroup/checkpoint/text_source.h"
 #include "regroup/convert/calibration_sizes.h"
+#include "regroup/text/documents.h"
+#include "regroup/text/text_source.h"
 
 namespace regroup {
 

@@ -2,10 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/manifest.h"
+#include "regroup/base/disk_space.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/manifest_name.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/output_path.h"
-#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/plan.h"
 #include "regroup/convert/spent_budget.h"

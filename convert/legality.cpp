@@ -6,7 +6,7 @@
 #include <cmath>
 #include <optional>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "regroup/convert/head_channels.h"
 
 namespace regroup {

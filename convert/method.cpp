@@ -4,8 +4,9 @@
 
 #include <array>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 
 namespace regroup {
 namespace {
@@ -57,8 +58,6 @@ auto parse(const Rows& rows, const std::string& name, const char* flag, const ch
   throw ConfigError({.code = code,
                      .message = fmt::format("{} must be one of {}, found {}", flag,
                                             join(names_of(rows), ", "), printable(name)),
-                     .path = {},
-                     .tensor = {},
                      .hint = near.empty() ? "" : fmt::format("did you mean {}?", near)});
 }
 

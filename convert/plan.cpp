@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 #include "regroup/checkpoint/companions.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
 #include "regroup/convert/legality.h"
 #include "stream.h"
 
@@ -152,8 +152,6 @@ std::optional<Dtype> target_dtype(const std::string& name) {
   throw ConfigError(
       {.code = "FLAG_VALUE",
        .message = fmt::format("--dtype must be keep, bf16, f16 or f32, found {}", printable(name)),
-       .path = {},
-       .tensor = {},
        .hint = name == "fp32" || name == "float32"
                    ? "write f32"
                    : "leave it out to keep the dtypes of the model"});

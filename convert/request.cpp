@@ -1,10 +1,11 @@
 // What a conversion asks of calibration, and which combinations are refused.
 #include <fmt/format.h>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
 #include "regroup/checkpoint/output_path.h"
-#include "regroup/checkpoint/text.h"
 #include "regroup/convert/legality.h"
 #include "regroup/convert/plan.h"
 
@@ -12,8 +13,7 @@ namespace regroup {
 namespace {
 
 [[noreturn]] void refuse(const std::string& message, const std::string& hint) {
-  throw ConfigError(
-      {.code = "METHOD_COMBINATION", .message = message, .path = {}, .tensor = {}, .hint = hint});
+  throw ConfigError({.code = "METHOD_COMBINATION", .message = message, .hint = hint});
 }
 
 void check_saved_statistics(const ConvertOptions& options) {
@@ -30,7 +30,6 @@ void check_saved_statistics(const ConvertOptions& options) {
                                             "holds the model alone",
                                             printable(options.out)),
                      .path = path,
-                     .tensor = {},
                      .hint = "choose a file beside OUT"});
 }
 
@@ -72,7 +71,6 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
         {.code = "OUTPUT_PARENT",
          .message = "--scratch must be a folder",
          .path = calibration.scratch,
-         .tensor = {},
          .hint = "create the folder first, on a disk with space for the activations"});
   }
   if (calibration.seq_len == 1) {
@@ -80,8 +78,6 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
                        .message =
                            "--calibration-seq-len must be at least 2, found 1: a window of one "
                            "token predicts nothing",
-                       .path = {},
-                       .tensor = {},
                        .hint = "leave it out for 512"});
   }
   if (calibration.seq_len > longest_context(parent)) {
@@ -90,8 +86,6 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
          .message = fmt::format("--calibration-seq-len must be at most {}, the model's "
                                 "longest context, found {}",
                                 longest_context(parent), calibration.seq_len),
-         .path = {},
-         .tensor = {},
          .hint = "leave it out for the longest that is sensible"});
   }
   return {.method = options.method,

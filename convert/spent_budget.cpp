@@ -3,8 +3,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/error.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
 #include "regroup/checkpoint/output_path.h"
 
 namespace regroup {

@@ -13,8 +13,8 @@
 #include <thread>
 #include <vector>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/output_file.h"
 #include "regroup/checkpoint/model_folder.h"
 
 namespace regroup {

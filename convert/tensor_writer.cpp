@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/normal_stream.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/normal_stream.h"
 
 namespace regroup {
 namespace {

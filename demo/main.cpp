@@ -9,9 +9,10 @@
 
 #include "demo/grammar.h"
 #include "demo/tokenizer_training.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/quantity.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/quantity.h"
 
 namespace {
 

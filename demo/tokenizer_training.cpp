@@ -4,8 +4,8 @@
 #include <sentencepiece_trainer.h>
 
 #include "demo/grammar.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 
 namespace regroup::demo {
 namespace {

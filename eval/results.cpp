@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "regroup/base/manifest_name.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
 #include "regroup/checkpoint/kv_cache.h"
-#include "regroup/checkpoint/manifest.h"
 #include "regroup/model/runtime.h"
 #include "regroup/version.h"
 

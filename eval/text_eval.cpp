@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup {
 namespace {
@@ -162,8 +162,6 @@ void require_finite(const std::vector<TextScore>& scores) {
           {.code = "VAL_NONFINITE",
            .message = fmt::format("model {} of {} gives no finite loss on window {}", m + 1,
                                   scores.size(), w),
-           .path = {},
-           .tensor = {},
            .hint = "compute in --dtype f32; if that fails too, the weights are damaged"});
     }
   }

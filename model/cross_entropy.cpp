@@ -1,4 +1,4 @@
-#include "regroup/model/cross_entropy.h"
+#include "cross_entropy.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/full_like.h>

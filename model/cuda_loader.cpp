@@ -5,9 +5,9 @@
 
 #include <string>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/program_folder.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/program_folder.h"
 
 namespace regroup {
 namespace {
@@ -51,8 +51,6 @@ const RegroupCudaModule& require_cuda_module() {
                          "a CUDA device needs libregroup_cuda.so beside the binary and the CUDA "
                          "libraries of LibTorch: {}",
                          printable(loaded().reason, 400)),
-                     .path = {},
-                     .tensor = {},
                      .hint = "install the full torch 2.11.0 wheel with pip, or use --device cpu"});
 }
 

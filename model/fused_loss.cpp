@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "regroup/model/cross_entropy.h"
+#include "cross_entropy.h"
 #include "regroup/model/ops.h"
 
 namespace regroup {

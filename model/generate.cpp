@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/uniform_stream.h"
+#include "regroup/base/error.h"
+#include "regroup/base/uniform_stream.h"
 
 namespace regroup {
 namespace {

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <span>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "regroup/model/runtime.h"
 #include "rope_rows.h"
 

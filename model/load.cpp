@@ -9,11 +9,13 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/normal_stream.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/stop_signal.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/companions.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/normal_stream.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/strict_json.h"
 #include "regroup/model/runtime.h"
 
 namespace regroup {

@@ -9,17 +9,18 @@
 #include <torch/headeronly/version.h>
 
 #include "cuda_loader.h"
+#include "regroup/base/host_memory.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/processors.h"
 #include "regroup/checkpoint/compute_names.h"
-#include "regroup/checkpoint/host_memory.h"
-#include "regroup/checkpoint/processors.h"
-#include "regroup/checkpoint/text.h"
 #include "regroup/model/simd.h"
 
 namespace regroup {
 namespace {
 
 [[noreturn]] void refuse(const char* code, const std::string& message, const std::string& hint) {
-  throw ConfigError({.code = code, .message = message, .path = {}, .tensor = {}, .hint = hint});
+  throw ConfigError({.code = code, .message = message, .hint = hint});
 }
 
 /// A device that an extension of LibTorch has registered under `name`.
@@ -112,8 +113,6 @@ std::optional<Error> explain_runtime_error(const std::exception& error) {
       {.code = "NO_MEMORY",
        .message = fmt::format("ran out of {} memory: {}", device ? "GPU" : "host",
                               printable(what.substr(0, what.find('\n')), 300)),
-       .path = {},
-       .tensor = {},
        .hint = "uptrain, eval: use a smaller --micro-batch-size, --batch-size or --seq-len, or "
                "--activation-checkpointing; convert --calibration: give "
                "--distill-steps 0 or --scratch FOLDER"});

@@ -7,8 +7,8 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/uniform_stream.h"
+#include "regroup/base/stop_signal.h"
+#include "regroup/base/uniform_stream.h"
 #include "regroup/model/generate.h"
 #include "regroup/model/transfer.h"
 

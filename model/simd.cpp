@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 
 namespace regroup {
 namespace {
@@ -59,8 +59,6 @@ void use_simd_target(const std::string& name) {
                        .message = fmt::format(
                            "REGROUP_SIMD must be one of {}, which this processor has, found {}",
                            fmt::join(simd_targets(), ", "), printable(name)),
-                       .path = {},
-                       .tensor = {},
                        .hint = "unset REGROUP_SIMD to use the best one"});
   }
   hwy::DisableTargets(~*found);

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup {
 namespace {
@@ -57,7 +57,6 @@ Measured required(const JsonFields& fields, const std::string& key, const std::s
   throw CheckpointError({.code = "CFG_TYPE",
                          .message = "every \"" + key + "\" must be a number",
                          .path = path,
-                         .tensor = {},
                          .hint = "give the file as `regroup compare --out` wrote it"});
 }
 

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/hidden_characters.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/hidden_characters.h"
+#include "regroup/base/utf8.h"
 
 namespace regroup {
 namespace {

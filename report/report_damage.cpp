@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 #include "report_document.h"
 #include "report_positions.h"
 

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/manifest.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/manifest_name.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/stop_signal.h"
 
 namespace regroup {
 namespace {
@@ -63,7 +65,6 @@ constexpr const char* kNoResults = "holds none of the results that a report is m
   throw ConfigError({.code = "REPORT_INPUT",
                      .message = message,
                      .path = path,
-                     .tensor = {},
                      .hint = "give the JSON of eval, compare, plan, convert or run, "
                              "results of lm-evaluation-harness, a regroup.json, a metrics.jsonl of "
                              "uptrain, or a samples file"});
@@ -163,8 +164,6 @@ std::string render_report(const ReportData& data, const std::string& out) {
   throw ConfigError({.code = "FLAG_VALUE",
                      .message = fmt::format("--out must end in .html, .md, .json or .csv, found {}",
                                             printable(out)),
-                     .path = {},
-                     .tensor = {},
                      .hint = "write a .html file: a browser prints it to other forms"});
 }
 

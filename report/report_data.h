@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/report/report.h"
 
 namespace regroup {

@@ -7,7 +7,7 @@
 
 #include "escape.h"
 #include "recovery.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 #include "regroup/version.h"
 
 namespace regroup {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 #include "report_document.h"
 
 namespace regroup {

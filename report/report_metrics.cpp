@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "report_data.h"
 
 namespace regroup {

@@ -1,7 +1,7 @@
 // Sample texts, and where everything comes from.
 #include <fmt/format.h>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 #include "report_document.h"
 
 namespace regroup {

@@ -5,7 +5,7 @@
 #include <array>
 #include <set>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 #include "report_document.h"
 #include "report_positions.h"
 

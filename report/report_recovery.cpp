@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "recovery.h"
-#include "regroup/checkpoint/text.h"
 #include "report_document.h"
 
 namespace regroup {

@@ -5,7 +5,7 @@
 
 #include "escape.h"
 #include "recovery.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/report/report.h"
 #include "regroup/version.h"
 #include "report_data.h"

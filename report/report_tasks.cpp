@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "report_data.h"
 #include "report_document.h"
 #include "report_rows.h"
@@ -154,7 +154,6 @@ void add_task_results(const Json& json, const std::string& path, ReportData& dat
     throw ConfigError({.code = "REPORT_INPUT",
                        .message = "holds tasks without a single score",
                        .path = path,
-                       .tensor = {},
                        .hint = "give the results_*.json of a finished evaluation"});
   }
   // The same model measured twice with another outcome is shown twice, by the names of the files.

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "recovery.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 #include "report_document.h"
 
 namespace regroup {

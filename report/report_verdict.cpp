@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "recovery.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 #include "report_document.h"
 
 namespace regroup {

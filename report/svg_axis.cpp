@@ -5,7 +5,7 @@
 #include <array>
 #include <cmath>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/human_number.h"
 #include "svg_chart.h"
 
 namespace regroup {

@@ -28,7 +28,3 @@ regroup_test(convert window_set LIBRARIES regroup_calibration)
 regroup_test(convert text_windows LIBRARIES regroup_calibration)
 regroup_test(convert end_to_end LIBRARIES regroup_calibration)
 regroup_test(convert vocabulary_run LIBRARIES regroup_calibration)
-# Of calibration's own headers.
-foreach(name IN ITEMS attention_families alignment planted_layer layer_measures exported_weights group_merge calibration calibration_budget calibration_progress gain_choice device_calibration window_set text_windows end_to_end vocabulary_run)
-  target_include_directories(${name}_test PRIVATE "${CMAKE_SOURCE_DIR}/calibration")
-endforeach()

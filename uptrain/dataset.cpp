@@ -1,4 +1,4 @@
-#include "regroup/uptrain/dataset.h"
+#include "dataset.h"
 
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
 
 namespace regroup {
 namespace {
@@ -76,7 +76,6 @@ Dataset::Dataset(const std::vector<std::string>& token_files, TokenFormat format
       throw CheckpointError({.code = "TOKENS_EMPTY",
                              .message = "must hold at least one id, found none",
                              .path = path,
-                             .tensor = {},
                              .hint = "check that this is the right file"});
     }
     digest_ids(*file, vocab_size, hash);
@@ -94,7 +93,6 @@ Dataset::Dataset(const std::vector<std::string>& token_files, TokenFormat format
                                 "tokens, found {}",
                                 seq_len + 1, n_tokens_),
          .path = token_files.empty() ? "" : token_files.front(),
-         .tensor = {},
          .hint = "give more text, or a smaller --seq-len"});
   }
 }

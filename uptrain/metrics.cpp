@@ -3,8 +3,11 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_calls.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
 
 namespace regroup {
 namespace {

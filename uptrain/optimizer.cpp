@@ -1,4 +1,4 @@
-#include "regroup/uptrain/optimizer.h"
+#include "optimizer.h"
 
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -13,7 +13,7 @@
 
 #include <cmath>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup {
 namespace {

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "regroup/checkpoint/documents.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/printable.h"
+#include "regroup/text/documents.h"
 
 namespace regroup {
 namespace {
@@ -73,8 +73,6 @@ void check_teacher_options(const UptrainOptions& o) {
     if (!given || !o.teacher.empty()) return;
     throw ConfigError({.code = "FLAG_MISSING",
                        .message = fmt::format("{} needs --teacher, the model to learn from", flag),
-                       .path = {},
-                       .tensor = {},
                        .hint = "give --teacher PARENT, or leave the flag out"});
   };
   const auto in_range = [](bool good, const char* message, double found) {
@@ -112,8 +110,6 @@ int64_t Budget::resolve(int64_t tokens_per_step) const {
          .message = fmt::format("exactly one of --steps, --tokens and --fraction must "
                                 "be given, found {}",
                                 given),
-         .path = {},
-         .tensor = {},
          .hint = "for example --fraction 0.05 --pretraining-tokens 12.288M"});
   }
   if (steps) return *steps;
@@ -121,8 +117,6 @@ int64_t Budget::resolve(int64_t tokens_per_step) const {
     throw ConfigError(
         {.code = "BUDGET",
          .message = "--fraction needs --pretraining-tokens, the tokens it is a share of",
-         .path = {},
-         .tensor = {},
          .hint = "say on how many tokens the parent was trained"});
   }
   return std::max<int64_t>(1, std::llround(*asked_tokens() / static_cast<double>(tokens_per_step)));

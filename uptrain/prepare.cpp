@@ -4,10 +4,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/strict_json.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/strict_json.h"
 
 namespace regroup {
 namespace {
@@ -77,7 +80,6 @@ void check_sidecar(const std::string& path, LazyTokenizer& tokenizer) {
                                                 "the model's ({})",
                                                 printable(theirs, 64), tokenizer.get().digest()),
                          .path = path,
-                         .tensor = {},
                          .hint = "tokenize the text again with this model's tokenizer"});
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/token_stream.h"
+#include "regroup/text/token_stream.h"
 #include "regroup/uptrain/options.h"
 
 namespace regroup {

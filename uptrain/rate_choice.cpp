@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "announcement.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "regroup/model/fused_loss.h"
 #include "regroup/model/transfer.h"
 
@@ -75,7 +75,6 @@ void require_finite(const StartingPoint& start, const UptrainOptions& o) {
                        "rate is chosen from it, found {}",
                        by_student ? "the loss of this model" : "the KL from this teacher", found),
        .path = by_student ? o.model : o.teacher,
-       .tensor = {},
        .hint = "check the model with `regroup eval`: its weights may be damaged, or too large for "
                "what is computed with them; --lr trains it all the same"});
 }

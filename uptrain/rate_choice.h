@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 #include "run_setup.h"
 
 namespace regroup {

@@ -2,7 +2,11 @@
 
 #include <filesystem>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_calls.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
 #include "regroup/checkpoint/output_path.h"
 
 namespace regroup {
@@ -14,7 +18,7 @@ constexpr const char* kNewData = "/data.partial";  // of a run that replaces ano
 
 [[noreturn]] void refuse(const char* code, const std::string& message, const std::string& path,
                          const std::string& hint) {
-  throw ConfigError({.code = code, .message = message, .path = path, .tensor = {}, .hint = hint});
+  throw ConfigError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
 /// Refuses what stands in OUT and must stay. @return whether OUT holds a run of ours

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/file_descriptor.h"
 #include "regroup/uptrain/options.h"
 
 namespace regroup {

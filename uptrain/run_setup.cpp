@@ -10,17 +10,18 @@
 #include "estimate.h"
 #include "prepare.h"
 #include "rate_choice.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/config_file.h"
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/strict_json.h"
-#include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
 #include "regroup/model/ops.h"
 #include "regroup/model/runtime.h"
-#include "regroup/uptrain/trainable.h"
 #include "run_output.h"
+#include "trainable.h"
 
 namespace regroup {
 namespace {

@@ -5,13 +5,13 @@
 #include <optional>
 #include <string>
 
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/token_stream.h"
+#include "dataset.h"
+#include "regroup/base/file_descriptor.h"
 #include "regroup/model/decoder.h"
-#include "regroup/uptrain/dataset.h"
-#include "regroup/uptrain/teacher.h"
+#include "regroup/text/token_stream.h"
 #include "regroup/uptrain/trainer.h"
-#include "regroup/uptrain/training_state.h"
+#include "teacher.h"
+#include "training_state.h"
 
 namespace regroup {
 

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
 
 namespace regroup {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 #include "run_setup.h"
 
 namespace regroup {

@@ -1,4 +1,4 @@
-#include "regroup/uptrain/teacher.h"
+#include "teacher.h"
 
 #include <ATen/ops/equal.h>
 #include <c10/core/GradMode.h>
@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/path.h"
 #include "regroup/model/load.h"
 
 namespace regroup {
@@ -19,7 +19,6 @@ namespace {
   throw ConfigError({.code = "TEACHER_MISMATCH",
                      .message = message,
                      .path = options.teacher,
-                     .tensor = {},
                      .hint = "name the model that " + options.model + " was converted from"});
 }
 

@@ -1,4 +1,4 @@
-#include "regroup/uptrain/teacher_cache.h"
+#include "teacher_cache.h"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/log_softmax.h>
@@ -16,9 +16,17 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/disk_space.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_calls.h"
+#include "regroup/base/file_descriptor.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/stop_signal.h"
+#include "regroup/base/words.h"
 #include "regroup/model/transfer.h"
 
 namespace regroup {
@@ -162,7 +170,6 @@ std::unique_ptr<TeacherCache> TeacherCache::find(const std::string& folder,
     throw ConfigError({.code = "TEACHER_CACHE_MISMATCH",
                        .message = fmt::format("was made for another run: {}", differing),
                        .path = path,
-                       .tensor = {},
                        .hint = "name another folder, or give --overwrite to make it anew"});
   }
   std::unique_ptr<TeacherCache> cache(new TeacherCache(std::move(file)));
@@ -253,7 +260,6 @@ TopKLogProbs TeacherCache::read(int64_t first, int64_t count, at::Device device)
                            .message = fmt::format("ids must be below {}, found {}", key_.vocab_size,
                                                   low < 0 ? low : high),
                            .path = file_.path(),
-                           .tensor = {},
                            .hint = "remove the file; it is made anew"});
   }
   const Tensor log_total =

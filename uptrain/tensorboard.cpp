@@ -10,7 +10,8 @@
 #include <cstring>
 #include <ctime>
 
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/file_calls.h"
+#include "regroup/base/folder.h"
 #include "regroup/uptrain/metrics.h"
 
 namespace regroup {

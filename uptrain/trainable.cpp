@@ -1,4 +1,4 @@
-#include "regroup/uptrain/trainable.h"
+#include "trainable.h"
 
 namespace regroup {
 namespace {

@@ -8,9 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "announcement.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/error.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/model/fused_loss.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/text_loss.h"
@@ -184,7 +183,6 @@ class Trainer {
                                 "row, {} to {}, on samples {} of the data",
                                 kMostSkippedInARow, first, step, samples_of(first, step)),
          .path = options_.out,
-         .tensor = {},
          .hint = "lower --lr, raise --warmup, or look at the data of these samples"});
   }
 
@@ -251,7 +249,6 @@ class Trainer {
                                                "checkpoint is complete",
                                                setup_.state.step, setup_.schedule.steps),
                         .path = options_.out,
-                        .tensor = {},
                         .hint = "run the same command again to go on from here"});
   }
 

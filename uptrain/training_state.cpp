@@ -1,4 +1,4 @@
-#include "regroup/uptrain/training_state.h"
+#include "training_state.h"
 
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
@@ -9,12 +9,19 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/folder_tree.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/file_calls.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/folder_tree.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/manifest_name.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/checkpoint/text.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
 #include "regroup/version.h"
@@ -234,7 +241,6 @@ std::optional<TrainingState> CheckpointStore::load_newest(AdamW& optimizer,
           {.code = "CKPT_MISMATCH",
            .message = fmt::format("holds a run with other settings: {}", differing),
            .path = path,
-           .tensor = {},
            .hint = "repeat the earlier command to go on with it, choose another OUT, or give "
                    "--overwrite to drop it"});
     }
@@ -246,7 +252,6 @@ std::optional<TrainingState> CheckpointStore::load_newest(AdamW& optimizer,
   throw CheckpointError({.code = "CKPT_CORRUPT",
                          .message = fmt::format("none of its {} checkpoints is intact", all.size()),
                          .path = folder_,
-                         .tensor = {},
                          .hint = "remove the folder to train from the beginning"});
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/words.h"
 #include "shells.h"
 
 namespace regroup {

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/words.h"
 #include "shells.h"
 
 namespace regroup {

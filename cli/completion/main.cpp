@@ -3,7 +3,7 @@
 #include <exception>
 
 #include "command.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/output_file.h"
 #include "shells.h"
 
 int main(int argc, char** argv) {

@@ -10,15 +10,16 @@
 
 #include "calibration_progress.h"
 #include "progress.h"
+#include "regroup/base/error.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/quantity.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/calibration/converted_decoder.h"
-#include "regroup/checkpoint/documents.h"
-#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/kv_cache.h"
-#include "regroup/checkpoint/quantity.h"
-#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/eval/text_eval.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
+#include "regroup/text/documents.h"
 
 namespace regroup {
 namespace {
@@ -35,7 +36,6 @@ class TemporaryFolder {
       throw OutputError({.code = "OUTPUT_PARENT",
                          .message = "no temporary folder can be made for the calibrated layers",
                          .path = path_,
-                         .tensor = {},
                          .hint = "name a folder with --scratch"});
     }
   }

@@ -7,12 +7,14 @@
 #include "eval_flags.h"
 #include "notices.h"
 #include "progress.h"
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/error.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/quantity.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/output_path.h"
-#include "regroup/checkpoint/quantity.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/text.h"
 #include "regroup/eval/eval_state.h"
 #include "regroup/eval/results.h"
 #include "regroup/model/load.h"
@@ -197,7 +199,6 @@ void check_outputs(const EvalFlags& flags) {
   throw ConfigError({.code = "FLAG_VALUE",
                      .message = "--out and --token-nll must name two files, found one",
                      .path = flags.out,
-                     .tensor = {},
                      .hint = "choose another name for one of them"});
 }
 

@@ -8,11 +8,11 @@
 #include "generate_flags.h"
 #include "notices.h"
 #include "progress.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/tokenizer.h"
+#include "regroup/base/error.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
+#include "regroup/text/tokenizer.h"
 #include "torch_part.h"
 
 namespace regroup {

@@ -1,7 +1,7 @@
 // libregroup_torch.so: the commands with LibTorch.
 #include "program.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/calibration/calibrate.h"
-#include "regroup/checkpoint/stop_signal.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/simd.h"
 #include "torch_module.h"

@@ -7,8 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/folder_tree.h"
+#include "regroup/base/folder_tree.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 

@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "oracles/oracle.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/family.h"
-#include "regroup/checkpoint/strict_json.h"
 #include "support/temporary_folder.h"
 
 namespace regroup::testing {

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/config_text.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/family.h"
-#include "regroup/checkpoint/strict_json.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/config.h"
-#include "regroup/checkpoint/strict_json.h"
 
 namespace regroup::testing {
 

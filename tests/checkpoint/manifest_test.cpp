@@ -8,7 +8,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/digest.h"
+#include "regroup/base/digest.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 #include "support/expect_error.h"
 #include "support/safetensors_cases.h"
 #include "support/temporary_folder.h"

@@ -13,7 +13,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "regroup/checkpoint/digest.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
 #include "regroup/checkpoint/output_path.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"

@@ -11,7 +11,9 @@
 #include <cstdio>
 #include <set>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/host_memory.h"
+#include "regroup/base/input_file.h"
 #include "regroup/checkpoint/safetensors.h"
 #include "support/temporary_folder.h"
 

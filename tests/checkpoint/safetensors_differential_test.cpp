@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <set>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
 #include "regroup/checkpoint/safetensors.h"
 #include "support/safetensors_cases.h"
 #include "support/temporary_folder.h"

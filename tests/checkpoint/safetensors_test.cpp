@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "regroup/base/input_file.h"
 #include "support/expect_error.h"
 #include "support/safetensors_cases.h"
 #include "support/temporary_folder.h"

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <functional>
 
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/checkpoint/strict_json.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "regroup/checkpoint/digest.h"
+#include "regroup/base/digest.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "support/temporary_folder.h"
 

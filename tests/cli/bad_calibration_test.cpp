@@ -2,7 +2,7 @@
 #include <filesystem>
 
 #include "cli/cli_tools.h"
-#include "regroup/checkpoint/token_file.h"
+#include "regroup/text/token_file.h"
 
 namespace regroup::testing {
 namespace {

@@ -6,7 +6,8 @@
 #include <filesystem>
 
 #include "cli/cli_tools.h"
-#include "regroup/checkpoint/token_file.h"
+#include "regroup/base/path.h"
+#include "regroup/text/token_file.h"
 
 namespace regroup::testing {
 namespace {

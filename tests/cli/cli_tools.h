@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/path.h"
+#include "regroup/base/strict_json.h"
 #include "support/expect_error.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"

@@ -10,9 +10,11 @@
 #include "cli/cli_tools.h"
 #include "model/decoder_tools.h"
 #include "oracles/oracle.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/path.h"
 #include "regroup/checkpoint/safetensors.h"
-#include "regroup/checkpoint/token_file.h"
 #include "regroup/convert/transform_request.h"
+#include "regroup/text/token_file.h"
 
 namespace regroup::testing {
 namespace {

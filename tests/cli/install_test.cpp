@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
 #include "support/process.h"
 

@@ -7,10 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/path.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/output_folder.h"
-#include "regroup/checkpoint/strict_json.h"
 #include "regroup/convert/plan.h"
 #include "support/expect_error.h"
 #include "support/process.h"

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "regroup/checkpoint/file.h"
 #include "resolved_recipe.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "cli/cli_tools.h"
+#include "regroup/base/path.h"
 
 namespace regroup::testing {
 namespace {

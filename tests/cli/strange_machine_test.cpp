@@ -4,7 +4,8 @@
 #include <cstdlib>
 
 #include "cli/cli_tools.h"
-#include "regroup/checkpoint/token_file.h"
+#include "regroup/base/path.h"
+#include "regroup/text/token_file.h"
 #include "support/tiny_tokenizer.h"
 
 namespace regroup::testing {

@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "model/decoder_tools.h"
+#include "regroup/base/digest.h"
 #include "regroup/calibration/calibrate.h"
-#include "regroup/checkpoint/digest.h"
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/token_file.h"
 #include "regroup/convert/plan.h"
+#include "regroup/text/token_file.h"
 
 namespace regroup::testing {
 

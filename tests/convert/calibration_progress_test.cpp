@@ -6,7 +6,8 @@
 
 #include "calibration_cost.h"
 #include "convert/calibration_fixture.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/strict_json.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

@@ -13,7 +13,11 @@
 #include "convert/calibration_fixture.h"
 #include "convert/planted.h"
 #include "output_refit.h"
-#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/base/folder.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
+#include "regroup/base/stop_signal.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "convert/convert_tools.h"
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "convert/convert_tools.h"
+#include "regroup/base/path.h"
 #include "regroup/checkpoint/manifest.h"
 #include "support/expect_error.h"
 

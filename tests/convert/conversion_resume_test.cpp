@@ -11,8 +11,9 @@
 
 #include "convert/convert_tools.h"
 #include "convert/forked.h"
+#include "regroup/base/path.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/manifest.h"
-#include "regroup/checkpoint/stop_signal.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

@@ -7,7 +7,8 @@
 #include <set>
 
 #include "convert/convert_tools.h"
-#include "regroup/checkpoint/digest.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/calibration/dense_fold.h"
+#include "dense_fold.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/convert/plan.h"
 #include "support/temporary_folder.h"

@@ -8,7 +8,8 @@
 #include "convert/convert_tools.h"
 #include "model/decoder_tools.h"
 #include "oracles/oracle.h"
-#include "regroup/checkpoint/digest.h"
+#include "regroup/base/digest.h"
+#include "regroup/base/input_file.h"
 
 namespace regroup::testing {
 namespace {

@@ -14,7 +14,7 @@
 #include "calibration_text.h"
 #include "convert/calibration_fixture.h"
 #include "measure_quality.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/convert/calibration_sizes.h"
 
 namespace regroup::testing {

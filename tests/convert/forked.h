@@ -6,7 +6,7 @@
 
 #include <exception>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup::testing {
 

@@ -9,6 +9,9 @@
 #include <set>
 
 #include "convert/calibration_fixture.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/path.h"
 
 namespace regroup::testing {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "convert/convert_tools.h"
-#include "regroup/checkpoint/normal_stream.h"
+#include "regroup/base/normal_stream.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

@@ -3,6 +3,7 @@
 
 #include "convert/planted.h"
 #include "model/decoder_tools.h"
+#include "regroup/base/path.h"
 #include "regroup/calibration/calibrate.h"
 #include "support/expect_error.h"
 

@@ -11,8 +11,8 @@
 
 #include "convert/planted.h"
 #include "model/decoder_tools.h"
+#include "regroup/base/path.h"
 #include "regroup/calibration/calibrate.h"
-#include "regroup/checkpoint/file.h"
 #include "regroup/convert/legality.h"
 #include "regroup/model/layer.h"
 #include "support/expect_error.h"

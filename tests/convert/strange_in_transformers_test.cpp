@@ -9,6 +9,7 @@
 #include "convert/convert_tools.h"
 #include "model/decoder_tools.h"
 #include "oracles/oracle.h"
+#include "regroup/base/input_file.h"
 #include "regroup/checkpoint/manifest.h"
 #include "support/expect_error.h"
 

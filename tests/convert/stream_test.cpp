@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 
+#include "regroup/base/input_file.h"
 #include "regroup/convert/plan.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"

@@ -9,8 +9,8 @@
 
 #include "convert/convert_tools.h"
 #include "model/decoder_tools.h"
+#include "regroup/base/uniform_stream.h"
 #include "regroup/calibration/calibrate.h"
-#include "regroup/checkpoint/uniform_stream.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "support/expect_error.h"
 

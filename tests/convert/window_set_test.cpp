@@ -18,7 +18,8 @@
 #include "head_muon.h"
 #include "layer_fit.h"
 #include "output_refit.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/output_file.h"
+#include "regroup/base/strict_json.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

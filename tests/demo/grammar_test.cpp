@@ -7,7 +7,7 @@
 
 #include "demo/story_reader.h"
 #include "demo/tokenizer_training.h"
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup::demo {
 namespace {

@@ -8,8 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "model/decoder_tools.h"
-#include "regroup/checkpoint/notice.h"
-#include "regroup/checkpoint/stop_signal.h"
+#include "regroup/base/notice.h"
+#include "regroup/base/path.h"
+#include "regroup/base/stop_signal.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

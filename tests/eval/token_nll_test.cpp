@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "regroup/base/input_file.h"
 #include "regroup/checkpoint/safetensors.h"
 #include "regroup/eval/results.h"
 #include "support/temporary_folder.h"

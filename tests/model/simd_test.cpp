@@ -11,8 +11,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "cross_entropy.h"
 #include "model/gradient_check.h"
-#include "regroup/model/cross_entropy.h"
 #include "regroup/model/distillation.h"
 #include "regroup/model/ops.h"
 #include "support/expect_error.h"

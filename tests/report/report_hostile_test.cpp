@@ -5,8 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "markup.h"
-#include "regroup/checkpoint/strict_json.h"
-#include "regroup/checkpoint/text.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/strict_json.h"
+#include "regroup/base/utf8.h"
 #include "regroup/report/report.h"
 
 namespace regroup {

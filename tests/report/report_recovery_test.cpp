@@ -6,7 +6,7 @@
 
 #include "markup.h"
 #include "recovery.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 #include "report_document.h"
 #include "report_files.h"
 

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "markup.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/error.h"
+#include "regroup/base/strict_json.h"
 #include "report_data.h"
 #include "report_document.h"
 #include "report_files.h"

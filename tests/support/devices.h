@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "regroup/model/runtime.h"
 #include "support/strict_device.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <typeinfo>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 
 namespace regroup::testing {
 

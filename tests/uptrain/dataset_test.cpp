@@ -1,4 +1,4 @@
-#include "regroup/uptrain/dataset.h"
+#include "dataset.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -6,7 +6,7 @@
 
 #include <set>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 

@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "model/decoder_tools.h"
+#include "optimizer.h"
 #include "regroup/model/fused_loss.h"
-#include "regroup/uptrain/optimizer.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "regroup/model/fused_loss.h"
-#include "regroup/uptrain/trainable.h"
+#include "trainable.h"
 #include "uptrain/train_tools.h"
 
 namespace regroup::testing {

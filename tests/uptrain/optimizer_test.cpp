@@ -1,5 +1,5 @@
 // What a step does to weights and moments when the gradient is no number.
-#include "regroup/uptrain/optimizer.h"
+#include "optimizer.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/equal.h>

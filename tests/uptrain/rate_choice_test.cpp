@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "announcement.h"
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
 #include "uptrain/train_tools.h"
 

@@ -2,13 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "estimate.h"
+#include "optimizer.h"
+#include "regroup/base/host_memory.h"
+#include "regroup/base/path.h"
 #include "regroup/checkpoint/family.h"
-#include "regroup/checkpoint/host_memory.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
-#include "regroup/uptrain/optimizer.h"
-#include "regroup/uptrain/trainable.h"
 #include "support/expect_error.h"
+#include "trainable.h"
 #include "uptrain/train_tools.h"
 
 namespace regroup::testing {

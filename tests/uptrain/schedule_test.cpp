@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "regroup/checkpoint/error.h"
+#include "regroup/base/error.h"
 #include "regroup/uptrain/options.h"
 #include "support/expect_error.h"
 

@@ -1,5 +1,5 @@
 // The cache of a teacher's answers: what it holds, when it is used again, and when it is refused.
-#include "regroup/uptrain/teacher_cache.h"
+#include "teacher_cache.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -8,6 +8,8 @@
 #include <csignal>
 #include <filesystem>
 
+#include "regroup/base/input_file.h"
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
 #include "uptrain/train_tools.h"
 

@@ -1,5 +1,5 @@
 // Runs with a teacher: what is shared in memory, what is refused, and that stopping changes nothing.
-#include "regroup/uptrain/teacher.h"
+#include "teacher.h"
 
 #include <ATen/ops/equal.h>
 #include <fmt/format.h>
@@ -7,8 +7,9 @@
 
 #include <filesystem>
 
-#include "regroup/uptrain/trainable.h"
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
+#include "trainable.h"
 #include "uptrain/train_tools.h"
 
 namespace regroup::testing {

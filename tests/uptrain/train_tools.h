@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "model/decoder_tools.h"
-#include "regroup/checkpoint/error.h"
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/safetensors.h"
-#include "regroup/checkpoint/stop_signal.h"
-#include "regroup/checkpoint/token_file.h"
+#include "regroup/text/token_file.h"
 #include "regroup/uptrain/trainer.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"

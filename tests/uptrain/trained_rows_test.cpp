@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "regroup/uptrain/optimizer.h"
-#include "regroup/uptrain/trainable.h"
+#include "optimizer.h"
 #include "support/expect_error.h"
+#include "trainable.h"
 #include "uptrain/train_tools.h"
 
 namespace regroup::testing {

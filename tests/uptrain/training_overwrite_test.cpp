@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
 #include "uptrain/train_tools.h"
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
 #include "support/process.h"
 #include "uptrain/train_tools.h"

@@ -4,7 +4,8 @@
 
 #include <cmath>
 
-#include "regroup/uptrain/dataset.h"
+#include "dataset.h"
+#include "regroup/base/path.h"
 #include "support/expect_error.h"
 #include "support/process.h"
 #include "uptrain/train_tools.h"

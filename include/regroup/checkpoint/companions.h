@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 
 namespace regroup {
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "regroup/checkpoint/file.h"
+#include "regroup/base/input_file.h"
 
 namespace regroup {
 

@@ -6,11 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 
 namespace regroup {
-
-inline constexpr const char* kManifestName = "regroup.json";
 
 /// How a folder was converted, as its manifest says.
 struct ConversionRecord {

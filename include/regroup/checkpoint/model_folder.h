@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "regroup/base/error.h"
 #include "regroup/checkpoint/config.h"
-#include "regroup/checkpoint/error.h"
 #include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/safetensors.h"
 

@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "regroup/checkpoint/file.h"
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/file_descriptor.h"
+#include "regroup/base/strict_json.h"
 
 namespace regroup {
 

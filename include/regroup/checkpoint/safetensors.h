@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "regroup/base/input_file.h"
 #include "regroup/checkpoint/dtype.h"
-#include "regroup/checkpoint/file.h"
 
 namespace regroup {
 

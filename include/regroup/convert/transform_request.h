@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "regroup/checkpoint/config.h"
-#include "regroup/checkpoint/documents.h"
 #include "regroup/convert/head_transform.h"
 #include "regroup/convert/held_out_quality.h"
 #include "regroup/convert/method.h"
+#include "regroup/text/documents.h"
 
 namespace regroup {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/checkpoint/strict_json.h"
 #include "regroup/eval/text_eval.h"
 
 namespace regroup {

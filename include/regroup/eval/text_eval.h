@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/token_stream.h"
 #include "regroup/model/decoder.h"
 #include "regroup/results/damage_profile.h"
+#include "regroup/text/token_stream.h"
 
 namespace regroup {
 

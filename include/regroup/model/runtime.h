@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "regroup/base/error.h"
 #include "regroup/checkpoint/dtype.h"
-#include "regroup/checkpoint/error.h"
 
 namespace regroup {
 

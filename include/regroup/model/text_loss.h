@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "regroup/checkpoint/token_stream.h"
 #include "regroup/model/decoder.h"
+#include "regroup/text/token_stream.h"
 
 namespace regroup {
 

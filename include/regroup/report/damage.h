@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 #include "regroup/results/damage_profile.h"
 
 namespace regroup {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "regroup/checkpoint/strict_json.h"
+#include "regroup/base/strict_json.h"
 
 namespace regroup {
 

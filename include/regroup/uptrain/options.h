@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "regroup/checkpoint/documents.h"
 #include "regroup/checkpoint/output_folder.h"
-#include "regroup/checkpoint/token_file.h"
 #include "regroup/model/distillation_mix.h"
+#include "regroup/text/documents.h"
+#include "regroup/text/token_file.h"
 #include "regroup/uptrain/adamw_options.h"
 #include "regroup/uptrain/schedule.h"
 

@@ -1,0 +1,38 @@
+#include "regroup/base/folder_listing.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "regroup/base/error.h"
+#include "regroup/base/folder.h"
+
+namespace regroup {
+
+FolderListing list_folder(const std::string& path) {
+  struct Close {
+    void operator()(DIR* dir) const { ::closedir(dir); }
+  };
+  const std::unique_ptr<DIR, Close> dir(::opendir(path.c_str()));
+  if (!dir) {
+    throw CheckpointError({.code = "IO_READ_ERROR",
+                           .message = fmt::format("cannot be read: {}", std::strerror(errno)),
+                           .path = path,
+                           .hint = "give this user the right to read and enter the folder"});
+  }
+  FolderListing listing;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    (is_folder(path + "/" + name) ? listing.folders : listing.files).push_back(name);
+  }
+  std::sort(listing.files.begin(), listing.files.end());
+  std::sort(listing.folders.begin(), listing.folders.end());
+  return listing;
+}
+
+}  // namespace regroup

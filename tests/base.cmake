@@ -1,0 +1,12 @@
+# Errors, files, text, quantities.
+regroup_test(base strict_json)
+regroup_test(base text)
+regroup_test(base quantity)
+regroup_test(base digest)
+regroup_test(base file)
+regroup_test(base stop_signal)
+regroup_test(base host_memory)
+regroup_test(base processors)
+regroup_test(base file_quirks)
+target_sources(file_quirks_test PRIVATE support/quirks.cpp)
+target_link_libraries(file_quirks_test PRIVATE ${CMAKE_DL_LIBS} nlohmann_json::nlohmann_json)

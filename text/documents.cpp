@@ -1,0 +1,234 @@
+#include "regroup/text/documents.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "json_records.h"
+#include "regroup/base/error.h"
+#include "regroup/base/human_number.h"
+#include "regroup/base/input_file.h"
+#include "regroup/base/notice.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/utf8.h"
+#include "regroup/base/words.h"
+#include "text_buffer.h"
+#include "text_checks.h"
+
+namespace regroup {
+namespace {
+
+constexpr auto kTextKinds = std::to_array<std::string_view>({".txt", ".jsonl", ".ndjson", ".json"});
+constexpr size_t kMostDocumentBytes = size_t{1} << 30;
+constexpr size_t kLongDocumentBytes = size_t{256} << 20;
+
+[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
+                         const std::string& hint = {}) {
+  throw CheckpointError({.code = code, .message = message, .path = path, .hint = hint});
+}
+
+/// What str.isspace() and \s of Python take for white space: the property White_Space of Unicode and
+/// the four information separators.
+bool is_python_space(uint32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
+}
+
+using Visit = std::function<bool(std::string_view)>;
+
+/// Hands documents on and remembers what it saw.
+class Documents {
+ public:
+  explicit Documents(const Visit& visit) : visit_(visit) {}
+  /// @return false when nobody wants more
+  bool add(std::string_view document) {
+    if (is_blank(document)) return true;
+    ++count_;
+    return visit_(document);
+  }
+  int64_t count() const { return count_; }
+
+ private:
+  const Visit& visit_;
+  int64_t count_ = 0;
+};
+
+void require_document_size(const TextBuffer& text) {
+  if (text.view().size() <= kMostDocumentBytes) return;
+  refuse("TEXT_DOCUMENT_LIMIT", text.path(),
+         fmt::format("one document must have at most {}, found more from byte {} on",
+                     human_bytes(kMostDocumentBytes), text.offset()),
+         "say with --document-separator what stands between the documents, or cut the file into "
+         "several");
+}
+
+bool add_text(const TextBuffer& text, size_t bytes, Documents& documents) {
+  const std::string_view document = text.view().substr(0, bytes);
+  require_text(document, text.offset(), text.path());
+  if (bytes > kLongDocumentBytes) {
+    notice(fmt::format(
+        "{}: the document at byte {} has {}, and all of it is held in memory; if there are "
+        "several in it, --document-separator says what stands between them",
+        printable(text.path()), text.offset(), human_bytes(static_cast<int64_t>(bytes))));
+  }
+  return documents.add(document);
+}
+
+void split_text(TextBuffer& text, const std::string& separator, Documents& documents) {
+  size_t searched = 0;
+  for (;;) {
+    const size_t stop =
+        separator.empty() ? std::string_view::npos : text.view().find(separator, searched);
+    if (stop != std::string_view::npos) {
+      if (!add_text(text, stop, documents)) return;
+      text.take(stop + separator.size());
+      searched = 0;
+      continue;
+    }
+    require_document_size(text);
+    // The separator may have begun in the last bytes.
+    searched = text.view().size() - std::min(text.view().size(), separator.size());
+    if (text.more()) continue;
+    add_text(text, text.view().size(), documents);
+    return;
+  }
+}
+
+std::vector<std::string> field_names(const std::string& field) {
+  std::vector<std::string> names;
+  for (size_t start = 0; start <= field.size();) {
+    const size_t stop = std::min(field.find(',', start), field.size());
+    names.push_back(field.substr(start, stop - start));
+    start = stop + 1;
+  }
+  return names;
+}
+
+/// "prompt, messages (a list)": what a record offers.
+std::string found_keys(const Json& record) {
+  if (!record.is_object()) return fmt::format("found a JSON {}", record.type_name());
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : record.items()) {
+    const bool text = value.is_string();
+    keys.push_back(printable(key, 60) +
+                   (text ? "" : fmt::format(" (no string: {})", value.type_name())));
+    if (keys.size() == 12) break;
+  }
+  if (keys.empty()) return "found no keys";
+  return fmt::format("found the keys {}{}", join(keys, ", "), record.size() > 12 ? " ..." : "");
+}
+
+[[noreturn]] void refuse_record(const Json& record, const std::string& name,
+                                const std::string& where) {
+  const bool chat =
+      record.is_object() && (record.contains("messages") || record.contains("conversations"));
+  refuse("TEXT_FIELD", where,
+         fmt::format("must be an object with a string \"{}\", {}", printable(name, 60),
+                     found_keys(record)),
+         chat ? "write each conversation as one text first, with the model's chat template"
+              : "name the key that holds the text with --field; several are joined: --field "
+                "prompt,completion");
+}
+
+std::string document_of(const Json& record, const std::vector<std::string>& names,
+                        const DocumentOptions& options, const std::string& where) {
+  std::string document;
+  for (const std::string& name : names) {
+    if (!record.is_object() || !record.contains(name) || !record[name].is_string()) {
+      refuse_record(record, name, where);
+    }
+    if (&name != &names.front()) document += options.field_separator;
+    document += record[name].get_ref<const std::string&>();
+  }
+  return document;
+}
+
+bool is_lines(const std::string& path) {
+  const std::string name = without_compression(path);
+  return name.ends_with(".jsonl") || name.ends_with(".ndjson");
+}
+
+void read_records(TextBuffer& text, const DocumentOptions& options, Documents& documents) {
+  const std::vector<std::string> names = field_names(options.field);
+  visit_json_records(text, is_lines(text.path()),
+                     [&](const Json& record, const std::string& where) {
+                       return documents.add(document_of(record, names, options, where));
+                     });
+}
+
+}  // namespace
+
+std::string parse_separator(const std::string& text) {
+  std::string separator;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    const size_t known = std::string_view("nrt\\").find(next);
+    if (next != '\0' && known != std::string_view::npos) {
+      separator += "\n\r\t\\"[known];
+      ++i;
+    } else {
+      separator += text[i];
+    }
+  }
+  return separator;
+}
+
+bool is_text_file(const std::string& path) {
+  const std::string name = without_compression(path);
+  return std::any_of(kTextKinds.begin(), kTextKinds.end(),
+                     [&](std::string_view kind) { return name.ends_with(kind); });
+}
+
+void require_text_file(const std::string& path, const std::string& hint) {
+  if (is_text_file(path)) return;
+  InputFile{path};  // a folder, or no file at all, is not a matter of its name
+  throw UnsupportedError(
+      {.code = "TEXT_KIND",
+       .message = "text files must end in .txt, .jsonl or .json, or in one of these and "
+                  ".gz or .zst",
+       .path = path,
+       .hint = hint});
+}
+
+int64_t read_documents_while(const std::string& path, const DocumentOptions& options,
+                             const std::function<bool(std::string_view)>& visit) {
+  require_text_file(path);
+  TextBuffer text(path);
+  Documents documents(visit);
+  if (without_compression(path).ends_with(".txt")) {
+    split_text(text, options.separator, documents);
+  } else {
+    read_records(text, options, documents);
+  }
+  if (documents.count() == 0) {
+    refuse("TEXT_EMPTY", path, "must hold some text, found none",
+           "check that this is the right file");
+  }
+  return documents.count();
+}
+
+int64_t read_documents(const std::string& path, const DocumentOptions& options,
+                       const std::function<void(std::string_view)>& visit) {
+  return read_documents_while(path, options, [&](std::string_view document) {
+    visit(document);
+    return true;
+  });
+}
+
+int64_t count_words(std::string_view text) {
+  int64_t pieces = 1;
+  bool in_space = false;
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint c = decode_front(text.substr(at));
+    const bool space = is_python_space(c.value);  // a cut character counts as a letter
+    pieces += space && !in_space;
+    in_space = space;
+    at += std::max<size_t>(1, c.length);
+  }
+  return pieces;
+}
+
+}  // namespace regroup

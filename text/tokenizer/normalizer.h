@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "regroup/base/strict_json.h"
+
+namespace regroup {
+
+/// One step of what is done to a text before it is cut into pieces.
+class NormalizerStep {
+ public:
+  virtual ~NormalizerStep() = default;
+  virtual std::string apply(std::string_view text) const = 0;
+};
+
+/// The normalizer of a tokenizer.json: NFC, NFD, NFKC, NFKD, Replace, Prepend, Strip, Precompiled and sequences of
+/// them.
+class Normalizer {
+ public:
+  /// @param root  the value of "normalizer"; null: none
+  /// @throws UnsupportedError TOK_UNSUPPORTED, TOK_REGEX_UNSUPPORTED; CheckpointError TOK_*
+  static Normalizer read(const Json* root, const std::string& path);
+
+  bool changes_nothing() const { return steps_.empty(); }
+  /// @throws CheckpointError TOK_EXPANSION: the text grows beyond all measure
+  std::string apply(std::string_view text) const;
+  /// The bytes of `text` that the first `bytes` of apply(text) come from: the shortest beginning of it with as much.
+  size_t origin(std::string_view text, size_t bytes) const;
+
+ private:
+  std::vector<std::unique_ptr<NormalizerStep>> steps_;
+  std::string path_;
+};
+
+}  // namespace regroup

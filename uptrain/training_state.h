@@ -1,0 +1,65 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "optimizer.h"
+#include "regroup/base/strict_json.h"
+#include "regroup/checkpoint/dtype.h"
+#include "regroup/model/decoder.h"
+
+namespace regroup {
+
+/// Everything a run needs to go on exactly where it was, beside the optimizer's buffers.
+struct TrainingState {
+  int64_t step = 0;  ///< finished steps; sample and token counts follow from it
+  int64_t tokens = 0;
+  int64_t skipped = 0;  ///< steps whose gradient was not finite, in all
+  int64_t skipped_in_a_row = 0;
+  double best_val_loss = 0;        ///< meaningful once val_loss is
+  std::optional<double> val_loss;  ///< the last one measured
+  std::optional<double> first_val_loss;
+  double last_loss = 0;
+  std::string settings;  ///< what must be the same when resuming, as JSON
+};
+
+/// The checkpoints of one run: OUT/checkpoints/step-N, each complete or absent: a Hugging Face folder
+/// with state.json, state.safetensors (the optimizer's buffers; no pickle) and checkpoint.json, which
+/// holds the SHA-256 of every other file and is written last.
+class CheckpointStore {
+ public:
+  CheckpointStore(std::string folder, std::string model, std::map<std::string, Dtype> dtypes,
+                  int64_t keep);
+  /// Writes step-N atomically, then removes the oldest beyond `keep` and what load_newest() skipped. Does
+  /// nothing for the step that it wrote or loaded last.
+  void save(const Decoder& decoder, const AdamW& optimizer, const TrainingState& state);
+  /// Loads the newest checkpoint whose files all agree with their digests; a damaged one is reported
+  /// through `warnings` and the one before it is tried. Nothing found: nullopt.
+  /// @throws ConfigError CKPT_MISMATCH naming the settings that differ
+  /// @throws CheckpointError CKPT_CORRUPT when there are checkpoints but none is intact
+  std::optional<TrainingState> load_newest(AdamW& optimizer, const std::string& settings,
+                                           std::vector<std::string>* warnings);
+  /// The settings of the run whose checkpoints these are; nullopt where none can be read.
+  std::optional<Json> newest_settings() const;
+  bool empty() const { return steps().empty(); }
+
+ private:
+  std::vector<int64_t> steps() const;  // ascending
+  std::string path_of(int64_t step) const;
+  void remove_unfinished() const;  // what killed runs left
+  void remove_stale() const;
+
+  std::string folder_;
+  std::string model_;
+  std::map<std::string, Dtype> dtypes_;
+  int64_t keep_;
+  int64_t saved_ = -1;  // the step written or loaded last
+};
+
+/// Writes `decoder` as a plain Hugging Face folder with a manifest (regroup.json), atomically.
+void publish_model(const Decoder& decoder, const std::string& model, const std::string& folder,
+                   const std::map<std::string, Dtype>& dtypes, const Json& method);
+
+}  // namespace regroup
