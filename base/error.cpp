@@ -23,14 +23,14 @@ void throw_all(const std::string& folder, const std::vector<ErrorInfo>& problems
   if (problems.empty()) return;
   if (problems.size() == 1) throw CheckpointError(problems.front());
   // A checkpoint of another size disagrees in every tensor; the first lines tell the story.
-  constexpr size_t kMostLines = 40;
+  constexpr size_t kMaxLines = 40;
   std::string lines;
-  for (size_t i = 0; i < problems.size() && i < kMostLines; ++i) {
+  for (size_t i = 0; i < problems.size() && i < kMaxLines; ++i) {
     lines += fmt::format("\n  [{}] {}", problems[i].code, sentence(problems[i]));
     if (!problems[i].hint.empty()) lines += fmt::format(" ({})", problems[i].hint);
   }
-  if (problems.size() > kMostLines) {
-    lines += fmt::format("\n  ... and {} more", problems.size() - kMostLines);
+  if (problems.size() > kMaxLines) {
+    lines += fmt::format("\n  ... and {} more", problems.size() - kMaxLines);
   }
   throw CheckpointError({.code = problems.front().code,
                          .message = fmt::format("{} problems:{}", problems.size(), lines),

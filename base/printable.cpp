@@ -9,10 +9,10 @@
 
 namespace regroup {
 
-std::string printable(std::string_view text, size_t most) {
+std::string printable(std::string_view text, size_t max) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
-    if (out.size() >= most) return out + fmt::format("... ({} bytes)", text.size());
+    if (out.size() >= max) return out + fmt::format("... ({} bytes)", text.size());
     const CodePoint c = decode_front(text.substr(i));
     if (c.length == 0) {
       out += fmt::format("\\x{:02x}", static_cast<uint8_t>(text[i++]));

@@ -17,7 +17,7 @@ namespace regroup {
 namespace {
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
-constexpr double kMostThreads = 1 << 20;
+constexpr double kMaxThreads = 1 << 20;
 
 /// Processors that the scheduler may put this process on (taskset, cpusets).
 int allowed_processors() {
@@ -64,13 +64,13 @@ double openmp_threads() {
 }  // namespace
 
 int usable_threads(const std::string& root) {
-  double least = std::min<double>(allowed_processors(), openmp_threads());
+  double min = std::min<double>(allowed_processors(), openmp_threads());
   for_each_control_group(root, "cpu", [&](const std::string& folder, GroupVersion version) {
-    least = std::min(least, quota_of(folder, version));
+    min = std::min(min, quota_of(folder, version));
   });
   // All threads of a group are stopped together when its quota is spent: one more than it feeds costs a little,
   // half a processor left idle costs more (bench/quota).
-  return std::max(1, static_cast<int>(std::lround(std::min(least, kMostThreads))));
+  return std::max(1, static_cast<int>(std::lround(std::min(min, kMaxThreads))));
 }
 
 }  // namespace regroup

@@ -12,7 +12,7 @@ namespace regroup {
 namespace {
 
 /// A smaller number without a unit is one whose unit was forgotten: no GPU and no shard is so small.
-constexpr int64_t kLeastBareBytes = 1 << 20;
+constexpr int64_t kMinBareBytes = 1 << 20;
 
 /// The power that a unit's first letter stands for; 0: no unit, -1: unknown.
 int power_of(char letter) {
@@ -69,7 +69,7 @@ int64_t parse_size(const std::string& text, const std::string& flag) {
   const int64_t bytes =
       parse(text, flag, 1000, true, "a positive size such as 80GiB, 1.5GB or 512M");
   const bool bare = text.find_first_not_of("0123456789.+-eE") == std::string::npos;
-  if (bare && bytes < kLeastBareBytes) {
+  if (bare && bytes < kMinBareBytes) {
     throw ConfigError(
         {.code = "FLAG_VALUE",
          .message = fmt::format("{} must have a unit, found \"{}\", which is {} bytes", flag,

@@ -24,7 +24,7 @@ constexpr const char* kCorrect = "correct the file, or fetch it again";
 class StrictBuilder : public nlohmann::json_sax<Json> {
  public:
   StrictBuilder(const std::string& path, std::string_view text, int depth)
-      : path_(path), text_(text), most_depth_(static_cast<size_t>(depth)) {}
+      : path_(path), text_(text), max_depth_(static_cast<size_t>(depth)) {}
 
   Json take() { return std::move(root_); }
 
@@ -83,8 +83,8 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool open(Json&& container) {
-    if (open_.size() == most_depth_) {
-      fail("JSON_DEPTH", fmt::format("nesting must stay within {} levels", most_depth_));
+    if (open_.size() == max_depth_) {
+      fail("JSON_DEPTH", fmt::format("nesting must stay within {} levels", max_depth_));
     }
     Json* placed = place(std::move(container));
     open_.push_back(placed);
@@ -99,7 +99,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
 
   const std::string& path_;
   std::string_view text_;
-  size_t most_depth_;
+  size_t max_depth_;
   Json root_;
   std::vector<Json*> open_;  // stable: a child is added only to the innermost open container
   std::vector<std::unordered_set<std::string>> keys_;
@@ -176,17 +176,17 @@ const Json* JsonFields::find(const char* key) const {
   return it == object_.end() || it->is_null() ? nullptr : &*it;
 }
 
-std::optional<int64_t> JsonFields::integer(const char* key, int64_t least, int64_t most) const {
+std::optional<int64_t> JsonFields::integer(const char* key, int64_t min, int64_t max) const {
   const Json* value = find(key);
   if (value == nullptr) return std::nullopt;
-  const std::string rule = fmt::format("an integer from {} to {}", least, most);
+  const std::string rule = fmt::format("an integer from {} to {}", min, max);
   // get<int64_t>() of an unsigned above 2^63 wraps silently.
   const bool fits = value->is_number_unsigned()
                         ? value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX)
                         : value->is_number_integer();
   if (!fits) wrong(path_, value->is_number() ? "CFG_RANGE" : "CFG_TYPE", key, rule, *value);
   const auto number = value->get<int64_t>();
-  if (number < least || number > most) wrong(path_, "CFG_RANGE", key, rule, *value);
+  if (number < min || number > max) wrong(path_, "CFG_RANGE", key, rule, *value);
   return number;
 }
 

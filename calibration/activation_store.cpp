@@ -7,16 +7,9 @@
 #include <span>
 
 #include "regroup/model/transfer.h"
+#include "regroup/model/tensor_bytes.h"
 
 namespace regroup {
-namespace {
-
-std::span<std::byte> bytes_of(const at::Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
-}
-
-}  // namespace
-
 ActivationStore::ActivationStore(int64_t windows, int64_t seq, int64_t hidden,
                                  const std::string& scratch, at::Device device)
     : windows_(windows), seq_(seq), hidden_(hidden), device_(device) {

@@ -14,6 +14,7 @@
 #include "regroup/base/strict_json.h"
 #include "regroup/convert/plan.h"
 #include "regroup/model/runtime.h"
+#include "regroup/model/tensor_bytes.h"
 
 namespace regroup {
 namespace {
@@ -22,10 +23,6 @@ using at::Tensor;
 
 constexpr Role kRoles[] = {Role::kQuery,     Role::kKey,     Role::kValue,    Role::kOutput,
                            Role::kQueryBias, Role::kKeyBias, Role::kValueBias};
-
-std::span<std::byte> bytes_of(const Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
-}
 
 Json to_json(const LayerReport& report) {
   const auto optional = [](const std::optional<double>& x) { return x ? Json(*x) : Json(); };

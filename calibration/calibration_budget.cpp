@@ -19,11 +19,11 @@ int64_t whole_windows(double tokens, int64_t seq_len) {
   return static_cast<int64_t>(tokens) / seq_len * seq_len;
 }
 
-[[noreturn]] void refuse(const CalibrationBudget& budget, double limit, double least) {
+[[noreturn]] void refuse(const CalibrationBudget& budget, double limit, double min) {
   const std::string found =
       budget.seconds > 0
-          ? fmt::format("about {}, found {}", human_seconds(least), human_seconds(limit))
-          : fmt::format("{:.2g} FLOPs, found {:.2g}", least, limit);
+          ? fmt::format("about {}, found {}", human_seconds(min), human_seconds(limit))
+          : fmt::format("{:.2g} FLOPs, found {:.2g}", min, limit);
   throw ConfigError({.code = "CALIBRATION_BUDGET",
                      .message = fmt::format("--calibration-budget must be at least what the "
                                             "smallest calibration of this model takes: {}",
@@ -51,8 +51,8 @@ CalibrationSpread spread_budget(const CalibrationOptions& options, int64_t seq_l
     }
     return spread;
   };
-  const CalibrationSpread least = at_stride(kSmallest);
-  if (cost(least) > limit) refuse(budget, limit, cost(least));
+  const CalibrationSpread min = at_stride(kSmallest);
+  if (cost(min) > limit) refuse(budget, limit, cost(min));
   int stride = kSmallest;
   while (stride < kLargest && cost(at_stride(stride + 1)) <= limit) ++stride;
   return at_stride(stride);

@@ -172,8 +172,8 @@ double CalibrationCost::seconds(const CalibrationRates& rates) const {
 
 int64_t distill_looks(int64_t steps) {
   constexpr int64_t kStepsALook = 13;
-  constexpr int64_t kMost = 8;
-  return steps == 0 ? 0 : std::clamp<int64_t>(steps / kStepsALook, 1, kMost);
+  constexpr int64_t kMax = 8;
+  return steps == 0 ? 0 : std::clamp<int64_t>(steps / kStepsALook, 1, kMax);
 }
 
 double pretraining_flops(const ModelConfig& config) {

@@ -113,9 +113,9 @@ CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformReq
   setup.options.distill_steps = distill_steps(config, request.calibration);
   setup.options.layer_lr = request.calibration.layer_lr.value_or(default_layer_lr(config));
   setup.options.distill_lr = request.calibration.distill_lr.value_or(default_distill_lr(config));
-  const int64_t most = most_calibration_tokens(request.calibration);
-  CalibrationText text = calibration_text(model, request, setup.options, most, device, writes);
-  const auto found = std::min(most, static_cast<int64_t>(text.ids.size()));
+  const int64_t max = max_calibration_tokens(request.calibration);
+  CalibrationText text = calibration_text(model, request, setup.options, max, device, writes);
+  const auto found = std::min(max, static_cast<int64_t>(text.ids.size()));
   const int64_t seq = calibration_seq_len(config, setup.options, found);
   require_calibration_tokens(setup.options, found, seq, needed_tokens(config, request));
   setup.options.seq_len = seq;

@@ -66,7 +66,7 @@ VectorMerge pca_vectors(const VectorMoments& moments, const Members& members);
 
 /// What pca_keys and pca_vectors see: queries that are (nearly) silent in a plane count as this much, given
 /// the members' mean energy there, and E[x_i x_j^T] between the roots of the metrics, [heads, heads, n, n].
-double least_query_energy(double mean_energy);
+double min_query_energy(double mean_energy);
 at::Tensor in_metric(const VectorMoments& moments);
 
 /// How well two heads can be aligned: the nuclear norm of their cross moment over the root of their

@@ -16,11 +16,11 @@ namespace {
 
 using at::Tensor;
 
-constexpr int kMostSweeps = 100;
+constexpr int kMaxSweeps = 100;
 constexpr double kEnoughGain = 1e-5;
 /// A member whose queries are (nearly) silent in a plane must not blow the plane up.
 constexpr double kNothing = 1e-300;  // still has a root and an inverse
-constexpr double kLeastEnergyShare = 1e-6;
+constexpr double kMinEnergyShare = 1e-6;
 
 Tensor index_of(const Members& members) { return at::tensor(members, at::kLong); }
 
@@ -54,7 +54,7 @@ Tensor query_weights(const HeadMoments& moments, const Members& members, int64_t
                             .index_select(0, index_of(members));  // [m, planes]
   const Tensor mean = energy.mean(0, true);
   const Tensor floor =
-      at::where(mean.gt(0), mean.mul(kLeastEnergyShare), at::full_like(mean, unread));
+      at::where(mean.gt(0), mean.mul(kMinEnergyShare), at::full_like(mean, unread));
   return energy.maximum(floor).sqrt();
 }
 
@@ -84,7 +84,7 @@ KeyMerge align_keys(const HeadMoments& moments, const Members& members, bool res
   Tensor turn = phase_of(block.select(1, 0)).t().contiguous();  // [m, planes]
   turn.select(0, 0).fill_(1.0);
   double before = -1;
-  for (int sweep = 0; sweep < kMostSweeps; ++sweep) {
+  for (int sweep = 0; sweep < kMaxSweeps; ++sweep) {
     for (int64_t i = 0; i < m; ++i) {
       Tensor others = block.select(2, i).t().mul(turn);  // [m, planes]: turn_j E[z_j conj(z_i)]
       const Tensor pull = others.sum(0).sub(others.select(0, i));
@@ -174,8 +174,8 @@ Residual key_residual(const HeadMoments& moments, const Members& members, const 
   return sum;
 }
 
-double least_query_energy(double mean_energy) {
-  return mean_energy > 0 ? mean_energy * kLeastEnergyShare : kNothing;
+double min_query_energy(double mean_energy) {
+  return mean_energy > 0 ? mean_energy * kMinEnergyShare : kNothing;
 }
 
 }  // namespace regroup

@@ -22,7 +22,7 @@ namespace {
 
 using at::Tensor;
 
-constexpr int kMostSweeps = 100;
+constexpr int kMaxSweeps = 100;
 constexpr double kEnoughGain = 1e-5;
 constexpr double kNothing = 1e-300;  // still has a root and an inverse
 constexpr double kRidge = 1e-9;      // of a metric's mean diagonal: only keeps the root invertible
@@ -96,7 +96,7 @@ VectorMerge align_vectors(const VectorMoments& moments, const Members& members, 
   std::vector<Tensor> turn = {at::eye(block.size(2), at::kDouble)};
   for (int64_t j = 1; j < m; ++j) turn.push_back(polar_factor(block[0][j]));
   double before = -1;
-  for (int sweep = 0; sweep < kMostSweeps; ++sweep) {
+  for (int sweep = 0; sweep < kMaxSweeps; ++sweep) {
     double agreement = 0;
     for (int64_t i = 0; i < m; ++i) {
       Tensor pull = at::matmul(turn[0], block[0][i]).mul(i == 0 ? 0.0 : 1.0);

@@ -44,7 +44,7 @@ double GroupPrices::keys(const Members& members) const {
     for (Eigen::Index i = 0; i < m; ++i) {
       energy[i] = query_energy_[static_cast<size_t>(members[i] * n_planes_ + plane)];
     }
-    const double floor = least_query_energy(energy.mean());
+    const double floor = min_query_energy(energy.mean());
     const Eigen::VectorXd weight = energy.cwiseMax(floor).cwiseSqrt();
     Eigen::MatrixXcd block(m, m);
     for (Eigen::Index i = 0; i < m; ++i) {

@@ -174,7 +174,7 @@ class SwapSearch {
 
 std::vector<int64_t> best_grouping(int64_t n_heads, int64_t group_size, const GroupCost& cost,
                                    uint64_t seed) {
-  if (n_heads <= kMostExactHeads) return ExactSearch(n_heads, group_size, cost).run();
+  if (n_heads <= kMaxExactHeads) return ExactSearch(n_heads, group_size, cost).run();
   return SwapSearch(n_heads, group_size, cost, seed).run();
 }
 

@@ -19,7 +19,7 @@ using GroupCost = std::function<double(const std::vector<int64_t>& members)>;
 std::vector<int64_t> best_grouping(int64_t n_heads, int64_t group_size, const GroupCost& cost,
                                    uint64_t seed);
 
-inline constexpr int64_t kMostExactHeads = 20;
+inline constexpr int64_t kMaxExactHeads = 20;
 
 /// Minus the sum of similarities of all pairs of the group.
 GroupCost pair_cost(const at::Tensor& similarity);

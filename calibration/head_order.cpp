@@ -93,7 +93,7 @@ std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics
     return prices.keys(members) / std::max(keys, 1e-300) +
            prices.values(members) / std::max(values, 1e-300);
   };
-  if (pricing_work(kv, size, parent) <= kMostPricingWork) {
+  if (pricing_work(kv, size, parent) <= kMaxPricingWork) {
     return best_grouping(kv, size, cost, rules.seed);
   }
   return best_grouping(kv, size, pair_cost(pair_prices(kv, cost).neg()), rules.seed);

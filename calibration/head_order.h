@@ -11,7 +11,7 @@ namespace regroup {
 /// times the cube of an eigenproblem's side: at most some 20 s a layer on one core. Above, by what its
 /// pairs would lose: the groups that minimise it are no longer those of the smallest residual for
 /// certain.
-inline constexpr double kMostPricingWork = 4e9;
+inline constexpr double kMaxPricingWork = 4e9;
 
 /// The parent's KV heads in the order in which neighbours become groups (docs/methods.md).
 std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics& statistics,

@@ -49,13 +49,13 @@ class TwoChanges {
 
   /// The changes that gain most on held-out tokens, [heads, hidden] each; zero where none does.
   std::pair<Tensor, Tensor> best() const {
-    double most = 0;
+    double max = 0;
     Choice choice;
     for (int64_t i = 0; i < own_along_.size(0); ++i) {
       for (int64_t j = 0; j < own_along_.size(0); ++j) {
         const Choice c = factors(i, j);
-        if (!(c.gain > most)) continue;
-        most = c.gain;
+        if (!(c.gain > max)) continue;
+        max = c.gain;
         choice = c;
       }
     }

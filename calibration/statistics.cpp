@@ -15,6 +15,7 @@
 #include "regroup/base/output_file.h"
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/safetensors.h"
+#include "regroup/model/tensor_bytes.h"
 
 namespace regroup {
 namespace {
@@ -25,10 +26,6 @@ constexpr const char* kFormat = "regroup-statistics/1";
 
 std::string moment_name(size_t layer) { return fmt::format("layers.{}.moment", layer); }
 std::string norm_name(size_t layer) { return fmt::format("layers.{}.head_norm", layer); }
-
-std::span<std::byte> bytes_of(const Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
-}
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint) {

@@ -28,9 +28,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kLargestFile = int64_t{256} << 20;
-constexpr int64_t kMostBytes = int64_t{1} << 30;
-constexpr size_t kMostFiles = 2000;
-constexpr size_t kMostSentences = 20;
+constexpr int64_t kMaxBytes = int64_t{1} << 30;
+constexpr size_t kMaxFiles = 2000;
+constexpr size_t kMaxSentences = 20;
 constexpr int kDeepest = 6;
 constexpr size_t kLongestName = 240;  // a temporary name is longer
 
@@ -99,7 +99,7 @@ class Walk {
   std::string path_of(const std::string& name) const { return model_ + "/" + name; }
 
   void leave_out(const std::string& name, const std::string& why) {
-    if (found_.left_out.size() >= kMostSentences) {
+    if (found_.left_out.size() >= kMaxSentences) {
       ++unsaid_;
       return;
     }
@@ -131,7 +131,7 @@ class Walk {
     if (::stat(path_of(folder).c_str(), &status) != 0) return;
     const std::pair<dev_t, ino_t> identity = {status.st_dev, status.st_ino};
     if (std::find(above_.begin(), above_.end(), identity) != above_.end()) return;  // a loop
-    if (found_.files.size() >= kMostFiles) return leave_out(folder, "there are too many files");
+    if (found_.files.size() >= kMaxFiles) return leave_out(folder, "there are too many files");
     if (depth > kDeepest) return leave_out(folder, "it lies too deep");
     if (!stays_inside(folder)) return leave_out(folder, "it is a link out of the folder");
     above_.push_back(identity);
@@ -157,7 +157,7 @@ class Walk {
                        name.size() <= kLongestName && path.find('\\') == std::string::npos;
     if (!plain) return leave_out(path, "its name is not usual text");
     const auto bytes = int64_t{status.st_size};
-    if (bytes > kLargestFile || bytes_ + bytes > kMostBytes || found_.files.size() >= kMostFiles) {
+    if (bytes > kLargestFile || bytes_ + bytes > kMaxBytes || found_.files.size() >= kMaxFiles) {
       return leave_out(path,
                        fmt::format("it is too large to be a companion ({})", human_bytes(bytes)));
     }

@@ -21,10 +21,10 @@ namespace {
 
 // Far above every real model, and small enough that no product of two of them times the number of
 // layers leaves 64 bits.
-constexpr int64_t kMostLayers = 10'000;
-constexpr int64_t kMostWidth = 1 << 20;
-constexpr int64_t kMostRows = 1 << 24;
-constexpr int64_t kMostPositions = 1 << 30;
+constexpr int64_t kMaxLayers = 10'000;
+constexpr int64_t kMaxWidth = 1 << 20;
+constexpr int64_t kMaxRows = 1 << 24;
+constexpr int64_t kMaxPositions = 1 << 30;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint = "correct the file, or fetch it again") {
@@ -37,17 +37,17 @@ constexpr int64_t kMostPositions = 1 << 30;
   throw UnsupportedError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
-int64_t required(const JsonFields& fields, const char* key, int64_t most) {
-  const auto value = fields.integer(key, 1, most);
+int64_t required(const JsonFields& fields, const char* key, int64_t max) {
+  const auto value = fields.integer(key, 1, max);
   if (!value) refuse("CFG_MISSING_KEY", fields.path(), fmt::format("must hold \"{}\"", key));
   return *value;
 }
 
 void read_heads(const JsonFields& fields, ModelConfig& config) {
-  config.n_heads = required(fields, "num_attention_heads", kMostWidth);
+  config.n_heads = required(fields, "num_attention_heads", kMaxWidth);
   // Absent it is the class's default; null says MHA.
   const bool mha = config.family->defaults.kv_heads == 0 || fields.has("num_key_value_heads");
-  config.n_kv_heads = fields.integer("num_key_value_heads", 1, kMostWidth)
+  config.n_kv_heads = fields.integer("num_key_value_heads", 1, kMaxWidth)
                           .value_or(mha ? config.n_heads : config.family->defaults.kv_heads);
   if (config.n_heads % config.n_kv_heads != 0) {
     refuse("CFG_INCONSISTENT", fields.path(),
@@ -56,7 +56,7 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
                config.n_heads, config.n_kv_heads,
                fields.has("num_key_value_heads") ? "" : ", the default of this family"));
   }
-  if (const auto head_dim = fields.integer("head_dim", 1, kMostWidth)) {
+  if (const auto head_dim = fields.integer("head_dim", 1, kMaxWidth)) {
     config.head_dim = *head_dim;
   } else if (config.hidden_size % config.n_heads != 0) {
     refuse("CFG_INCONSISTENT", fields.path(),
@@ -73,10 +73,10 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
                        config.hidden_size, config.family->architecture, config.head_dim,
                        config.n_heads));
   }
-  if (config.query_size() > kMostWidth) {
+  if (config.query_size() > kMaxWidth) {
     refuse("CFG_OVERFLOW", fields.path(),
            fmt::format("num_attention_heads * head_dim must be at most {}, found {} * {}",
-                       kMostWidth, config.n_heads, config.head_dim));
+                       kMaxWidth, config.n_heads, config.head_dim));
   }
   if (config.head_dim % 2 != 0) {
     refuse("CFG_INCONSISTENT", fields.path(),
@@ -102,13 +102,13 @@ void read_window(const JsonFields& fields, ModelConfig& config) {
   const ConfigDefaults& defaults = config.family->defaults;
   if (!later || fields.boolean("use_sliding_window").value_or(false)) {
     config.sliding_window = fields.has("sliding_window")
-                                ? fields.integer("sliding_window", 1, kMostPositions)
+                                ? fields.integer("sliding_window", 1, kMaxPositions)
                                 : defaults.sliding_window;
   }
   if (!config.sliding_window) return require_no_sliding_layer(fields);
   const int64_t first =
       later
-          ? fields.integer("max_window_layers", 0, kMostLayers).value_or(defaults.max_window_layers)
+          ? fields.integer("max_window_layers", 0, kMaxLayers).value_or(defaults.max_window_layers)
           : 0;
   for (int64_t layer = first; layer < config.n_layers; ++layer) {
     config.sliding_layers[static_cast<size_t>(layer)] = true;
@@ -181,13 +181,13 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.family = read_family(fields);
   config.architecture = config.family->architecture;
   refuse_unsupported(fields, *config.family);
-  config.n_layers = required(fields, "num_hidden_layers", kMostLayers);
-  config.hidden_size = required(fields, "hidden_size", kMostWidth);
-  config.intermediate_size = required(fields, "intermediate_size", kMostRows);
-  config.vocab_size = required(fields, "vocab_size", kMostRows);
+  config.n_layers = required(fields, "num_hidden_layers", kMaxLayers);
+  config.hidden_size = required(fields, "hidden_size", kMaxWidth);
+  config.intermediate_size = required(fields, "intermediate_size", kMaxRows);
+  config.vocab_size = required(fields, "vocab_size", kMaxRows);
   const ConfigDefaults& defaults = config.family->defaults;
   config.max_positions =
-      fields.integer("max_position_embeddings", 1, kMostPositions).value_or(defaults.max_positions);
+      fields.integer("max_position_embeddings", 1, kMaxPositions).value_or(defaults.max_positions);
   const bool rms = config.family->norm == Norm::kRms;
   config.norm_eps =
       fields.positive(rms ? "rms_norm_eps" : "layer_norm_eps").value_or(defaults.norm_eps);

@@ -14,7 +14,7 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kMostPositions = 1 << 30;
+constexpr int64_t kMaxPositions = 1 << 30;
 
 RopeKind parse_kind(const std::string& name, const std::string& path) {
   if (name == "default") return RopeKind::kDefault;
@@ -63,8 +63,8 @@ RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, double defau
   config.theta =
       rope.positive("rope_theta").value_or(top.positive("rope_theta").value_or(default_theta));
   if (config.kind == RopeKind::kDefault) return config;
-  const auto top_original = top.integer("original_max_position_embeddings", 1, kMostPositions);
-  const auto own_original = rope.integer("original_max_position_embeddings", 1, kMostPositions);
+  const auto top_original = top.integer("original_max_position_embeddings", 1, kMaxPositions);
+  const auto own_original = rope.integer("original_max_position_embeddings", 1, kMaxPositions);
   config.original_max_positions = top_original.value_or(own_original.value_or(max_positions));
   if (config.kind == RopeKind::kYarn && rope.find("factor") == nullptr) {
     config.factor =
@@ -183,8 +183,8 @@ int64_t longest_context(const ModelConfig& config) {
                          rope.kind == RopeKind::kYarn;
   if (!lengthens) return config.max_positions;
   const double stretched = rope.factor * static_cast<double>(rope.original_max_positions);
-  const auto most = static_cast<double>(kMostPositions);
-  return std::max(config.max_positions, static_cast<int64_t>(std::min(stretched, most)));
+  const auto max = static_cast<double>(kMaxPositions);
+  return std::max(config.max_positions, static_cast<int64_t>(std::min(stretched, max)));
 }
 
 int64_t read_rotary_dim(const JsonFields& fields, const ModelFamily& family, int64_t head_dim) {

@@ -43,13 +43,13 @@ SafetensorsHeader read_header(const InputFile& file) {
   uint64_t length = 0;
   std::memcpy(&length, start.data(), sizeof(length));
   const auto following = static_cast<uint64_t>(file.size() - 8);
-  if (length > kMostHeaderBytes || length > following) {
+  if (length > kMaxHeaderBytes || length > following) {
     refuse_lookalike(first_bytes, path);
-    const bool too_large = length > kMostHeaderBytes;
+    const bool too_large = length > kMaxHeaderBytes;
     throw CheckpointError(
         {.code = too_large ? "ST_HEADER_TOO_LARGE" : "ST_HEADER_PAST_EOF",
          .message = too_large ? fmt::format("declared header length {} must be at most {}", length,
-                                            kMostHeaderBytes)
+                                            kMaxHeaderBytes)
                               : fmt::format("declared header length {} but only {} bytes follow",
                                             length, following),
          .path = path,

@@ -18,8 +18,8 @@ namespace {
 
 constexpr const char* kFetchAgain = "the file is damaged; fetch or make it again";
 
-constexpr size_t kMostFieldName = 64;
-constexpr size_t kMostMetadataKey = 1 << 20;
+constexpr size_t kMaxFieldName = 64;
+constexpr size_t kMaxMetadataKey = 1 << 20;
 
 struct RawEntry {
   std::string name;
@@ -44,8 +44,8 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
 
   bool number_unsigned(number_unsigned_t v) override {
     if (where_ == Where::kShape) {
-      if (entry_.shape.size() == kMostRank) {
-        fail("ST_BAD_SHAPE", fmt::format("shape must have at most {} dimensions", kMostRank));
+      if (entry_.shape.size() == kMaxRank) {
+        fail("ST_BAD_SHAPE", fmt::format("shape must have at most {} dimensions", kMaxRank));
       }
       entry_.shape.push_back(v);
       return true;
@@ -116,7 +116,7 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
     if (where_ == Where::kRoot) {
       start_name(name);
     } else if (where_ == Where::kMetadata) {
-      if (name.size() > kMostMetadataKey) {
+      if (name.size() > kMaxMetadataKey) {
         fail("ST_BAD_METADATA", fmt::format("a metadata key has {} bytes", name.size()));
       }
       if (metadata.contains(name)) duplicate(name);
@@ -160,9 +160,9 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
     if (!names_.insert(name).second) duplicate(name);
     in_metadata_ = name == "__metadata__";
     if (in_metadata_) return;
-    if (name.size() > kMostNameBytes) {
+    if (name.size() > kMaxNameBytes) {
       fail("ST_NAME_TOO_LONG", fmt::format("a tensor name must have at most {} bytes, found {}: {}",
-                                           kMostNameBytes, name.size(), printable(name, 60)));
+                                           kMaxNameBytes, name.size(), printable(name, 60)));
     }
     const bool control = std::any_of(name.begin(), name.end(), [](char c) {
       return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
@@ -172,8 +172,8 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
            name.empty() ? std::string("a tensor name must not be empty")
                         : fmt::format("control character in tensor name \"{}\"", printable(name)));
     }
-    if (static_cast<int64_t>(entries.size()) == kMostTensorsPerFile) {
-      fail("ST_TOO_MANY_TENSORS", fmt::format("must hold at most {} tensors", kMostTensorsPerFile));
+    if (static_cast<int64_t>(entries.size()) == kMaxTensorsPerFile) {
+      fail("ST_TOO_MANY_TENSORS", fmt::format("must hold at most {} tensors", kMaxTensorsPerFile));
     }
     entry_.name = std::move(name);
   }
@@ -185,7 +185,7 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
                                                     : 0u;
     if (field == 0) {
       fail("ST_UNKNOWN_FIELD",
-           fmt::format("unknown field \"{}\"", printable(name, kMostFieldName)));
+           fmt::format("unknown field \"{}\"", printable(name, kMaxFieldName)));
     }
     if ((fields_ & field) != 0) duplicate(name);
     fields_ |= field;

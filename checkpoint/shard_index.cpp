@@ -11,7 +11,7 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMostShards = 10'000;
+constexpr size_t kMaxShards = 10'000;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message) {
   throw CheckpointError({.code = code,
@@ -70,9 +70,9 @@ ShardIndex read_shard_index(const std::string& path) {
     if (files.insert(name).second) check_shard_name(name, path);
     index.weight_map[tensor] = name;
   }
-  if (files.size() > kMostShards) {
+  if (files.size() > kMaxShards) {
     refuse("LIMIT_SHARDS", path,
-           fmt::format("must name at most {} files, found {}", kMostShards, files.size()));
+           fmt::format("must name at most {} files, found {}", kMaxShards, files.size()));
   }
   index.files.assign(files.begin(), files.end());
   const auto metadata = root.find("metadata");

@@ -33,10 +33,10 @@ std::optional<T> parse(std::string_view text) {
 
 /// @param type  what --help shows as the type; "" to leave that to the option
 template <typename T>
-CLI::Validator in_range(T least, T most, const std::string& rule, const std::string& type) {
+CLI::Validator in_range(T min, T max, const std::string& rule, const std::string& type) {
   return {[=](std::string& text) {
             const std::optional<T> value = parse<T>(text);
-            const bool good = value && *value >= least && *value <= most;  // NaN is not
+            const bool good = value && *value >= min && *value <= max;  // NaN is not
             return good ? std::string() : refused(rule, text);
           },
           type};
@@ -44,9 +44,9 @@ CLI::Validator in_range(T least, T most, const std::string& rule, const std::str
 
 }  // namespace
 
-CLI::Validator whole_number(int64_t least, int64_t most) {
-  return in_range(least, most, fmt::format("a whole number from {} to {}", least, most),
-                  fmt::format("[{} - {}]", least, most));
+CLI::Validator whole_number(int64_t min, int64_t max) {
+  return in_range(min, max, fmt::format("a whole number from {} to {}", min, max),
+                  fmt::format("[{} - {}]", min, max));
 }
 
 CLI::Validator whole_number() {
@@ -63,13 +63,13 @@ CLI::Validator whole_number() {
 }
 
 CLI::Validator seed_number() {
-  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
-  return in_range(uint64_t{0}, kMost, fmt::format("a whole number from 0 to {}", kMost), "");
+  constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
+  return in_range(uint64_t{0}, kMax, fmt::format("a whole number from 0 to {}", kMax), "");
 }
 
-CLI::Validator number(double least, double most) {
-  return in_range(least, most, fmt::format("a number from {:g} to {:g}", least, most),
-                  fmt::format("[{:g} - {:g}]", least, most));
+CLI::Validator number(double min, double max) {
+  return in_range(min, max, fmt::format("a number from {:g} to {:g}", min, max),
+                  fmt::format("[{:g} - {:g}]", min, max));
 }
 
 CLI::Validator one_of(const std::vector<std::string>& all) {

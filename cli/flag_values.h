@@ -8,11 +8,11 @@
 namespace regroup {
 
 /// Checks of a flag's value. Their messages read on from the flag's name: "must be ..., found ...".
-CLI::Validator whole_number(int64_t least, int64_t most);
+CLI::Validator whole_number(int64_t min, int64_t max);
 /// Any whole number; its rule depends on the model.
 CLI::Validator whole_number();
 CLI::Validator seed_number();
-CLI::Validator number(double least, double most);
+CLI::Validator number(double min, double max);
 CLI::Validator one_of(const std::vector<std::string>& all);
 
 /// What --help calls the value of a flag, and how a shell completes it (cli/completion/).

@@ -101,10 +101,10 @@ std::vector<std::string> Recipe::values(const std::string& section, const std::s
 }
 
 Recipe parse_recipe(std::string_view text, const std::string& path) {
-  if (static_cast<int64_t>(text.size()) > kMostRecipeBytes) {
+  if (static_cast<int64_t>(text.size()) > kMaxRecipeBytes) {
     throw ConfigError({.code = "LIMIT_FILE_SIZE",
                        .message = fmt::format("a recipe must have at most {} bytes, found more",
-                                              kMostRecipeBytes),
+                                              kMaxRecipeBytes),
                        .path = path,
                        .hint = "a recipe is a short TOML file, such as recipes/demo.toml"});
   }
@@ -136,7 +136,7 @@ Recipe read_recipe(const std::string& path) {
                        .hint = "check the spelling of its path"});
   }
   const InputFile file(path);
-  std::string text(std::min<int64_t>(file.size(), kMostRecipeBytes + 1), '\0');
+  std::string text(std::min<int64_t>(file.size(), kMaxRecipeBytes + 1), '\0');
   file.read(0, std::as_writable_bytes(std::span(text)));
   return parse_recipe(text, path);
 }

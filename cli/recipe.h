@@ -38,7 +38,7 @@ struct Recipe {
   std::vector<std::string> values(const std::string& section, const std::string& key) const;
 };
 
-constexpr int64_t kMostRecipeBytes = 1 << 20;
+constexpr int64_t kMaxRecipeBytes = 1 << 20;
 
 /// @param path  for messages
 /// @throws ConfigError RECIPE_SYNTAX, RECIPE_DUPLICATE, LIMIT_FILE_SIZE

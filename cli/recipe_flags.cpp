@@ -153,7 +153,7 @@ class Setter {
 }  // namespace
 
 std::vector<CLI::ConfigItem> RecipeFlags::from_config(std::istream& input) const {
-  std::string text(kMostRecipeBytes + 1, '\0');
+  std::string text(kMaxRecipeBytes + 1, '\0');
   input.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(input.gcount()));
   const Recipe recipe = parse_recipe(text, root_.get_option("--recipe")->results().back());

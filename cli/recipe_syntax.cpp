@@ -16,7 +16,7 @@ namespace {
 constexpr const char* kSyntaxHint =
     "a recipe is TOML: [section], key = value, text in quotes; see recipes/";
 // Each dot of a key makes a table inside a table, and taking such tables apart needs stack.
-constexpr int64_t kMostDots = 10'000;
+constexpr int64_t kMaxDots = 10'000;
 
 /// The byte behind `columns` characters of the line that begins at `line_at`, or the line's end.
 size_t offset_in_line(std::string_view text, size_t line_at, uint32_t columns) {
@@ -125,9 +125,9 @@ void require_few_dots(std::string_view text, const std::string& path) {
   for (const char c : text) {
     line += c == '\n' ? 1 : 0;
     dots += c == '.' ? 1 : 0;
-    if (dots <= kMostDots) continue;
+    if (dots <= kMaxDots) continue;
     refuse_recipe("RECIPE_SYNTAX", path, {line, 1},
-                  fmt::format("a recipe must hold at most {} dots, found more", kMostDots),
+                  fmt::format("a recipe must hold at most {} dots, found more", kMaxDots),
                   kSyntaxHint);
   }
 }

@@ -10,18 +10,18 @@ namespace regroup {
 namespace {
 
 /// No file holds more tokens than this: one a byte of text, one in two bytes of a token file.
-int64_t most_tokens(const CalibrationOptions& options) {
+int64_t max_tokens(const CalibrationOptions& options) {
   if (options.reads_own_text()) return options.tokens;
-  int64_t most = 0;
+  int64_t max = 0;
   for (const std::string& path : options.files) {
     std::error_code error;
     const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
-    if (error) return most_calibration_tokens(options);  // who reads it says what is wrong
+    if (error) return max_calibration_tokens(options);  // who reads it says what is wrong
     if (path != without_compression(path))
-      return most_calibration_tokens(options);  // how much comes out is not known
-    most += is_text_file(path) ? bytes : bytes / 2;
+      return max_calibration_tokens(options);  // how much comes out is not known
+    max += is_text_file(path) ? bytes : bytes / 2;
   }
-  return std::min(most_calibration_tokens(options), most);
+  return std::min(max_calibration_tokens(options), max);
 }
 
 /// The text that windows are chosen from, twice while a file is added.
@@ -31,7 +31,7 @@ int64_t text_memory(const CalibrationOptions& options, int64_t tokens) {
 }
 
 /// Tokens whose activations are held at once.
-int64_t most_rows(const CalibrationSizes& sizes) {
+int64_t max_rows(const CalibrationSizes& sizes) {
   int64_t rows = kCalibrationTokensAtOnce;
   for (const WindowSizes& set : sizes.sets) {
     // What a step keeps of its tokens for its gradients, and the gradients; set after set.
@@ -108,7 +108,7 @@ int64_t merging_memory(const ModelConfig& config, Method method,
 }
 
 int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& options) {
-  const int64_t tokens = most_tokens(options);
+  const int64_t tokens = max_tokens(options);
   const int64_t seq = calibration_seq_len(config, options, tokens);
   const CalibrationSizes sizes = calibration_sizes(config, options, seq, tokens);
   // Two residual streams, with a refit the parent's before and past attention, with steps after it what heads
@@ -121,7 +121,7 @@ int64_t calibration_memory(const ModelConfig& config, const CalibrationOptions& 
   // One layer in float32; its attention in float64 twice and, while it is trained, five times more in float32.
   const int64_t weights = layer_weights(config) * 4 + attention_weights(config) * (2 * 8 + 5 * 4);
   const int64_t deciding =
-      weights + moments_memory(config) + most_rows(sizes) * widest_row(config) * 4;
+      weights + moments_memory(config) + max_rows(sizes) * widest_row(config) * 4;
   // The embedding at the start and the output projection at the end, in float32 and as stored.
   const int64_t vocabulary = config.vocab_size * config.hidden_size * (4 + 4);
   const int64_t together =

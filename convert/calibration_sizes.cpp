@@ -69,16 +69,16 @@ CalibrationSizes calibration_sizes(const ModelConfig& config, const CalibrationO
 }
 
 int64_t default_step_tokens(const ModelConfig& config) {
-  constexpr int64_t kMost = 2048;
-  constexpr int64_t kLeast = 512;
-  constexpr double kMostFlops = 2.5e13;  // 6 to 10 minutes of two cores with AVX2
+  constexpr int64_t kMax = 2048;
+  constexpr int64_t kMin = 512;
+  constexpr double kMaxFlops = 2.5e13;  // 6 to 10 minutes of two cores with AVX2
   const int64_t attention = config.hidden_size * 2 * (config.query_size() + config.kv_size());
   const auto flops = [&](int64_t tokens) {
     return 6.0 * static_cast<double>(attention) * static_cast<double>(tokens) *
            static_cast<double>(kLayerSteps * config.n_layers);
   };
-  int64_t tokens = kMost;
-  while (tokens > kLeast && flops(tokens) > kMostFlops) tokens /= 2;
+  int64_t tokens = kMax;
+  while (tokens > kMin && flops(tokens) > kMaxFlops) tokens /= 2;
   return tokens;
 }
 
@@ -92,17 +92,17 @@ double default_distill_lr(const ModelConfig& config) {
 }
 
 int64_t default_distill_steps(const ModelConfig& config, const CalibrationOptions& options) {
-  constexpr int64_t kMost = 64;
+  constexpr int64_t kMax = 64;
   constexpr int64_t kFewest = 8;
-  constexpr double kMostFlops = 1.4e13;  // two to three minutes of two cores with AVX2
+  constexpr double kMaxFlops = 1.4e13;  // two to three minutes of two cores with AVX2
   if (!options.sequential || options.layer_steps == 0) return 0;
   const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
   const int64_t layer = attention + 3 * config.hidden_size * config.intermediate_size;
   const int64_t weights = config.n_layers * layer + config.vocab_size * config.hidden_size;
   // The parent and the converted model forward, and backward by the inputs.
   const double step = 6.0 * static_cast<double>(weights) * static_cast<double>(kDistillStepTokens);
-  const auto steps = static_cast<int64_t>(kMostFlops / step);
-  return steps < kFewest ? 0 : std::min(kMost, steps);
+  const auto steps = static_cast<int64_t>(kMaxFlops / step);
+  return steps < kFewest ? 0 : std::min(kMax, steps);
 }
 
 int64_t distill_steps(const ModelConfig& config, const CalibrationOptions& options) {
@@ -115,12 +115,12 @@ int64_t distill_tokens(const CalibrationOptions& options) {
   return options.distill_steps.value_or(0) * std::max(kDistillStepTokens, seq_len);
 }
 
-int64_t most_calibration_tokens(const CalibrationOptions& options) {
-  constexpr int64_t kMostOfDefault = 4;
+int64_t max_calibration_tokens(const CalibrationOptions& options) {
+  constexpr int64_t kMaxOfDefault = 4;
   // The model writes what is asked for: no budget counts the writing.
   const bool may_grow =
       options.budget.is_open() && options.budget.spreads_tokens && !options.reads_own_text();
-  return may_grow ? kMostOfDefault * kCalibrationTokens : options.tokens;
+  return may_grow ? kMaxOfDefault * kCalibrationTokens : options.tokens;
 }
 
 }  // namespace regroup

@@ -1,5 +1,6 @@
 #include "demo/grammar.h"
 
+#include "regroup/base/split_mix.h"
 #include "demo/narration.h"
 #include "demo/questions.h"
 
@@ -12,16 +13,8 @@ constexpr size_t kLongest = 450;
 constexpr int kFewestEvents = 2;
 constexpr int kFewestQuestions = 3;
 
-/// splitmix64 (Steele et al. 2014): neighbouring numbers get unrelated seeds.
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
 uint64_t document_seed(uint64_t seed, Split split, uint64_t index) {
-  return mix(mix(mix(seed) + (split == Split::kTrain ? 1 : 2)) + index);
+  return split_mix(split_mix(split_mix(seed) + (split == Split::kTrain ? 1 : 2)) + index);
 }
 
 void append(std::string& text, const std::string& sentence) {

@@ -101,15 +101,15 @@ HWY_INLINE float softmax_row(float* z, const Block& b, int64_t r, float* sum) {
   std::fill(z + cut.low, z + seen.low, -1e30f);
   std::fill(z + seen.high, z + cut.high, -1e30f);
   float* first = z + cut.low;
-  const float most = highest(first, cut.high - cut.low);
+  const float max = highest(first, cut.high - cut.low);
   const double total = sum_lanes(cut.high - cut.low, [=](auto d, int64_t i) HWY_ATTR {
-    const auto e = exp_bounded(d, hn::Sub(hn::LoadU(d, first + i), hn::Set(d, most)));
+    const auto e = exp_bounded(d, hn::Sub(hn::LoadU(d, first + i), hn::Set(d, max)));
     hn::StoreU(e, d, first + i);
     return e;
   });
   clear_unseen(z, seen, b.keys);
   *sum = static_cast<float>(total);
-  return most + std::log(*sum);
+  return max + std::log(*sum);
 }
 
 template <typename T>
@@ -118,23 +118,23 @@ void forward(const AttentionShape& s, const HeadRows<const T>& q, const HeadRows
   const int64_t tokens = padded(s.seq);
   const int64_t dim = s.head_dim;
   const int64_t width = padded(dim);
-  const int64_t most_rows = rows_at_once(s.seq);
+  const int64_t max_rows = rows_at_once(s.seq);
   float* keys_t = scratch;                      // [tokens / 16, head_dim, 16]
   float* values = keys_t + dim * tokens;        // [tokens, width]
   float* queries = values + tokens * width;     // [rows, width]
-  float* scores = queries + most_rows * width;  // [rows, keys]
+  float* scores = queries + max_rows * width;  // [rows, keys]
   unpack_panels(k, s.seq, dim, keys_t);
   unpack(v, 0, 0, s.seq, dim, width, 1.0f, values);
   std::fill(values + s.seq * width, values + tokens * width, 0.0f);
   for (int64_t head = 0; head < s.group_size; ++head) {
-    for (int64_t first = 0; first < s.seq; first += most_rows) {
-      const Block b = block_at(first, std::min(most_rows, s.seq - first), s.window);
+    for (int64_t first = 0; first < s.seq; first += max_rows) {
+      const Block b = block_at(first, std::min(max_rows, s.seq - first), s.window);
       const auto scored = [&](int64_t r, int64_t n) { return Part{b.seen_by(r, n), {0, dim}}; };
       const auto by_row = [&](int64_t r, int64_t n) { return Part{{0, width}, b.seen_by(r, n)}; };
       unpack(q, head, first, b.rows, dim, width, s.scale, queries);
       multiply({queries, width, 1}, {keys_t + b.first_key * dim, kPanel, dim * kPanel}, scores,
                b.keys, b.rows, false, scored);
-      float sums[kMostRows];
+      float sums[kMaxRows];
       for (int64_t r = 0; r < b.rows; ++r) {
         lse[head * s.seq + first + r] = softmax_row(scores + r * b.keys, b, r, &sums[r]);
       }
@@ -170,25 +170,25 @@ void backward(const AttentionShape& s, const HeadRows<const T>& q, const HeadRow
   const int64_t tokens = padded(s.seq);
   const int64_t dim = s.head_dim;
   const int64_t width = padded(dim);
-  const int64_t most_rows = rows_at_once(s.seq);
+  const int64_t max_rows = rows_at_once(s.seq);
   float* keys_t = scratch;                        // [tokens / 16, head_dim, 16]
   float* values_t = keys_t + dim * tokens;        // [tokens / 16, head_dim, 16]
   float* keys = values_t + dim * tokens;          // [tokens, width]
   float* dkeys = keys + tokens * width;           // [tokens, width]
   float* dvalues = dkeys + tokens * width;        // [tokens, width]
   float* queries = dvalues + tokens * width;      // [rows, width], times scale
-  float* upstream = queries + most_rows * width;  // [rows, width]
-  float* mixed = upstream + most_rows * width;    // [rows, width]: the output, then dq
-  float* probs = mixed + most_rows * width;       // [rows, keys]
-  float* dscores = probs + most_rows * tokens;    // [rows, keys]
+  float* upstream = queries + max_rows * width;  // [rows, width]
+  float* mixed = upstream + max_rows * width;    // [rows, width]: the output, then dq
+  float* probs = mixed + max_rows * width;       // [rows, keys]
+  float* dscores = probs + max_rows * tokens;    // [rows, keys]
   unpack_panels(k, s.seq, dim, keys_t);
   unpack_panels(v, s.seq, dim, values_t);
   unpack(k, 0, 0, s.seq, dim, width, 1.0f, keys);
   std::fill(keys + s.seq * width, keys + tokens * width, 0.0f);
   std::fill(dkeys, dkeys + 2 * tokens * width, 0.0f);
   for (int64_t head = 0; head < s.group_size; ++head) {
-    for (int64_t first = 0; first < s.seq; first += most_rows) {
-      const Block b = block_at(first, std::min(most_rows, s.seq - first), s.window);
+    for (int64_t first = 0; first < s.seq; first += max_rows) {
+      const Block b = block_at(first, std::min(max_rows, s.seq - first), s.window);
       const auto scored = [&](int64_t r, int64_t n) { return Part{b.seen_by(r, n), {0, dim}}; };
       const auto by_row = [&](int64_t r, int64_t n) { return Part{{0, width}, b.seen_by(r, n)}; };
       const auto by_key = [&](int64_t k0, int64_t n) { return Part{{0, width}, b.seeing(k0, n)}; };

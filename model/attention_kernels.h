@@ -38,12 +38,12 @@ REGROUP_DECLARE_ATTENTION(float)
 REGROUP_DECLARE_ATTENTION(uint16_t)
 #undef REGROUP_DECLARE_ATTENTION
 
-constexpr int64_t kMostRows = 64;
+constexpr int64_t kMaxRows = 64;
 constexpr int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
 /// Query rows computed together: their scores against all keys stay in the second-level cache.
 constexpr int64_t rows_at_once(int64_t seq) {
-  return std::clamp<int64_t>((int64_t{1} << 16) / padded(seq) / 8 * 8, 8, kMostRows);
+  return std::clamp<int64_t>((int64_t{1} << 16) / padded(seq) / 8 * 8, 8, kMaxRows);
 }
 
 /// Floats of scratch that a call of either needs.

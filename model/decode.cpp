@@ -19,7 +19,7 @@ using at::Tensor;
 using kernels::data;
 using kernels::with_type;
 
-constexpr int64_t kMostRows = 8;
+constexpr int64_t kMaxRows = 8;
 constexpr int64_t kWorkOfAThread = 32768;  // multiply-adds below which a second thread does not pay
 
 /// A cache's rows: head h of sequence b begins at b * batch + h * head, a key after the other.
@@ -40,7 +40,7 @@ struct Spans {
 Spans spans_of(const Tensor& q, const Tensor& k, int64_t window) {
   const int64_t first = window > 0 ? std::max<int64_t>(0, k.size(2) - window) : 0;
   const int64_t keys = k.size(2) - first;
-  return {first, keys, (keys + kernels::kMostKeys - 1) / kernels::kMostKeys, q.size(1) / k.size(1),
+  return {first, keys, (keys + kernels::kMaxKeys - 1) / kernels::kMaxKeys, q.size(1) / k.size(1),
           q.size(3)};
 }
 
@@ -66,13 +66,13 @@ struct CacheRows {
 
 /// out [head_dim] of query head `g` from the sums of its spans.
 void join(const Spans& s, float* sums, int64_t g, float* out) {
-  float most = -std::numeric_limits<float>::infinity();
-  for (int64_t i = 0; i < s.count; ++i) most = std::max(most, s.at(sums + i * s.sums()).max[g]);
+  float max = -std::numeric_limits<float>::infinity();
+  for (int64_t i = 0; i < s.count; ++i) max = std::max(max, s.at(sums + i * s.sums()).max[g]);
   std::fill_n(out, s.head_dim, 0.0f);
   float total = 0;
   for (int64_t i = 0; i < s.count; ++i) {
     const kernels::SpanSums part = s.at(sums + i * s.sums());
-    const float share = std::exp(part.max[g] - most);
+    const float share = std::exp(part.max[g] - max);
     total += share * part.sum[g];
     const float* from = part.out + g * s.head_dim;
     for (int64_t c = 0; c < s.head_dim; ++c) out[c] += share * from[c];
@@ -85,16 +85,16 @@ template <typename T>
 void attend_spans(const Spans& s, const Tensor& queries, const CacheRows<T>& k,
                   const CacheRows<T>& v, int64_t heads, float* sums) {
   const float* q = queries.data_ptr<float>();
-  const int64_t work = s.group_size * s.head_dim * kernels::kMostKeys * 2;
+  const int64_t work = s.group_size * s.head_dim * kernels::kMaxKeys * 2;
   const int64_t grain = std::max<int64_t>(1, kWorkOfAThread / work);
   at::parallel_for(0, heads * s.count, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t head = i / s.count;
-      const int64_t key = s.first + i % s.count * kernels::kMostKeys;
+      const int64_t key = s.first + i % s.count * kernels::kMaxKeys;
       const kernels::KeySpan<T> span{.q = q + head * s.group_size * s.head_dim,
                                      .k = k.of(head) + key * s.head_dim,
                                      .v = v.of(head) + key * s.head_dim,
-                                     .count = std::min(kernels::kMostKeys, s.first + s.keys - key),
+                                     .count = std::min(kernels::kMaxKeys, s.first + s.keys - key),
                                      .group_size = s.group_size,
                                      .head_dim = s.head_dim};
       kernels::attend_span(span, s.at(sums + i * s.sums()));
@@ -107,7 +107,7 @@ void attend_spans(const Spans& s, const Tensor& queries, const CacheRows<T>& k,
 bool takes_few_rows(const Tensor& x, const Tensor& weight) {
   const int64_t in = x.size(-1);
   return kernels::has_kernel(x) && !c10::GradMode::is_enabled() && weight.is_contiguous() &&
-         x.scalar_type() == weight.scalar_type() && in > 0 && x.numel() <= kMostRows * in;
+         x.scalar_type() == weight.scalar_type() && in > 0 && x.numel() <= kMaxRows * in;
 }
 
 Tensor project_few(const Tensor& x, const Tensor& weight, const Tensor& bias) {

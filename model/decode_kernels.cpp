@@ -105,9 +105,9 @@ HWY_INLINE void scores_of(const KeySpan<T>& span, const float* q, float* score) 
 }
 
 /// score = exp(score - most). @return their sum
-HWY_INLINE float exponentials(float* score, int64_t count, float most) {
+HWY_INLINE float exponentials(float* score, int64_t count, float max) {
   for_lanes(count, [=](auto d, int64_t i) HWY_ATTR {
-    store(d, score + i, exp_bounded(d, hn::Sub(load(d, score + i), hn::Set(d, most))));
+    store(d, score + i, exp_bounded(d, hn::Sub(load(d, score + i), hn::Set(d, max))));
   });
   const double sum =
       sum_lanes(count, [=](auto d, int64_t i) HWY_ATTR { return load(d, score + i); });
@@ -152,7 +152,7 @@ HWY_INLINE void mix_values(const KeySpan<T>& span, const float* weight, float* o
 
 template <typename T>
 HWY_INLINE void attend_span_of(const KeySpan<T>& span, const SpanSums& sums) {
-  float score[kMostKeys];
+  float score[kMaxKeys];
   for (int64_t g = 0; g < span.group_size; ++g) {
     scores_of(span, span.q + g * span.head_dim, score);
     sums.max[g] = highest(score, span.count);

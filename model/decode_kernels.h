@@ -31,7 +31,7 @@ struct KeySpan {
   int64_t group_size;
   int64_t head_dim;
 };
-constexpr int64_t kMostKeys = 128;
+constexpr int64_t kMaxKeys = 128;
 
 /// What one span gives a query head: out [head_dim] = sum of exp(score - max) v, sum of those weights, max.
 struct SpanSums {

@@ -113,9 +113,9 @@ HWY_INLINE void pair_row(float* z, float* t, int64_t target, int64_t v,
 constexpr float kGone = -1e30f;  // exp_bounded makes it 1e-38
 
 /// Takes the k ids out of the row: `picked` gets their logits less the maximum.
-HWY_INLINE void take_out(float* z, const int32_t* ids, int64_t k, float most, float* picked) {
+HWY_INLINE void take_out(float* z, const int32_t* ids, int64_t k, float max, float* picked) {
   for (int64_t i = 0; i < k; ++i) {
-    picked[i] = z[ids[i]] - most;
+    picked[i] = z[ids[i]] - max;
     z[ids[i]] = kGone;
   }
 }
@@ -123,17 +123,17 @@ HWY_INLINE void take_out(float* z, const int32_t* ids, int64_t k, float most, fl
 HWY_INLINE void top_k_row(float* z, const int32_t* ids, const float* log_probs, float log_tail,
                           int64_t k, int64_t target, int64_t v, const DistillationFactors& f,
                           float* picked, DistillationTerms& terms) {
-  const float most = highest(z, v);
-  const float of_target = z[target] - most;
+  const float max = highest(z, v);
+  const float of_target = z[target] - max;
   const float inverse = 1.0f / f.temperature;
-  take_out(z, ids, k, most, picked);
+  take_out(z, ids, k, max, picked);
   // never a difference of large numbers
   const double rest = sum_lanes(v, [=](auto d, int64_t i) HWY_ATTR {
-    const auto zs = hn::Sub(hn::LoadU(d, z + i), hn::Set(d, most));
+    const auto zs = hn::Sub(hn::LoadU(d, z + i), hn::Set(d, max));
     return exp_bounded(d, hn::Mul(zs, hn::Set(d, inverse)));
   });
   double untempered = sum_lanes(v, [=](auto d, int64_t i) HWY_ATTR {
-    return exp_bounded(d, hn::Sub(hn::LoadU(d, z + i), hn::Set(d, most)));
+    return exp_bounded(d, hn::Sub(hn::LoadU(d, z + i), hn::Set(d, max)));
   });
   double total = rest;
   for (int64_t i = 0; i < k; ++i) {
@@ -150,7 +150,7 @@ HWY_INLINE void top_k_row(float* z, const int32_t* ids, const float* log_probs, 
   // An id of the tail: p_s - tail_t p_s / tail_s.
   const auto of_rest = static_cast<float>(of_kl * (1.0 / total - (has_tail ? tail / rest : 0.0)));
   for_lanes(v, [=](auto d, int64_t j) HWY_ATTR {
-    const auto zs = hn::Sub(hn::LoadU(d, z + j), hn::Set(d, most));
+    const auto zs = hn::Sub(hn::LoadU(d, z + j), hn::Set(d, max));
     const auto tempered = exp_bounded(d, hn::Mul(zs, hn::Set(d, inverse)));
     const auto ce = hn::Mul(hn::Set(d, of_ce), exp_bounded(d, zs));
     hn::StoreU(hn::MulAdd(hn::Set(d, of_rest), tempered, ce), d, z + j);

@@ -50,9 +50,9 @@ int64_t draw(const at::Tensor& logits, const SamplingOptions& options, UniformSt
 
 }  // namespace
 
-int64_t first_cache_room(int64_t prompt, int64_t most_new) {
+int64_t first_cache_room(int64_t prompt, int64_t max_new) {
   constexpr int64_t kRoom = 1024;  // of new tokens, at least
-  const int64_t end = prompt + most_new;
+  const int64_t end = prompt + max_new;
   int64_t parts = 1;
   while (end / (2 * parts) >= prompt + kRoom) parts *= 2;
   return (end + parts - 1) / parts;

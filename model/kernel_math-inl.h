@@ -126,10 +126,10 @@ HWY_INLINE double sum_lanes(int64_t n, const Term& term) {
 /// The largest of a row that is not empty.
 HWY_INLINE float highest(const float* z, int64_t n) {
   const Whole d;
-  auto most = hn::Set(d, z[0]);
+  auto max = hn::Set(d, z[0]);
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) most = hn::Max(most, hn::LoadU(d, z + i));
-  float found = hn::GetLane(hn::MaxOfLanes(d, most));
+  for (; i + kLanes <= n; i += kLanes) max = hn::Max(max, hn::LoadU(d, z + i));
+  float found = hn::GetLane(hn::MaxOfLanes(d, max));
   for (; i < n; ++i) found = z[i] > found ? z[i] : found;
   return found;
 }

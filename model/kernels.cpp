@@ -128,10 +128,10 @@ void rotate(const T* in, int64_t in_stride, T* out, const float* cos, const floa
 }
 
 HWY_INLINE double cross_entropy_row(float* z, int64_t target, int64_t v, float scale) {
-  const float most = highest(z, v);
+  const float max = highest(z, v);
   const float picked = z[target];
   const double total = sum_lanes(v, [=](auto d, int64_t i) HWY_ATTR {
-    const auto e = exp_bounded(d, hn::Sub(hn::LoadU(d, z + i), hn::Set(d, most)));
+    const auto e = exp_bounded(d, hn::Sub(hn::LoadU(d, z + i), hn::Set(d, max)));
     hn::StoreU(e, d, z + i);
     return e;
   });
@@ -140,7 +140,7 @@ HWY_INLINE double cross_entropy_row(float* z, int64_t target, int64_t v, float s
     hn::StoreU(hn::Mul(hn::LoadU(d, z + i), hn::Set(d, factor)), d, z + i);
   });
   z[target] -= scale;
-  return std::log(total) + most - picked;
+  return std::log(total) + max - picked;
 }
 
 double CrossEntropyRows(float* logits, const int64_t* targets, int64_t begin, int64_t end,

@@ -17,13 +17,10 @@
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/companions.h"
 #include "regroup/model/runtime.h"
+#include "regroup/model/tensor_bytes.h"
 
 namespace regroup {
 namespace {
-
-std::span<std::byte> bytes_of(const at::Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
-}
 
 Dtype from_scalar_type(at::ScalarType type) {
   return type == at::kBFloat16 ? Dtype::kBF16 : type == at::kHalf ? Dtype::kF16 : Dtype::kF32;

@@ -118,10 +118,10 @@ std::string escape_csv(std::string_view text) {
   return plain ? out : "\"" + out + "\"";
 }
 
-std::string shorten(std::string_view text, size_t most) {
+std::string shorten(std::string_view text, size_t max) {
   size_t seen = 0;
   for (size_t i = 0; i < text.size(); ++seen) {
-    if (seen == most) return std::string(text.substr(0, i)) + "…";
+    if (seen == max) return std::string(text.substr(0, i)) + "…";
     i += std::max<size_t>(1, decode_front(text.substr(i)).length);
   }
   return std::string(text);

@@ -23,8 +23,8 @@ std::string markdown_code_block(std::string_view text);
 /// One cell that a spreadsheet takes for text: quoted, and never a formula.
 std::string escape_csv(std::string_view text);
 
-/// The first `most` characters, with "…" if there were more. Not escaped.
-std::string shorten(std::string_view text, size_t most);
+/// The first `max` characters, with "…" if there were more. Not escaped.
+std::string shorten(std::string_view text, size_t max);
 /// Characters (code points) in `text`.
 size_t count_characters(std::string_view text);
 

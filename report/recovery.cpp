@@ -23,9 +23,9 @@ bool starts_validated(const ReportUptraining& run) {
 
 int64_t parent_kv_heads(const ReportData& data) {
   if (const ReportModel* baseline = find_baseline(data)) return baseline->n_kv_heads;
-  int64_t most = 0;
-  for (const ReportUptraining& run : data.uptrainings) most = std::max(most, run.parent_kv_heads);
-  return most;
+  int64_t max = 0;
+  for (const ReportUptraining& run : data.uptrainings) max = std::max(max, run.parent_kv_heads);
+  return max;
 }
 
 bool is_control(const ReportData& data, const ReportUptraining& run) {

@@ -26,7 +26,7 @@ void add_uptraining(std::string_view lines, const std::string& path, ReportData&
 /// True if `text` is a metrics.jsonl, to judge by its first line.
 bool is_metrics_log(std::string_view text);
 
-/// The mean of every bucket of neighbouring points, at most `most` buckets of the same size.
-std::vector<CurvePoint> thin_curve(const std::vector<CurvePoint>& points, size_t most);
+/// The mean of every bucket of neighbouring points, at most `max` buckets of the same size.
+std::vector<CurvePoint> thin_curve(const std::vector<CurvePoint>& points, size_t max);
 
 }  // namespace regroup

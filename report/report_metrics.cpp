@@ -95,9 +95,9 @@ void add_uptraining(std::string_view lines, const std::string& path, ReportData&
   data.uptrainings.push_back(std::move(log.run));
 }
 
-std::vector<CurvePoint> thin_curve(const std::vector<CurvePoint>& points, size_t most) {
-  if (points.size() <= most) return points;
-  const size_t bucket = (points.size() + most - 1) / most;
+std::vector<CurvePoint> thin_curve(const std::vector<CurvePoint>& points, size_t max) {
+  if (points.size() <= max) return points;
+  const size_t bucket = (points.size() + max - 1) / max;
   std::vector<CurvePoint> thin;
   for (size_t begin = 0; begin < points.size(); begin += bucket) {
     const size_t end = std::min(begin + bucket, points.size());

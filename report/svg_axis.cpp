@@ -22,9 +22,9 @@ double nice_step(double rough) {
 
 }  // namespace
 
-std::vector<double> linear_ticks(double low, double high, int most) {
+std::vector<double> linear_ticks(double low, double high, int max) {
   std::vector<double> ticks;
-  const double step = nice_step((high - low) / std::max(1, most - 1));
+  const double step = nice_step((high - low) / std::max(1, max - 1));
   if (!std::isfinite(step) || !(step > 0)) return {low};
   const double slack = step * 1e-9;
   for (double k = std::ceil((low - slack) / step); k * step <= high + slack; k += 1) {
@@ -34,7 +34,7 @@ std::vector<double> linear_ticks(double low, double high, int most) {
   return ticks;
 }
 
-std::vector<double> log_ticks(double low, double high, int most) {
+std::vector<double> log_ticks(double low, double high, int max) {
   const int first = static_cast<int>(std::floor(std::log10(low)));
   const int last = static_cast<int>(std::ceil(std::log10(high)));
   const auto collect = [&](const std::vector<double>& factors, int every) {
@@ -49,8 +49,8 @@ std::vector<double> log_ticks(double low, double high, int most) {
     return ticks;
   };
   std::vector<double> ticks = collect({1, 2, 5}, 1);
-  if (ticks.size() < 2) return linear_ticks(low, high, most);  // less than a decade
-  for (int every = 1; ticks.size() > static_cast<size_t>(most) && every < 700; ++every) {
+  if (ticks.size() < 2) return linear_ticks(low, high, max);  // less than a decade
+  for (int every = 1; ticks.size() > static_cast<size_t>(max) && every < 700; ++every) {
     ticks = collect({1}, every);
   }
   return ticks;

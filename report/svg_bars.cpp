@@ -22,21 +22,21 @@ double length(const Bar& bar) {
 struct Layout {
   double left = 0;   ///< where the bars begin
   double right = 0;  ///< where the longest ends
-  double most = 1;   ///< its value
-  double at(double value) const { return left + value / most * (right - left); }
+  double max = 1;   ///< its value
+  double at(double value) const { return left + value / max * (right - left); }
 };
 
 Layout lay_out(const BarChart& chart, double width) {
   Layout layout;
   double label = 0;
   double value = 0;
-  layout.most = std::max(chart.limit, 0.0);
+  layout.max = std::max(chart.limit, 0.0);
   for (const Bar& bar : chart.bars) {
     label = std::max(label, text_width(shorten(bar.label, 24)));
     value = std::max(value, text_width(shorten(bar.value, 24)));
-    layout.most = std::max(layout.most, length(bar));
+    layout.max = std::max(layout.max, length(bar));
   }
-  if (!(layout.most > 0)) layout.most = 1;
+  if (!(layout.max > 0)) layout.max = 1;
   layout.left = label + 12;
   layout.right = std::max(layout.left + 40, width - value - 12);
   return layout;

@@ -87,9 +87,9 @@ void fit_ranges(const LineChart& chart, Frame& frame) {
 Frame make_frame(const LineChart& chart, const ChartSize& size, double top) {
   Frame frame;
   fit_ranges(chart, frame);
-  const auto ticks = [](const Scale& scale, int most) {
-    return scale.log ? log_ticks(scale.low, scale.high, most)
-                     : linear_ticks(scale.low, scale.high, most);
+  const auto ticks = [](const Scale& scale, int max) {
+    return scale.log ? log_ticks(scale.low, scale.high, max)
+                     : linear_ticks(scale.low, scale.high, max);
   };
   frame.x_ticks = chart.x_ticks.empty()
                       ? ticks(frame.x, std::min(10, static_cast<int>(size.width / 60)))
@@ -167,7 +167,7 @@ std::string draw_references(const LineChart& chart, const Frame& f) {
     if (f.y.can_show(line.y)) lines.push_back(&line);
   }
   std::stable_sort(lines.begin(), lines.end(), [](auto* a, auto* b) { return a->y > b->y; });
-  const auto most = static_cast<size_t>((f.x.to - f.x.from) / kCharacterWidth);
+  const auto max = static_cast<size_t>((f.x.to - f.x.from) / kCharacterWidth);
   std::string svg;
   double free_from = 0;
   for (const ReferenceLine* line : lines) {
@@ -177,7 +177,7 @@ std::string draw_references(const LineChart& chart, const Frame& f) {
     free_from = text_y + 15;
     svg += fmt::format("<g class=\"c{}\">{}</g>", line->colour,
                        svg_line("ref", f.x.from, y, f.x.to, y));
-    svg += svg_text("label", f.x.to, text_y, "end", shorten(line->label, most));
+    svg += svg_text("label", f.x.to, text_y, "end", shorten(line->label, max));
     svg += "\n";
   }
   return svg;

@@ -90,9 +90,9 @@ struct HeatMap {
 };
 std::string heat_map_svg(const HeatMap& map, double width);
 
-/// Ticks at 1, 2 or 5 times a power of ten, inside [low, high], at most `most`.
-std::vector<double> linear_ticks(double low, double high, int most);
-std::vector<double> log_ticks(double low, double high, int most);
+/// Ticks at 1, 2 or 5 times a power of ten, inside [low, high], at most `max`.
+std::vector<double> linear_ticks(double low, double high, int max);
+std::vector<double> log_ticks(double low, double high, int max);
 std::string tick_text(double value, AxisFormat format);
 
 }  // namespace regroup

@@ -14,13 +14,13 @@ constexpr double kRow = 26;
 constexpr double kHead = 40;  // the column names and what they are
 
 double largest(const HeatMap& map) {
-  double most = 0;
+  double max = 0;
   for (const HeatRow& row : map.rows) {
     for (const HeatCell& cell : row.cells) {
-      if (std::isfinite(cell.value)) most = std::max(most, cell.value);
+      if (std::isfinite(cell.value)) max = std::max(max, cell.value);
     }
   }
-  return most > 0 ? most : 1;
+  return max > 0 ? max : 1;
 }
 
 std::string draw_cell(const HeatCell& cell, double share, double x, double y, double width) {
@@ -45,7 +45,7 @@ std::string heat_map_svg(const HeatMap& map, double width) {
   for (const HeatRow& row : map.rows) label = std::max(label, text_width(shorten(row.label, 24)));
   const double left = label + 12;
   const double step = (width - left) / static_cast<double>(std::max<size_t>(1, map.columns.size()));
-  const double most = largest(map);
+  const double max = largest(map);
   std::string svg =
       svg_open(map.title, width, kHead + kRow * static_cast<double>(map.rows.size()) + 4);
   svg += svg_text("name", left, 13, "start", map.x_label);
@@ -59,7 +59,7 @@ std::string heat_map_svg(const HeatMap& map, double width) {
   for (const HeatRow& row : map.rows) {
     svg += svg_text("tick", left - 8, y + 17, "end", shorten(row.label, 24));
     for (size_t c = 0; c < row.cells.size(); ++c) {
-      svg += draw_cell(row.cells[c], row.cells[c].value / most,
+      svg += draw_cell(row.cells[c], row.cells[c].value / max,
                        left + step * static_cast<double>(c), y, step);
     }
     svg += "\n";

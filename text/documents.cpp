@@ -21,7 +21,7 @@ namespace regroup {
 namespace {
 
 constexpr auto kTextKinds = std::to_array<std::string_view>({".txt", ".jsonl", ".ndjson", ".json"});
-constexpr size_t kMostDocumentBytes = size_t{1} << 30;
+constexpr size_t kMaxDocumentBytes = size_t{1} << 30;
 constexpr size_t kLongDocumentBytes = size_t{256} << 20;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
@@ -57,10 +57,10 @@ class Documents {
 };
 
 void require_document_size(const TextBuffer& text) {
-  if (text.view().size() <= kMostDocumentBytes) return;
+  if (text.view().size() <= kMaxDocumentBytes) return;
   refuse("TEXT_DOCUMENT_LIMIT", text.path(),
          fmt::format("one document must have at most {}, found more from byte {} on",
-                     human_bytes(kMostDocumentBytes), text.offset()),
+                     human_bytes(kMaxDocumentBytes), text.offset()),
          "say with --document-separator what stands between the documents, or cut the file into "
          "several");
 }

@@ -8,18 +8,12 @@
 
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
+#include "regroup/base/split_mix.h"
 
 namespace regroup {
 namespace {
 
 constexpr int kRounds = 6;
-
-uint64_t mix(uint64_t z) {  // the finaliser of SplitMix64
-  z += 0x9E3779B97F4A7C15u;
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-  return z ^ z >> 31;
-}
 
 /// Hashes every id and checks it on the way.
 void digest_ids(const TokenFile& file, int64_t vocab_size, Xxh3& hash) {
@@ -51,7 +45,7 @@ uint64_t KeyedPermutation::round_trip(uint64_t value) const {
   uint64_t right = value & mask;
   for (int round = 0; round < kRounds; ++round) {
     const uint64_t turned =
-        left ^ (mix((key_ + static_cast<uint64_t>(round)) ^ (right << 8)) & mask);
+        left ^ (split_mix((key_ + static_cast<uint64_t>(round)) ^ (right << 8)) & mask);
     left = right;
     right = turned;
   }
@@ -100,7 +94,7 @@ Dataset::Dataset(const std::vector<std::string>& token_files, TokenFormat format
 int64_t Dataset::window_of(int64_t index) const {
   const auto n = static_cast<uint64_t>(n_windows_);
   const uint64_t epoch = static_cast<uint64_t>(index) / n;
-  const KeyedPermutation order(n, mix(seed_ ^ mix(epoch)));
+  const KeyedPermutation order(n, split_mix(seed_ ^ split_mix(epoch)));
   return static_cast<int64_t>(order(static_cast<uint64_t>(index) % n));
 }
 

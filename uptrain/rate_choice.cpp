@@ -20,7 +20,7 @@ constexpr int64_t kProbeTokens = 8192;
 /// Trained models have between a quarter and two fifths of ln(vocabulary) as loss on text of their kind.
 constexpr double kTrainedShare = 0.42;
 /// Text gives a model more than its loss shows (docs/distillation.md, "Which learning rate").
-constexpr double kLeastWithoutTeacher = 0.07;
+constexpr double kMinWithoutTeacher = 0.07;
 
 /// Loss and divergence of the run's first samples.
 StartingPoint measure(const RunSetup& setup, const TrainObserver& observer) {
@@ -108,7 +108,7 @@ std::optional<Json> chosen_before(const RunSetup& setup, Json ours) {
 double nats_to_recover(const StartingPoint& start, int64_t vocab_size) {
   if (start.kl) return std::max(0.0, *start.kl);
   const double trained = kTrainedShare * std::log(static_cast<double>(vocab_size));
-  return std::max(kLeastWithoutTeacher, start.loss - trained);
+  return std::max(kMinWithoutTeacher, start.loss - trained);
 }
 
 double default_learning_rate(double to_recover, int64_t hidden_size, int64_t tokens_per_step) {

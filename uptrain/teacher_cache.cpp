@@ -28,6 +28,7 @@
 #include "regroup/base/stop_signal.h"
 #include "regroup/base/words.h"
 #include "regroup/model/transfer.h"
+#include "regroup/model/tensor_bytes.h"
 
 namespace regroup {
 namespace {
@@ -38,9 +39,9 @@ constexpr const char* kFormat = "regroup-teacher-cache/1";
 constexpr const char* kFile = "/teacher.safetensors";
 constexpr int64_t kBlockBytes = 16 << 20;    // of one tensor, about
 constexpr int64_t kLogitsAtOnce = 16 << 20;  // elements of [tokens, vocab]
-constexpr int64_t kMostNarrowIds = 1 << 16;
+constexpr int64_t kMaxNarrowIds = 1 << 16;
 
-int64_t id_bytes(const TeacherCacheKey& key) { return key.vocab_size > kMostNarrowIds ? 4 : 2; }
+int64_t id_bytes(const TeacherCacheKey& key) { return key.vocab_size > kMaxNarrowIds ? 4 : 2; }
 
 int64_t block_samples(const TeacherCacheKey& key) {
   return std::max<int64_t>(1, kBlockBytes / (key.seq_len * key.top_k * 4));
@@ -96,10 +97,6 @@ std::vector<TensorSpec> specs_of(const TeacherCacheKey& key) {
     specs.push_back({name_of("log_tail", b), Dtype::kF32, {n, key.seq_len}});
   }
   return specs;
-}
-
-std::span<const std::byte> bytes_of(const Tensor& tensor) {
-  return {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()};
 }
 
 /// ids int32 -> as they are stored.

@@ -20,7 +20,7 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kMostSkippedInARow = 3;
+constexpr int64_t kMaxSkippedInARow = 3;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -175,13 +175,13 @@ class Trainer {
       observer_.warned(fmt::format("step {}: loss or gradient is not finite; skipped (samples {})",
                                    step, samples_of(step, step)));
     }
-    if (state.skipped_in_a_row < kMostSkippedInARow) return;
-    const int64_t first = step - kMostSkippedInARow + 1;
+    if (state.skipped_in_a_row < kMaxSkippedInARow) return;
+    const int64_t first = step - kMaxSkippedInARow + 1;
     throw CheckpointError(
         {.code = "TRAIN_NONFINITE",
          .message = fmt::format("loss or gradient must be finite, but was not in {} steps in a "
                                 "row, {} to {}, on samples {} of the data",
-                                kMostSkippedInARow, first, step, samples_of(first, step)),
+                                kMaxSkippedInARow, first, step, samples_of(first, step)),
          .path = options_.out,
          .hint = "lower --lr, raise --warmup, or look at the data of these samples"});
   }

@@ -52,16 +52,16 @@ class TemporaryFolder {
 };
 
 TokenStream read_text(const CompareFlags& flags, const ModelConfig& config) {
-  const int64_t most = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
+  const int64_t max = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
   if (!is_text_file(flags.text)) {
-    TokenStream stream = read_token_stream(flags.text, TokenFormat::kAuto, config.vocab_size, most);
+    TokenStream stream = read_token_stream(flags.text, TokenFormat::kAuto, config.vocab_size, max);
     require_window(stream);
     return stream;
   }
   const Tokenizer tokenizer = Tokenizer::open(flags.model);
   require_vocabulary(tokenizer, config.vocab_size, flags.model);
   TokenStream stream =
-      read_text_stream(flags.text, tokenizer, document_options(flags.calibration.text), most);
+      read_text_stream(flags.text, tokenizer, document_options(flags.calibration.text), max);
   require_window(stream);
   return stream;
 }

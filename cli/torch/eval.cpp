@@ -71,19 +71,19 @@ void require_same_vocabulary(const std::vector<Loaded>& models) {
 }
 
 std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig& config) {
-  const int64_t most = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
+  const int64_t max = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
   std::vector<TokenStream> streams;
   if (!flags.text.empty()) {
     const Tokenizer tokenizer = Tokenizer::open(flags.models.front());
     require_vocabulary(tokenizer, config.vocab_size, flags.models.front());
     for (const std::string& path : flags.text) {
       streams.push_back(
-          read_text_stream(path, tokenizer, document_options(flags.text_flags), most));
+          read_text_stream(path, tokenizer, document_options(flags.text_flags), max));
     }
   }
   for (const std::string& path : flags.tokens) {
     streams.push_back(
-        read_token_stream(path, parse_token_format(flags.token_format), config.vocab_size, most));
+        read_token_stream(path, parse_token_format(flags.token_format), config.vocab_size, max));
   }
   for (size_t i = 0; i < streams.size(); ++i) {
     require_window(streams[i]);

@@ -192,7 +192,7 @@ TEST(Config, UnknownKeysAreNormal) {
   EXPECT_NO_THROW(parse(with(R"({"_name_or_path": "../../..", "_commit_hash": "x", "zzz": [1]})")));
 }
 
-// transformers 4.x says rope_theta and rope_scaling, 5.x says rope_parameters (families.md, 10).
+// transformers 4.x says rope_theta and rope_scaling, 5.x says rope_parameters.
 TEST(RopeConfig, BothSpellingsMeanTheSame) {
   const char* spellings[] = {
       R"({"rope_theta": 500000.0, "rope_scaling": {"type": "linear", "factor": 4.0}})",

@@ -231,7 +231,7 @@ TEST(CountNonfinite, FindsAllAndTheFirst) {
   EXPECT_EQ(count(Dtype::kF32, std::vector<uint32_t>{}, &first), 0);
 }
 
-// families.md, section 7.
+// Every name of the format and how many bits it has.
 TEST(Dtypes, NamesAndBits) {
   const struct {
     const char* name;

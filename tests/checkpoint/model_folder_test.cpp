@@ -1,4 +1,4 @@
-// Folders that are wrong in one way (reliability.md, section 5.2) and folders that only look wrong.
+// Folders that are wrong in one way and folders that only look wrong.
 #include "regroup/checkpoint/model_folder.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// The 127 files of reliability.md, section 5.1: each is accepted, or refused with its own code, in
-// bounded time and memory, and nothing else is ever thrown.
+// 127 small files: each is accepted, or refused with its own code, in bounded time and memory, and nothing
+// else is ever thrown.
 #include "support/safetensors_cases.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Thousands of generated headers, most of them wrong somewhere, against an oracle that knows the
-// structure they were printed from and counts with 128 bits (reliability.md, section 10).
+// structure they were printed from and counts with 128 bits.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -51,9 +51,9 @@ std::string text_of(Wide value) {
 
 /// a * b for non-negative factors, held at 2^100 when larger: all that matters is "above 2^64".
 Wide saturating(Wide a, Wide b) {
-  constexpr Wide kMost = Wide{1} << 100;
+  constexpr Wide kMax = Wide{1} << 100;
   if (a == 0 || b == 0) return 0;
-  return a > kMost / b ? kMost : a * b;
+  return a > kMax / b ? kMax : a * b;
 }
 
 /// Every rule that the header breaks; empty: it must be accepted. Rules about where tensors lie are

@@ -119,12 +119,12 @@ TEST_F(ConversionResume, StoppedBySignals) {
 TEST_F(ConversionResume, KeepsWhatIsFinished) {
   const TemporaryFolder temporary;
   const std::string out = temporary / "out";
-  const auto stop_after = [&](int most, ResumeMode resume) {
+  const auto stop_after = [&](int max, ResumeMode resume) {
     return run_forked([&] {
              int reports = 0;
              const ConvertResult result =
                  convert(model(), out, 2, {.output = {.resume = resume}}, [&](int64_t, int64_t) {
-                   if (++reports == most) set_stop_signal(SIGTERM);
+                   if (++reports == max) set_stop_signal(SIGTERM);
                  });
              if (result.resumed_files != 2) ::_exit(99);
            })
@@ -191,11 +191,11 @@ TEST_F(ConversionResume, FullDisk) {
   for (const rlim_t limit : {1 << 10, 1 << 20, 5 << 20}) {
     SCOPED_TRACE(limit);
     const TemporaryFolder temporary;
-    const auto attempt = [&](rlim_t most) {
+    const auto attempt = [&](rlim_t max) {
       return run_forked([&] {
                install_stop_handlers();
-               const rlimit room = {most, most};
-               if (most != RLIM_INFINITY) ::setrlimit(RLIMIT_FSIZE, &room);
+               const rlimit room = {max, max};
+               if (max != RLIM_INFINITY) ::setrlimit(RLIMIT_FSIZE, &room);
                convert(model(), temporary / "out", 2);
              })
           .exit_code;

@@ -60,8 +60,8 @@ TEST(ConversionShards, MaxShardSize) {
   const TemporaryFolder temporary;
   const TinyModelSpec spec{.n_layers = 3, .n_shards = 2};
   write_tiny_model(temporary / "in", spec);
-  constexpr int64_t kMost = 9000;  // embedding: 64 x 32 x 4 = 8192; gate: 48 x 32 x 4 = 6144
-  convert(temporary / "in", temporary / "out", 2, {.max_shard_bytes = kMost});
+  constexpr int64_t kMax = 9000;  // embedding: 64 x 32 x 4 = 8192; gate: 48 x 32 x 4 = 6144
+  convert(temporary / "in", temporary / "out", 2, {.max_shard_bytes = kMax});
   expect_index_agrees(temporary / "out");
   const ModelFolder out = ModelFolder::open(temporary / "out");
   const size_t n = out.shards().size();
@@ -70,9 +70,9 @@ TEST(ConversionShards, MaxShardSize) {
   for (size_t i = 0; i < n; ++i) {
     int64_t bytes = 0;
     for (const TensorInfo& tensor : out.shards()[i]->tensors()) bytes += tensor.bytes();
-    EXPECT_LE(bytes, kMost);
+    EXPECT_LE(bytes, kMax);
     if (i + 1 < n) {  // the next tensor would not have fitted
-      EXPECT_GT(bytes + out.shards()[i + 1]->tensors().front().bytes(), kMost) << i;
+      EXPECT_GT(bytes + out.shards()[i + 1]->tensors().front().bytes(), kMax) << i;
     }
   }
   convert(temporary / "in", temporary / "one", 2, {.max_shard_bytes = int64_t{1} << 30});

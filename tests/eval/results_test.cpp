@@ -1,4 +1,4 @@
-// The results object, key for key as CLI.md promises it to scripts.
+// The results object, key for key as scripts rely on it.
 #include "regroup/eval/results.h"
 
 #include <gtest/gtest.h>

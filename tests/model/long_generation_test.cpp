@@ -107,13 +107,13 @@ TEST(LongGeneration, TheCacheEndsWhereTheTextDoes) {
   EXPECT_EQ(first_cache_room(1, 5000), 1251);
   EXPECT_EQ(first_cache_room(1000, 4001), 2501);
   for (const int64_t prompt : {1, 700, 100'000}) {
-    for (const int64_t most_new : {1, 1023, 1025, 4096, 5000, 99'999, 1 << 24}) {
-      const int64_t end = prompt + most_new;
-      int64_t room = first_cache_room(prompt, most_new);
-      EXPECT_GE(room, prompt + std::min<int64_t>(most_new, 1024));
+    for (const int64_t max_new : {1, 1023, 1025, 4096, 5000, 99'999, 1 << 24}) {
+      const int64_t end = prompt + max_new;
+      int64_t room = first_cache_room(prompt, max_new);
+      EXPECT_GE(room, prompt + std::min<int64_t>(max_new, 1024));
       EXPECT_LE(room, 2 * (prompt + 1024));
       while (room < end) room *= 2;
-      EXPECT_LT(room - end, end / 1000 + 1) << prompt << " + " << most_new;
+      EXPECT_LT(room - end, end / 1000 + 1) << prompt << " + " << max_new;
     }
   }
 }

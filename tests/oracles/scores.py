@@ -1,4 +1,4 @@
-"""Loss, KL and agreement of transformers on windows of one stream (CLI.md, eval)."""
+"""Loss, KL and agreement of transformers on windows of one stream."""
 
 import torch
 from exchange import answer, load, logits, request

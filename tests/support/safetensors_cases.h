@@ -8,7 +8,7 @@
 
 namespace regroup::testing {
 
-/// A safetensors file by hand: well-formed or broken in one way (reliability.md, section 5.1).
+/// A safetensors file by hand: well-formed or broken in one way.
 struct SafetensorsCase {
   std::string id;                     ///< "O05"
   std::string why;                    ///< what is special about it

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "regroup/base/split_mix.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/family.h"
 #include "support/temporary_folder.h"
@@ -53,10 +54,9 @@ void repeat_heads(std::vector<double>& values, int64_t n_heads, int64_t n_distin
 }  // namespace
 
 uint64_t Random::next() {
-  uint64_t z = state_ += 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
+  const uint64_t bits = split_mix(state_);
+  state_ += kSplitMixStep;
+  return bits;
 }
 
 double Random::normal() {

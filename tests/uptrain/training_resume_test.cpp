@@ -226,7 +226,7 @@ TEST(Killed, EndsInTheSameBytes) {
   const std::string out = f.folder / "killed";
   const std::vector<std::string> line = command("killed");
   int64_t kills = 0;
-  int64_t most_checkpoints = 0;
+  int64_t max_checkpoints = 0;
   for (int attempt = 0; attempt < 10; ++attempt) {
     const pid_t child =
         start_process(REGROUP_BINARY, line, f.folder / "kill-out", f.folder / "kill-err");
@@ -242,14 +242,14 @@ TEST(Killed, EndsInTheSameBytes) {
     } else {
       ASSERT_EQ(WEXITSTATUS(status), 0) << read_file(f.folder / "kill-err");
     }
-    if (path_exists(out + "/checkpoints")) ++most_checkpoints;
+    if (path_exists(out + "/checkpoints")) ++max_checkpoints;
     if (!path_exists(out + "/model")) continue;
     EXPECT_TRUE(read_tree(out + "/model") == bytes) << "attempt " << attempt;
     EXPECT_EQ(step_lines(out), step_lines(f.folder / "golden")) << "attempt " << attempt;
     fs::remove_all(out);
   }
   EXPECT_GT(kills, 0);
-  EXPECT_GT(most_checkpoints, 0);
+  EXPECT_GT(max_checkpoints, 0);
   if (!path_exists(out + "/model")) {
     const Finished last = run_process(REGROUP_BINARY, line);
     ASSERT_EQ(last.exit_code, 0) << last.err;

@@ -12,7 +12,7 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMostAdded = 100'000;
+constexpr size_t kMaxAdded = 100'000;
 
 size_t character_before(std::string_view text, size_t end) {
   size_t at = end - 1;
@@ -21,13 +21,13 @@ size_t character_before(std::string_view text, size_t end) {
 }
 
 /// Where the white space that ends at `end` begins, not before `least`.
-size_t white_space_begin(std::string_view text, size_t least, size_t end) {
-  while (end > least) {
+size_t white_space_begin(std::string_view text, size_t min, size_t end) {
+  while (end > min) {
     const size_t at = character_before(text, end);
     if (!is_white_space(character_at(text, at))) break;
     end = at;
   }
-  return std::max(end, least);
+  return std::max(end, min);
 }
 
 size_t white_space_end(std::string_view text, size_t at) {
@@ -41,10 +41,10 @@ size_t white_space_end(std::string_view text, size_t at) {
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocabulary,
                          const Normalizer& normalizer, const std::string& path)
     : tokens_(std::move(tokens)) {
-  if (tokens_.size() > kMostAdded) {
+  if (tokens_.size() > kMaxAdded) {
     wrong_part(
         path, "LIMIT_ADDED_TOKENS",
-        fmt::format("must have at most {} added tokens, found {}", kMostAdded, tokens_.size()));
+        fmt::format("must have at most {} added tokens, found {}", kMaxAdded, tokens_.size()));
   }
   give_ids(vocabulary, path);
   for (size_t i = 0; i < tokens_.size(); ++i) {

@@ -14,7 +14,7 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMostMerges = 4'000'000;
+constexpr size_t kMaxMerges = 4'000'000;
 
 /// The two parts of a merge: "a b", or ["a", "b"].
 std::pair<std::string_view, std::string_view> merge_parts(const Json& merge,
@@ -36,9 +36,9 @@ std::pair<std::string_view, std::string_view> merge_parts(const Json& merge,
 Merges read_merges(const Json& list, const Vocabulary& vocabulary, BpeSettings& settings,
                    const std::string& path) {
   const std::string& prefix = settings.continuing_prefix;
-  if (list.size() > kMostMerges) {
+  if (list.size() > kMaxMerges) {
     wrong_part(path, "LIMIT_MERGES",
-               fmt::format("must have at most {} merges, found {}", kMostMerges, list.size()));
+               fmt::format("must have at most {} merges, found {}", kMaxMerges, list.size()));
   }
   Merges merges(list.size());
   uint32_t rank = 0;

@@ -9,7 +9,7 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMostCluster = 5;  // of bytes that are looked up as one
+constexpr size_t kMaxCluster = 5;  // of bytes that are looked up as one
 
 int base64_value(char c) {
   if (c >= 'A' && c <= 'Z') return c - 'A';
@@ -104,7 +104,7 @@ std::string Charsmap::apply(std::string_view text) const {
   for (size_t at = 0; at < text.size();) {
     const size_t end = cluster_end(text, at);
     const std::string_view cluster = text.substr(at, end - at);
-    const auto whole = cluster.size() <= kMostCluster ? replacement(cluster) : std::nullopt;
+    const auto whole = cluster.size() <= kMaxCluster ? replacement(cluster) : std::nullopt;
     if (whole) {
       out += *whole;
     } else {

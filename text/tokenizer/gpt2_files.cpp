@@ -15,14 +15,14 @@ namespace regroup {
 namespace {
 
 constexpr JsonLimits kVocabJson{.bytes = 256 << 20};
-constexpr int64_t kMostMergeBytes = 256 << 20;
+constexpr int64_t kMaxMergeBytes = 256 << 20;
 
 /// The merges in the order of the file; lines that begin with "#version" say nothing.
 Json read_merges_file(const std::string& path) {
   const InputFile file(path);
-  if (file.size() > kMostMergeBytes) {
+  if (file.size() > kMaxMergeBytes) {
     wrong_part(path, "LIMIT_FILE_SIZE",
-               fmt::format("must have at most {} bytes, found {}", kMostMergeBytes, file.size()));
+               fmt::format("must have at most {} bytes, found {}", kMaxMergeBytes, file.size()));
   }
   const std::string text = file.read_all();
   if (!is_utf8(text)) wrong_part(path, "TOK_MERGE", "must be valid UTF-8");

@@ -17,7 +17,7 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMostGrowth = 64;  // Precompiled and NFKC stay far below it
+constexpr size_t kMaxGrowth = 64;  // Precompiled and NFKC stay far below it
 constexpr size_t kAlwaysAllowed = 1 << 20;
 
 class NormalForm : public NormalizerStep {
@@ -134,11 +134,11 @@ std::string Normalizer::apply(std::string_view text) const {
   std::string result(text);
   for (const auto& step : steps_) {
     result = step->apply(result);
-    if (result.size() > text.size() * kMostGrowth + kAlwaysAllowed) {
+    if (result.size() > text.size() * kMaxGrowth + kAlwaysAllowed) {
       wrong_part(path_, "TOK_EXPANSION",
                  fmt::format("the normalizer must not make a text {} times as long, found {} bytes "
                              "for {}",
-                             kMostGrowth, result.size(), text.size()));
+                             kMaxGrowth, result.size(), text.size()));
     }
   }
   return result;
@@ -151,16 +151,16 @@ size_t Normalizer::origin(std::string_view text, size_t bytes) const {
     while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
     return at;
   };
-  size_t least = 0, most = text.size();
-  while (least < most) {  // the first beginning that gives as much
-    const size_t middle = least + (most - least) / 2;
+  size_t min = 0, max = text.size();
+  while (min < max) {  // the first beginning that gives as much
+    const size_t middle = min + (max - min) / 2;
     if (apply(text.substr(0, boundary(middle))).size() >= bytes) {
-      most = middle;
+      max = middle;
     } else {
-      least = middle + 1;
+      min = middle + 1;
     }
   }
-  return boundary(least);
+  return boundary(min);
 }
 
 }  // namespace regroup

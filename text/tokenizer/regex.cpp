@@ -13,10 +13,10 @@
 namespace regroup {
 namespace {
 
-constexpr uint32_t kMostSteps = 20'000'000;  // of one match: some tenths of a second
-constexpr uint32_t kMostHeapKib = 64 << 10;  // of the interpreter, where there is no JIT
-constexpr size_t kLeastStack = 32 << 10;
-constexpr size_t kMostStack = 64 << 20;
+constexpr uint32_t kMaxSteps = 20'000'000;  // of one match: some tenths of a second
+constexpr uint32_t kMaxHeapKib = 64 << 10;  // of the interpreter, where there is no JIT
+constexpr size_t kMinStack = 32 << 10;
+constexpr size_t kMaxStack = 64 << 20;
 
 template <auto Free>
 struct Deleter {
@@ -72,10 +72,10 @@ Regex::Regex(std::string_view pattern, std::string path) : state_(std::make_uniq
   if (s.code == nullptr) s.refuse("is not understood (" + pcre2_message(error) + ")");
   s.jit = pcre2_jit_compile(s.code.get(), PCRE2_JIT_COMPLETE) == 0;
   s.context.reset(pcre2_match_context_create(nullptr));
-  pcre2_set_match_limit(s.context.get(), kMostSteps);
-  pcre2_set_heap_limit(s.context.get(), kMostHeapKib);
+  pcre2_set_match_limit(s.context.get(), kMaxSteps);
+  pcre2_set_heap_limit(s.context.get(), kMaxHeapKib);
   if (s.jit) {
-    s.stack.reset(pcre2_jit_stack_create(kLeastStack, kMostStack, nullptr));
+    s.stack.reset(pcre2_jit_stack_create(kMinStack, kMaxStack, nullptr));
     pcre2_jit_stack_assign(s.context.get(), nullptr, s.stack.get());
   }
   s.match.reset(pcre2_match_data_create(1, nullptr));
@@ -98,7 +98,7 @@ std::optional<ByteRange> Regex::find(std::string_view text, size_t from) const {
          .message = fmt::format(
              "the regular expression {} must find each piece of a text within {} steps, "
              "found more at byte {} of \"{}\" ({})",
-             printable(s.pattern), kMostSteps, from, printable(text.substr(from), 40),
+             printable(s.pattern), kMaxSteps, from, printable(text.substr(from), 40),
              pcre2_message(found)),
          .path = s.path,
          .hint = kTokenizeElsewhere});

@@ -65,15 +65,15 @@ int hex_digit(char c) {
 /// Digits of "\x41", "\x{1F600}" or "\u3001", behind the letter.
 char32_t hexadecimal(RegexReader& reader, char kind) {
   const bool braces = kind == 'x' && reader.take("{");
-  const int most = braces ? 6 : kind == 'x' ? 2 : 4;
+  const int max = braces ? 6 : kind == 'x' ? 2 : 4;
   char32_t value = 0;
   int n = 0;
-  for (; n < most && !reader.done() && hex_digit(reader.peek()) >= 0; ++n) {
+  for (; n < max && !reader.done() && hex_digit(reader.peek()) >= 0; ++n) {
     value = value * 16 + static_cast<char32_t>(hex_digit(reader.peek()));
     reader.skip(1);
   }
   const bool closed = !braces || reader.take("}");
-  const bool whole = braces ? n > 0 : n == most;
+  const bool whole = braces ? n > 0 : n == max;
   const bool surrogate = value >= 0xD800 && value < 0xE000;
   // "\x80" alone is a byte, not a character.
   const bool byte = kind == 'x' && !braces && value >= 0x80;
@@ -153,11 +153,11 @@ std::optional<std::string> RegexReader::interval() {
   const auto number = [](std::string_view text) {
     return text.size() <= 4 && text.find_first_not_of("0123456789") == std::string_view::npos;
   };
-  const std::string_view least = inside.substr(0, comma);
-  const std::string_view most = inside.substr(std::min(comma + 1, inside.size()));
-  if (!number(least) || !number(most)) return std::nullopt;
-  if (least.empty())
-    return comma < inside.size() && !most.empty()
+  const std::string_view min = inside.substr(0, comma);
+  const std::string_view max = inside.substr(std::min(comma + 1, inside.size()));
+  if (!number(min) || !number(max)) return std::nullopt;
+  if (min.empty())
+    return comma < inside.size() && !max.empty()
                ? (refuse("must give the least number"), std::nullopt)
                : std::nullopt;
   std::string text(pattern_.substr(at_, close - at_ + 1));

@@ -13,8 +13,8 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMostPattern = 64 << 10;
-constexpr size_t kMostGroups = 250;
+constexpr size_t kMaxPattern = 64 << 10;
+constexpr size_t kMaxGroups = 250;
 
 /// A group that is open.
 struct Group {
@@ -107,7 +107,7 @@ class Translation {
   }
 
   void open_group() {
-    if (groups_.size() == kMostGroups) reader_.refuse("must not nest groups so deep");
+    if (groups_.size() == kMaxGroups) reader_.refuse("must not nest groups so deep");
     groups_.push_back({.begin = out_.size(), .ignores_case = ignores_case_});
     for (const std::string_view kind : {"(?:", "(?=", "(?!", "(?>", "(?i:"}) {
       if (!reader_.take(kind)) continue;
@@ -202,8 +202,8 @@ class Translation {
 }  // namespace
 
 std::string translate_regex(std::string_view pattern, const std::string& path) {
-  if (pattern.empty() || pattern.size() > kMostPattern) {
-    RegexReader(pattern, path).refuse(fmt::format("must have 1 to {} bytes", kMostPattern));
+  if (pattern.empty() || pattern.size() > kMaxPattern) {
+    RegexReader(pattern, path).refuse(fmt::format("must have 1 to {} bytes", kMaxPattern));
   }
   return Translation(pattern, path).take();
 }

@@ -11,20 +11,20 @@ constexpr std::string_view kReplacement = "\uFFFD";
 
 /// The range of the second byte of a well-formed character.
 struct SecondByte {
-  unsigned char least = 0x80;
-  unsigned char most = 0xBF;
+  unsigned char min = 0x80;
+  unsigned char max = 0xBF;
 };
 
 SecondByte second_byte(unsigned char lead) {
   switch (lead) {
     case 0xE0:
-      return {.least = 0xA0};
+      return {.min = 0xA0};
     case 0xED:
-      return {.most = 0x9F};
+      return {.max = 0x9F};
     case 0xF0:
-      return {.least = 0x90};
+      return {.min = 0x90};
     case 0xF4:
-      return {.most = 0x8F};
+      return {.max = 0x8F};
     default:
       return {};
   }
@@ -39,7 +39,7 @@ size_t broken_bytes(std::string_view bytes) {
   size_t n = 1;
   for (; n < whole && n < bytes.size(); ++n) {
     const auto byte = static_cast<unsigned char>(bytes[n]);
-    if (byte < allowed.least || byte > allowed.most) break;
+    if (byte < allowed.min || byte > allowed.max) break;
     allowed = {};
   }
   return n;

@@ -8,7 +8,7 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMostTokenBytes = 64 << 10;
+constexpr size_t kMaxTokenBytes = 64 << 10;
 constexpr int64_t kHighestId = (1 << 24) - 1;  // the list of tokens is as long
 
 }  // namespace
@@ -19,10 +19,10 @@ void Vocabulary::add(const std::string& token, int64_t id, const std::string& pa
                fmt::format("token ids must lie in 0..{}, found {} for \"{}\"", kHighestId, id,
                            printable(token, 40)));
   }
-  if (token.size() > kMostTokenBytes) {
+  if (token.size() > kMaxTokenBytes) {
     wrong_part(path, "TOK_TOKEN_LENGTH",
                fmt::format("a token must have at most {} bytes, found {} for id {}",
-                           kMostTokenBytes, token.size(), id));
+                           kMaxTokenBytes, token.size(), id));
   }
   const auto at = static_cast<size_t>(id);
   if (at >= tokens_.size()) tokens_.resize(at + 1, nullptr);

@@ -12,7 +12,7 @@ size_t WordCache::slot_of(std::string_view piece) {
 }
 
 bool WordCache::find(std::string_view piece, std::vector<int32_t>& ids) const {
-  if (piece.size() > kMostBytes) return false;
+  if (piece.size() > kMaxBytes) return false;
   const Slot& slot = slots_[slot_of(piece)];
   if (slot.bytes != piece.size() ||
       std::memcmp(slot.text.data(), piece.data(), piece.size()) != 0) {
@@ -23,7 +23,7 @@ bool WordCache::find(std::string_view piece, std::vector<int32_t>& ids) const {
 }
 
 void WordCache::put(std::string_view piece, std::span<const int32_t> ids) {
-  if (piece.empty() || piece.size() > kMostBytes || ids.size() > kMostIds) return;
+  if (piece.empty() || piece.size() > kMaxBytes || ids.size() > kMaxIds) return;
   Slot& slot = slots_[slot_of(piece)];
   std::memcpy(slot.text.data(), piece.data(), piece.size());
   std::copy(ids.begin(), ids.end(), slot.ids.begin());

@@ -11,8 +11,8 @@ namespace regroup {
 /// Ids of short pieces seen before: a table of fixed size in which a new piece takes the place of an old one.
 class WordCache {
  public:
-  static constexpr size_t kMostBytes = 30;
-  static constexpr size_t kMostIds = 8;
+  static constexpr size_t kMaxBytes = 30;
+  static constexpr size_t kMaxIds = 8;
 
   WordCache() : slots_(kSlots) {}
   /// Appends the ids of a piece, if it is known.
@@ -23,8 +23,8 @@ class WordCache {
  private:
   static constexpr size_t kSlots = size_t{1} << 16;
   struct alignas(64) Slot {
-    std::array<int32_t, kMostIds> ids{};
-    std::array<char, kMostBytes> text{};
+    std::array<int32_t, kMaxIds> ids{};
+    std::array<char, kMaxBytes> text{};
     uint8_t bytes = 0;  // 0: empty
     uint8_t n_ids = 0;
   };

@@ -34,7 +34,7 @@ class JsonFields {
  public:
   JsonFields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {}
   /// An integer in [least, most].
-  std::optional<int64_t> integer(const char* key, int64_t least, int64_t most) const;
+  std::optional<int64_t> integer(const char* key, int64_t min, int64_t max) const;
   std::optional<double> number(const char* key) const;
   std::optional<double> positive(const char* key) const;
   std::optional<bool> boolean(const char* key) const;

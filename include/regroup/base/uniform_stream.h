@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "regroup/base/split_mix.h"
+
 namespace regroup {
 
 /// Uniform numbers that depend on (seed, name) alone: the standard library's distributions differ
-/// between implementations, and results must not. SplitMix64 (Steele, Lea and Flood 2014).
+/// between implementations, and results must not.
 class UniformStream {
  public:
   UniformStream(uint64_t seed, std::string_view name) : state_(seed) {
@@ -14,11 +16,9 @@ class UniformStream {
   }
 
   uint64_t next_bits() {
-    state_ += 0x9E3779B97F4A7C15u;
-    uint64_t z = state_;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
+    const uint64_t bits = split_mix(state_);
+    state_ += kSplitMixStep;
+    return bits;
   }
 
   /// In (0, 1].

@@ -8,7 +8,7 @@
 
 namespace regroup {
 
-/// Every element type of the safetensors format (families.md, section 7).
+/// Every element type of the safetensors format.
 enum class Dtype : uint8_t {
   kBool,
   kF4,

@@ -7,7 +7,7 @@ namespace regroup {
 
 enum class RopeKind { kDefault, kLinear, kDynamic, kLlama3, kYarn };
 
-/// Rotary position embedding with its frequency scaling (families.md, section 3.3).
+/// Rotary position embedding with its frequency scaling.
 struct RopeConfig {
   RopeKind kind = RopeKind::kDefault;
   double theta = 10000.0;

@@ -29,17 +29,17 @@ struct SafetensorsHeader {
   int64_t data_begin = 0;  ///< byte of the file where the data part starts
 };
 
-/// What nobody may exceed (reliability.md, section 3).
-inline constexpr int64_t kMostHeaderBytes = 100'000'000;
-inline constexpr int64_t kMostTensorsPerFile = 1'000'000;
-inline constexpr size_t kMostNameBytes = 1024;
-inline constexpr size_t kMostRank = 16;
+/// What nobody may exceed.
+inline constexpr int64_t kMaxHeaderBytes = 100'000'000;
+inline constexpr int64_t kMaxTensorsPerFile = 1'000'000;
+inline constexpr size_t kMaxNameBytes = 1024;
+inline constexpr size_t kMaxRank = 16;
 
 /// Parses the JSON header text of a file with `data_bytes` bytes after it. `path` names the file in
 /// errors. One non-recursive pass; duplicate keys are refused at every level.
 /// Stricter than the reference on purpose: no leading white space, no unknown fields, no repeated
 /// names, no dimension above 2^63-1, no control characters in names.
-/// @throws CheckpointError  ST_* (reliability.md, section 4.3)
+/// @throws CheckpointError  ST_*
 SafetensorsHeader parse_safetensors_header(std::string_view header, int64_t data_bytes,
                                            const std::string& path);
 

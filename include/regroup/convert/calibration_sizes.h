@@ -100,6 +100,6 @@ int64_t distill_tokens(const CalibrationOptions& options);
 
 /// How many tokens are used at most: more than by default where a budget may pay for them, unless the
 /// flags say how many.
-int64_t most_calibration_tokens(const CalibrationOptions& options);
+int64_t max_calibration_tokens(const CalibrationOptions& options);
 
 }  // namespace regroup

@@ -35,7 +35,7 @@ struct ModelOrigin {
 };
 ModelOrigin origin_of(const std::string& path);
 
-/// Results in lm-evaluation-harness's layout (CLI.md, eval): one object for one model, else
+/// Results in lm-evaluation-harness's layout: one object for one model, else
 /// {"models": [...]}.
 /// @param baseline  index into `models`, or -1
 /// @param listed    which models to list (a baseline may only be a reference)

@@ -38,7 +38,7 @@ struct DistillationLoss {
 /// Cross-entropy mixed with the divergence from a teacher, fused with the output projection as above:
 /// two [chunk, vocab] at a time, never [tokens, vocab]. With kl_weight 0 loss and gradients are those
 /// of fused_cross_entropy up to rounding.
-/// Source: arXiv:1503.02531; the chunked form: training.md, section 4.1.
+/// Source: arXiv:1503.02531.
 DistillationLoss fused_distillation(const at::Tensor& hidden, const at::Tensor& lm_head,
                                     const at::Tensor& targets, double scale,
                                     const TeacherSignal& teacher, const DistillationMix& mix);

@@ -17,7 +17,7 @@ struct SamplingOptions {
 
 /// Tokens that the cache has room for at the start: as many as are asked for, within reason. It doubles when it
 /// is full, and from here it comes out at the end of the text: behind it lies less than a thousandth.
-int64_t first_cache_room(int64_t prompt, int64_t most_new);
+int64_t first_cache_room(int64_t prompt, int64_t max_new);
 
 /// Continues `prompt` token by token with a KV cache.
 /// @param on_token  called with each new id; return false to stop

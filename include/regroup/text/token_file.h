@@ -11,7 +11,7 @@
 
 namespace regroup {
 
-/// How the ids of a token file are stored (training.md, section 9.1).
+/// How the ids of a token file are stored.
 enum class TokenFormat {
   kAuto,     ///< llm.c, told apart by the header
   kLlmc,     ///< 1,024-byte header; version 1: uint16 ids, version 7: uint32 ids

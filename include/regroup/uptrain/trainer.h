@@ -68,7 +68,7 @@ struct TrainObserver {
   std::function<void(const std::string&)> warned;
 };
 
-/// Trains options.model into options.out (CLI.md, uptrain). Resumes an interrupted run of the same
+/// Trains options.model into options.out. Resumes an interrupted run of the same
 /// settings bit for bit.
 /// @throws ConfigError OUTPUT_EXISTS, CKPT_MISMATCH, LOCKED, BUDGET and others
 /// @throws CheckpointError TRAIN_NONFINITE after three steps in a row without a finite gradient
@@ -76,7 +76,7 @@ struct TrainObserver {
 TrainResult uptrain(const UptrainOptions& options, const TrainObserver& observer);
 
 /// FLOPs that one token of training asks for. Multiply-adds count two, causal attention half of the
-/// square (training.md 13.1, convention C). With N the weights of all matrices (the embedding is a
+/// square. With N the weights of all matrices (the embedding is a
 /// look-up) and N_t those that are trained: 2 N forward, 2 N for the gradient of the activations, 2 N_t
 /// for that of the weights. Left out is what frozen embeddings make needless: the gradient of the first
 /// layer's input. Scope kv counts the K and V rows alone, though the fused projection's gradient is
