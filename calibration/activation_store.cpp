@@ -6,8 +6,8 @@
 
 #include <span>
 
-#include "regroup/model/transfer.h"
 #include "regroup/model/tensor_bytes.h"
+#include "regroup/model/transfer.h"
 
 namespace regroup {
 ActivationStore::ActivationStore(int64_t windows, int64_t seq, int64_t hidden,

@@ -184,8 +184,7 @@ class HeaderSax : public nlohmann::json_sax<nlohmann::json> {
                            : name == "data_offsets" ? kOffsetsField
                                                     : 0u;
     if (field == 0) {
-      fail("ST_UNKNOWN_FIELD",
-           fmt::format("unknown field \"{}\"", printable(name, kMaxFieldName)));
+      fail("ST_UNKNOWN_FIELD", fmt::format("unknown field \"{}\"", printable(name, kMaxFieldName)));
     }
     if ((fields_ & field) != 0) duplicate(name);
     fields_ |= field;

@@ -102,11 +102,11 @@ std::vector<std::string> Recipe::values(const std::string& section, const std::s
 
 Recipe parse_recipe(std::string_view text, const std::string& path) {
   if (static_cast<int64_t>(text.size()) > kMaxRecipeBytes) {
-    throw ConfigError({.code = "LIMIT_FILE_SIZE",
-                       .message = fmt::format("a recipe must have at most {} bytes, found more",
-                                              kMaxRecipeBytes),
-                       .path = path,
-                       .hint = "a recipe is a short TOML file, such as recipes/demo.toml"});
+    throw ConfigError(
+        {.code = "LIMIT_FILE_SIZE",
+         .message = fmt::format("a recipe must have at most {} bytes, found more", kMaxRecipeBytes),
+         .path = path,
+         .hint = "a recipe is a short TOML file, such as recipes/demo.toml"});
   }
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   const toml::table root = parse_toml(text, path);

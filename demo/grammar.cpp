@@ -1,8 +1,8 @@
 #include "demo/grammar.h"
 
-#include "regroup/base/split_mix.h"
 #include "demo/narration.h"
 #include "demo/questions.h"
+#include "regroup/base/split_mix.h"
 
 namespace regroup::demo {
 namespace {

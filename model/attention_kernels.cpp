@@ -119,9 +119,9 @@ void forward(const AttentionShape& s, const HeadRows<const T>& q, const HeadRows
   const int64_t dim = s.head_dim;
   const int64_t width = padded(dim);
   const int64_t max_rows = rows_at_once(s.seq);
-  float* keys_t = scratch;                      // [tokens / 16, head_dim, 16]
-  float* values = keys_t + dim * tokens;        // [tokens, width]
-  float* queries = values + tokens * width;     // [rows, width]
+  float* keys_t = scratch;                     // [tokens / 16, head_dim, 16]
+  float* values = keys_t + dim * tokens;       // [tokens, width]
+  float* queries = values + tokens * width;    // [rows, width]
   float* scores = queries + max_rows * width;  // [rows, keys]
   unpack_panels(k, s.seq, dim, keys_t);
   unpack(v, 0, 0, s.seq, dim, width, 1.0f, values);
@@ -171,12 +171,12 @@ void backward(const AttentionShape& s, const HeadRows<const T>& q, const HeadRow
   const int64_t dim = s.head_dim;
   const int64_t width = padded(dim);
   const int64_t max_rows = rows_at_once(s.seq);
-  float* keys_t = scratch;                        // [tokens / 16, head_dim, 16]
-  float* values_t = keys_t + dim * tokens;        // [tokens / 16, head_dim, 16]
-  float* keys = values_t + dim * tokens;          // [tokens, width]
-  float* dkeys = keys + tokens * width;           // [tokens, width]
-  float* dvalues = dkeys + tokens * width;        // [tokens, width]
-  float* queries = dvalues + tokens * width;      // [rows, width], times scale
+  float* keys_t = scratch;                       // [tokens / 16, head_dim, 16]
+  float* values_t = keys_t + dim * tokens;       // [tokens / 16, head_dim, 16]
+  float* keys = values_t + dim * tokens;         // [tokens, width]
+  float* dkeys = keys + tokens * width;          // [tokens, width]
+  float* dvalues = dkeys + tokens * width;       // [tokens, width]
+  float* queries = dvalues + tokens * width;     // [rows, width], times scale
   float* upstream = queries + max_rows * width;  // [rows, width]
   float* mixed = upstream + max_rows * width;    // [rows, width]: the output, then dq
   float* probs = mixed + max_rows * width;       // [rows, keys]

@@ -22,7 +22,7 @@ double length(const Bar& bar) {
 struct Layout {
   double left = 0;   ///< where the bars begin
   double right = 0;  ///< where the longest ends
-  double max = 1;   ///< its value
+  double max = 1;    ///< its value
   double at(double value) const { return left + value / max * (right - left); }
 };
 

@@ -59,8 +59,8 @@ std::string heat_map_svg(const HeatMap& map, double width) {
   for (const HeatRow& row : map.rows) {
     svg += svg_text("tick", left - 8, y + 17, "end", shorten(row.label, 24));
     for (size_t c = 0; c < row.cells.size(); ++c) {
-      svg += draw_cell(row.cells[c], row.cells[c].value / max,
-                       left + step * static_cast<double>(c), y, step);
+      svg += draw_cell(row.cells[c], row.cells[c].value / max, left + step * static_cast<double>(c),
+                       y, step);
     }
     svg += "\n";
     y += kRow;

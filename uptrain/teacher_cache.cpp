@@ -27,8 +27,8 @@
 #include "regroup/base/printable.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/base/words.h"
-#include "regroup/model/transfer.h"
 #include "regroup/model/tensor_bytes.h"
+#include "regroup/model/transfer.h"
 
 namespace regroup {
 namespace {

@@ -77,8 +77,7 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
     const Tokenizer tokenizer = Tokenizer::open(flags.models.front());
     require_vocabulary(tokenizer, config.vocab_size, flags.models.front());
     for (const std::string& path : flags.text) {
-      streams.push_back(
-          read_text_stream(path, tokenizer, document_options(flags.text_flags), max));
+      streams.push_back(read_text_stream(path, tokenizer, document_options(flags.text_flags), max));
     }
   }
   for (const std::string& path : flags.tokens) {

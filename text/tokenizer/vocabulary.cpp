@@ -21,8 +21,8 @@ void Vocabulary::add(const std::string& token, int64_t id, const std::string& pa
   }
   if (token.size() > kMaxTokenBytes) {
     wrong_part(path, "TOK_TOKEN_LENGTH",
-               fmt::format("a token must have at most {} bytes, found {} for id {}",
-                           kMaxTokenBytes, token.size(), id));
+               fmt::format("a token must have at most {} bytes, found {} for id {}", kMaxTokenBytes,
+                           token.size(), id));
   }
   const auto at = static_cast<size_t>(id);
   if (at >= tokens_.size()) tokens_.resize(at + 1, nullptr);
