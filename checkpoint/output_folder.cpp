@@ -101,14 +101,6 @@ void remove_empty_folders(const std::string& folder) {
 
 }  // namespace
 
-ResumeMode parse_resume_mode(const std::string& text) {
-  if (text == "auto") return ResumeMode::kAuto;
-  if (text == "required") return ResumeMode::kRequired;
-  if (text == "never") return ResumeMode::kNever;
-  refuse("FLAG_VALUE", {}, fmt::format("--resume must be auto, required or never, found {}", text),
-         "leave it out to resume whenever that is possible");
-}
-
 OutputFolder::OutputFolder(std::string out, const Json& job, OutputOptions options)
     : out_(without_last_slash(std::move(out))),
       options_(options),

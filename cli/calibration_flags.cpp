@@ -10,7 +10,9 @@
 #include "regroup/base/printable.h"
 #include "regroup/base/quantity.h"
 #include "regroup/base/words.h"
+#include "regroup/text/document_settings.h"
 #include "regroup/text/documents.h"
+#include "setting_flags.h"
 
 namespace regroup {
 namespace {
@@ -37,9 +39,9 @@ bool parse_layer_inputs(const std::string& text) {
 std::vector<std::pair<const char*, bool>> reading_flags(const CalibrationFlags& flags,
                                                         bool other_text) {
   const CalibrationFlags plain;
-  return {{"--field", !other_text && flags.text.field != plain.text.field},
-          {"--field-separator", !other_text && !flags.text.field_separator.empty()},
-          {"--document-separator", !other_text && !flags.text.separator.empty()}};
+  return {{"--field", !other_text && flags.documents.field != plain.documents.field},
+          {"--field-separator", !other_text && !flags.documents.field_separator.empty()},
+          {"--document-separator", !other_text && !flags.documents.separator.empty()}};
 }
 
 /// Flags that mean nothing without text are refused without it.
@@ -148,7 +150,7 @@ CalibrationOptions calibration_options(const CalibrationFlags& flags, const Glob
   options.files = flags.calibration;
   refuse_own_text_beside_files(options.files);
   if (options.reads_own_text()) refuse_reading_flags(flags, other_text);
-  options.documents = document_options(flags.text);
+  options.documents = flags.documents;
   if (!flags.tokens.empty()) {
     options.tokens = parse_count(flags.tokens, "--calibration-tokens");
   }
@@ -220,7 +222,7 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
       "becomes --calibration-tokens and --layer-steps before it starts");
   add("--pretraining-tokens", flags.pretraining_tokens,
       "Tokens the model was trained on, for a budget in %");
-  add_text_flags(command, flags.text);
+  visit_settings(flags.documents, SettingFlags(command));
   add("--layer-inputs", flags.layer_inputs,
       "What a layer is fitted on: the output of the converted layers below it (converted) or the "
       "parent's (parent)")

@@ -6,7 +6,7 @@
 
 #include "command.h"
 #include "regroup/convert/plan.h"
-#include "text_flags.h"
+#include "regroup/text/documents.h"
 
 namespace regroup {
 
@@ -17,7 +17,7 @@ struct CalibrationFlags {
   std::string tokens;
   std::string seq_len;
   std::optional<int64_t> first_tokens;
-  TextFlags text;
+  DocumentOptions documents;
   std::string layer_inputs = "converted";
   std::string refit_output = "on";
   std::string logit_gain = "auto";

@@ -139,7 +139,7 @@ CommandOutput run_compare(const CompareFlags& flags, const Globals& globals) {
   check_compare(flags, globals);
   std::vector<std::string> texts = flags.calibration.calibration;
   texts.push_back(flags.text);
-  warn_if_separator_missing(flags.calibration.text, texts);
+  warn_if_separator_missing(flags.calibration.documents, texts);
   const ModelFolder model = ModelFolder::open(flags.model);
   log_notices(model);
   const DamageReport report =

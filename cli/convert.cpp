@@ -76,7 +76,8 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
     options.max_shard_bytes = parse_size(flags.max_shard_size, "--max-shard-size");
   }
   options.allow_nonfinite = flags.allow_nonfinite;
-  options.output = {.overwrite = flags.overwrite, .resume = parse_resume_mode(flags.resume)};
+  options.output = {.overwrite = flags.overwrite,
+                    .resume = value_of<ResumeMode>(flags.resume, "--resume")};
   return options;
 }
 
@@ -262,7 +263,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
     require_torch("convert");
   }
   log_notices(model);
-  warn_if_separator_missing(flags.calibration.text, options.calibration.files);
+  warn_if_separator_missing(flags.calibration.documents, options.calibration.files);
   if (flags.dry_run || needs_transforms(model.config(), options)) {
     const ConversionPlan plan = planned(model, options);
     warn_of_memory(plan, options);

@@ -5,8 +5,10 @@
 #include "regroup/base/input_file.h"
 #include "regroup/base/quantity.h"
 #include "regroup/checkpoint/compute_names.h"
+#include "regroup/text/document_settings.h"
 #include "regroup/text/documents.h"
 #include "regroup/text/token_file.h"
+#include "setting_flags.h"
 #include "torch_part.h"
 
 namespace regroup {
@@ -26,7 +28,7 @@ void check_eval(const EvalFlags& flags, const Globals&) {
   if (!flags.seq_len.empty()) parse_context(flags.seq_len, "--seq-len");
   if (!flags.max_tokens.empty()) parse_count(flags.max_tokens, "--max-tokens");
   if (flags.batch_size != "auto") parse_count(flags.batch_size, "--batch-size");
-  const TokenFormat format = parse_token_format(flags.token_format);
+  const TokenFormat format = value_of<TokenFormat>(flags.token_format, "--token-format");
   for (const std::string& path : flags.text) {
     require_text_file(path, "rename it if it holds text, or give a token file to --tokens");
     InputFile{path};
@@ -48,7 +50,7 @@ void add_eval_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--token-format", flags->token_format, "Format of token files")
       ->type_name(words({"auto", "llmc", "nanogpt"}))
       ->capture_default_str();
-  add_text_flags(*command, flags->text_flags);
+  visit_settings(flags->documents, SettingFlags(*command));
   command->add_option("--seq-len", flags->seq_len,
                       "Tokens a window predicts; left out: the model's context, at most 2048");
   command->add_option("--max-tokens", flags->max_tokens, "Use the first N tokens of each text");

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "command.h"
-#include "text_flags.h"
+#include "regroup/text/documents.h"
 
 namespace regroup {
 
@@ -14,7 +14,7 @@ struct EvalFlags {
   std::vector<std::string> text;
   std::vector<std::string> tokens;
   std::string token_format = "auto";
-  TextFlags text_flags;
+  DocumentOptions documents;
   std::string seq_len;
   std::string max_tokens;
   std::string dtype = "auto";

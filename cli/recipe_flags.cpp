@@ -142,6 +142,8 @@ class Setter {
     } catch (const CLI::ParseError& error) {
       refuse("FLAG_VALUE", entry.value_at, printable(explain(command, error), 400),
              fmt::format("see regroup {}--help", &command == &root_ ? "" : entry.section + " "));
+    } catch (const ConfigError& error) {  // of a word or a quantity
+      refuse("FLAG_VALUE", entry.value_at, error.info().message, error.info().hint);
     }
   }
 

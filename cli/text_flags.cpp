@@ -44,27 +44,9 @@ Found look_for(const std::string& separator, const std::string& path) {
 
 }  // namespace
 
-void add_text_flags(CLI::App& command, TextFlags& flags) {
-  command
-      .add_option("--field", flags.field,
-                  "Key of a JSON record that holds the text; several (A,B) are joined")
-      ->join(',')
-      ->capture_default_str();
-  command.add_option("--field-separator", flags.field_separator,
-                     "Stands between the texts of several keys; left out: nothing");
-  command.add_option(
-      "--document-separator", flags.separator,
-      "Stands between the documents of a .txt file; \\n, \\r and \\t are one character");
-}
-
-DocumentOptions document_options(const TextFlags& flags) {
-  return {.field = flags.field,
-          .separator = parse_separator(flags.separator),
-          .field_separator = parse_separator(flags.field_separator)};
-}
-
-void warn_if_separator_missing(const TextFlags& flags, const std::vector<std::string>& files) {
-  const std::string separator = parse_separator(flags.separator);
+void warn_if_separator_missing(const DocumentOptions& options,
+                               const std::vector<std::string>& files) {
+  const std::string& separator = options.separator;
   if (separator.empty()) return;
   std::vector<std::string> texts;
   std::copy_if(files.begin(), files.end(), std::back_inserter(texts),
@@ -79,7 +61,7 @@ void warn_if_separator_missing(const TextFlags& flags, const std::vector<std::st
   const bool several = texts.size() > 1;
   const bool line_end = separator.find('\n') != std::string::npos;
   spdlog::warn("--document-separator {} does not occur in {}{}: {} read as one document{}",
-               printable(flags.separator), printable(texts.front()),
+               printable(typed_separator(separator)), printable(texts.front()),
                several ? fmt::format(", nor in {} more .txt", texts.size() - 1) : "",
                several ? "each is" : "it is",
                windows_line_ends && line_end ? "; its lines end with \\r\\n" : "");

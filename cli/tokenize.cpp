@@ -11,9 +11,11 @@
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/output_path.h"
+#include "regroup/text/document_settings.h"
 #include "regroup/text/documents.h"
 #include "regroup/text/token_file.h"
 #include "regroup/text/tokenizer.h"
+#include "setting_flags.h"
 #include "text_flags.h"
 
 namespace regroup {
@@ -23,7 +25,7 @@ struct TokenizeFlags {
   std::string model;
   std::vector<std::string> files;
   std::string out;
-  TextFlags text;
+  DocumentOptions documents;
   bool add_bos = false;
   bool no_add_bos = false;
   bool append_eos = false;
@@ -45,7 +47,7 @@ void check_outputs(const TokenizeFlags& flags) {
 CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   check_outputs(flags);
-  warn_if_separator_missing(flags.text, flags.files);
+  warn_if_separator_missing(flags.documents, flags.files);
   require_model_folder(flags.model);
   const ModelConfig config = read_model_config(flags.model + "/config.json");
   const Tokenizer tokenizer = Tokenizer::open(flags.model);
@@ -57,7 +59,7 @@ CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   int64_t bytes = 0;
   int64_t documents = 0;
   for (const std::string& path : flags.files) {
-    documents += read_documents(path, document_options(flags.text), [&](std::string_view text) {
+    documents += read_documents(path, flags.documents, [&](std::string_view text) {
       throw_if_stopped(/*resumable=*/false);
       writer.add(tokenizer.encode(text, add_bos, add_eos));
       bytes += static_cast<int64_t>(text.size());
@@ -92,7 +94,7 @@ void add_tokenize_command(CLI::App& root, Invocation& invocation) {
   add_model(*command, flags->model)->required();
   command->add_option("FILE,--files", flags->files, kTextFiles)->type_name(kFile)->required();
   command->add_option("--out", flags->out, "Token file to write")->type_name(kFile)->required();
-  add_text_flags(*command, flags->text);
+  visit_settings(flags->documents, SettingFlags(*command));
   auto* add = command->add_flag("--add-bos", flags->add_bos, "Begin every document with BOS");
   command->add_flag("--no-add-bos", flags->no_add_bos, "Begin no document with BOS")->excludes(add);
   command->add_flag("--append-eos", flags->append_eos, "End every document with EOS");

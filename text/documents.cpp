@@ -176,6 +176,15 @@ std::string parse_separator(const std::string& text) {
   return separator;
 }
 
+std::string typed_separator(const std::string& separator) {
+  std::string text;
+  for (const char c : separator) {
+    const size_t known = std::string_view("\n\r\t\\").find(c);
+    text += known == std::string_view::npos ? std::string(1, c) : std::string{'\\', "nrt\\"[known]};
+  }
+  return text;
+}
+
 bool is_text_file(const std::string& path) {
   const std::string name = without_compression(path);
   return std::any_of(kTextKinds.begin(), kTextKinds.end(),

@@ -50,16 +50,6 @@ void refuse_placeholder(const InputFile& file) {
 
 }  // namespace
 
-TokenFormat parse_token_format(const std::string& name) {
-  if (name == "auto") return TokenFormat::kAuto;
-  if (name == "llmc") return TokenFormat::kLlmc;
-  if (name == "nanogpt") return TokenFormat::kNanogpt;
-  throw ConfigError(
-      {.code = "FLAG_VALUE",
-       .message =
-           fmt::format("--token-format must be auto, llmc or nanogpt, found {}", printable(name))});
-}
-
 TokenFile::TokenFile(const std::string& path, TokenFormat format) : file_(path) {
   refuse_placeholder(file_);
   if (format == TokenFormat::kNanogpt) {

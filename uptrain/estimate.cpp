@@ -86,7 +86,7 @@ int64_t count_trainable(const ModelConfig& c, TrainScope scope) {
 
 int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& options,
                                 int64_t n_trainable) {
-  const bool narrow = options.precision == "bf16";
+  const bool narrow = options.precision == Precision::kBf16;
   const double width = narrow ? 2 : 4;
   // Weights as computed with, then master, gradient and two moments in float32; float32 weights are
   // their own master.
@@ -111,13 +111,13 @@ int64_t estimate_run_bytes(const ModelConfig& c, const UptrainOptions& options,
   const int64_t training = estimate_training_bytes(c, options, n_trainable);
   if (!teacher) return training;
   // What is trained is never shared. Of the rest nobody knows before the bytes are compared.
-  const int64_t width = options.precision == "bf16" ? 2 : 4;
+  const int64_t width = options.precision == Precision::kBf16 ? 2 : 4;
   return std::max(training + estimate_teacher_bytes(*teacher, options) + n_trainable * width,
                   (count_parameters(c) + count_parameters(*teacher)) * width);
 }
 
 int64_t estimate_teacher_bytes(const ModelConfig& c, const UptrainOptions& options) {
-  const double width = options.precision == "bf16" ? 2 : 4;
+  const double width = options.precision == Precision::kBf16 ? 2 : 4;
   // Nothing is kept for a backward pass: the residual stream and one layer's MLP at a time.
   return to_bytes(tokens_at_once(options) * width *
                   static_cast<double>(3 * c.hidden_size + 3 * c.intermediate_size));

@@ -28,11 +28,6 @@ void check_options(const UptrainOptions& o) {
   if (o.data.empty()) {
     throw ConfigError({.code = "FLAG_MISSING", .message = "--data must name at least one file"});
   }
-  if (o.precision != "fp32" && o.precision != "bf16") {
-    throw ConfigError({.code = "FLAG_VALUE",
-                       .message = fmt::format("--precision must be fp32 or bf16, found {}",
-                                              printable(o.precision))});
-  }
   if (o.learning_rate && o.min_learning_rate > *o.learning_rate) {
     throw ConfigError({.code = "FLAG_VALUE",
                        .message = fmt::format("--min-lr must not exceed --lr, found {} and {}",
@@ -45,27 +40,6 @@ void check_options(const UptrainOptions& o) {
   o.budget.resolve(o.batch_size * std::max<int64_t>(1, o.seq_len));
   for (const std::string& path : o.data) check_file(path, o.token_format);
   if (!o.valid.empty()) check_file(o.valid, o.token_format);
-}
-
-TrainScope parse_train_scope(const std::string& name) {
-  if (name == "all") return TrainScope::kAll;
-  if (name == "attention") return TrainScope::kAttention;
-  if (name == "kv") return TrainScope::kKv;
-  throw ConfigError(
-      {.code = "FLAG_VALUE",
-       .message = fmt::format("--train must be all, attention or kv, found {}", printable(name))});
-}
-
-const char* train_scope_name(TrainScope scope) {
-  switch (scope) {
-    case TrainScope::kAll:
-      return "all";
-    case TrainScope::kAttention:
-      return "attention";
-    case TrainScope::kKv:
-      return "kv";
-  }
-  return "";
 }
 
 void check_teacher_options(const UptrainOptions& o) {

@@ -100,7 +100,8 @@ std::optional<Json> chosen_before(const RunSetup& setup, Json ours) {
     theirs.erase(key);
     ours.erase(key);
   }
-  return theirs == ours ? stored : std::nullopt;
+  const bool same = nlohmann::json(theirs) == nlohmann::json(ours);  // in whatever order
+  return same ? stored : std::nullopt;
 }
 
 }  // namespace

@@ -20,6 +20,7 @@
 #include "regroup/model/load.h"
 #include "regroup/model/ops.h"
 #include "regroup/model/runtime.h"
+#include "regroup/uptrain/settings.h"
 #include "run_output.h"
 #include "trainable.h"
 
@@ -134,7 +135,7 @@ Source open_source(const UptrainOptions& options, const TrainObserver& observer)
 std::string load_model(RunSetup& setup, const Source& source, at::Device device) {
   const UptrainOptions& options = setup.options;
   const ModelConfig& config = source.config;
-  const at::ScalarType dtype = options.precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  const at::ScalarType dtype = options.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
   if (source.folder) {
     setup.decoder = std::make_unique<Decoder>(load_decoder(*source.folder, dtype, device));
     setup.dtypes = stored_dtypes(*source.folder);
@@ -167,20 +168,6 @@ std::unique_ptr<Teacher> open_teacher(const UptrainOptions& options, const Model
   return teacher;
 }
 
-const char* schedule_name(ScheduleKind kind) {
-  switch (kind) {
-    case ScheduleKind::kConstant:
-      return "constant";
-    case ScheduleKind::kLinear:
-      return "linear";
-    case ScheduleKind::kCosine:
-      return "cosine";
-    case ScheduleKind::kWsd:
-      return "wsd";
-  }
-  return "";
-}
-
 /// Settings of what a run may do without; absent where it does.
 Json further_settings(const RunSetup& setup) {
   Json settings = Json::object();
@@ -202,25 +189,32 @@ std::string fingerprint_of(const std::optional<TokenStream>& stream) {
   return hash.hex();
 }
 
-Json settings_of(const UptrainOptions& o, const Schedule& schedule, const std::string& started_from,
+/// The visitor that notes the settings which a run that goes on must share.
+struct DecidingSettings {
+  Json& json;
+
+  template <typename Value>
+  void operator()(const Setting& setting, const Value& field) const {
+    if (!setting.decides) return;
+    std::string key = setting.name;
+    std::replace(key.begin(), key.end(), '-', '_');
+    if constexpr (std::is_enum_v<Value>) {
+      json[key] = name_of(field);
+    } else if constexpr (!requires { field.has_value(); }) {
+      json[key] = field;
+    }
+  }
+};
+
+Json settings_of(UptrainOptions o, const Schedule& schedule, const std::string& started_from,
                  const Dataset& dataset, const std::optional<TokenStream>& validation) {
-  return {{"model_sha256", started_from},
-          {"data", dataset.fingerprint()},
-          {"valid", fingerprint_of(validation)},
-          {"steps", schedule.steps},
-          {"seq_len", o.seq_len},
-          {"batch_size", o.batch_size},
-          {"micro_batch_size", o.micro_batch_size},
-          {"min_lr", o.min_learning_rate},
-          {"schedule", schedule_name(o.schedule)},
-          {"weight_decay", o.adamw.weight_decay},
-          {"beta1", o.adamw.beta1},
-          {"beta2", o.adamw.beta2},
-          {"clip_grad_norm", o.adamw.clip_grad_norm},
-          {"precision", o.precision},
-          {"train", train_scope_name(o.train)},
-          {"init_from_scratch", o.init_from_scratch},
-          {"seed", o.seed}};
+  Json settings = {{"model_sha256", started_from},
+                   {"data", dataset.fingerprint()},
+                   {"valid", fingerprint_of(validation)},
+                   {"steps", schedule.steps}};
+  visit_settings(o, DecidingSettings{settings});
+  settings.update({{"beta1", o.adamw.beta1}, {"beta2", o.adamw.beta2}, {"seed", o.seed}});
+  return settings;
 }
 
 void add_teacher_facts(const RunSetup& setup, RunFacts& facts) {
@@ -255,8 +249,8 @@ RunFacts facts_of(const RunSetup& setup) {
   facts.flops_per_token = training_flops_per_token(config, o.seq_len, o.train);
   facts.memory_bytes = estimate_training_bytes(config, o, facts.n_trainable);
   facts.device = device_description(setup.decoder->device());
-  facts.precision = o.precision;
-  if (o.precision == "bf16" && setup.decoder->device().is_cpu() &&
+  facts.precision = name_of(o.precision);
+  if (o.precision == Precision::kBf16 && setup.decoder->device().is_cpu() &&
       multiplied_in_float(at::kBFloat16)) {
     facts.precision += " multiplied in fp32 (no bf16 instructions)";
   }

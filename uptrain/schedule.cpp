@@ -1,26 +1,10 @@
 #include "regroup/uptrain/schedule.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "regroup/base/error.h"
-#include "regroup/base/printable.h"
-
 namespace regroup {
-
-ScheduleKind parse_schedule(const std::string& name) {
-  if (name == "constant") return ScheduleKind::kConstant;
-  if (name == "linear") return ScheduleKind::kLinear;
-  if (name == "cosine") return ScheduleKind::kCosine;
-  if (name == "wsd") return ScheduleKind::kWsd;
-  throw ConfigError({.code = "FLAG_VALUE",
-                     .message = fmt::format("--schedule must be constant, linear, cosine or wsd, "
-                                            "found {}",
-                                            printable(name))});
-}
 
 double Schedule::learning_rate(int64_t step) const {
   if (step <= warmup_steps) {

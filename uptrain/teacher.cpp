@@ -65,7 +65,7 @@ bool interchangeable(const at::Tensor& theirs, const at::Tensor& ours) {
 
 Teacher::Teacher(const UptrainOptions& options, const ModelConfig& student, at::Device device)
     : folder_(ModelFolder::open(options.teacher)),
-      dtype_(options.precision == "bf16" ? at::kBFloat16 : at::kFloat),
+      dtype_(options.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
       device_(device) {
   check_vocabulary(options, folder_.config(), student);
 }
@@ -87,7 +87,7 @@ void Teacher::use_cache(const UptrainOptions& options, const Dataset& dataset, i
                                .vocab_size = vocab,
                                .top_k = std::min(top_k_of(options), vocab),
                                .temperature = mix_of(options).temperature,
-                               .precision = options.precision,
+                               .precision = name_of(options.precision),
                                .samples = samples};
   const std::string& folder = options.teacher_cache;
   try {

@@ -77,12 +77,12 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
     const Tokenizer tokenizer = Tokenizer::open(flags.models.front());
     require_vocabulary(tokenizer, config.vocab_size, flags.models.front());
     for (const std::string& path : flags.text) {
-      streams.push_back(read_text_stream(path, tokenizer, document_options(flags.text_flags), max));
+      streams.push_back(read_text_stream(path, tokenizer, flags.documents, max));
     }
   }
   for (const std::string& path : flags.tokens) {
-    streams.push_back(
-        read_token_stream(path, parse_token_format(flags.token_format), config.vocab_size, max));
+    streams.push_back(read_token_stream(
+        path, value_of<TokenFormat>(flags.token_format, "--token-format"), config.vocab_size, max));
   }
   for (size_t i = 0; i < streams.size(); ++i) {
     require_window(streams[i]);
@@ -204,7 +204,7 @@ void check_outputs(const EvalFlags& flags) {
 CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   check_eval(flags, globals);
   check_outputs(flags);
-  warn_if_separator_missing(flags.text_flags, flags.text);
+  warn_if_separator_missing(flags.documents, flags.text);
   const at::Device device = open_device(globals.device);
   std::vector<Loaded> models;
   for (const std::string& path : flags.models) {

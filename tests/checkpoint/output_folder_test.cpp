@@ -161,10 +161,11 @@ TEST_F(Output, ResumeModes) {
   run_job(out_, {}, 2);
   EXPECT_EQ(run_job(out_, {.resume = ResumeMode::kNever}, 3), 0);
   EXPECT_EQ(run_job(out_, {.resume = ResumeMode::kRequired}), 3);
-  EXPECT_EQ(parse_resume_mode("auto"), ResumeMode::kAuto);
-  EXPECT_EQ(parse_resume_mode("required"), ResumeMode::kRequired);
-  EXPECT_EQ(parse_resume_mode("never"), ResumeMode::kNever);
-  EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { parse_resume_mode("yes"); }).message,
+  EXPECT_EQ(value_of<ResumeMode>("auto", "--resume"), ResumeMode::kAuto);
+  EXPECT_EQ(value_of<ResumeMode>("required", "--resume"), ResumeMode::kRequired);
+  EXPECT_EQ(value_of<ResumeMode>("never", "--resume"), ResumeMode::kNever);
+  EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { value_of<ResumeMode>("yes", "--resume"); })
+                .message,
             "--resume must be auto, required or never, found yes");
 }
 

@@ -185,10 +185,12 @@ TEST(Writer, NothingIsPublishedBeforeFinish) {
 }
 
 TEST(Format, IsNamed) {
-  EXPECT_EQ(parse_token_format("auto"), TokenFormat::kAuto);
-  EXPECT_EQ(parse_token_format("llmc"), TokenFormat::kLlmc);
-  EXPECT_EQ(parse_token_format("nanogpt"), TokenFormat::kNanogpt);
-  EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { parse_token_format("raw"); }).message,
+  EXPECT_EQ(value_of<TokenFormat>("auto", "--token-format"), TokenFormat::kAuto);
+  EXPECT_EQ(value_of<TokenFormat>("llmc", "--token-format"), TokenFormat::kLlmc);
+  EXPECT_EQ(value_of<TokenFormat>("nanogpt", "--token-format"), TokenFormat::kNanogpt);
+  EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE",
+                                      [] { value_of<TokenFormat>("raw", "--token-format"); })
+                .message,
             "--token-format must be auto, llmc or nanogpt, found raw");
 }
 

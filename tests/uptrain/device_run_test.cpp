@@ -37,10 +37,11 @@ using Settings = std::function<void(UptrainOptions&)>;
 /// A teacher of other weights: from the model itself gradients would be rounding alone.
 std::string another_model(const UptrainOptions& options) {
   const std::string folder = options.out + ".teacher";
-  write_tiny_model(folder, {.n_layers = 1,
-                            .n_kv_heads = 2,
-                            .dtype = options.precision == "bf16" ? Dtype::kBF16 : Dtype::kF32,
-                            .seed = 2});
+  write_tiny_model(folder,
+                   {.n_layers = 1,
+                    .n_kv_heads = 2,
+                    .dtype = options.precision == Precision::kBf16 ? Dtype::kBF16 : Dtype::kF32,
+                    .seed = 2});
   return folder;
 }
 

@@ -34,7 +34,7 @@ TEST(TrainableElements, AreThoseThatTheOptimizerHolds) {
         Decoder decoder = load_decoder(model, at::kFloat, at::kCPU);
         const AdamW optimizer(choose_trainable(decoder, scope, 1.0), {});
         EXPECT_EQ(count_trainable(model.config(), scope), optimizer.n_elements())
-            << family << ", " << train_scope_name(scope) << (biases ? ", biases" : "")
+            << family << ", " << name_of(scope) << (biases ? ", biases" : "")
             << (tied ? ", tied" : "");
       }
     }

@@ -54,9 +54,12 @@ TEST(Schedule, WithoutWarmUpAndWithNothingElse) {
 }
 
 TEST(Schedule, UnknownNames) {
-  EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { parse_schedule("step"); }).message,
-            "--schedule must be constant, linear, cosine or wsd, found step");
-  EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { parse_train_scope("mlp"); }).message,
+  EXPECT_EQ(
+      expect_error<ConfigError>("FLAG_VALUE", [] { value_of<ScheduleKind>("step", "--schedule"); })
+          .message,
+      "--schedule must be constant, linear, cosine or wsd, found step");
+  EXPECT_EQ(expect_error<ConfigError>("FLAG_VALUE", [] { value_of<TrainScope>("mlp", "--train"); })
+                .message,
             "--train must be all, attention or kv, found mlp");
 }
 

@@ -166,7 +166,7 @@ TEST_P(ResumeWithTeacher, EndsInTheSameBytes) {
   const Family family(GetParam());
   for (const TrainScope scope : {TrainScope::kAll, TrainScope::kAttention, TrainScope::kKv}) {
     const auto options = [&](const std::string& name) {
-      UptrainOptions o = family.into(fmt::format("{}-{}", name, train_scope_name(scope)));
+      UptrainOptions o = family.into(fmt::format("{}-{}", name, name_of(scope)));
       o.kl_weight = 0.5;
       o.train = scope;
       o.kv_lr_scale = 3;
@@ -180,7 +180,7 @@ TEST_P(ResumeWithTeacher, EndsInTheSameBytes) {
     EXPECT_EQ(step_lines(options("stopped").out), step_lines(options("whole").out));
     EXPECT_TRUE(read_tree(options("stopped").out + "/model") ==
                 read_tree(options("whole").out + "/model"))
-        << train_scope_name(scope);
+        << name_of(scope);
   }
 }
 

@@ -43,7 +43,7 @@ struct Fixture {
     options.learning_rate = 1e-2;
     options.warmup_steps = 2;
     options.eval_every = 3;
-    options.precision = precision;
+    options.precision = value_of<Precision>(precision, "precision");
     options.device = device.str();
     options.recipe_text = "[uptrain]\n";
   }

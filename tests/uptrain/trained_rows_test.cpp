@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(Precision, KvAlone, ::testing::Values("fp32", "bf16"),
 
 TEST(Scopes, HaveNames) {
   for (const char* name : {"all", "attention", "kv"}) {
-    EXPECT_STREQ(train_scope_name(parse_train_scope(name)), name);
+    EXPECT_STREQ(name_of(value_of<TrainScope>(name, "--train")), name);
   }
 }
 

@@ -51,7 +51,6 @@ TEST(Overwrite, KeepsTheOldRunUntilTheNewOneHasPassedEveryCheck) {
   const std::string beyond = write_ids(f, "beyond.bin", std::vector<int32_t>(100, 64));
   refused("settings", [](auto& o) { o.min_learning_rate = 1; });
   refused("budget", [](auto& o) { o.budget = {}; });
-  refused("precision", [](auto& o) { o.precision = "fp8"; });
   refused("model", [&](auto& o) { o.model = f.folder / "damaged"; });
   refused("no tokenizer", [&](auto& o) { o.data = {f.folder / "text.txt"}; });
   refused("too few tokens", [&](auto& o) { o.data = {few}; });

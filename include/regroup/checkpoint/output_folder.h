@@ -7,13 +7,18 @@
 #include <string>
 
 #include "regroup/base/file_descriptor.h"
+#include "regroup/base/setting.h"
 #include "regroup/base/strict_json.h"
 
 namespace regroup {
 
 enum class ResumeMode { kAuto, kRequired, kNever };
-/// @throws ConfigError for another word than auto, required, never
-ResumeMode parse_resume_mode(const std::string& text);
+template <>
+struct Words<ResumeMode> {
+  static constexpr auto all = std::to_array<Word<ResumeMode>>({{"auto", ResumeMode::kAuto},
+                                                               {"required", ResumeMode::kRequired},
+                                                               {"never", ResumeMode::kNever}});
+};
 
 struct OutputOptions {
   bool overwrite = false;

@@ -30,6 +30,8 @@ int64_t read_documents_while(const std::string& path, const DocumentOptions& opt
 
 /// A separator as users type it: \n, \r, \t and \\ stand for line feed, carriage return, tab and backslash.
 std::string parse_separator(const std::string& text);
+/// The text that parse_separator() reads as `separator`.
+std::string typed_separator(const std::string& separator);
 
 /// True if `path` ends as a text file does: .txt, .jsonl, .ndjson, .json, or one of them and .gz or .zst.
 bool is_text_file(const std::string& path);

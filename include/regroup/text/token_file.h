@@ -8,6 +8,7 @@
 
 #include "regroup/base/input_file.h"
 #include "regroup/base/output_file.h"
+#include "regroup/base/setting.h"
 
 namespace regroup {
 
@@ -17,7 +18,13 @@ enum class TokenFormat {
   kLlmc,     ///< 1,024-byte header; version 1: uint16 ids, version 7: uint32 ids
   kNanogpt,  ///< uint16 ids, no header
 };
-TokenFormat parse_token_format(const std::string& name);  ///< @throws ConfigError
+template <>
+struct Words<TokenFormat> {
+  static constexpr auto all =
+      std::to_array<Word<TokenFormat>>({{"auto", TokenFormat::kAuto},
+                                        {"llmc", TokenFormat::kLlmc},
+                                        {"nanogpt", TokenFormat::kNanogpt}});
+};
 
 /// Ids on disk, read where they are needed.
 class TokenFile {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "regroup/base/setting.h"
 #include "regroup/checkpoint/output_folder.h"
 #include "regroup/model/distillation_mix.h"
 #include "regroup/text/documents.h"
@@ -17,8 +18,19 @@ namespace regroup {
 /// What is trained: every weight; the q, k, v and o projections; k and v alone. Biases go with their
 /// projection.
 enum class TrainScope { kAll, kAttention, kKv };
-TrainScope parse_train_scope(const std::string& name);  ///< @throws ConfigError
-const char* train_scope_name(TrainScope scope);
+template <>
+struct Words<TrainScope> {
+  static constexpr auto all = std::to_array<Word<TrainScope>>(
+      {{"all", TrainScope::kAll}, {"attention", TrainScope::kAttention}, {"kv", TrainScope::kKv}});
+};
+
+/// bf16 keeps float32 master weights.
+enum class Precision { kFp32, kBf16 };
+template <>
+struct Words<Precision> {
+  static constexpr auto all =
+      std::to_array<Word<Precision>>({{"fp32", Precision::kFp32}, {"bf16", Precision::kBf16}});
+};
 
 /// How long to train. Exactly one is given; steps() turns it into optimizer steps.
 struct Budget {
@@ -34,6 +46,7 @@ struct Budget {
   std::optional<double> asked_tokens() const;
 };
 
+/// The settings of `uptrain`; what users know of each is in settings.h.
 struct UptrainOptions {
   std::string model;
   std::string out;
@@ -58,11 +71,11 @@ struct UptrainOptions {
       warmup_steps;  ///< chosen with the learning rate; 0 where only that is given
   ScheduleKind schedule = ScheduleKind::kCosine;
   AdamWOptions adamw;
-  std::string precision = "fp32";
+  Precision precision = Precision::kFp32;
   bool activation_checkpointing = false;
   TrainScope train = TrainScope::kAll;
-  double kv_lr_scale = 1.0;      ///< times the learning rate, of k and v
-  int64_t checkpoint_every = 0;  ///< steps; 0: only when stopped
+  double kv_lr_scale = 1.0;        ///< times the learning rate, of k and v
+  int64_t checkpoint_every = 250;  ///< steps; 0: only when stopped
   int64_t keep_checkpoints = 2;
   int64_t eval_every = 0;  ///< steps; 0: at the start and at the end
   double max_minutes = 0;  ///< 0: no limit

@@ -1,13 +1,20 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "regroup/base/setting.h"
 
 namespace regroup {
 
 enum class ScheduleKind { kConstant, kLinear, kCosine, kWsd };
-/// @throws ConfigError for another word than constant, linear, cosine, wsd
-ScheduleKind parse_schedule(const std::string& name);
+template <>
+struct Words<ScheduleKind> {
+  static constexpr auto all =
+      std::to_array<Word<ScheduleKind>>({{"constant", ScheduleKind::kConstant},
+                                         {"linear", ScheduleKind::kLinear},
+                                         {"cosine", ScheduleKind::kCosine},
+                                         {"wsd", ScheduleKind::kWsd}});
+};
 
 /// The learning rate as a pure function of the step, so that a checkpoint needs no scheduler state.
 struct Schedule {

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "regroup/base/setting.h"
+#include "regroup/text/documents.h"
+
+namespace regroup {
+
+/// How text files become documents.
+template <typename Visit>
+void visit_settings(DocumentOptions& options, Visit&& visit) {
+  using Kind = Setting::Kind;
+  visit({.name = "field",
+         .help = "Key of a JSON record that holds the text; several (A,B) are joined",
+         .kind = Kind::kKeys},
+        options.field);
+  visit({.name = "field-separator",
+         .help = "Stands between the texts of several keys; left out: nothing",
+         .kind = Kind::kSeparator},
+        options.field_separator);
+  visit({.name = "document-separator",
+         .help = "Stands between the documents of a .txt file; \\n, \\r and \\t are one character",
+         .kind = Kind::kSeparator},
+        options.separator);
+}
+
+}  // namespace regroup
