@@ -20,8 +20,8 @@ struct Prepared {
   std::unique_ptr<Calibration> calibration;  ///< with text: ready to run
 };
 
-/// Every setting is checked, statistics and text are read before OUT.partial is there: what it would hold of
-/// a wrong one would stand in the way of the right one.
+/// Checks every setting and reads statistics and text before OUT.partial exists: a folder left by a wrong setting
+/// would refuse the right one.
 Prepared prepare(const ModelFolder& model, const ConvertOptions& options,
                  const CalibrationProgress& progress) {
   TransformRequest request = transform_request(model.config(), options);

@@ -15,7 +15,7 @@ namespace regroup {
 /// gains that are `auto`, if there is text and the closed form is the last stage.
 std::vector<Gains> gain_candidates(const TransformRequest& request);
 
-/// `transform`, which may have both, with those of `gains` alone.
+/// `transform` with the gains that `gains` names; the others become 1.
 LayerTransform with_gains(LayerTransform transform, const Gains& gains);
 
 /// The gains that a trial chose, in a folder of finished layers: with other threads or on another device

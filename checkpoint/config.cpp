@@ -45,16 +45,16 @@ int64_t required(const JsonFields& fields, const char* key, int64_t max) {
 
 void read_heads(const JsonFields& fields, ModelConfig& config) {
   config.n_heads = required(fields, "num_attention_heads", kMaxWidth);
+  const std::string key(config.family->keys.kv_heads);
   // Absent it is the class's default; null says MHA.
-  const bool mha = config.family->defaults.kv_heads == 0 || fields.has("num_key_value_heads");
-  config.n_kv_heads = fields.integer("num_key_value_heads", 1, kMaxWidth)
+  const bool mha = config.family->defaults.kv_heads == 0 || fields.has(key.c_str());
+  config.n_kv_heads = fields.integer(key.c_str(), 1, kMaxWidth)
                           .value_or(mha ? config.n_heads : config.family->defaults.kv_heads);
   if (config.n_heads % config.n_kv_heads != 0) {
     refuse("CFG_INCONSISTENT", fields.path(),
-           fmt::format(
-               "num_attention_heads must be a multiple of num_key_value_heads, found {} and {}{}",
-               config.n_heads, config.n_kv_heads,
-               fields.has("num_key_value_heads") ? "" : ", the default of this family"));
+           fmt::format("num_attention_heads must be a multiple of {}, found {} and {}{}", key,
+                       config.n_heads, config.n_kv_heads,
+                       fields.has(key.c_str()) ? "" : ", the default of this family"));
   }
   if (const auto head_dim = fields.integer("head_dim", 1, kMaxWidth)) {
     config.head_dim = *head_dim;
@@ -77,10 +77,6 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
     refuse("CFG_OVERFLOW", fields.path(),
            fmt::format("num_attention_heads * head_dim must be at most {}, found {} * {}",
                        kMaxWidth, config.n_heads, config.head_dim));
-  }
-  if (config.head_dim % 2 != 0) {
-    refuse("CFG_INCONSISTENT", fields.path(),
-           fmt::format("head_dim must be even for rotary embeddings, found {}", config.head_dim));
   }
 }
 
@@ -188,9 +184,8 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   const ConfigDefaults& defaults = config.family->defaults;
   config.max_positions =
       fields.integer("max_position_embeddings", 1, kMaxPositions).value_or(defaults.max_positions);
-  const bool rms = config.family->norm == Norm::kRms;
-  config.norm_eps =
-      fields.positive(rms ? "rms_norm_eps" : "layer_norm_eps").value_or(defaults.norm_eps);
+  config.norm_eps = fields.positive(std::string(config.family->keys.norm_eps).c_str())
+                        .value_or(defaults.norm_eps);
   config.initializer_range =
       fields.positive("initializer_range").value_or(defaults.initializer_range);
   read_heads(fields, config);
@@ -231,13 +226,13 @@ ModelConfig read_model_config(const std::string& path) {
 std::string rewrite_config(const std::string& config_text, int64_t n_kv_heads,
                            const std::string& dtype, const std::string& path) {
   const Json before = parse_strict_json(config_text, path, kConfigJson);
+  const std::string key(read_family(JsonFields(before, path))->keys.kv_heads);
   Json after = Json::object();
-  for (const auto& [key, value] : before.items()) {
-    after[key] = value;
-    const bool absent = !before.contains("num_key_value_heads");
-    if (key == "num_attention_heads" && absent) after["num_key_value_heads"] = n_kv_heads;
+  for (const auto& [name, value] : before.items()) {
+    after[name] = value;
+    if (name == "num_attention_heads" && !before.contains(key)) after[key] = n_kv_heads;
   }
-  after["num_key_value_heads"] = n_kv_heads;
+  after[key] = n_kv_heads;
   if (!dtype.empty()) {
     const bool has_dtype = before.contains("dtype");
     if (has_dtype || !before.contains("torch_dtype")) after["dtype"] = dtype;

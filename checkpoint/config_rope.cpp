@@ -188,6 +188,13 @@ int64_t longest_context(const ModelConfig& config) {
 }
 
 int64_t read_rotary_dim(const JsonFields& fields, const ModelFamily& family, int64_t head_dim) {
+  if (head_dim % 2 != 0) {
+    throw CheckpointError(
+        {.code = "CFG_INCONSISTENT",
+         .message = fmt::format("head_dim must be even for rotary embeddings, found {}", head_dim),
+         .path = fields.path(),
+         .hint = "correct the file, or fetch it again"});
+  }
   const double factor = rotary_factor(fields).value_or(family.defaults.rotary_share);
   if (factor != 1.0 && !family.may_rotate_part) {
     throw UnsupportedError(

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "regroup/base/error.h"
@@ -72,11 +73,14 @@ void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
                             printable(method.dump())),
                 "convert the unquantized model, then quantize the result");
   }
-  const std::string act = fields.string("hidden_act").value_or("silu");
-  if (act != "silu" && act != "swish") {
+  const std::string_view activation = family.activations.front();
+  const std::string act =
+      fields.string(std::string(family.keys.activation).c_str()).value_or(std::string(activation));
+  if (std::find(family.activations.begin(), family.activations.end(), act) ==
+      family.activations.end()) {
     unsupported("CFG_UNSUPPORTED", path,
-                fmt::format("hidden_act must be \"silu\" for {}, found \"{}\"", family.architecture,
-                            printable(act)));
+                fmt::format("{} must be \"{}\" for {}, found \"{}\"", family.keys.activation,
+                            activation, family.architecture, printable(act)));
   }
   for (const RefusedKey& refused : family.refused_keys) {
     if (!fields.boolean(std::string(refused.key).c_str()).value_or(false)) continue;

@@ -9,7 +9,11 @@
 namespace regroup {
 namespace {
 
-constexpr std::array<const ModelFamily*, 4> kFamilies = {&kLlama, &kMistral, &kQwen2, &kStableLm};
+constexpr const ModelFamily* kFamilies[] = {
+#define REGROUP_ENTRY(name) &families::name,
+#include "regroup/model_families.inc"
+#undef REGROUP_ENTRY
+};
 
 bool is_present(Presence presence, const ModelConfig& config) {
   switch (presence) {
@@ -46,9 +50,9 @@ ExpectedTensor instance(const TensorRule& rule, const ModelConfig& config, int64
 std::span<const ModelFamily* const> model_families() { return kFamilies; }
 
 const ModelFamily* find_family(std::string_view model_type) {
-  const auto it = std::find_if(kFamilies.begin(), kFamilies.end(),
+  const auto it = std::find_if(std::begin(kFamilies), std::end(kFamilies),
                                [&](const ModelFamily* f) { return f->model_type == model_type; });
-  return it == kFamilies.end() ? nullptr : *it;
+  return it == std::end(kFamilies) ? nullptr : *it;
 }
 
 int64_t value_of(Dim dim, const ModelConfig& config) {

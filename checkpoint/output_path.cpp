@@ -172,7 +172,7 @@ void require_replaceable(const std::string& given) {
   }
   refuse("OUTPUT_FOREIGN", out,
          fmt::format("--overwrite replaces only a model folder that regroup made, found {}", found),
-         "choose another OUT, or move away by hand what is there");
+         "choose another OUT, or move the folder away by hand");
 }
 
 void check_output_file(const std::string& path, const std::string& flag,

@@ -96,16 +96,9 @@ void add_all_commands(CLI::App& root, Invocation& invocation) {
       ->type_name(kFile);
   root.config_formatter(std::make_shared<RecipeFlags>(root, invocation.from_recipe));
   add_globals(root, *invocation.globals);
-  add_plan_command(root, invocation);
-  add_convert_command(root, invocation);
-  add_compare_command(root, invocation);
-  add_tokenize_command(root, invocation);
-  add_uptrain_command(root, invocation);
-  add_eval_command(root, invocation);
-  add_generate_command(root, invocation);
-  add_report_command(root, invocation);
-  add_verify_command(root, invocation);
-  add_run_command(root, invocation);
+#define REGROUP_ENTRY(name) add_##name##_command(root, invocation);
+#include "regroup/commands.inc"
+#undef REGROUP_ENTRY
 }
 
 Invocation parse_command_line(std::vector<std::string> arguments) {

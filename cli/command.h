@@ -35,8 +35,8 @@ struct CommandOutput {
 struct Invocation {
   std::shared_ptr<Globals> globals = std::make_shared<Globals>();
   std::function<CommandOutput()> action;
-  /// Refuses wrong values without doing the work, before anything that it needs from earlier stages
-  /// of `run` is there. Empty for commands that nothing runs ahead of.
+  /// Refuses wrong values without doing the work: `run` calls it before earlier stages have made the
+  /// inputs. Empty for commands that `run` does not call.
   std::function<void()> check;
   std::string command;       ///< its name
   RecipeValues from_recipe;  ///< flags of the command that the recipe set
@@ -53,17 +53,10 @@ Invocation parse_command_line(std::vector<std::string> arguments);
 /// Applies --threads and --log-level. Done once per process.
 void apply_globals(const Globals& globals);
 
-/// One function per command; each lives in the file of its name.
-void add_plan_command(CLI::App& root, Invocation& invocation);
-void add_convert_command(CLI::App& root, Invocation& invocation);
-void add_compare_command(CLI::App& root, Invocation& invocation);
-void add_tokenize_command(CLI::App& root, Invocation& invocation);
-void add_uptrain_command(CLI::App& root, Invocation& invocation);
-void add_eval_command(CLI::App& root, Invocation& invocation);
-void add_generate_command(CLI::App& root, Invocation& invocation);
-void add_report_command(CLI::App& root, Invocation& invocation);
-void add_verify_command(CLI::App& root, Invocation& invocation);
-void add_run_command(CLI::App& root, Invocation& invocation);
+/// add_NAME_command() of every command. A command is one file, named in COMMANDS of CMakeLists.txt in the order of --help.
+#define REGROUP_ENTRY(name) void add_##name##_command(CLI::App& root, Invocation& invocation);
+#include "regroup/commands.inc"
+#undef REGROUP_ENTRY
 
 /// Adds `name` with its description and a callback that sets the invocation's action to `run`,
 /// called with the options struct that the flags fill, and its check to `check` if there is one.

@@ -13,7 +13,7 @@
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/text/documents.h"
 #include "table.h"
-#include "text_flags.h"
+#include "text_files.h"
 #include "torch_part.h"
 
 namespace regroup {

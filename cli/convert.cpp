@@ -20,7 +20,7 @@
 #include "regroup/text/token_stream.h"
 #include "regroup/text/tokenizer.h"
 #include "table.h"
-#include "text_flags.h"
+#include "text_files.h"
 #include "torch_part.h"
 
 namespace regroup {
@@ -226,7 +226,7 @@ void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
       : calibration.reads_own_text() ? "give a file with --calibration instead of self"
       : calibration.scratch.empty()  ? "give --scratch FOLDER, or use fewer --calibration-tokens"
                                      : "use fewer --calibration-tokens";
-  spdlog::warn("{} needs about {} of memory, there are {}; {}",
+  spdlog::warn("{} needs about {} of memory, found {}; {}",
                calibration.files.empty() ? "merging" : "calibration",
                human_bytes(plan.peak_memory_bytes), human_bytes(*there), hint);
 }

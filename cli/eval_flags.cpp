@@ -9,6 +9,7 @@
 #include "regroup/text/documents.h"
 #include "regroup/text/token_file.h"
 #include "setting_flags.h"
+#include "text_files.h"
 #include "torch_part.h"
 
 namespace regroup {

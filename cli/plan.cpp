@@ -285,7 +285,7 @@ void add_plan_command(CLI::App& root, Invocation& invocation) {
                    "What `compare --out` measured on this model: the cost of each choice")
       ->type_name(kFile);
   command->add_option("--max-loss-increase", flags->max_loss_increase,
-                      "Also name the fewest KV heads that cost at most so many nats a token");
+                      "Also name the fewest KV heads that cost at most N nats a token");
 }
 
 }  // namespace regroup

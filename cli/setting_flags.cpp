@@ -80,15 +80,15 @@ void SettingFlags::operator()(const Setting& setting, std::string& field) const 
     return;
   }
   CLI::Option* option = command_.add_option(flag(setting), field, setting.help);
-  if (setting.kind == Setting::Kind::kFile) option->type_name(kFile);
-  if (setting.kind == Setting::Kind::kFolder) option->type_name(kFolder);
+  if (setting.kind == Setting::Kind::kFilePath) option->type_name(kFile);
+  if (setting.kind == Setting::Kind::kFolderPath) option->type_name(kFolder);
   if (setting.kind == Setting::Kind::kKeys) option->join(',')->capture_default_str();
   option->required(setting.required);
 }
 
 void SettingFlags::operator()(const Setting& setting, std::vector<std::string>& field) const {
   CLI::Option* option = command_.add_option(flag(setting), field, setting.help);
-  if (setting.kind == Setting::Kind::kFile) option->type_name(kFile);
+  if (setting.kind == Setting::Kind::kFilePath) option->type_name(kFile);
   option->required(setting.required);
 }
 

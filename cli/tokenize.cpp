@@ -16,7 +16,7 @@
 #include "regroup/text/token_file.h"
 #include "regroup/text/tokenizer.h"
 #include "setting_flags.h"
-#include "text_flags.h"
+#include "text_files.h"
 
 namespace regroup {
 namespace {

@@ -14,7 +14,7 @@
 #include "regroup/uptrain/trainer.h"
 #include "resolved_recipe.h"
 #include "setting_flags.h"
-#include "text_flags.h"
+#include "text_files.h"
 #include "torch_part.h"
 
 namespace regroup {

@@ -26,3 +26,18 @@ function(regroup_room name)
     regroup_use_precompiled(regroup_${name} torch)
   endif()
 endfunction()
+
+# generated/regroup/NAME.inc: REGROUP_ENTRY(x) for each of the names, in their order. So what is listed once is declared and
+# called too.
+function(regroup_registry name)
+  list(TRANSFORM ARGN REPLACE "(.+)" "REGROUP_ENTRY(\\1)\n" OUTPUT_VARIABLE entries)
+  list(JOIN entries "" text)
+  file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/generated/regroup/${name}.inc" CONTENT "${text}" @ONLY)
+endfunction()
+
+# A source made of a template in which @VARIABLE@ is the text of a file.
+function(regroup_embed file variable template source)
+  file(READ "${CMAKE_SOURCE_DIR}/${file}" ${variable})
+  configure_file("${CMAKE_SOURCE_DIR}/${template}" "${CMAKE_BINARY_DIR}/generated/${source}" @ONLY)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${file}")
+endfunction()

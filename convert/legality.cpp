@@ -20,13 +20,13 @@ void require(bool holds, const std::string& rule) {
   if (!holds) throw ConfigError({.code = "TRANSFORM", .message = rule});
 }
 
-/// An entry of a matrix that may not be what it is.
+/// An entry of a matrix that breaks a rule.
 struct Fault {
   size_t row;
   size_t column;
 };
 
-/// A dense matrix with what it may be compared by.
+/// A dense matrix and the largest difference that counts as rounding.
 class Dense {
  public:
   Dense(const HeadMatrix& matrix, size_t d) : entries_(matrix.dense), d_(d) {

@@ -124,7 +124,7 @@ std::optional<std::string> require_memory(int64_t bytes, at::Device device,
   const std::optional<int64_t> there = memory_of(device);
   if (!there || bytes <= *there) return std::nullopt;
   const std::string message =
-      fmt::format("this needs about {} of {} memory, there are {}", human_bytes(bytes),
+      fmt::format("this needs about {} of {} memory, found {}", human_bytes(bytes),
                   device.is_cpu() ? "host" : "GPU", human_bytes(*there));
   if (static_cast<double>(bytes) <= kSurelyTooMuch * static_cast<double>(*there)) {
     return message + ": " + hint;

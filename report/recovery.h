@@ -55,7 +55,4 @@ std::string run_suffix(const ReportData& data, const ReportUptraining& run);
 /// "To 90 % of the gap at 2 KV heads: ..."
 std::string recovery_sentence(const Recovery& recovery);
 
-Json recoveries_json(const ReportData& data);
-std::string recoveries_csv(const ReportData& data);
-
 }  // namespace regroup

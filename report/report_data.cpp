@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "kinds/result_kind.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
 #include "regroup/base/folder.h"
@@ -17,47 +18,11 @@
 namespace regroup {
 namespace {
 
-/// A kind of result file: how to tell it, what to call it, who reads it.
-struct InputKind {
-  const char* name;
-  bool (*matches)(const Json&);
-  void (*add)(const Json&, const std::string&, ReportData&);
+constexpr const ResultKind* kKinds[] = {
+#define REGROUP_ENTRY(name) &kinds::name,
+#include "regroup/report_kinds.inc"
+#undef REGROUP_ENTRY
 };
-
-bool has(const Json& json, const char* key, Json::value_t type) {
-  const auto found = json.find(key);
-  return found != json.end() && found->type() == type;
-}
-
-bool is_model_result(const Json& json) {
-  return json.is_object() && has(json, "results", Json::value_t::object) &&
-         has(json, "regroup", Json::value_t::object);
-}
-
-bool is_eval(const Json& json) {
-  if (is_model_result(json)) return true;
-  return has(json, "models", Json::value_t::array) && !json["models"].empty() &&
-         std::all_of(json["models"].begin(), json["models"].end(), is_model_result);
-}
-
-constexpr auto kArray = Json::value_t::array;
-constexpr auto kObject = Json::value_t::object;
-
-constexpr std::array<InputKind, 8> kKinds = {{
-    {"damage", is_damage_json, add_damage},
-    {"eval", is_eval, add_eval_results},
-    {"lm-evaluation-harness", is_task_results, add_task_results},
-    {"plan", [](const Json& j) { return has(j, "options", kArray) && has(j, "model", kObject); },
-     add_plan},
-    {"samples", [](const Json& j) { return has(j, "samples", kArray); }, add_samples},
-    {"run", [](const Json& j) { return has(j, "stages", kArray); }, add_run},
-    {"conversion",
-     [](const Json& j) { return has(j, "digests", kObject) && has(j, "n_kv_heads", kObject); },
-     add_conversion},
-    {"manifest",
-     [](const Json& j) { return has(j, "method", kObject) && has(j, "output", kObject); },
-     add_manifest},
-}};
 
 constexpr const char* kNoResults = "holds none of the results that a report is made of";
 
@@ -105,14 +70,14 @@ std::string without_python_nan(const std::string& given) {
 const char* add_file(const std::string& path, const std::string& text, ReportData& data) {
   if (is_metrics_log(text)) {
     add_uptraining(text, path, data);
-    return "uptraining log";
+    return kinds::uptraining.name;
   }
   const Json json = parse_strict_json(without_python_nan(text), path, kManifestJson);
   if (!json.is_object()) refuse(path, kNoResults);
-  for (const InputKind& kind : kKinds) {
-    if (!kind.matches(json)) continue;
-    kind.add(json, path, data);
-    return kind.name;
+  for (const ResultKind* kind : kKinds) {
+    if (kind->matches == nullptr || !kind->matches(json)) continue;
+    kind->add(json, path, data);
+    return kind->name;
   }
   refuse(path, kNoResults);
 }

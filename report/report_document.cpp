@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "escape.h"
 #include "recovery.h"
 #include "regroup/base/human_number.h"
 #include "regroup/version.h"
+#include "writers/escape.h"
 
 namespace regroup {
 
@@ -175,14 +175,9 @@ ReportDocument compose_report(const ReportData& data) {
     document.subtitle = fmt::format("{}, {} layers, {} query heads", first.architecture,
                                     first.n_layers, first.n_heads);
   }
-  add_quality(data, document.sections);
-  add_task_section(data, document.sections);
-  add_damage_sections(data, document.sections);
-  add_recovery(data, document.sections);
-  add_uptraining_curves(data, document.sections);
-  add_memory(data, document.sections);
-  add_samples_section(data, document.sections);
-  add_provenance(data, document.sections);
+#define REGROUP_ENTRY(name) sections::name(data, document.sections);
+#include "regroup/report_sections.inc"
+#undef REGROUP_ENTRY
   const bool read_off = !find_recoveries(data).empty();
   document.footer = fmt::format(
       "Made by regroup {} from {} file{}. Every number is one that a result file holds{}.",

@@ -4,8 +4,8 @@
 #include <variant>
 #include <vector>
 
+#include "charts/svg_chart.h"
 #include "regroup/report/report.h"
-#include "svg_chart.h"
 
 namespace regroup {
 
@@ -89,17 +89,17 @@ ReportDocument compose_report(const ReportData& data);
 std::vector<Finding> compose_findings(const ReportData& data);
 /// What comparable runs needed, a sentence for each number of KV heads.
 void add_recovery_findings(const ReportData& data, std::vector<Finding>& findings);
-/// Sections that have nothing to show are absent.
-void add_quality(const ReportData& data, std::vector<Section>& sections);
+
+/// A section is one file of sections/, named in REPORT_SECTIONS of CMakeLists.txt in the order of the report. It adds itself
+/// to `all` unless it has nothing to show.
+namespace sections {
+#define REGROUP_ENTRY(name) void name(const ReportData& data, std::vector<Section>& all);
+#include "regroup/report_sections.inc"
+#undef REGROUP_ENTRY
+}  // namespace sections
+
 /// The least damage at every number of KV heads, in one sentence.
 std::string damage_summary(const DamageReport& report);
-void add_damage_sections(const ReportData& data, std::vector<Section>& sections);
-void add_task_section(const ReportData& data, std::vector<Section>& sections);
-void add_recovery(const ReportData& data, std::vector<Section>& sections);
-void add_uptraining_curves(const ReportData& data, std::vector<Section>& sections);
-void add_memory(const ReportData& data, std::vector<Section>& sections);
-void add_samples_section(const ReportData& data, std::vector<Section>& sections);
-void add_provenance(const ReportData& data, std::vector<Section>& sections);
 
 /// A reference line at the loss of `model` on a text; none when it is not known.
 void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart);

@@ -2,10 +2,9 @@
 
 #include "regroup/checkpoint/family.h"
 
-// Every family, one line each; family.cpp lists them.
-namespace regroup {
-extern const ModelFamily kLlama;
-extern const ModelFamily kMistral;
-extern const ModelFamily kQwen2;
-extern const ModelFamily kStableLm;
-}  // namespace regroup
+/// A family is one file of families/, named in MODEL_FAMILIES of CMakeLists.txt.
+namespace regroup::families {
+#define REGROUP_ENTRY(name) extern const ModelFamily name;
+#include "regroup/model_families.inc"
+#undef REGROUP_ENTRY
+}  // namespace regroup::families

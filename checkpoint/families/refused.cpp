@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include "families.h"
+#include "families/families.h"
 
 namespace regroup {
 namespace {

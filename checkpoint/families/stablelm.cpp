@@ -1,5 +1,5 @@
 // StableLM-3B, StableLM-2-1.6B, Zephyr-3B, Stable Code 3B: LayerNorm, and RoPE on a part of each head.
-#include "families.h"
+#include "families/families.h"
 
 namespace regroup {
 namespace {
@@ -39,20 +39,21 @@ constexpr auto kRefusedKeys = std::to_array<RefusedKey>({
 
 }  // namespace
 
-const ModelFamily kStableLm{.model_type = "stablelm",
-                            .architecture = "StableLmForCausalLM",
-                            .defaults = {.kv_heads = 32,
-                                         .max_positions = 4096,
-                                         .norm_eps = 1e-5,
-                                         .rotary_share = 0.25,
-                                         .bos_token_id = 0,
-                                         .eos_token_id = 0},
-                            .tensors = kTensors,
-                            .norm = Norm::kLayer,
-                            .may_rotate_part = true,
-                            .heads_fill_hidden = true,
-                            .qkv_bias = {.key = "use_qkv_bias"},
-                            .refused_keys = kRefusedKeys,
-                            .ignored = kIgnored};
+const ModelFamily families::stablelm{.model_type = "stablelm",
+                                     .architecture = "StableLmForCausalLM",
+                                     .defaults = {.kv_heads = 32,
+                                                  .max_positions = 4096,
+                                                  .norm_eps = 1e-5,
+                                                  .rotary_share = 0.25,
+                                                  .bos_token_id = 0,
+                                                  .eos_token_id = 0},
+                                     .keys = {.norm_eps = "layer_norm_eps"},
+                                     .tensors = kTensors,
+                                     .norm = Norm::kLayer,
+                                     .may_rotate_part = true,
+                                     .heads_fill_hidden = true,
+                                     .qkv_bias = {.key = "use_qkv_bias"},
+                                     .refused_keys = kRefusedKeys,
+                                     .ignored = kIgnored};
 
 }  // namespace regroup

@@ -22,6 +22,7 @@
 #include "regroup/model/simd.h"
 #include "regroup/version.h"
 #include "table.h"
+#include "text_files.h"
 #include "torch_part.h"
 
 namespace regroup {

@@ -1,4 +1,4 @@
-#include "escape.h"
+#include "writers/escape.h"
 
 #include <gtest/gtest.h>
 

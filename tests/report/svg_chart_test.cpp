@@ -1,4 +1,4 @@
-#include "svg_chart.h"
+#include "charts/svg_chart.h"
 
 #include <gtest/gtest.h>
 

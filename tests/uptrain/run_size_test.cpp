@@ -76,7 +76,7 @@ TEST(RunSize, AnEstimateThatIsCloseIsWarnedOf) {
   EXPECT_EQ(require_memory(*there, at::kCPU, "use less"), std::nullopt);
   const auto warning = require_memory(*there + *there / 5, at::kCPU, "use less");
   ASSERT_TRUE(warning.has_value());
-  EXPECT_TRUE(contains(*warning, "of host memory, there are "));
+  EXPECT_TRUE(contains(*warning, "of host memory, found "));
   EXPECT_TRUE(contains(*warning, ": use less"));
   expect_error<ConfigError>("NO_MEMORY",
                             [&] { require_memory(*there + *there / 3, at::kCPU, "use less"); });

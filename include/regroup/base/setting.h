@@ -14,9 +14,9 @@ namespace regroup {
 /// command line, the check of a resumed run and the documentation are visitors.
 struct Setting {
   enum class Kind {
-    kPlain,      ///< what the field's type says: a text, a number, a word, a switch
-    kFile,       ///< a path
-    kFolder,     ///< a path
+    kPlain,     ///< what the field's type says: a text, a number, a word, a switch
+    kFilePath,  ///< completed by a shell
+    kFolderPath,
     kCount,      ///< 5M, 20e6; left out: the field keeps its value
     kContext,    ///< 64k is 65,536
     kSeparator,  ///< text in which \n, \r, \t and \\ are one character

@@ -66,8 +66,8 @@ enum class WindowRule : uint8_t {
 };
 
 enum class Norm : uint8_t {
-  kRms,   ///< RMSNorm: a weight; rms_norm_eps
-  kLayer  ///< LayerNorm: a weight and a bias; layer_norm_eps
+  kRms,   ///< RMSNorm: a weight
+  kLayer  ///< LayerNorm: a weight and a bias
 };
 
 /// What transformers' class of a family takes for a key that config.json does not have. Where the class
@@ -85,6 +85,15 @@ struct ConfigDefaults {
   std::optional<int64_t> eos_token_id = {};
 };
 
+/// How a family's config.json spells what others spell otherwise.
+struct ConfigKeys {
+  std::string_view kv_heads = "num_key_value_heads";
+  std::string_view norm_eps = "rms_norm_eps";
+  std::string_view activation = "hidden_act";
+};
+
+inline constexpr std::array<std::string_view, 2> kSilu = {"silu", "swish"};
+
 /// A boolean of config.json that must be false or absent.
 struct RefusedKey {
   std::string_view key;
@@ -97,6 +106,9 @@ struct ModelFamily {
   std::string_view model_type;    ///< config.json's "model_type"
   std::string_view architecture;  ///< the class that transformers, vLLM and llama.cpp know
   ConfigDefaults defaults;
+  ConfigKeys keys = {};
+  std::span<const std::string_view> activations =
+      kSilu;  ///< names of the one it has, the default first
   std::span<const TensorRule> tensors;
   Norm norm = Norm::kRms;
   AttentionTraits attention = {};

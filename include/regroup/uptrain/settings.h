@@ -12,10 +12,10 @@ void visit_data_settings(UptrainOptions& o, Visit&& visit) {
   using Kind = Setting::Kind;
   visit({.name = "data",
          .help = "Training data: .txt, .jsonl, .json (also .gz, .zst) or token files",
-         .kind = Kind::kFile,
+         .kind = Kind::kFilePath,
          .required = true},
         o.data);
-  visit({.name = "valid", .help = "Held-out text or token file", .kind = Kind::kFile}, o.valid);
+  visit({.name = "valid", .help = "Held-out text or token file", .kind = Kind::kFilePath}, o.valid);
   visit({.name = "valid-tokens",
          .help = "Validate on its first N tokens; left out: all",
          .kind = Kind::kCount},
@@ -66,7 +66,7 @@ void visit_teacher_settings(UptrainOptions& o, Visit&& visit) {
   visit({.name = "teacher",
          .help = "Model to agree with, usually the unconverted parent; in a recipe of run also "
                  "\"parent\"",
-         .kind = Kind::kFolder},
+         .kind = Kind::kFolderPath},
         o.teacher);
   visit({.name = "kl-weight",
          .help = "A of (1 - A) cross-entropy + A T^2 KL(teacher || model); left out: 1"},
@@ -76,7 +76,7 @@ void visit_teacher_settings(UptrainOptions& o, Visit&& visit) {
   visit({.name = "teacher-cache",
          .help = "Folder of the teacher's likeliest tokens: filled once, then read by every run "
                  "of the same data, seed and length",
-         .kind = Kind::kFolder},
+         .kind = Kind::kFolderPath},
         o.teacher_cache);
   visit({.name = "teacher-top-k",
          .help = "How many of them a cache keeps at each position; left out: 64",

@@ -1,0 +1,201 @@
+#include "charts/svg_chart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "charts/svg_draw.h"
+#include "writers/escape.h"
+
+namespace regroup {
+namespace {
+
+/// One axis: data to picture.
+struct Scale {
+  double low = 0;
+  double high = 1;
+  double from = 0;  ///< where low lies
+  double to = 1;    ///< where high lies
+  bool log = false;
+
+  bool can_show(double value) const { return std::isfinite(value) && (!log || value > 0); }
+  double operator()(double value) const {
+    const double share = log ? (std::log(value) - std::log(low)) / (std::log(high) - std::log(low))
+                             : (value - low) / (high - low);
+    return from + share * (to - from);
+  }
+};
+
+/// Takes in values, then leaves room around them.
+class Range {
+ public:
+  explicit Range(bool log) : log_(log) {}
+  void add(double value) {
+    if (!std::isfinite(value) || (log_ && value <= 0)) return;
+    low_ = std::min(low_, value);
+    high_ = std::max(high_, value);
+  }
+  void apply(Scale& scale, double room) const {
+    scale.log = log_;
+    scale.low = low_ <= high_ ? low_ : log_ ? 1 : 0;
+    scale.high = low_ <= high_ ? high_ : log_ ? 10 : 1;
+    if (log_) {
+      const double factor = scale.low == scale.high ? 2 : std::pow(scale.high / scale.low, room);
+      scale.low /= factor;
+      scale.high *= factor;
+    } else {
+      const double same = scale.low == 0 ? 1 : std::abs(scale.low) * 0.1;
+      const double pad = scale.low == scale.high ? same : (scale.high - scale.low) * room;
+      scale.low -= pad;
+      scale.high += pad;
+    }
+  }
+
+ private:
+  bool log_;
+  double low_ = std::numeric_limits<double>::infinity();
+  double high_ = -std::numeric_limits<double>::infinity();
+};
+
+struct Frame {
+  Scale x;
+  Scale y;
+  std::vector<double> x_ticks;
+  std::vector<double> y_ticks;
+};
+
+void fit_ranges(const LineChart& chart, Frame& frame) {
+  Range x(chart.log_x);
+  Range y(chart.log_y);
+  for (const ChartSeries& series : chart.series) {
+    for (const ChartPoint& point : series.points) {
+      if (!std::isfinite(point.x) || !std::isfinite(point.y)) continue;
+      x.add(point.x);
+      y.add(point.y);
+    }
+  }
+  for (const ReferenceLine& line : chart.references) y.add(line.y);
+  for (const double tick : chart.x_ticks) x.add(tick);
+  x.apply(frame.x, chart.x_ticks.empty() ? 0.02 : 0.12);
+  constexpr std::array<double, 3> kRoom = {0.06, 0.1, 0.14};  // of two lines, one is labelled below
+  y.apply(frame.y, kRoom[std::min<size_t>(chart.references.size(), 2)]);
+}
+
+Frame make_frame(const LineChart& chart, const ChartSize& size, double top) {
+  Frame frame;
+  fit_ranges(chart, frame);
+  const auto ticks = [](const Scale& scale, int max) {
+    return scale.log ? log_ticks(scale.low, scale.high, max)
+                     : linear_ticks(scale.low, scale.high, max);
+  };
+  frame.x_ticks = chart.x_ticks.empty()
+                      ? ticks(frame.x, std::min(10, static_cast<int>(size.width / 60)))
+                      : chart.x_ticks;
+  frame.y_ticks = ticks(frame.y, static_cast<int>(size.height / 44));
+  double widest = 0;
+  for (const double tick : frame.y_ticks) {
+    widest = std::max(widest, text_width(tick_text(tick, AxisFormat::kNumber)));
+  }
+  frame.x.from = widest + 14;
+  frame.x.to = size.width - 14;
+  frame.y.from = size.height - 44;
+  frame.y.to = top;
+  return frame;
+}
+
+std::string draw_axes(const LineChart& chart, const Frame& f, const ChartSize& size) {
+  std::string svg;
+  for (const double tick : f.y_ticks) {
+    const double y = f.y(tick);
+    svg += svg_line("grid", f.x.from, y, f.x.to, y);
+    svg += svg_text("tick", f.x.from - 7, y + 4, "end", tick_text(tick, AxisFormat::kNumber));
+  }
+  double free_from = 0;
+  for (const double tick : f.x_ticks) {
+    if (!f.x.can_show(tick)) continue;
+    const double x = f.x(tick);
+    const std::string text = tick_text(tick, chart.x_format);
+    svg += svg_line("axis", x, f.y.from, x, f.y.from + 5);
+    const double half = text_width(text) / 2;
+    if (x - half < free_from) continue;  // would run into its neighbour
+    svg += svg_text("tick", std::min(x, size.width - half), f.y.from + 18, "middle", text);
+    free_from = x + half + 4;
+  }
+  svg += svg_line("axis", f.x.from, f.y.from, f.x.to, f.y.from);
+  svg += svg_text("name", (f.x.from + f.x.to) / 2, size.height - 8, "middle", chart.x_label);
+  return svg + svg_text("name", 2, f.y.to - 12, "start", chart.y_label);
+}
+
+/// The polyline, broken where a point cannot be shown.
+std::string line_path(const ChartSeries& series, const Frame& f) {
+  std::string path;
+  bool pen_down = false;
+  for (const ChartPoint& point : series.points) {
+    const bool shown = f.x.can_show(point.x) && f.y.can_show(point.y);
+    if (shown) {
+      path += fmt::format("{}{} {}", pen_down ? "L" : "M", svg_number(f.x(point.x)),
+                          svg_number(f.y(point.y)));
+    }
+    pen_down = shown;
+  }
+  return path;
+}
+
+std::string draw_series(const ChartSeries& series, const Frame& f) {
+  std::string svg = fmt::format("<g class=\"c{}\">", series.colour);
+  if (series.line) {
+    svg += fmt::format("<path class=\"line{}{}\" d=\"{}\"><title>{}</title></path>",
+                       series.thin ? " thin" : "", series.dashed ? " dashed" : "",
+                       line_path(series, f), escape_html(series.name));
+  }
+  for (const ChartPoint& point : series.points) {
+    if (series.marker == Marker::kNone) break;
+    if (!f.x.can_show(point.x) || !f.y.can_show(point.y)) continue;
+    svg += svg_marker(series.marker, f.x(point.x), f.y(point.y),
+                      point.title.empty() ? series.name : point.title);
+  }
+  return svg + "</g>\n";
+}
+
+/// Labels stand above their lines, the lowest one below its own, and none on another.
+std::string draw_references(const LineChart& chart, const Frame& f) {
+  std::vector<const ReferenceLine*> lines;
+  for (const ReferenceLine& line : chart.references) {
+    if (f.y.can_show(line.y)) lines.push_back(&line);
+  }
+  std::stable_sort(lines.begin(), lines.end(), [](auto* a, auto* b) { return a->y > b->y; });
+  const auto max = static_cast<size_t>((f.x.to - f.x.from) / kCharacterWidth);
+  std::string svg;
+  double free_from = 0;
+  for (const ReferenceLine* line : lines) {
+    const double y = f.y(line->y);
+    const bool below = lines.size() > 1 && line == lines.back();
+    const double text_y = std::max(y + (below ? 15 : -6), free_from);
+    free_from = text_y + 15;
+    svg += fmt::format("<g class=\"c{}\">{}</g>", line->colour,
+                       svg_line("ref", f.x.from, y, f.x.to, y));
+    svg += svg_text("label", f.x.to, text_y, "end", shorten(line->label, max));
+    svg += "\n";
+  }
+  return svg;
+}
+
+}  // namespace
+
+std::string line_chart_svg(const LineChart& chart, const ChartSize& size) {
+  std::vector<LegendEntry> entries;
+  for (const ChartSeries& series : chart.series) {
+    entries.push_back({series.name, series.colour, series.marker, series.line, series.dashed});
+  }
+  const Legend legend = draw_legend(entries, size.width);
+  const Frame frame = make_frame(chart, size, legend.height + 26);
+  std::string svg = svg_open(chart.title, size.width, size.height) + legend.svg;
+  svg += draw_axes(chart, frame, size);
+  for (const ChartSeries& series : chart.series) svg += draw_series(series, frame);
+  return svg + draw_references(chart, frame) + "</svg>\n";
+}
+
+}  // namespace regroup

@@ -1,0 +1,173 @@
+// What the smaller cache means at the user's context and batch.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "regroup/base/human_number.h"
+#include "report_document.h"
+
+namespace regroup {
+namespace {
+
+const ReportPlanOption* find_option(const ReportPlan& plan, int64_t n_kv_heads) {
+  for (const ReportPlanOption& option : plan.options) {
+    if (option.n_kv_heads == n_kv_heads) return &option;
+  }
+  return nullptr;
+}
+
+bool evaluated(const ReportData& data, int64_t n_kv_heads) {
+  return std::any_of(data.models.begin(), data.models.end(),
+                     [&](const auto& model) { return model.n_kv_heads == n_kv_heads; });
+}
+
+/// The option to compare with the model as it is: one that was converted to, else the recommended.
+std::vector<const ReportPlanOption*> compared_options(const ReportData& data,
+                                                      const ReportPlan& plan) {
+  std::vector<const ReportPlanOption*> options;
+  for (const ReportPlanOption& option : plan.options) {
+    if (option.n_kv_heads != plan.n_kv_heads && evaluated(data, option.n_kv_heads)) {
+      options.push_back(&option);
+    }
+  }
+  if (options.empty() && plan.recommended && *plan.recommended != plan.n_kv_heads) {
+    if (const auto* option = find_option(plan, *plan.recommended)) options.push_back(option);
+  }
+  return options;
+}
+
+std::string comparison(const ReportPlan& plan, const ReportPlanOption& small,
+                       const ReportPlanOption& now) {
+  std::string text =
+      fmt::format("{} instead of {} need {} of cache instead of {}", heads_text(small.n_kv_heads),
+                  now.n_kv_heads, human_bytes(small.kv_bytes), human_bytes(now.kv_bytes));
+  if (small.max_batch && now.max_batch && plan.gpu_memory_bytes) {
+    text += fmt::format(", and {} holds {} sequences of this length instead of {}",
+                        human_bytes(*plan.gpu_memory_bytes), grouped_digits(*small.max_batch),
+                        grouped_digits(*now.max_batch));
+  }
+  return text;
+}
+
+std::string situation(const ReportPlan& plan) {
+  std::string text = fmt::format("At a context of {} tokens and a batch of {}",
+                                 grouped_digits(plan.context), grouped_digits(plan.batch));
+  if (!plan.kv_dtype.empty()) text += fmt::format(", cached as {}", plan.kv_dtype);
+  return text;
+}
+
+std::string optional_count(const std::optional<int64_t>& count) {
+  return count ? grouped_digits(*count) : kNothing;
+}
+
+Table plan_table(const ReportPlan& plan) {
+  const bool limited = plan.gpu_memory_bytes.has_value();
+  Table table{.caption = situation(plan),
+              .columns = {{"KV heads", ColumnKind::kNumber},
+                          {"Cache a token", ColumnKind::kNumber},
+                          {"Cache", ColumnKind::kNumber},
+                          {"Weights", ColumnKind::kNumber},
+                          {"Together", ColumnKind::kNumber}},
+              .rows = {}};
+  if (limited) {
+    table.caption += fmt::format(", on {} of memory", human_bytes(*plan.gpu_memory_bytes));
+    table.columns.push_back({"Fits"});
+    table.columns.push_back({"Largest batch", ColumnKind::kNumber});
+    table.columns.push_back({"Longest context", ColumnKind::kNumber});
+  }
+  for (const ReportPlanOption& option : plan.options) {
+    std::vector<Cell> row = {{std::to_string(option.n_kv_heads)},
+                             {human_bytes(option.kv_bytes_per_token)},
+                             {human_bytes(option.kv_bytes)},
+                             {human_bytes(option.weight_bytes)},
+                             {human_bytes(option.total_bytes)}};
+    if (option.n_kv_heads == plan.n_kv_heads) row[0].note = "as it is";
+    if (limited) {
+      row.push_back({option.fits ? (*option.fits ? "yes" : "no") : kNothing});
+      row.push_back({optional_count(option.max_batch)});
+      row.push_back({optional_count(option.max_context)});
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+BarChart plan_chart(const ReportPlan& plan) {
+  BarChart chart{.title = "Memory by number of KV heads",
+                 .legend = {{"weights", 5}, {"KV cache", 1}},
+                 .bars = {},
+                 .limit = 0,
+                 .limit_label = {}};
+  double longest = 0;
+  for (const ReportPlanOption& option : plan.options) {
+    chart.bars.push_back({heads_text(option.n_kv_heads),
+                          human_bytes(option.total_bytes),
+                          {{static_cast<double>(option.weight_bytes), 5},
+                           {static_cast<double>(option.kv_bytes), 1}}});
+    longest = std::max(longest, static_cast<double>(option.total_bytes));
+  }
+  // A limit far beyond the bars would squeeze them to nothing; the table says that all fit.
+  const double limit = static_cast<double>(plan.gpu_memory_bytes.value_or(0));
+  if (limit <= 2.5 * longest && limit > 0) {
+    chart.limit = limit;
+    chart.limit_label = human_bytes(*plan.gpu_memory_bytes) + " available";
+  }
+  return chart;
+}
+
+void add_plan_blocks(const ReportData& data, const ReportPlan& plan, Section& section) {
+  const ReportPlanOption* now = find_option(plan, plan.n_kv_heads);
+  std::string text;
+  for (const ReportPlanOption* option : compared_options(data, plan)) {
+    if (now == nullptr) break;
+    text += (text.empty() ? "" : "; ") + comparison(plan, *option, *now);
+  }
+  if (!text.empty()) section.blocks.push_back(Paragraph{situation(plan) + ": " + text + "."});
+  if (!plan.options.empty()) {
+    section.blocks.push_back(
+        Figure{.chart = plan_chart(plan),
+               .caption = "Weights and KV cache together, at this context and batch.",
+               .numbers = {},
+               .repeats_table = true});
+    section.blocks.push_back(plan_table(plan));
+  }
+  if (!plan.why.empty()) section.blocks.push_back(Paragraph{"The plan: " + plan.why + "."});
+  for (const std::string& warning : plan.warnings) {
+    section.blocks.push_back(Paragraph{"Warning: " + warning});
+  }
+}
+
+/// Without a plan: the bytes a token of the models that were evaluated.
+void add_cache_bars(const ReportData& data, Section& section) {
+  BarChart chart{.title = "KV cache a token by number of KV heads",
+                 .legend = {},
+                 .bars = {},
+                 .limit = 0,
+                 .limit_label = {}};
+  std::vector<int64_t> seen;
+  for (const ReportModel& model : data.models) {
+    const bool known = std::find(seen.begin(), seen.end(), model.n_kv_heads) != seen.end();
+    if (known || model.kv_bytes_per_token <= 0) continue;
+    seen.push_back(model.n_kv_heads);
+    chart.bars.push_back({heads_text(model.n_kv_heads),
+                          human_bytes(model.kv_bytes_per_token),
+                          {{static_cast<double>(model.kv_bytes_per_token), 1}}});
+  }
+  if (chart.bars.size() < 2) return;
+  section.blocks.push_back(Figure{std::move(chart),
+                                  "Bytes that the cache grows by with every token of a sequence, "
+                                  "in the dtype of the weights. regroup plan says what that means "
+                                  "for a context, a batch and a GPU.",
+                                  {}});
+}
+
+}  // namespace
+
+void sections::memory(const ReportData& data, std::vector<Section>& all) {
+  Section section{.id = "memory", .title = "Memory of the KV cache", .blocks = {}};
+  for (const ReportPlan& plan : data.plans) add_plan_blocks(data, plan, section);
+  if (data.plans.empty()) add_cache_bars(data, section);
+  if (!section.blocks.empty()) all.push_back(std::move(section));
+}
+
+}  // namespace regroup

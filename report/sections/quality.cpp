@@ -1,0 +1,192 @@
+// The section of quality before and after.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "regroup/base/human_number.h"
+#include "report_document.h"
+#include "sections/positions.h"
+
+namespace regroup {
+namespace {
+
+std::string model_heads(const ReportModel& model) { return std::to_string(model.n_kv_heads); }
+
+/// A model's label; its folder too where the label fits several models.
+Cell model_cell(const ReportData& data, const ReportModel& model) {
+  const ModelRole role = parse_role(model.role);
+  const auto same = std::count_if(data.models.begin(), data.models.end(), [&](const auto& m) {
+    return parse_role(m.role) == role && m.n_kv_heads == model.n_kv_heads;
+  });
+  const bool named = same > 1 || role == ModelRole::kModel;
+  return {.text = role_label(role), .note = named ? model.name : "", .role = role};
+}
+
+/// A column of the quality table.
+struct MetricColumn {
+  const char* title;
+  Metric metric;
+  double factor;
+  const char* unit;
+};
+constexpr std::array<MetricColumn, kMetricCount> kColumns = {{
+    {"Loss", Metric::kLoss, 1, ""},
+    {"Perplexity", Metric::kPerplexity, 1, ""},
+    {"Bits a byte", Metric::kBitsPerByte, 1, ""},
+    {"Loss − before", Metric::kLossDelta, 1, ""},
+    {"KL to before", Metric::kKl, 1, ""},
+    {"Same top token", Metric::kAgreement, 100, " %"},
+    {"Recovery", Metric::kRecovery, 100, " %"},
+}};
+
+/// Against itself the baseline has no difference, no KL and full agreement: nothing to read.
+bool is_comparison(Metric metric) {
+  return metric != Metric::kLoss && metric != Metric::kPerplexity && metric != Metric::kBitsPerByte;
+}
+
+Cell metric_cell(const ReportData& data, const ReportModel& model, const ReportScore& score,
+                 const MetricColumn& column) {
+  if (model.role == "baseline" && is_comparison(column.metric)) return {kNothing};
+  if (column.metric == Metric::kRecovery && score[Metric::kRecovery]) {
+    const ReportModel* converted = find_converted(data, model);
+    const ReportScore* before = converted ? find_score(*converted, score.on) : nullptr;
+    if (before != nullptr && no_measurable_gap(*before)) return {"no measurable gap"};
+  }
+  return measured_cell(score[column.metric], column.factor, column.unit);
+}
+
+using Scored = std::vector<std::pair<const ReportModel*, const ReportScore*>>;
+
+Scored scored_on(const ReportData& data, const EvaluatedOn& on) {
+  Scored scored;
+  for (const ReportModel& model : data.models) {
+    if (const ReportScore* score = find_score(model, on)) scored.emplace_back(&model, score);
+  }
+  return scored;
+}
+
+std::vector<MetricColumn> columns_with_values(const Scored& scored) {
+  std::vector<MetricColumn> columns;
+  for (const MetricColumn& column : kColumns) {
+    const bool known = std::any_of(scored.begin(), scored.end(), [&](const auto& row) {
+      const bool itself = row.first->role == "baseline" && is_comparison(column.metric);
+      return !itself && (*row.second)[column.metric].has_value();
+    });
+    if (known) columns.push_back(column);
+  }
+  return columns;
+}
+
+Table quality_table(const ReportData& data, const EvaluatedOn& on) {
+  const Scored scored = scored_on(data, on);
+  const std::vector<MetricColumn> columns = columns_with_values(scored);
+  Table table{.caption = fmt::format("{}: {} tokens scored", on.text, grouped_digits(on.tokens)),
+              .columns = {{"Model"},
+                          {"KV heads", ColumnKind::kNumber},
+                          {"KV cache a token", ColumnKind::kNumber}},
+              .rows = {}};
+  if (on.seq_len > 0) {
+    table.caption += fmt::format(", windows of {} tokens", grouped_digits(on.seq_len));
+  }
+  for (const MetricColumn& column : columns) {
+    table.columns.push_back({column.title, ColumnKind::kNumber});
+  }
+  for (const auto& [model, score] : scored) {
+    const bool cache = model->kv_bytes_per_token > 0;
+    std::vector<Cell> row = {model_cell(data, *model),
+                             {model_heads(*model)},
+                             {cache ? human_bytes(model->kv_bytes_per_token) : kNothing}};
+    for (const MetricColumn& column : columns) {
+      row.push_back(metric_cell(data, *model, *score, column));
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+ChartSeries pareto_series(const Scored& scored, ModelRole role, Marker marker) {
+  ChartSeries series{.name = role_label(role),
+                     .colour = role_colour(role),
+                     .marker = marker,
+                     .line = role != ModelRole::kBaseline,
+                     .dashed = role == ModelRole::kConverted};
+  for (const auto& [model, score] : scored) {
+    const auto& loss = (*score)[Metric::kLoss];
+    if (parse_role(model->role) != role || !loss || model->kv_bytes_per_token <= 0) continue;
+    series.points.push_back(
+        {static_cast<double>(model->kv_bytes_per_token), loss->value,
+         fmt::format("{}, {}: {} a token, loss {}", role_label(role), heads_text(model->n_kv_heads),
+                     human_bytes(model->kv_bytes_per_token), measured_text(loss))});
+  }
+  series.line = series.line && series.points.size() > 1;
+  return series;
+}
+
+/// Quality against memory, worth a picture from two numbers of KV heads on.
+void add_pareto(const ReportData& data, const EvaluatedOn& on, Section& section) {
+  const Scored scored = scored_on(data, on);
+  LineChart chart{.title = "Loss against the KV cache's bytes a token",
+                  .x_label = "KV cache a token (logarithmic)",
+                  .y_label = "loss (nats a token)",
+                  .x_format = AxisFormat::kBytes,
+                  .log_x = true};
+  std::set<double> sizes;
+  for (const auto& [role, marker] : {std::pair{ModelRole::kBaseline, Marker::kSquare},
+                                     std::pair{ModelRole::kConverted, Marker::kTriangle},
+                                     std::pair{ModelRole::kUptrained, Marker::kCircle}}) {
+    ChartSeries series = pareto_series(scored, role, marker);
+    for (const ChartPoint& point : series.points) sizes.insert(point.x);
+    if (!series.points.empty()) chart.series.push_back(std::move(series));
+  }
+  if (sizes.size() < 3) return;
+  chart.x_ticks.assign(sizes.begin(), sizes.end());
+  add_loss_line(find_baseline(data), on, chart);
+  section.blocks.push_back(
+      Figure{.chart = std::move(chart),
+             .caption = "Quality against memory: lower is better, further left is smaller.",
+             .numbers = {},
+             .repeats_table = true});
+}
+
+void add_model_positions(const ReportData& data, const EvaluatedOn& on, Section& section) {
+  std::vector<ProfileRow> rows;
+  for (const auto& [model, score] : scored_on(data, on)) {
+    Cell label = model_cell(data, *model);
+    const std::string name = fmt::format("{}{}{}, {}", label.text, label.note.empty() ? "" : " ",
+                                         label.note, heads_text(model->n_kv_heads));
+    if (label.note.empty()) label.note = heads_text(model->n_kv_heads);
+    rows.push_back({std::move(label), name, &score->profile});
+  }
+  add_positions(fmt::format("{} in windows of {}", on.text, grouped_digits(on.seq_len)), rows,
+                section);
+}
+
+}  // namespace
+
+void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart) {
+  const ReportScore* score = model != nullptr ? find_score(*model, on) : nullptr;
+  if (score == nullptr || !(*score)[Metric::kLoss]) return;
+  const double loss = (*score)[Metric::kLoss]->value;
+  const ModelRole role = parse_role(model->role);
+  chart.references.push_back(
+      {loss, fmt::format("{} {}", role_label(role), short_number(loss)), role_colour(role)});
+}
+
+void sections::quality(const ReportData& data, std::vector<Section>& all) {
+  Section section{.id = "quality", .title = "Quality before and after", .blocks = {}};
+  for (const EvaluatedOn& on : evaluations(data)) {
+    section.blocks.push_back(quality_table(data, on));
+    add_pareto(data, on, section);
+    add_model_positions(data, on, section);
+  }
+  if (section.blocks.empty()) return;
+  section.blocks.push_back(Paragraph{
+      "± is one standard error, over the windows of the text. Loss and KL are nats a token; "
+      "recovery is the share of the gap in loss (log perplexity) between the original and the "
+      "converted model that uptraining closed."});
+  all.push_back(std::move(section));
+}
+
+}  // namespace regroup
