@@ -37,7 +37,7 @@ void throw_output_error(int error_number, const std::string& action, const std::
       break;
     case EFBIG:
       code = "IO_FILE_TOO_BIG";
-      hint = "raise the file size limit (ulimit -f), or use a smaller --max-shard-size";
+      hint = "raise the file size limit (ulimit -f), or use a smaller `max-shard-size`";
       break;
     case EROFS:
     case EACCES:
@@ -88,7 +88,7 @@ void rename_path(const std::string& from, const std::string& to, bool replace) {
     throw ConfigError({.code = "OUTPUT_EXISTS",
                        .message = "must not exist",
                        .path = to,
-                       .hint = "choose another name, or give --overwrite"});
+                       .hint = "choose another name, or give `overwrite`"});
   }
   throw_output_error(errno, fmt::format("rename {} to", printable(from)), to);
 }

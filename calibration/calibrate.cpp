@@ -1,11 +1,6 @@
 #include "regroup/calibration/calibrate.h"
 
-#include <ATen/ops/embedding.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -17,29 +12,14 @@
 #include "layer_fit.h"
 #include "layer_method.h"
 #include "network_fit.h"
-#include "regroup/base/error.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/convert/legality.h"
 #include "regroup/model/runtime.h"
-#include "vocabulary_run.h"
+#include "residual_streams.h"
 #include "window_set.h"
 
 namespace regroup {
 namespace {
-
-using at::Tensor;
-
-LayerReport report_of(int64_t layer, const LayerDecision& decision) {
-  return {.layer = layer,
-          .order = decision.transform.permutation,
-          .key_residual = decision.key.share(),
-          .value_residual = decision.value.share(),
-          .closed = {},
-          .refitted = {},
-          .fit_flops = 0,
-          .trained = {},
-          .steps = 0};
-}
 
 TransformRequest with_calibration(TransformRequest request, const CalibrationOptions& options) {
   request.calibration = options;
@@ -82,7 +62,9 @@ class Calibrator {
     if (progress.starts) progress.starts(ahead);
     meter_.emplace(setup_.rates, ahead.seconds, config_.n_layers, progress);
     fit_.emplace(after_, sets_, request_, cost_, *meter_);
-    embed();
+    streams_.emplace(model_, after_, options_, cost_, sets_,
+                     [this](double flops) { spend(flops); });
+    streams_->embed();
     if (tries_gains()) prepare_trial();
     std::vector<LayerStatistics> statistics;
     for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
@@ -105,104 +87,6 @@ class Calibrator {
   }
 
  private:
-  void embed() {
-    const Tensor table =
-        at::empty({config_.vocab_size, config_.hidden_size}, at::TensorOptions(at::kFloat));
-    load_weight(model_, tensor_name(config_, Role::kEmbedding), table);
-    for (WindowSet& set : sets_) {
-      set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
-        const Tensor x = at::embedding(table, set.ids.narrow(0, first, count));
-        set.parent.write(first, x);
-        set.converted.write(first, x);
-      });
-    }
-  }
-
-  /// @param finite  bool scalar
-  void require_finite(const Tensor& finite, int64_t layer) const {
-    if (finite.item<bool>()) return;
-    throw CheckpointError({.code = "CALIBRATION_NONFINITE",
-                           .message = fmt::format("activations must be finite, found NaN or "
-                                                  "infinity after the attention of layer {}",
-                                                  layer),
-                           .path = model_.path(),
-                           .hint =
-                               "check the model with `regroup eval` on the same text; where that "
-                               "is finite, give --calibration-first-tokens 0"});
-  }
-
-  /// What is summed over the windows: moments and norms over those of the text that are worked on.
-  struct Sums {
-    MomentAccumulator moments;
-    Tensor norms;               // [n_heads] float64, or undefined
-    Tensor finite;              // bool scalar, of all
-    bool wants_moments = true;  // else those of converted inputs take their place
-  };
-
-  /// The parent's attention over every window: its residual stream moves on, its inputs are summed.
-  void run_parent(int64_t layer, const LayerWeights& w, LayerStatistics& statistics) {
-    const auto wide = at::TensorOptions().dtype(at::kDouble).device(device_);
-    Sums sums{MomentAccumulator(config_.hidden_size), {}, at::ones({}, wide.dtype(at::kBool))};
-    const bool saved = !options_.save_statistics.empty();
-    sums.wants_moments = saved || !sees_converted(layer);
-    if (request_.method == Method::kPrune || saved) {
-      sums.norms = at::zeros({config_.n_heads}, wide);
-    }
-    for (WindowSet& set : sets_) run_parent(layer, w, set, sums);
-    require_finite(sums.finite, layer);
-    if (sums.wants_moments) statistics.moment = sums.moments.mean();
-    if (sums.norms.defined()) {
-      const auto tokens =
-          static_cast<double>(std::max<int64_t>(1, setup_.sizes.text().train_tokens()));
-      statistics.head_norm = sums.norms.cpu().div(tokens);
-    }
-  }
-
-  void run_parent(int64_t layer, const LayerWeights& w, WindowSet& set, Sums& sums) {
-    set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
-      spend(cost_.parent(count * set.sizes.seq_len, set.sizes.seq_len));
-      const Tensor x = set.parent.read(first, count);
-      if (!options_.sequential) set.converted.write(first, x);  // what this layer is judged on
-      if (set.before) set.before->write(first, x);
-      const Tensor y = norm(x, w.input_norm, config_.norm_eps);
-      const Tensor heads = attention_heads(config_, w, layer, y, set.rope);
-      const Tensor after = x.add(project(heads, w.output, w.output_bias));
-      sums.finite.logical_and_(after.isfinite().all());
-      set.parent.write(first, after);
-      const int64_t train = std::clamp<int64_t>(set.sizes.train_windows() - first, 0, count);
-      if (train == 0 || !set.sizes.text) return;
-      if (sums.wants_moments) {
-        sums.moments.add(y.narrow(0, 0, train));
-        spend(cost_.moment(train * set.sizes.seq_len));
-      }
-      if (sums.norms.defined()) sums.norms.add_(head_norms(w, heads.narrow(0, 0, train)));
-    });
-  }
-
-  /// Sum over tokens of |Wo_h o_h|, [n_heads].
-  Tensor head_norms(const LayerWeights& w, const Tensor& heads) const {
-    const int64_t d = config_.head_dim;
-    const Tensor rows = heads.reshape({-1, config_.n_heads, d}).transpose(0, 1);  // [H, tokens, d]
-    const Tensor wo =
-        w.output.unflatten(1, {config_.n_heads, d}).permute({1, 2, 0});  // [H, d, hidden]
-    const Tensor metric = wo.matmul(wo.transpose(1, 2));                 // [H, d, d]
-    return rows.matmul(metric).mul(rows).sum(2).clamp_min(0).sqrt().sum(1, false, at::kDouble);
-  }
-
-  /// Moments of what the converted layers below hand to this one.
-  Tensor converted_moment(const LayerWeights& w) {
-    MomentAccumulator moments(config_.hidden_size);
-    const WindowSet& text = sets_.front();
-    text.for_chunks(0, text.sizes.train_windows(), [&](int64_t first, int64_t count) {
-      moments.add(norm(text.converted.read(first, count), w.input_norm, config_.norm_eps));
-      spend(cost_.moment(count * text.sizes.seq_len));
-    });
-    return moments.mean();
-  }
-
-  /// Whether a layer is fitted on other inputs than the parent's.
-  bool sees_converted(int64_t layer) const { return options_.sequential && layer > 0; }
-
   /// FLOPs that are done on every run.
   void spend(double flops) {
     result_.flops += flops;
@@ -235,10 +119,13 @@ class Calibrator {
   void run_layer(int64_t layer, std::vector<LayerStatistics>& kept) {
     meter_->enter(layer, "statistics");
     const LayerWeights w = load_layer(model_, layer, at::kFloat, device_);
-    LayerStatistics statistics;
-    run_parent(layer, w, statistics);
-    if (!options_.save_statistics.empty()) kept.push_back(statistics);
-    if (sees_converted(layer)) statistics.moment = converted_moment(w);
+    const bool saved = !options_.save_statistics.empty();
+    const bool sees_converted = options_.sequential && layer > 0;
+    LayerStatistics statistics = streams_->through_parent_attention(
+        layer, w,
+        {.moments = saved || !sees_converted, .norms = saved || request_.method == Method::kPrune});
+    if (saved) kept.push_back(statistics);
+    if (sees_converted) statistics.moment = streams_->converted_moment(w);
     const AttentionWeights wide = widen_attention(w, config_);
     meter_->enter(layer, "merging");
     const LayerDecision decision =
@@ -267,43 +154,7 @@ class Calibrator {
     result_.transforms.push_back(tries_gains() ? decision.transform : transform);
     result_.layers.push_back(report);
     meter_->enter(layer, "running on");
-    advance(layer, own, w);
-  }
-
-  /// Both residual streams to the end of the layer; the MLP is the same.
-  void advance(int64_t layer, const LayerWeights& own, const LayerWeights& w) {
-    if (layer + 1 == config_.n_layers) return advance_last(own, w);
-    for (WindowSet& set : sets_) {
-      advance_parent(w, set, 0);
-      if (options_.sequential) advance_converted(layer, own, set, 0);
-    }
-  }
-
-  /// What is read of the last layer: what held-out windows are measured on.
-  void advance_last(const LayerWeights& own, const LayerWeights& w) {
-    if (!options_.measures_quality()) return;
-    for (WindowSet& set : sets_) {
-      const int64_t held_out = set.sizes.train_windows();
-      advance_parent(w, set, held_out);
-      if (options_.sequential) advance_converted(config_.n_layers - 1, own, set, held_out);
-    }
-  }
-
-  void advance_parent(const LayerWeights& w, WindowSet& set, int64_t first_window) {
-    set.for_chunks(first_window, set.sizes.windows, [&](int64_t first, int64_t count) {
-      const Tensor middle = set.parent.read(first, count);
-      const Tensor y = norm(middle, w.mlp_norm, config_.norm_eps);
-      set.parent.write(first, middle.add(mlp_output(w, y)));
-    });
-  }
-
-  void advance_converted(int64_t layer, const LayerWeights& own, WindowSet& set,
-                         int64_t first_window) {
-    set.for_chunks(first_window, set.sizes.windows, [&](int64_t first, int64_t count) {
-      const Tensor x = set.converted.read(first, count);
-      set.converted.write(first, through_layer(after_, own, layer, x, set.rope));
-      spend(cost_.converted(count * set.sizes.seq_len, set.sizes.seq_len));
-    });
+    streams_->advance(layer, own, w);
   }
 
   const ModelFolder& model_;
@@ -317,6 +168,7 @@ class Calibrator {
   std::optional<CalibrationMeter> meter_;
   std::string folder_;
   std::vector<WindowSet> sets_;  // the text's first
+  std::optional<ResidualStreams> streams_;
   std::optional<LayerFit> fit_;
   std::vector<Gains> candidates_;
   std::optional<GainTrial> trial_;
@@ -334,35 +186,5 @@ Calibrated Calibration::run(const std::string& folder, const CalibrationProgress
 }
 
 const CalibrationOptions& Calibration::options() const { return calibrator_->options(); }
-
-Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request,
-                                   const LayerProgress& decides) {
-  const c10::NoGradGuard no_gradients;
-  const ModelConfig& config = model.config();
-  const std::string& file = request.calibration.statistics;
-  std::vector<LayerStatistics> measured;
-  if (!file.empty()) measured = load_statistics(file, config, model_digest(model));
-  std::optional<VocabularyRun> vocabulary;
-  if (runs_vocabulary(request.method, request.calibration)) vocabulary.emplace(model, request.seed);
-  const auto statistics_of = [&](int64_t layer, const LayerWeights& w) {
-    if (vocabulary) return vocabulary->next(layer, w);
-    if (file.empty()) return weights_only_statistics(w.input_norm);
-    return measured[static_cast<size_t>(layer)];
-  };
-  Calibrated result;
-  result.gains = gain_candidates(request).front();
-  for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    throw_if_stopped(/*resumable=*/false);
-    if (decides) decides(layer, config.n_layers);
-    const LayerWeights w =
-        load_layer(model, layer, vocabulary ? at::kDouble : at::kFloat, at::kCPU);
-    const LayerDecision decision = decide_layer(
-        merge_rules(request, layer), widen_attention(w, config), statistics_of(layer, w), config);
-    result.transforms.push_back(with_gains(decision.transform, result.gains));
-    result.layers.push_back(report_of(layer, decision));
-  }
-  if (decides) decides(config.n_layers, config.n_layers);
-  return result;
-}
 
 }  // namespace regroup

@@ -65,7 +65,7 @@ std::string rounded(const Tensor& values, Dtype dtype, const std::string& name,
          .message = fmt::format("calibrated weights do not fit {}", dtype_name(dtype)),
          .path = model,
          .tensor = name,
-         .hint = "choose --dtype f32, or a smaller --layer-lr"});
+         .hint = "choose `dtype` f32, or a smaller `layer-lr`"});
   }
   return bytes;
 }

@@ -25,10 +25,10 @@ int64_t whole_windows(double tokens, int64_t seq_len) {
           ? fmt::format("about {}, found {}", human_seconds(min), human_seconds(limit))
           : fmt::format("{:.2g} FLOPs, found {:.2g}", min, limit);
   throw ConfigError({.code = "CALIBRATION_BUDGET",
-                     .message = fmt::format("--calibration-budget must be at least what the "
+                     .message = fmt::format("`calibration-budget` must be at least what the "
                                             "smallest calibration of this model takes: {}",
                                             found),
-                     .hint = "give more, or convert without --calibration"});
+                     .hint = "give more, or convert without `calibration`"});
 }
 
 }  // namespace

@@ -107,8 +107,8 @@ void require_calibration_tokens(const CalibrationOptions& options, int64_t found
                               "{} tokens",
                               needed, seq_len, found),
        .path = options.reads_own_text() ? "" : options.files.front(),
-       .hint = std::string(options.reads_own_text() ? "" : "give more text with --calibration, ") +
-               "raise --calibration-tokens, or lower --calibration-seq-len"});
+       .hint = std::string(options.reads_own_text() ? "" : "give more text with `calibration`, ") +
+               "raise `calibration-tokens`, or lower `calibration-seq-len`"});
 }
 
 }  // namespace regroup

@@ -150,7 +150,7 @@ Gains GainTrial::best() const {
                              "found NaN or infinity with every choice of gains",
                          .path = model_.path(),
                          .hint = "check the model with `regroup eval` on the same text, or give "
-                                 "--logit-gain off --output-gain off"});
+                                 "`logit-gain` off `output-gain` off"});
 }
 
 }  // namespace regroup

@@ -279,4 +279,16 @@ AttentionWeights fold_attention(const AttentionWeights& w, const LayerTransform&
   return {at::stack(q), at::stack(k), at::stack(v), at::stack(o)};
 }
 
+LayerReport report_of(int64_t layer, const LayerDecision& decision) {
+  return {.layer = layer,
+          .order = decision.transform.permutation,
+          .key_residual = decision.key.share(),
+          .value_residual = decision.value.share(),
+          .closed = {},
+          .refitted = {},
+          .fit_flops = 0,
+          .trained = {},
+          .steps = 0};
+}
+
 }  // namespace regroup

@@ -30,6 +30,9 @@ MergeRules merge_rules(const TransformRequest& request, int64_t layer);
 LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weights,
                            const LayerStatistics& statistics, const ModelConfig& parent);
 
+/// What is reported of a layer that was only decided.
+LayerReport report_of(int64_t layer, const LayerDecision& decision);
+
 /// Applies `transform` in float64. The result has n_kv_heads key and value heads; q and o keep theirs
 /// in the transform's order.
 AttentionWeights fold_attention(const AttentionWeights& weights, const LayerTransform& transform,

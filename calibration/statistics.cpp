@@ -38,13 +38,13 @@ Tensor read_tensor(const SafetensorsFile& file, const std::string& name,
   if (info == nullptr || info->dtype != Dtype::kF64 || info->shape != shape) {
     refuse("STATS_FORMAT", file.path(),
            fmt::format("must hold {} as F64 with shape [{}]", name, fmt::join(shape, ", ")),
-           "make the statistics again with --save-statistics");
+           "make the statistics again with `save-statistics`");
   }
   const Tensor out = at::empty(shape, at::kDouble);
   file.read(*info, 0, bytes_of(out));
   if (!out.isfinite().all().item<bool>()) {
     refuse("STATS_FORMAT", file.path(), fmt::format("{} must be finite", name),
-           "make the statistics again with --save-statistics");
+           "make the statistics again with `save-statistics`");
   }
   return out;
 }
@@ -61,7 +61,7 @@ SafetensorsFile open_statistics(const std::string& path) {
       refuse("STATS_FORMAT", path,
              "must be a statistics file of regroup, found another kind of file, or one cut "
              "short",
-             "name a file made with --save-statistics, or leave out --statistics");
+             "name a file made with `save-statistics`, or leave out `statistics`");
     }
     throw;
   }
@@ -129,15 +129,15 @@ std::vector<LayerStatistics> load_statistics(const std::string& path, const Mode
   };
   if (value("format") != kFormat) {
     refuse("STATS_FORMAT", path,
-           fmt::format("must be a file of --save-statistics (format {}), found format {}", kFormat,
+           fmt::format("must be a file of `save-statistics` (format {}), found format {}", kFormat,
                        printable(value("format"))),
-           "make the statistics again with --save-statistics");
+           "make the statistics again with `save-statistics`");
   }
   if (value("model_sha256") != model_sha256) {
     refuse("STATS_MODEL", path,
            fmt::format("holds statistics of another model (SHA-256 {}) than the one given ({})",
                        printable(value("model_sha256"), 64), model_sha256),
-           "make the statistics of this model with --calibration and --save-statistics");
+           "make the statistics of this model with `calibration` and `save-statistics`");
   }
   std::vector<LayerStatistics> layers(static_cast<size_t>(config.n_layers));
   const int64_t side = config.hidden_size + 1;

@@ -41,7 +41,7 @@ RopeTable rope_in_double(const ModelConfig& config, int64_t count) {
                               "infinity {}",
                               where),
        .path = model.path(),
-       .hint = "check the model with `regroup eval`; --method align-norm runs no tokens"});
+       .hint = "check the model with `regroup eval`; `method` align-norm runs no tokens"});
 }
 
 /// [tokens, hidden] float64: rows of the embedding, the others are not read. Where a row is not finite, another

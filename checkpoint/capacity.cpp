@@ -35,7 +35,7 @@ CapacityOption evaluate(const ModelConfig& config, const CapacityRequest& reques
 
 /// The reason in one sentence, with the numbers that decide it.
 std::string explain(const CapacityPlan& plan, const CapacityRequest& request) {
-  if (!request.gpu_memory_bytes) return "no --gpu-memory given: nothing to fit into";
+  if (!request.gpu_memory_bytes) return "no `gpu-memory` given: nothing to fit into";
   const std::string memory = human_bytes(*request.gpu_memory_bytes - request.reserve_bytes);
   const CapacityOption& smallest = plan.options.back();
   if (!plan.recommended) {

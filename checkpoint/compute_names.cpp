@@ -29,7 +29,7 @@ int cuda_index(const std::string& name) {
 void require_device_name(const std::string& name) {
   if (name == "auto" || name == "cpu" || cuda_index(name) >= 0) return;
   refuse("DEVICE",
-         fmt::format("--device must be auto, cpu, cuda or cuda:N, found {}", printable(name)),
+         fmt::format("`device` must be auto, cpu, cuda or cuda:N, found {}", printable(name)),
          "leave it out to use a GPU when there is one");
 }
 
@@ -38,7 +38,7 @@ void require_compute_dtype_name(const std::string& name) {
     if (name == known) return;
   }
   refuse("FLAG_VALUE",
-         fmt::format("--dtype must be auto, f32, bf16 or f16, found {}", printable(name)),
+         fmt::format("`dtype` must be auto, f32, bf16 or f16, found {}", printable(name)),
          "leave it out for f32 on a CPU and the model's own dtype on a GPU");
 }
 

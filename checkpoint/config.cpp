@@ -255,7 +255,7 @@ void require_kv_heads(const ModelConfig& config, int64_t n_kv_heads) {
   const bool larger = n_kv_heads > config.n_kv_heads;
   throw ConfigError(
       {.code = "KV_HEADS",
-       .message = fmt::format("--kv-heads must {} the model's {} key/value heads, found {}",
+       .message = fmt::format("`kv-heads` must {} the model's {} key/value heads, found {}",
                               larger ? "not exceed" : "divide", config.n_kv_heads, n_kv_heads),
        .hint = fmt::format("choose one of {}", choices)});
 }

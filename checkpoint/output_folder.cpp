@@ -107,8 +107,8 @@ OutputFolder::OutputFolder(std::string out, const Json& job, OutputOptions optio
       progress_(std::make_unique<Json>(Json::object())) {
   partial_ = out_ + ".partial";
   if (options_.resume == ResumeMode::kRequired && !path_exists(partial_ + "/" + kJob)) {
-    refuse("PARTIAL_MISSING", partial_, "must hold an interrupted run, as --resume required asks",
-           "leave out --resume to start anew");
+    refuse("PARTIAL_MISSING", partial_, "must hold an interrupted run, as `resume` required asks",
+           "leave out `resume` to start anew");
   }
   // Before the lock, which is a file too.
   if (is_folder(partial_) && !path_exists(partial_ + "/" + kJob)) refuse_foreign(partial_);
@@ -136,7 +136,7 @@ void OutputFolder::start_or_resume(const Json& job) {
       refuse("CKPT_MISMATCH", partial_,
              fmt::format("holds an interrupted run with other settings: {}",
                          differing_fields(before, job)),
-             "repeat the earlier command to finish it, or give --overwrite or --resume never to "
+             "repeat the earlier command to finish it, or give `overwrite` or `resume` never to "
              "drop it");
     }
   }

@@ -153,7 +153,7 @@ void check_output_path(const std::string& out, const std::vector<std::string>& i
   if (overwrite) return require_replaceable(out);
   if (!path_exists(without_last_slash(out))) return;
   refuse("OUTPUT_EXISTS", without_last_slash(out), "must not exist",
-         "choose another name, or give --overwrite");
+         "choose another name, or give `overwrite`");
 }
 
 void require_replaceable(const std::string& given) {
@@ -171,7 +171,7 @@ void require_replaceable(const std::string& given) {
               : fmt::format("a folder without its {} (it holds {})", kManifestName, first(others));
   }
   refuse("OUTPUT_FOREIGN", out,
-         fmt::format("--overwrite replaces only a model folder that regroup made, found {}", found),
+         fmt::format("`overwrite` replaces only a model folder that regroup made, found {}", found),
          "choose another OUT, or move the folder away by hand");
 }
 

@@ -1,11 +1,13 @@
 #include "command.h"
 
 #include <fmt/format.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 
+#include "flag_names.h"
 #include "flag_values.h"
 #include "help.h"
 #include "parse_error.h"
@@ -75,6 +77,19 @@ Invocation parse_with_recipe(const std::string& recipe, std::vector<std::string>
   return parse_command_line(std::move(arguments));
 }
 
+/// The text of a line in the log.
+class FlagNames : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& line) override {
+    const std::string text = with_flags({message.payload.data(), message.payload.size()});
+    line.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<FlagNames>();
+  }
+};
+
 }  // namespace
 
 CLI::Option* add_model(CLI::App& command, std::string& model) {
@@ -136,7 +151,9 @@ void apply_globals(const Globals& globals) {
   // Not registered by name: with LibTorch the same command line comes here twice in one process.
   auto logger = std::make_shared<spdlog::logger>(
       "regroup", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-  logger->set_pattern("%^%l%$: %v");
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<FlagNames>('*').set_pattern("%^%l%$: %*");
+  logger->set_formatter(std::move(formatter));
   logger->set_level(globals.quiet ? spdlog::level::err
                                   : spdlog::level::from_str(globals.log_level));
   spdlog::set_default_logger(std::move(logger));

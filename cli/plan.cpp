@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "command.h"
+#include "flag_names.h"
 #include "flag_values.h"
 #include "regroup/base/error.h"
 #include "regroup/base/human_number.h"
@@ -197,7 +198,7 @@ std::string plan_text(const ModelConfig& config, const CapacityRequest& request,
   text += format_table(rows) + "\n";
   if (plan.recommended) text += fmt::format("recommended: {} KV heads\n", *plan.recommended);
   const std::string cost = explain_quality(quality, plan, flags);
-  return text + plan.why + "\n" + (cost.empty() ? "" : cost + "\n");
+  return text + with_flags(plan.why) + "\n" + (cost.empty() ? "" : cost + "\n");
 }
 
 void check_plan(const PlanFlags& flags, const Globals&) {
@@ -222,7 +223,7 @@ CommandOutput run_plan(const PlanFlags& flags, const Globals&) {
       {"kv_dtype", flags.kv_dtype},
       {"options", Json::array()},
       {"recommended_kv_heads", plan.recommended ? Json(*plan.recommended) : Json()},
-      {"why", plan.why},
+      {"why", with_flags(plan.why)},
       {"warnings", plan.warnings}};
   for (const CapacityOption& o : plan.options) {
     const bool limited = request.gpu_memory_bytes.has_value();

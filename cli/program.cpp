@@ -8,6 +8,7 @@
 #include <new>
 
 #include "command.h"
+#include "flag_names.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/stop_signal.h"
 #include "torch_part.h"
@@ -24,10 +25,10 @@ Json error_object(const Error& error) {
   const ErrorInfo& info = error.info();
   Json object = {{"code", info.code},
                  {"exit", static_cast<int>(error.exit_code())},
-                 {"message", info.message}};
+                 {"message", with_flags(info.message)}};
   if (!info.path.empty()) object["path"] = info.path;
   if (!info.tensor.empty()) object["tensor"] = info.tensor;
-  if (!info.hint.empty()) object["hint"] = info.hint;
+  if (!info.hint.empty()) object["hint"] = with_flags(info.hint);
   return {{"error", object}};
 }
 
@@ -36,8 +37,9 @@ std::string dump(const Json& json) {
 }
 
 int report(const Error& error, bool json) {
-  std::fprintf(stderr, "error[%s] %s\n", error.info().code.c_str(), error.what());
-  if (!error.info().hint.empty()) std::fprintf(stderr, "hint: %s\n", error.info().hint.c_str());
+  const ErrorInfo& info = error.info();
+  std::fprintf(stderr, "error[%s] %s\n", info.code.c_str(), with_flags(error.what()).c_str());
+  if (!info.hint.empty()) std::fprintf(stderr, "hint: %s\n", with_flags(info.hint).c_str());
   if (json) std::fputs(dump(error_object(error)).c_str(), stdout);
   return static_cast<int>(error.exit_code());
 }
@@ -67,8 +69,9 @@ CommandOutput carry_out(const Invocation& invocation) {
     }
     return invocation.action();
   } catch (const ConfigError& error) {
-    ErrorInfo info =
-        with_recipe_place(error.info(), invocation.from_recipe, invocation.globals->recipe);
+    ErrorInfo info = error.info();
+    info.message = with_flags(info.message);
+    info = with_recipe_place(info, invocation.from_recipe, invocation.globals->recipe);
     if (info.hint.empty()) info.hint = fmt::format("see regroup {} --help", invocation.command);
     throw ConfigError(info);
   }

@@ -33,7 +33,7 @@ void show_default(CLI::Option* option, const Setting& setting) {
 
 CLI::Option* SettingFlags::add_text(const Setting& setting,
                                     const std::function<void(const std::string&)>& read) const {
-  return command_.add_option_function<std::string>(flag(setting), read, setting.help);
+  return command_.add_option_function<std::string>(flag(setting), read, help(setting));
 }
 
 void SettingFlags::add_quantity(const Setting& setting,
@@ -45,14 +45,14 @@ void SettingFlags::add_quantity(const Setting& setting,
 }
 
 void SettingFlags::operator()(const Setting& setting, bool& field) const {
-  command_.add_flag(flag(setting), field, setting.help);
+  command_.add_flag(flag(setting), field, help(setting));
 }
 
 void SettingFlags::operator()(const Setting& setting, int64_t& field) const {
   if (is_quantity(setting)) {
     return add_quantity(setting, [&field](int64_t value) { field = value; });
   }
-  CLI::Option* option = command_.add_option(flag(setting), field, setting.help);
+  CLI::Option* option = command_.add_option(flag(setting), field, help(setting));
   show_default(option, setting);
   check_whole(option, setting);
 }
@@ -61,17 +61,17 @@ void SettingFlags::operator()(const Setting& setting, std::optional<int64_t>& fi
   if (is_quantity(setting)) {
     return add_quantity(setting, [&field](int64_t value) { field = value; });
   }
-  check_whole(command_.add_option(flag(setting), field, setting.help), setting);
+  check_whole(command_.add_option(flag(setting), field, help(setting)), setting);
 }
 
 void SettingFlags::operator()(const Setting& setting, double& field) const {
-  CLI::Option* option = command_.add_option(flag(setting), field, setting.help);
+  CLI::Option* option = command_.add_option(flag(setting), field, help(setting));
   show_default(option, setting);
   check_number(option, setting);
 }
 
 void SettingFlags::operator()(const Setting& setting, std::optional<double>& field) const {
-  check_number(command_.add_option(flag(setting), field, setting.help), setting);
+  check_number(command_.add_option(flag(setting), field, help(setting)), setting);
 }
 
 void SettingFlags::operator()(const Setting& setting, std::string& field) const {
@@ -79,7 +79,7 @@ void SettingFlags::operator()(const Setting& setting, std::string& field) const 
     add_text(setting, [&field](const std::string& text) { field = parse_separator(text); });
     return;
   }
-  CLI::Option* option = command_.add_option(flag(setting), field, setting.help);
+  CLI::Option* option = command_.add_option(flag(setting), field, help(setting));
   if (setting.kind == Setting::Kind::kFilePath) option->type_name(kFile);
   if (setting.kind == Setting::Kind::kFolderPath) option->type_name(kFolder);
   if (setting.kind == Setting::Kind::kKeys) option->join(',')->capture_default_str();
@@ -87,7 +87,7 @@ void SettingFlags::operator()(const Setting& setting, std::string& field) const 
 }
 
 void SettingFlags::operator()(const Setting& setting, std::vector<std::string>& field) const {
-  CLI::Option* option = command_.add_option(flag(setting), field, setting.help);
+  CLI::Option* option = command_.add_option(flag(setting), field, help(setting));
   if (setting.kind == Setting::Kind::kFilePath) option->type_name(kFile);
   option->required(setting.required);
 }

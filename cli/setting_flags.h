@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "flag_names.h"
 #include "flag_values.h"
 #include "regroup/base/setting.h"
 
@@ -37,6 +38,7 @@ class SettingFlags {
   }
 
  private:
+  static std::string help(const Setting& setting) { return with_flags(setting.help); }
   static std::string flag(const Setting& setting) { return std::string("--") + setting.name; }
   /// A flag whose text `read` turns into the field's value.
   CLI::Option* add_text(const Setting& setting,

@@ -74,13 +74,13 @@ void keep_first(LayerTransform& transform, int64_t members) {
 
 std::vector<std::string> method_names() { return names_of(kMethods); }
 Method parse_method(const std::string& name) {
-  return parse(kMethods, name, "--method", "METHOD_UNKNOWN");
+  return parse(kMethods, name, "`method`", "METHOD_UNKNOWN");
 }
 std::string method_name(Method method) { return name_of(kMethods, method); }
 
 std::vector<std::string> grouping_names() { return names_of(kGroupings); }
 Grouping parse_grouping(const std::string& name) {
-  return parse(kGroupings, name, "--grouping", "FLAG_VALUE");
+  return parse(kGroupings, name, "`grouping`", "FLAG_VALUE");
 }
 std::string grouping_name(Grouping grouping) { return name_of(kGroupings, grouping); }
 

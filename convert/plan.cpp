@@ -151,7 +151,7 @@ std::optional<Dtype> target_dtype(const std::string& name) {
   if (name == "f32") return Dtype::kF32;
   throw ConfigError(
       {.code = "FLAG_VALUE",
-       .message = fmt::format("--dtype must be keep, bf16, f16 or f32, found {}", printable(name)),
+       .message = fmt::format("`dtype` must be keep, bf16, f16 or f32, found {}", printable(name)),
        .hint = name == "fp32" || name == "float32"
                    ? "write f32"
                    : "leave it out to keep the dtypes of the model"});

@@ -23,10 +23,10 @@ void check_saved_statistics(const ConvertOptions& options) {
   inputs.push_back(options.model);
   const std::string out = without_last_slash(options.out);
   if (out.empty() || (!is_inside(path, out) && !is_inside(path, out + ".partial"))) {
-    return check_output_file(path, "--save-statistics", inputs);
+    return check_output_file(path, "`save-statistics`", inputs);
   }
   throw ConfigError({.code = "OUTPUT_PLACE",
-                     .message = fmt::format("--save-statistics must lie outside OUT ({}), which "
+                     .message = fmt::format("`save-statistics` must lie outside OUT ({}), which "
                                             "holds the model alone",
                                             printable(options.out)),
                      .path = path,
@@ -46,44 +46,44 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
   require_kv_heads(parent, options.n_kv_heads);
   const CalibrationOptions& calibration = options.calibration;
   if (options.method == Method::kRandom) {
-    refuse("--method random draws new weights: it takes neither calibration nor a grouping",
-           "leave out --calibration and --grouping, or choose another method");
+    refuse("`method` random draws new weights: it takes neither calibration nor a grouping",
+           "leave out `calibration` and `grouping`, or choose another method");
   }
   if (options.method == Method::kPrune && options.grouping != Grouping::kContiguous) {
-    refuse("--method prune chooses its own groups: the heads it keeps", "leave out --grouping");
+    refuse("`method` prune chooses its own groups: the heads it keeps", "leave out `grouping`");
   }
   if (const std::string why = why_illegal(options.method, options.grouping, parent); !why.empty()) {
-    refuse(fmt::format("--method {} with --grouping {} is not exact for {}: {}",
+    refuse(fmt::format("`method` {} with `grouping` {} is not exact for {}: {}",
                        method_name(options.method), grouping_name(options.grouping),
                        parent.architecture, why),
-           "choose --method mean, first, medoid or weighted with --grouping contiguous");
+           "choose `method` mean, first, medoid or weighted with `grouping` contiguous");
   }
   if (!calibration.files.empty() && !calibration.statistics.empty()) {
-    refuse("--statistics and --calibration exclude each other: both say where moments come from",
+    refuse("`statistics` and `calibration` exclude each other: both say where moments come from",
            "leave out one of them");
   }
   if (calibration.files.empty() && !calibration.save_statistics.empty()) {
-    refuse("--save-statistics needs text to take them from", "give --calibration FILE");
+    refuse("`save-statistics` needs text to take them from", "give `calibration` FILE");
   }
   check_saved_statistics(options);
   if (!calibration.scratch.empty() && !is_folder(calibration.scratch)) {
     throw ConfigError(
         {.code = "OUTPUT_PARENT",
-         .message = "--scratch must be a folder",
+         .message = "`scratch` must be a folder",
          .path = calibration.scratch,
          .hint = "create the folder first, on a disk with space for the activations"});
   }
   if (calibration.seq_len == 1) {
     throw ConfigError({.code = "FLAG_VALUE",
                        .message =
-                           "--calibration-seq-len must be at least 2, found 1: a window of one "
+                           "`calibration-seq-len` must be at least 2, found 1: a window of one "
                            "token predicts nothing",
                        .hint = "leave it out for 512"});
   }
   if (calibration.seq_len > longest_context(parent)) {
     throw ConfigError(
         {.code = "FLAG_VALUE",
-         .message = fmt::format("--calibration-seq-len must be at most {}, the model's "
+         .message = fmt::format("`calibration-seq-len` must be at most {}, the model's "
                                 "longest context, found {}",
                                 longest_context(parent), calibration.seq_len),
          .hint = "leave it out for the longest that is sensible"});

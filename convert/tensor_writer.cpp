@@ -54,7 +54,7 @@ Chunk TensorWriter::read_checked(const TensorPlan& tensor, int64_t offset, int64
                                 offset / (dtype_bits(dtype) / 8) + first),
          .path = options_.model,
          .tensor = name,
-         .hint = "the checkpoint is damaged; --allow-nonfinite converts it all the same"});
+         .hint = "the checkpoint is damaged; `allow-nonfinite` converts it all the same"});
   }
   return chunk;
 }
@@ -85,7 +85,7 @@ void TensorWriter::emit(const TensorPlan& tensor, std::span<const double> values
                                                     dtype_name(tensor.spec.dtype)),
                              .path = options_.model,
                              .tensor = tensor.spec.name,
-                             .hint = "choose --dtype bf16 or f32"});
+                             .hint = "choose `dtype` bf16 or f32"});
     }
     out.write(chunk);
   }

@@ -162,7 +162,7 @@ void require_finite(const std::vector<TextScore>& scores) {
           {.code = "VAL_NONFINITE",
            .message = fmt::format("model {} of {} gives no finite loss on window {}", m + 1,
                                   scores.size(), w),
-           .hint = "compute in --dtype f32; if that fails too, the weights are damaged"});
+           .hint = "compute in `dtype` f32; if that fails too, the weights are damaged"});
     }
   }
 }

@@ -51,7 +51,7 @@ const RegroupCudaModule& require_cuda_module() {
                          "a CUDA device needs libregroup_cuda.so beside the binary and the CUDA "
                          "libraries of LibTorch: {}",
                          printable(loaded().reason, 400)),
-                     .hint = "install the full torch 2.11.0 wheel with pip, or use --device cpu"});
+                     .hint = "install the full torch 2.11.0 wheel with pip, or use `device` cpu"});
 }
 
 }  // namespace regroup

@@ -70,9 +70,9 @@ at::Device open_device(const std::string& name) {
   const RegroupCudaModule& module = require_cuda_module();
   if (index >= module.device_count()) {
     refuse("DEVICE",
-           fmt::format("--device {} must be one of the {} CUDA devices found", name,
+           fmt::format("`device` {} must be one of the {} CUDA devices found", name,
                        module.device_count()),
-           "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu");
+           "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use `device` cpu");
   }
   module.use_device(index);
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
@@ -113,9 +113,9 @@ std::optional<Error> explain_runtime_error(const std::exception& error) {
       {.code = "NO_MEMORY",
        .message = fmt::format("ran out of {} memory: {}", device ? "GPU" : "host",
                               printable(what.substr(0, what.find('\n')), 300)),
-       .hint = "uptrain, eval: use a smaller --micro-batch-size, --batch-size or --seq-len, or "
-               "--activation-checkpointing; convert --calibration: give "
-               "--distill-steps 0 or --scratch FOLDER"});
+       .hint = "uptrain, eval: use a smaller `micro-batch-size`, `batch-size` or `seq-len`, or "
+               "`activation-checkpointing`; convert `calibration`: give "
+               "`distill-steps` 0 or `scratch` FOLDER"});
 }
 
 std::optional<std::string> require_memory(int64_t bytes, at::Device device,

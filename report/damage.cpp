@@ -57,7 +57,7 @@ Measured required(const JsonFields& fields, const std::string& key, const std::s
   throw CheckpointError({.code = "CFG_TYPE",
                          .message = "every \"" + key + "\" must be a number",
                          .path = path,
-                         .hint = "give the file as `regroup compare --out` wrote it"});
+                         .hint = "give the file that `regroup compare` wrote"});
 }
 
 int64_t count_in(const JsonFields& fields, const char* key) {

@@ -127,7 +127,7 @@ std::string render_report(const ReportData& data, const std::string& out) {
   if (out.ends_with(".json")) return report_json(data);
   if (out.ends_with(".csv")) return report_csv(data);
   throw ConfigError({.code = "FLAG_VALUE",
-                     .message = fmt::format("--out must end in .html, .md, .json or .csv, found {}",
+                     .message = fmt::format("`out` must end in .html, .md, .json or .csv, found {}",
                                             printable(out)),
                      .hint = "write a .html file: a browser prints it to other forms"});
 }

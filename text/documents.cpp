@@ -61,7 +61,7 @@ void require_document_size(const TextBuffer& text) {
   refuse("TEXT_DOCUMENT_LIMIT", text.path(),
          fmt::format("one document must have at most {}, found more from byte {} on",
                      human_bytes(kMaxDocumentBytes), text.offset()),
-         "say with --document-separator what stands between the documents, or cut the file into "
+         "say with `document-separator` what stands between the documents, or cut the file into "
          "several");
 }
 
@@ -71,7 +71,7 @@ bool add_text(const TextBuffer& text, size_t bytes, Documents& documents) {
   if (bytes > kLongDocumentBytes) {
     notice(fmt::format(
         "{}: the document at byte {} has {}, and all of it is held in memory; if there are "
-        "several in it, --document-separator says what stands between them",
+        "several in it, `document-separator` says what stands between them",
         printable(text.path()), text.offset(), human_bytes(static_cast<int64_t>(bytes))));
   }
   return documents.add(document);
@@ -129,7 +129,7 @@ std::string found_keys(const Json& record) {
          fmt::format("must be an object with a string \"{}\", {}", printable(name, 60),
                      found_keys(record)),
          chat ? "write each conversation as one text first, with the model's chat template"
-              : "name the key that holds the text with --field; several are joined: --field "
+              : "name the key that holds the text with `field`; several are joined: `field` "
                 "prompt,completion");
 }
 

@@ -68,7 +68,7 @@ TokenFile::TokenFile(const std::string& path, TokenFormat format) : file_(path) 
   const bool v7 = header[0] == kMagicV7 && header[1] == 7;
   if (!v1 && !v7) {
     refuse("TOKENS_FORMAT", path, "must be a token file with an llm.c header (version 1 or 7)",
-           "text files end in .txt or .jsonl; for raw uint16 ids give --token-format nanogpt");
+           "text files end in .txt or .jsonl; for raw uint16 ids give `token-format` nanogpt");
   }
   width_ = v1 ? 2 : 4;
   data_begin_ = kHeaderBytes;

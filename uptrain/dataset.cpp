@@ -83,11 +83,11 @@ Dataset::Dataset(const std::vector<std::string>& token_files, TokenFormat format
   if (n_windows_ == 0) {
     throw CheckpointError(
         {.code = "TEXT_TOO_SHORT",
-         .message = fmt::format("the data must hold at least one window of --seq-len + 1 = {} "
+         .message = fmt::format("the data must hold at least one window of `seq-len` + 1 = {} "
                                 "tokens, found {}",
                                 seq_len + 1, n_tokens_),
          .path = token_files.empty() ? "" : token_files.front(),
-         .hint = "give more text, or a smaller --seq-len"});
+         .hint = "give more text, or a smaller `seq-len`"});
   }
 }
 

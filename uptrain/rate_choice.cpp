@@ -76,7 +76,7 @@ void require_finite(const StartingPoint& start, const UptrainOptions& o) {
                        by_student ? "the loss of this model" : "the KL from this teacher", found),
        .path = by_student ? o.model : o.teacher,
        .hint = "check the model with `regroup eval`: its weights may be damaged, or too large for "
-               "what is computed with them; --lr trains it all the same"});
+               "what is computed with them; `lr` trains it all the same"});
 }
 
 std::string reason(const StartingPoint& start, const ModelConfig& config, int64_t tokens_per_step) {

@@ -37,11 +37,11 @@ bool check_output(const UptrainOptions& options) {
   }
   if (path_exists(out + "/model") && !options.overwrite) {
     refuse("OUTPUT_EXISTS", "holds a finished run", out,
-           "choose another name, or give --overwrite");
+           "choose another name, or give `overwrite`");
   }
   if (options.resume == ResumeMode::kRequired && !ours) {
-    refuse("PARTIAL_MISSING", "must hold an interrupted run, as --resume required asks", out,
-           "leave out --resume to start anew");
+    refuse("PARTIAL_MISSING", "must hold an interrupted run, as `resume` required asks", out,
+           "leave out `resume` to start anew");
   }
   return ours;
 }

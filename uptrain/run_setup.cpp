@@ -33,7 +33,7 @@ void resolve_options(UptrainOptions& options, const ModelConfig& config,
   const int64_t longest = longest_context(config);
   if (options.seq_len == 0) options.seq_len = std::min<int64_t>(longest, 2048);
   if (options.seq_len > longest && observer.warned) {
-    observer.warned(fmt::format("--seq-len {} exceeds the model's longest context, {}",
+    observer.warned(fmt::format("`seq-len` {} exceeds the model's longest context, {}",
                                 options.seq_len, longest));
   }
   if (options.micro_batch_size == 0) options.micro_batch_size = options.batch_size;
@@ -50,7 +50,7 @@ void warn_of_rounding(const UptrainOptions& options, int64_t steps, const TrainO
   observer.warned(fmt::format(
       "the budget of {} tokens becomes {} in {} whole step{} of {} x {}; a smaller {} is closer",
       human_count(*asked), human_count(given), steps, steps == 1 ? "" : "s", options.batch_size,
-      options.seq_len, options.batch_size > 1 ? "--batch-size" : "--seq-len"));
+      options.seq_len, options.batch_size > 1 ? "`batch-size`" : "`seq-len`"));
 }
 
 /// A schedule that ends at 0 leaves a run of one step nothing.
@@ -59,16 +59,16 @@ void warn_of_standstill(const Schedule& schedule, const TrainObserver& observer)
     return;
   observer.warned(
       "the schedule is at its end, learning rate 0, in the only step: nothing is trained; use "
-      "--schedule constant, --min-lr or more steps");
+      "`schedule` constant, `min-lr` or more steps");
 }
 
 /// A peak that the run never reaches.
 void warn_of_long_warmup(const Schedule& schedule, const TrainObserver& observer) {
   if (schedule.warmup_steps <= schedule.steps || !observer.warned) return;
   observer.warned(
-      fmt::format("--warmup {} exceeds the {} steps of the run: the learning rate ends at {:.3g} "
+      fmt::format("`warmup` {} exceeds the {} steps of the run: the learning rate ends at {:.3g} "
                   "and never reaches "
-                  "{:.3g}; use a --warmup below {}",
+                  "{:.3g}; use a `warmup` below {}",
                   schedule.warmup_steps, schedule.steps, schedule.learning_rate(schedule.steps),
                   schedule.peak, schedule.steps));
 }
@@ -79,10 +79,10 @@ void require_room(const RunSetup& setup, const ModelConfig& config, at::Device d
   const UptrainOptions& options = setup.options;
   const bool live = setup.teacher && options.teacher_cache.empty();
   const char* hint =
-      "use a smaller --batch-size, --micro-batch-size or --seq-len, --activation-checkpointing, "
-      "--precision "
+      "use a smaller `batch-size`, `micro-batch-size` or `seq-len`, `activation-checkpointing`, "
+      "`precision` "
       "bf16, or "
-      "--train attention";
+      "`train` attention";
   const auto teacher = live ? std::optional(setup.teacher->config()) : std::nullopt;
   const auto warning = require_memory(estimate_run_bytes(config, options, teacher), device, hint);
   if (warning && observer.warned) observer.warned(*warning);
@@ -162,7 +162,7 @@ std::unique_ptr<Teacher> open_teacher(const UptrainOptions& options, const Model
   }
   const int64_t limit = longest_context(teacher->config());
   if (options.seq_len > limit && observer.warned) {
-    observer.warned(fmt::format("--seq-len {} exceeds the teacher's longest context, {}",
+    observer.warned(fmt::format("`seq-len` {} exceeds the teacher's longest context, {}",
                                 options.seq_len, limit));
   }
   return teacher;

@@ -167,7 +167,7 @@ std::unique_ptr<TeacherCache> TeacherCache::find(const std::string& folder,
     throw ConfigError({.code = "TEACHER_CACHE_MISMATCH",
                        .message = fmt::format("was made for another run: {}", differing),
                        .path = path,
-                       .hint = "name another folder, or give --overwrite to make it anew"});
+                       .hint = "name another folder, or give `overwrite` to make it anew"});
   }
   std::unique_ptr<TeacherCache> cache(new TeacherCache(std::move(file)));
   cache->key_ = key;

@@ -183,7 +183,7 @@ class Trainer {
                                 "row, {} to {}, on samples {} of the data",
                                 kMaxSkippedInARow, first, step, samples_of(first, step)),
          .path = options_.out,
-         .hint = "lower --lr, raise --warmup, or look at the data of these samples"});
+         .hint = "lower `lr`, raise `warmup`, or look at the data of these samples"});
   }
 
   /// "8..15": the samples of steps [first, last], counted over the whole run.
@@ -200,7 +200,7 @@ class Trainer {
     observer_.warned(
         fmt::format("step {}: the validation loss {:.4f} is above the {:.4f} before the first "
                     "step; where it stays "
-                    "there, lower --lr ({}), or look whether --data and --valid are of one kind",
+                    "there, lower `lr` ({}), or look whether `data` and `valid` are of one kind",
                     step, *state.val_loss, *state.first_val_loss, setup_.schedule.peak));
   }
 
@@ -245,7 +245,7 @@ class Trainer {
     metrics_.event("stop", setup_.state.step, Json::object());
     throw_if_stopped(/*resumable=*/true);
     throw StoppedError({.code = "STOPPED",
-                        .message = fmt::format("stopped after --max-minutes at step {} of {}; the "
+                        .message = fmt::format("stopped after `max-minutes` at step {} of {}; the "
                                                "checkpoint is complete",
                                                setup_.state.step, setup_.schedule.steps),
                         .path = options_.out,

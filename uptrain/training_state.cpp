@@ -242,7 +242,7 @@ std::optional<TrainingState> CheckpointStore::load_newest(AdamW& optimizer,
            .message = fmt::format("holds a run with other settings: {}", differing),
            .path = path,
            .hint = "repeat the earlier command to go on with it, choose another OUT, or give "
-                   "--overwrite to drop it"});
+                   "`overwrite` to drop it"});
     }
     optimizer.load_state(read_state_tensors(path + "/" + kStateTensors));
     saved_ = state.step;

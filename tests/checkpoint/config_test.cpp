@@ -278,10 +278,10 @@ TEST(KvHeads, ErrorsNameTheChoices) {
     int64_t heads;
     const char* message;
   } cases[] = {
-      {3, "--kv-heads must divide the model's 8 key/value heads, found 3"},
-      {0, "--kv-heads must divide the model's 8 key/value heads, found 0"},
-      {-1, "--kv-heads must divide the model's 8 key/value heads, found -1"},
-      {16, "--kv-heads must not exceed the model's 8 key/value heads, found 16"},
+      {3, "`kv-heads` must divide the model's 8 key/value heads, found 3"},
+      {0, "`kv-heads` must divide the model's 8 key/value heads, found 0"},
+      {-1, "`kv-heads` must divide the model's 8 key/value heads, found -1"},
+      {16, "`kv-heads` must not exceed the model's 8 key/value heads, found 16"},
   };
   for (const auto& c : cases) {
     const ErrorInfo error =

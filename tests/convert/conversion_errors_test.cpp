@@ -47,7 +47,7 @@ TEST(ConversionErrors, NonfiniteWeights) {
                                    "\": weights must be finite, found NaN or infinity at element " +
                                    std::to_string(c.element));
       EXPECT_EQ(error.hint,
-                "the checkpoint is damaged; --allow-nonfinite converts it all the same");
+                "the checkpoint is damaged; `allow-nonfinite` converts it all the same");
       EXPECT_FALSE(path_exists(temporary / "out"));
     }
   }
@@ -75,10 +75,10 @@ TEST(ConversionErrors, KvHeads) {
     const char* message;
   };
   const Case cases[] = {
-      {4, "--kv-heads must divide the model's 6 key/value heads, found 4"},
-      {0, "--kv-heads must divide the model's 6 key/value heads, found 0"},
-      {-2, "--kv-heads must divide the model's 6 key/value heads, found -2"},
-      {12, "--kv-heads must not exceed the model's 6 key/value heads, found 12"},
+      {4, "`kv-heads` must divide the model's 6 key/value heads, found 4"},
+      {0, "`kv-heads` must divide the model's 6 key/value heads, found 0"},
+      {-2, "`kv-heads` must divide the model's 6 key/value heads, found -2"},
+      {12, "`kv-heads` must not exceed the model's 6 key/value heads, found 12"},
   };
   for (const Case& c : cases) {
     const ErrorInfo error = expect_error<ConfigError>(
@@ -96,7 +96,7 @@ TEST(ConversionErrors, Options) {
     const char* message;
   };
   const Case cases[] = {
-      {{.dtype = "int8"}, "--dtype must be keep, bf16, f16 or f32, found int8"},
+      {{.dtype = "int8"}, "`dtype` must be keep, bf16, f16 or f32, found int8"},
   };
   for (const Case& c : cases) {
     const ErrorInfo error = expect_error<ConfigError>(
@@ -105,7 +105,7 @@ TEST(ConversionErrors, Options) {
   }
   const ErrorInfo error = expect_error<ConfigError>("FLAG_VALUE", [] { parse_grouping("cosine"); });
   EXPECT_EQ(error.message,
-            "--grouping must be one of contiguous, similarity, residual, found cosine");
+            "`grouping` must be one of contiguous, similarity, residual, found cosine");
 }
 
 TEST(ConversionErrors, WhereOutMayBe) {

@@ -168,7 +168,7 @@ TEST(ConversionDtype, RefusesWhatDoesNotFit) {
   EXPECT_EQ(error.message, temporary /
                                "in: tensor \"model.norm.weight\": 32 values are too large "
                                "for F16");
-  EXPECT_EQ(error.hint, "choose --dtype bf16 or f32");
+  EXPECT_EQ(error.hint, "choose `dtype` bf16 or f32");
   EXPECT_FALSE(path_exists(temporary / "out"));
 }
 

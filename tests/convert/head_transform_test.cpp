@@ -106,7 +106,7 @@ TEST(Method, AnUnknownNameGetsTheNearest) {
   const ErrorInfo near = refuse("maen");
   EXPECT_EQ(
       near.message,
-      "--method must be one of mean, first, random, medoid, prune, weighted, align, align-norm, "
+      "`method` must be one of mean, first, random, medoid, prune, weighted, align, align-norm, "
       "pca, found maen");
   EXPECT_EQ(near.hint, "did you mean mean?");
   EXPECT_EQ(refuse("frist").hint, "did you mean first?");

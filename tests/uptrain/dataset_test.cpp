@@ -135,7 +135,7 @@ TEST(Dataset, Errors) {
   open(path, 15, 16)();  // 16 ids are exactly one window of 15 + 1
   EXPECT_EQ(expect_error("TEXT_TOO_SHORT", open(path, 16, 1000)).message,
             path +
-                ": the data must hold at least one window of --seq-len + 1 = 17 tokens, "
+                ": the data must hold at least one window of `seq-len` + 1 = 17 tokens, "
                 "found 16");
   EXPECT_TRUE(contains(expect_error("TOKENS_RANGE", open(path, 4, 15)).message, "15"));
 }

@@ -207,8 +207,8 @@ TEST(RateWarnings, AWarmUpLongerThanTheRun) {
   ASSERT_EQ(heard.warnings.size(), 1u);
   EXPECT_EQ(
       heard.warnings[0],
-      "--warmup 20 exceeds the 5 steps of the run: the learning rate ends at 0.0025 and never "
-      "reaches 0.01; use a --warmup below 5");
+      "`warmup` 20 exceeds the 5 steps of the run: the learning rate ends at 0.0025 and never "
+      "reaches 0.01; use a `warmup` below 5");
   options = f.into("short");
   options.budget.steps = 5;
   EXPECT_TRUE(run(options).warnings.empty());

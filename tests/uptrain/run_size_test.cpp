@@ -48,7 +48,7 @@ TEST(RunSize, AStepThatNoMachineHoldsIsRefusedAndLeavesNothing) {
   options.seq_len = int64_t{1} << 30;  // more bytes than an int64 counts
   const ErrorInfo error = expect_error<ConfigError>("NO_MEMORY", [&] { uptrain(options, {}); });
   EXPECT_TRUE(contains(error.message, "this needs about 2 EiB of host memory"));
-  EXPECT_TRUE(contains(error.hint, "--micro-batch-size"));
+  EXPECT_TRUE(contains(error.hint, "`micro-batch-size`"));
   EXPECT_FALSE(path_exists(options.out));
 }
 
@@ -111,7 +111,7 @@ TEST(RunSize, ABudgetFarFromWholeStepsIsSaid) {
   EXPECT_EQ(warnings_of(128), "");
   EXPECT_EQ(warnings_of(120), "");  // 128 is near enough
   EXPECT_EQ(warnings_of(10),
-            "the budget of 10 tokens becomes 64 in 1 whole step of 4 x 16; a smaller --batch-size "
+            "the budget of 10 tokens becomes 64 in 1 whole step of 4 x 16; a smaller `batch-size` "
             "is closer");
 }
 
@@ -135,7 +135,7 @@ TEST(RunSize, AStepThatTrainsNothingIsSaid) {
        {ScheduleKind::kCosine, ScheduleKind::kLinear, ScheduleKind::kWsd}) {
     EXPECT_EQ(warnings_of(ends, 1, 0, 0),
               "the schedule is at its end, learning rate 0, in the only step: nothing is trained; "
-              "use --schedule constant, --min-lr or more steps");
+              "use `schedule` constant, `min-lr` or more steps");
     EXPECT_EQ(warnings_of(ends, 2, 0, 0), "");
     EXPECT_EQ(warnings_of(ends, 1, 1e-4, 0), "");
     EXPECT_EQ(warnings_of(ends, 1, 0, 1), "");

@@ -91,11 +91,11 @@ TEST(Budget, ExactlyOneMustBeGiven) {
   const auto message = [](const Budget& budget) {
     return expect_error<ConfigError>("BUDGET", [&] { budget.resolve(100); }).message;
   };
-  EXPECT_EQ(message({}), "exactly one of --steps, --tokens and --fraction must be given, found 0");
+  EXPECT_EQ(message({}), "exactly one of `steps`, `tokens` and `fraction` must be given, found 0");
   EXPECT_EQ(message({.steps = 1, .tokens = 2, .fraction = 0.5, .pretraining_tokens = 1}),
-            "exactly one of --steps, --tokens and --fraction must be given, found 3");
+            "exactly one of `steps`, `tokens` and `fraction` must be given, found 3");
   EXPECT_EQ(message({.steps = {}, .tokens = {}, .fraction = 0.5, .pretraining_tokens = {}}),
-            "--fraction needs --pretraining-tokens, the tokens it is a share of");
+            "`fraction` needs `pretraining-tokens`, the tokens it is a share of");
 }
 
 }  // namespace

@@ -235,19 +235,19 @@ TEST(TeacherFlags, NeedATeacherAndARange) {
   UptrainOptions options = family.f.into("run");
   options.kl_weight = 0.5;
   const ErrorInfo weight = expect_error<ConfigError>("FLAG_MISSING", [&] { uptrain(options, {}); });
-  EXPECT_EQ(weight.message, "--kl-weight needs --teacher, the model to learn from");
+  EXPECT_EQ(weight.message, "`kl-weight` needs `teacher`, the model to learn from");
   options.kl_weight.reset();
   options.temperature = 1;
   const ErrorInfo t = expect_error<ConfigError>("FLAG_MISSING", [&] { uptrain(options, {}); });
-  EXPECT_EQ(t.message, "--temperature needs --teacher, the model to learn from");
+  EXPECT_EQ(t.message, "`temperature` needs `teacher`, the model to learn from");
   options = family.into("run");
   options.kl_weight = 1.5;
   const ErrorInfo range = expect_error<ConfigError>("FLAG_VALUE", [&] { uptrain(options, {}); });
-  EXPECT_EQ(range.message, "--kl-weight must be in [0, 1], found 1.5");
+  EXPECT_EQ(range.message, "`kl-weight` must be in [0, 1], found 1.5");
   options.kl_weight = 1;
   options.temperature = 0;
   const ErrorInfo cold = expect_error<ConfigError>("FLAG_VALUE", [&] { uptrain(options, {}); });
-  EXPECT_EQ(cold.message, "--temperature must be in [0.01, 100], found 0");
+  EXPECT_EQ(cold.message, "`temperature` must be in [0.01, 100], found 0");
   EXPECT_FALSE(path_exists(options.out));
 }
 

@@ -182,7 +182,7 @@ TEST(Training, RefusedDataLeavesNothing) {
   options.valid = "";
   const ErrorInfo error = expect_error("TEXT_TOO_SHORT", [&] { uptrain(options, {}); });
   EXPECT_EQ(error.message, (f.folder / "short.bin") +
-                               ": the data must hold at least one window of --seq-len + 1 = 129 "
+                               ": the data must hold at least one window of `seq-len` + 1 = 129 "
                                "tokens, found 128");
   EXPECT_FALSE(path_exists(options.out));
 }

@@ -228,7 +228,7 @@ TEST(NonFinite, ThreeInARowEndTheRunAndNameTheSamples) {
             options.out +
                 ": loss or gradient must be finite, but was not in 3 steps in a row, 2 to 4, on "
                 "samples 4..15 of the data");
-  EXPECT_EQ(error.hint, "lower --lr, raise --warmup, or look at the data of these samples");
+  EXPECT_EQ(error.hint, "lower `lr`, raise `warmup`, or look at the data of these samples");
   EXPECT_FALSE(path_exists(options.out + "/model"));
 }
 

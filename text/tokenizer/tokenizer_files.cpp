@@ -16,7 +16,7 @@ namespace regroup {
 
 const char* const kTokenizeElsewhere =
     "tokenize the text with the tool it came from, into a token file (docs/formats.md), for "
-    "convert --calibration, compare --text, eval --tokens and uptrain --data";
+    "convert `calibration`, compare `text`, eval `tokens` and uptrain `data`";
 
 namespace {
 

@@ -32,7 +32,7 @@ void visit_budget_settings(UptrainOptions& o, Visit&& visit) {
   visit({.name = "tokens", .help = "Budget in tokens, such as 5M", .kind = Kind::kCount},
         o.budget.tokens);
   visit({.name = "fraction",
-         .help = "Budget as a share of --pretraining-tokens",
+         .help = "Budget as a share of `pretraining-tokens`",
          .min = 1e-9,
          .max = 100},
         o.budget.fraction);
@@ -97,7 +97,7 @@ void visit_optimizer_settings(UptrainOptions& o, Visit&& visit) {
       {.name = "min-lr", .help = "Learning rate at the end", .min = 0, .max = 1e3, .decides = true},
       o.min_learning_rate);
   visit({.name = "warmup",
-         .help = "Steps of linear warm-up; left out: 0 with --lr, else a twentieth of the steps, "
+         .help = "Steps of linear warm-up; left out: 0 with `lr`, else a twentieth of the steps, "
                  "at least 5",
          .min = 0,
          .max = int64_t{1} << 40},
