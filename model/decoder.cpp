@@ -13,6 +13,7 @@
 
 #include "checkpointing.h"
 #include "decode.h"
+#include "heads.h"
 #include "rope_rows.h"
 
 namespace regroup {
@@ -129,22 +130,16 @@ RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
 
 Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
                           const Step& step) const {
-  if (step.cache == nullptr) {
-    return project(attention_heads(config_, w, layer, y, step.rope), w.output, w.output_bias);
-  }
-  const Tensor fused = project(y, w.qkv, w.qkv_bias);  // [batch, seq, (H + 2 G) d]
-  auto [q, k, v] = split_rope(fused, step.rope, config_.n_heads, config_.n_kv_heads,
-                              config_.head_dim);  // [batch, heads, seq, head_dim]
-  std::tie(k, v) = step.cache->append(layer, k, v);
-  const bool sliding = config_.sliding_layers[static_cast<size_t>(layer)];
-  const int64_t window = sliding ? config_.sliding_window.value_or(0) : 0;
+  auto [q, k, v] = project_heads(config_, w, y, step.rope);
+  if (step.cache != nullptr) std::tie(k, v) = step.cache->append(layer, k, v);
+  const int64_t window = window_of(config_, layer);
   Tensor mixed;
   if (step.whole) {
     mixed = causal_attention(q, k, v, window);
   } else if (takes_decode_attention(q, k)) {
     mixed = decode_attention(q, k, v, window);
   } else {
-    mixed = cached_attention(q, k, v, sliding ? step.window_mask : step.mask);
+    mixed = cached_attention(q, k, v, window > 0 ? step.window_mask : step.mask);
   }
   return project(mixed, w.output, w.output_bias);
 }

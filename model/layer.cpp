@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <span>
 
+#include "heads.h"
 #include "regroup/base/error.h"
 #include "regroup/model/runtime.h"
 #include "rope_rows.h"
@@ -194,13 +195,23 @@ RopeTable make_rope_rows(const ModelConfig& config, int64_t first, int64_t count
   return {angles.cos().mul(gain).to(device), angles.sin().mul(gain).to(device)};
 }
 
-Tensor attention_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                       const Tensor& y, const RopeTable& rope) {
+Heads project_heads(const ModelConfig& config, const LayerWeights& weights, const Tensor& y,
+                    const RopeTable& rope) {
   const Tensor fused = project(y, weights.qkv, weights.qkv_bias);  // [batch, seq, (H + 2 G) d]
   const auto [q, k, v] =
       split_rope(fused, rope, config.n_heads, config.n_kv_heads, config.head_dim);
+  return {q, k, v};
+}
+
+int64_t window_of(const ModelConfig& config, int64_t layer) {
   const bool sliding = config.sliding_layers[static_cast<size_t>(layer)];
-  return causal_attention(q, k, v, sliding ? config.sliding_window.value_or(0) : 0);
+  return sliding ? config.sliding_window.value_or(0) : 0;
+}
+
+Tensor attention_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
+                       const Tensor& y, const RopeTable& rope) {
+  const Heads heads = project_heads(config, weights, y, rope);
+  return causal_attention(heads.q, heads.k, heads.v, window_of(config, layer));
 }
 
 Tensor mlp_output(const LayerWeights& weights, const Tensor& y) {

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "regroup/model/layer.h"
+
+namespace regroup {
+
+/// Queries, keys and values of one layer as attention takes them: turned by RoPE, [batch, heads, seq, head_dim].
+struct Heads {
+  at::Tensor q;
+  at::Tensor k;
+  at::Tensor v;
+};
+/// @param y  the normed residual stream, [batch, seq, hidden]
+Heads project_heads(const ModelConfig& config, const LayerWeights& weights, const at::Tensor& y,
+                    const RopeTable& rope);
+
+/// How many tokens a query of `layer` sees, itself included; 0: all before it.
+int64_t window_of(const ModelConfig& config, int64_t layer);
+
+}  // namespace regroup
