@@ -70,15 +70,14 @@ bool is_not_offered(int error_number) {
 
 void reserve_space(int fd, int64_t bytes, const std::string& path) {
   // posix_fallocate would write a block at a time where the file system does not offer this.
-  while (::fallocate(fd, 0, 0, bytes) != 0) {
-    if (errno == EINTR) continue;
-    if (is_not_offered(errno)) return;
-    throw_output_error(errno, "reserve space for", path);
-  }
+  if (uninterrupted([&] { return ::fallocate(fd, 0, 0, bytes); }) == 0) return;
+  if (!is_not_offered(errno)) throw_output_error(errno, "reserve space for", path);
 }
 
 void sync_descriptor(int fd, const std::string& path) {
-  if (::fsync(fd) != 0 && !is_not_offered(errno)) throw_output_error(errno, "fsync", path);
+  if (uninterrupted([&] { return ::fsync(fd); }) != 0 && !is_not_offered(errno)) {
+    throw_output_error(errno, "fsync", path);
+  }
 }
 
 void rename_path(const std::string& from, const std::string& to, bool replace) {

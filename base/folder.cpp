@@ -37,23 +37,23 @@ void make_folder(const std::string& path) {
 }
 
 void sync_folder(const std::string& path) {
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor fd(
+      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   if (fd.get() < 0 && errno == EACCES) return;  // a folder that may be written to, but not listed
   if (fd.get() < 0) throw_output_error(errno, "open", path);
   // EBADF: network file systems whose folders cannot be synced.
-  if (::fsync(fd.get()) != 0 && errno != EBADF && !is_not_offered(errno)) {
+  if (uninterrupted([&] { return ::fsync(fd.get()); }) != 0 && errno != EBADF &&
+      !is_not_offered(errno)) {
     throw_output_error(errno, "fsync", path);
   }
 }
 
 FileDescriptor lock_folder(const std::string& folder) {
   const std::string path = folder + "/.lock";
-  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  FileDescriptor lock(
+      uninterrupted([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644); }));
   if (lock.get() < 0) throw_output_error(errno, "create", path);
-  int locked = 0;
-  do {
-    locked = ::flock(lock.get(), LOCK_EX | LOCK_NB);
-  } while (locked != 0 && errno == EINTR);
+  const int locked = uninterrupted([&] { return ::flock(lock.get(), LOCK_EX | LOCK_NB); });
   if (locked != 0 && errno == EWOULDBLOCK) {
     throw ConfigError({.code = "LOCKED",
                        .message = "is being written by another process",

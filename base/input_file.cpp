@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "regroup/base/error.h"
+#include "regroup/base/file_calls.h"
 
 namespace regroup {
 namespace {
@@ -47,12 +48,14 @@ bool same_file(const struct stat& a, const struct stat& b) {
 }  // namespace
 
 InputFile::InputFile(std::string path)
-    : path_(std::move(path)), fd_(::open(path_.c_str(), kReadFlags)) {
+    : path_(std::move(path)),
+      fd_(uninterrupted([this] { return ::open(path_.c_str(), kReadFlags); })) {
   check_opened();
 }
 
 InputFile::InputFile(int dir_fd, const std::string& name, std::string path)
-    : path_(std::move(path)), fd_(::openat(dir_fd, name.c_str(), kReadFlags)) {
+    : path_(std::move(path)),
+      fd_(uninterrupted([&] { return ::openat(dir_fd, name.c_str(), kReadFlags); })) {
   check_opened();
 }
 
@@ -71,8 +74,8 @@ void InputFile::check_opened() {
 
 void InputFile::read(int64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {
-    const ssize_t got = ::pread(fd_.get(), out.data(), out.size(), offset);
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got =
+        uninterrupted([&] { return ::pread(fd_.get(), out.data(), out.size(), offset); });
     if (got < 0) throw_read_error(errno, path_);
     if (got == 0) {
       throw CheckpointError(

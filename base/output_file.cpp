@@ -26,8 +26,9 @@ constexpr int64_t kWritebackBytes = 32 << 20;
 }  // namespace
 
 OutputFile::OutputFile(std::string path, int64_t expected_bytes)
-    : path_(std::move(path)),
-      fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
+    : path_(std::move(path)), fd_(uninterrupted([this] {
+        return ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+      })) {
   if (fd_.get() < 0) throw_output_error(errno, "create", path_);
   if (expected_bytes > 0) reserve_space(fd_.get(), expected_bytes, path_);
   // Copying gigabytes into the page cache costs as much as hashing them, and drives out what others
@@ -58,8 +59,8 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 
 void OutputFile::put(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t done = ::write(fd_.get(), bytes.data(), bytes.size());
-    if (done < 0 && errno == EINTR) continue;
+    const ssize_t done =
+        uninterrupted([&] { return ::write(fd_.get(), bytes.data(), bytes.size()); });
     if (done < 0) throw_output_error(errno, "write", path_);
     bytes = bytes.subspan(static_cast<size_t>(done));
   }
@@ -69,8 +70,8 @@ void OutputFile::put_block() {
   std::span<const std::byte> rest(block_.get(), in_block_);
   in_block_ = 0;
   while (!rest.empty()) {
-    const ssize_t done = ::write(fd_.get(), rest.data(), rest.size());
-    if (done < 0 && errno == EINTR) continue;
+    const ssize_t done =
+        uninterrupted([&] { return ::write(fd_.get(), rest.data(), rest.size()); });
     const bool aligned = done >= 0 && static_cast<size_t>(done) % kAlignment == 0;
     if (done < 0 && !is_not_offered(errno)) throw_output_error(errno, "write", path_);
     if (done > 0) rest = rest.subspan(static_cast<size_t>(done));
@@ -95,7 +96,9 @@ void OutputFile::sync_and_close() {
   // More was reserved than written. Not every file system can cut a file, so only where it must be.
   struct stat status = {};
   const bool too_long = ::fstat(fd_.get(), &status) != 0 || status.st_size != size_;
-  if (too_long && ::ftruncate(fd_.get(), size_) != 0) throw_output_error(errno, "finish", path_);
+  if (too_long && uninterrupted([this] { return ::ftruncate(fd_.get(), size_); }) != 0) {
+    throw_output_error(errno, "finish", path_);
+  }
   sync_descriptor(fd_.get(), path_);
   if (::close(fd_.release()) != 0) throw_output_error(errno, "close", path_);
 }

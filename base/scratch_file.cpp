@@ -19,8 +19,8 @@ ScratchFile::ScratchFile(const std::string& folder, int64_t bytes)
 
 void ScratchFile::write(int64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t put = ::pwrite(fd_.get(), bytes.data(), bytes.size(), offset);
-    if (put < 0 && errno == EINTR) continue;
+    const ssize_t put =
+        uninterrupted([&] { return ::pwrite(fd_.get(), bytes.data(), bytes.size(), offset); });
     if (put < 0) throw_output_error(errno, "write", path_);
     offset += put;
     bytes = bytes.subspan(static_cast<size_t>(put));
@@ -29,8 +29,8 @@ void ScratchFile::write(int64_t offset, std::span<const std::byte> bytes) {
 
 void ScratchFile::read(int64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {
-    const ssize_t got = ::pread(fd_.get(), out.data(), out.size(), offset);
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got =
+        uninterrupted([&] { return ::pread(fd_.get(), out.data(), out.size(), offset); });
     if (got <= 0) throw_output_error(got < 0 ? errno : EIO, "read back", path_);
     offset += got;
     out = out.subspan(static_cast<size_t>(got));

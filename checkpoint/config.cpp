@@ -223,10 +223,10 @@ ModelConfig read_model_config(const std::string& path) {
   return parse_model_config(open_config_file(path).read_all(), path);
 }
 
-std::string rewrite_config(const std::string& config_text, int64_t n_kv_heads,
-                           const std::string& dtype, const std::string& path) {
+std::string rewrite_config(const ModelFamily& family, const std::string& config_text,
+                           int64_t n_kv_heads, const std::string& dtype, const std::string& path) {
   const Json before = parse_strict_json(config_text, path, kConfigJson);
-  const std::string key(read_family(JsonFields(before, path))->keys.kv_heads);
+  const std::string key(family.keys.kv_heads);
   Json after = Json::object();
   for (const auto& [name, value] : before.items()) {
     after[name] = value;

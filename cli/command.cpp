@@ -134,6 +134,10 @@ Invocation parse_command_line(std::vector<std::string> arguments) {
     refuse_missing_recipe(root);
   } catch (const CLI::ParseError& error) {
     refuse_arguments(root, error);
+  } catch (const ConfigError& error) {  // a wrong word or quantity
+    ErrorInfo info = error.info();
+    if (info.hint.empty()) info.hint = see_help(root);
+    throw ConfigError(info);
   }
   if (!root.get_subcommands().empty()) {
     invocation.command = root.get_subcommands().front()->get_name();

@@ -15,12 +15,6 @@ namespace {
   throw ConfigError({.code = code, .message = message, .hint = hint});
 }
 
-std::string see_help(const CLI::App& root) {
-  const std::vector<CLI::App*> chosen = root.get_subcommands();
-  return chosen.empty() ? "see regroup --help"
-                        : fmt::format("see regroup {} --help", chosen.front()->get_name());
-}
-
 /// Flags of the command in use and of the root, as the user types them.
 std::vector<std::string> flag_names(const CLI::App& root) {
   std::vector<std::string> names;
@@ -121,6 +115,12 @@ bool is(const CLI::ParseError& error) {
 }
 
 }  // namespace
+
+std::string see_help(const CLI::App& root) {
+  const std::vector<CLI::App*> chosen = root.get_subcommands();
+  return chosen.empty() ? "see regroup --help"
+                        : fmt::format("see regroup {} --help", chosen.front()->get_name());
+}
 
 std::string explain(const CLI::App& root, const CLI::ParseError& error) {
   const std::string what = error.what();

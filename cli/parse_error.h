@@ -19,4 +19,7 @@ std::string explain(const CLI::App& root, const CLI::ParseError& error);
 /// @throws ConfigError FLAG_VALUE, FLAG_MISSING, FLAG_UNKNOWN, COMMAND_UNKNOWN, ARGUMENT_UNKNOWN
 [[noreturn]] void refuse_arguments(const CLI::App& root, const CLI::ParseError& error);
 
+/// "see regroup COMMAND --help" of the command in use.
+std::string see_help(const CLI::App& root);
+
 }  // namespace regroup

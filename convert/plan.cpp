@@ -219,8 +219,8 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
   // float64 is cast down even where --dtype does not say so.
   const bool narrows = !dtype && plan.before.dtype == "float64";
   const std::string dtype_word = dtype ? config_dtype(*dtype) : narrows ? "float32" : "";
-  plan.config_text = rewrite_config(model.config_text(), options.n_kv_heads, dtype_word,
-                                    model.path() + "/config.json");
+  plan.config_text = rewrite_config(*plan.before.family, model.config_text(), options.n_kv_heads,
+                                    dtype_word, model.path() + "/config.json");
   Companions companions = find_companions(model.path());
   plan.copied_files = std::move(companions.files);
   plan.left_out = std::move(companions.left_out);

@@ -1,4 +1,5 @@
 # Errors, files, text, quantities.
+regroup_test(base setting)
 regroup_test(base strict_json)
 regroup_test(base text)
 regroup_test(base quantity)

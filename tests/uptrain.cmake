@@ -1,4 +1,5 @@
 # Uptraining: schedule, data, loss, optimizer, exact resume.
+regroup_test(uptrain settings)
 regroup_test(uptrain schedule)
 regroup_test(uptrain dataset)
 regroup_test(uptrain loss)

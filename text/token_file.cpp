@@ -148,8 +148,11 @@ void TokenFileWriter::finish() {
   header[1] = width_ == 2 ? 1 : 7;
   header[2] = static_cast<int32_t>(static_cast<uint32_t>(n_tokens_));
   header[3] = static_cast<int32_t>(static_cast<uint64_t>(n_tokens_) >> 32);
-  const FileDescriptor fd(::open(staging_.c_str(), O_WRONLY | O_CLOEXEC));
-  const bool written = ::pwrite(fd.get(), header.data(), kHeaderBytes, 0) == kHeaderBytes;
+  const FileDescriptor fd(
+      uninterrupted([this] { return ::open(staging_.c_str(), O_WRONLY | O_CLOEXEC); }));
+  const bool written = uninterrupted([&] {
+                         return ::pwrite(fd.get(), header.data(), kHeaderBytes, 0);
+                       }) == kHeaderBytes;
   if (!written) throw_output_error(errno, "write", path_);
   sync_descriptor(fd.get(), path_);
   rename_path(staging_, path_, /*replace=*/true);

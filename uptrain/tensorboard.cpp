@@ -70,17 +70,15 @@ constexpr uint64_t kSessionStart = 1;
 
 TensorBoardWriter::TensorBoardWriter(const std::string& folder, int64_t first_step) {
   make_folder(folder);
-  const std::string path = fmt::format("{}/events.out.tfevents.{:010}.regroup.{}", folder,
-                                       std::time(nullptr), ::getpid());
-  file_ = std::fopen(path.c_str(), "abe");
-  if (file_ == nullptr) throw_output_error(errno, "create", path);
+  path_ = fmt::format("{}/events.out.tfevents.{:010}.regroup.{}", folder, std::time(nullptr),
+                      ::getpid());
+  file_.reset(std::fopen(path_.c_str(), "abe"));
+  if (!file_) throw_output_error(errno, "create", path_);
   record(double_field(1, wall_time()) + bytes_field(3, "brain.Event:2"));
   record(double_field(1, wall_time()) + varint_field(2, static_cast<uint64_t>(first_step)) +
          bytes_field(7, varint_field(1, kSessionStart)));
   flush();
 }
-
-TensorBoardWriter::~TensorBoardWriter() { std::fclose(file_); }
 
 void TensorBoardWriter::scalar(const std::string& tag, double value, int64_t step) {
   const std::string summary =
@@ -89,13 +87,17 @@ void TensorBoardWriter::scalar(const std::string& tag, double value, int64_t ste
          bytes_field(5, summary));
 }
 
-void TensorBoardWriter::flush() { std::fflush(file_); }
+void TensorBoardWriter::flush() {
+  if (std::fflush(file_.get()) != 0) throw_output_error(errno, "write", path_);
+}
 
 void TensorBoardWriter::record(const std::string& event) {
   const std::string length = raw(static_cast<uint64_t>(event.size()));
   const std::string framed =
       length + raw(masked(crc32c(length))) + event + raw(masked(crc32c(event)));
-  std::fwrite(framed.data(), 1, framed.size(), file_);
+  if (std::fwrite(framed.data(), 1, framed.size(), file_.get()) != framed.size()) {
+    throw_output_error(errno, "write", path_);
+  }
 }
 
 }  // namespace regroup

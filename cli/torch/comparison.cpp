@@ -60,8 +60,7 @@ TokenStream read_text(const CompareFlags& flags, const ModelConfig& config) {
   }
   const Tokenizer tokenizer = Tokenizer::open(flags.model);
   require_vocabulary(tokenizer, config.vocab_size, flags.model);
-  TokenStream stream =
-      read_text_stream(flags.text, tokenizer, document_options(flags.calibration.text), max);
+  TokenStream stream = read_text_stream(flags.text, tokenizer, flags.calibration.documents, max);
   require_window(stream);
   return stream;
 }

@@ -311,24 +311,26 @@ TEST(RewriteConfig, ChangesOneValueAndKeepsTheRest) {
   "num_attention_heads": 8
 }
 )";
-  EXPECT_EQ(rewrite_config(before, 2, "", "config.json"), after);
+  EXPECT_EQ(rewrite_config(*find_family("llama"), before, 2, "", "config.json"), after);
 }
 
 TEST(RewriteConfig, AddsTheKeyAfterTheQueryHeads) {
-  EXPECT_EQ(rewrite_config(R"({"a":1,"num_attention_heads":8,"b":2})", 2, "", "config.json"),
+  EXPECT_EQ(rewrite_config(*find_family("llama"), R"({"a":1,"num_attention_heads":8,"b":2})", 2, "",
+                           "config.json"),
             "{\n  \"a\": 1,\n  \"num_attention_heads\": 8,\n  \"num_key_value_heads\": 2,\n  "
             "\"b\": 2\n}\n");
 }
 
 TEST(RewriteConfig, NothingToChangeIsTheSameText) {
   const std::string text = "{\"num_attention_heads\":8,   \"num_key_value_heads\":2}";
-  EXPECT_EQ(rewrite_config(text, 2, "", "config.json"), text);
+  EXPECT_EQ(rewrite_config(*find_family("llama"), text, 2, "", "config.json"), text);
 }
 
 TEST(RewriteConfig, SetsTheDtypeWhereItStands) {
   const auto rewritten = [](const std::string& keys) {
-    return Json::parse(
-               rewrite_config("{" + keys + "\"num_key_value_heads\":2}", 2, "bfloat16", "x"))
+    return Json::parse(rewrite_config(*find_family("llama"),
+                                      "{" + keys + "\"num_key_value_heads\":2}", 2, "bfloat16",
+                                      "x"))
         .dump();
   };
   EXPECT_EQ(rewritten(R"("dtype":"float32",)"), R"({"dtype":"bfloat16","num_key_value_heads":2})");
@@ -339,7 +341,8 @@ TEST(RewriteConfig, SetsTheDtypeWhereItStands) {
 }
 
 TEST(RewriteConfig, WhatItWritesIsRead) {
-  const ModelConfig config = parse(rewrite_config(kLlama2, 8, "bfloat16", "config.json"));
+  const ModelConfig config =
+      parse(rewrite_config(*find_family("llama"), kLlama2, 8, "bfloat16", "config.json"));
   EXPECT_EQ(config.n_kv_heads, 8);
   EXPECT_EQ(config.dtype, "bfloat16");
 }

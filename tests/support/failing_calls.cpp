@@ -146,15 +146,4 @@ int renameat2(int from_folder, const char* from, int to_folder, const char* to, 
   return next<int (*)(int, const char*, int, const char*, unsigned)>("renameat2")(
       from_folder, from, to_folder, to, flags);
 }
-
-int close(int fd) {
-  const std::string path = path_of(fd);
-  const auto real = next<int (*)(int)>("close");
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || !fails("close", path)) return real(fd);
-  const int error_number = errno;
-  real(fd);  // Linux closes it whatever it says
-  errno = error_number;
-  return -1;
-}
 }

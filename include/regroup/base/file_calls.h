@@ -1,9 +1,18 @@
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <string>
 
 namespace regroup {
+
+/// The result of a system call, made again as long as a signal interrupts it.
+template <typename Call>
+auto uninterrupted(const Call& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
 
 /// The OutputError for `error_number` (an errno) while doing `action` to `path`.
 [[noreturn]] void throw_output_error(int error_number, const std::string& action,

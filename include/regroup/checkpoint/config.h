@@ -77,10 +77,10 @@ ModelConfig read_model_config(const std::string& path);
 /// The same for a text; `path` names it in errors.
 ModelConfig parse_model_config(const std::string& text, const std::string& path);
 
-/// The text of `config_text` with the family's key of n_kv_heads set (added after "num_attention_heads" when
+/// The text of `config_text` with `family`'s key of n_kv_heads set (added after "num_attention_heads" when
 /// absent) and, if `dtype` is not empty, the dtype key set. Every other key keeps value and place.
-std::string rewrite_config(const std::string& config_text, int64_t n_kv_heads,
-                           const std::string& dtype, const std::string& path);
+std::string rewrite_config(const ModelFamily& family, const std::string& config_text,
+                           int64_t n_kv_heads, const std::string& dtype, const std::string& path);
 
 /// The values that n_kv_heads may take below `config.n_kv_heads`: "1, 2, 4, 8".
 std::vector<int64_t> kv_head_choices(const ModelConfig& config);

@@ -47,16 +47,18 @@ class MetricsFile {
 class TensorBoardWriter {
  public:
   /// @param first_step  the first step to come; TensorBoard drops what older files hold from it on
+  /// @throws OutputError, as do all others
   TensorBoardWriter(const std::string& folder, int64_t first_step);
-  ~TensorBoardWriter();
-  TensorBoardWriter(const TensorBoardWriter&) = delete;
-  TensorBoardWriter& operator=(const TensorBoardWriter&) = delete;
   void scalar(const std::string& tag, double value, int64_t step);
   void flush();
 
  private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
   void record(const std::string& event);
-  std::FILE* file_;
+  std::string path_;
+  std::unique_ptr<std::FILE, Close> file_;
 };
 
 }  // namespace regroup
