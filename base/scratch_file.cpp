@@ -9,9 +9,11 @@
 
 namespace regroup {
 
-ScratchFile::ScratchFile(const std::string& folder, int64_t bytes)
-    : path_(folder + "/regroup-scratch-XXXXXX") {
-  fd_ = FileDescriptor(::mkostemp(path_.data(), O_CLOEXEC));
+ScratchFile::ScratchFile(const std::string& folder, int64_t bytes) {
+  fd_ = FileDescriptor(uninterrupted([&] {
+    path_ = folder + "/regroup-scratch-XXXXXX";
+    return ::mkostemp(path_.data(), O_CLOEXEC);
+  }));
   if (fd_.get() < 0) throw_output_error(errno, "create a scratch file in", folder);
   ::unlink(path_.c_str());
   if (bytes > 0) reserve_space(fd_.get(), bytes, folder);

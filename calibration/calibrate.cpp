@@ -2,12 +2,11 @@
 
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
+#include <optional>
 
 #include "calibrated_layer.h"
 #include "calibration_meter.h"
 #include "calibration_setup.h"
-#include "calibration_text.h"
 #include "gain_choice.h"
 #include "layer_fit.h"
 #include "layer_method.h"

@@ -13,7 +13,7 @@ namespace regroup {
 using GroupCost = std::function<double(const std::vector<int64_t>& members)>;
 
 /// Cuts heads [0, n_heads) into groups of `group_size` with the smallest sum of costs: exactly up to
-/// kMostExactHeads heads (dynamic programming over sets), by seeded random swaps above.
+/// kMaxExactHeads heads (dynamic programming over sets), by seeded random swaps above.
 /// @return the order of heads: groups one after another, members ascending, groups by their first
 ///         member, so that contiguous groups give the identity
 std::vector<int64_t> best_grouping(int64_t n_heads, int64_t group_size, const GroupCost& cost,

@@ -19,9 +19,8 @@ class ResidualStreams {
  public:
   /// What a layer's statistics must hold.
   struct Wanted {
-    bool moments =
-        true;  ///< of the parent's inputs; else those of converted inputs take their place
-    bool norms = false;  ///< of the heads' outputs
+    bool moments = true;  ///< of the parent's inputs; false: the caller takes converted_moment()
+    bool norms = false;   ///< of the heads' outputs
   };
 
   /// @param after  the config of the conversion

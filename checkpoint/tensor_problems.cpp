@@ -158,8 +158,10 @@ class Disagreements {
       if (by_head_dim) {
         add_size(dim, "head_dim", config_.head_dim, size / config_.n_heads);
       } else if (size % config_.head_dim == 0) {
-        add_size(dim, dim == Dim::kKv ? "num_key_value_heads" : "num_attention_heads",
-                 value_of(dim, config_) / config_.head_dim, size / config_.head_dim);
+        add_size(
+            dim,
+            dim == Dim::kKv ? std::string(config_.family->keys.kv_heads) : "num_attention_heads",
+            value_of(dim, config_) / config_.head_dim, size / config_.head_dim);
       } else {
         add_size(dim, key_of(dim), value_of(dim, config_), size);
       }

@@ -19,6 +19,7 @@
 #include "regroup/convert/plan.h"
 #include "regroup/text/token_stream.h"
 #include "regroup/text/tokenizer.h"
+#include "setting_flags.h"
 #include "table.h"
 #include "text_files.h"
 #include "torch_part.h"
@@ -35,7 +36,7 @@ struct ConvertFlags {
   std::string save_statistics;
   std::string dtype = "keep";
   std::string max_shard_size;
-  std::string resume = "auto";
+  ResumeMode resume = ResumeMode::kAuto;
   bool overwrite = false;
   bool dry_run = false;
   bool allow_nonfinite = false;
@@ -76,8 +77,7 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
     options.max_shard_bytes = parse_size(flags.max_shard_size, "--max-shard-size");
   }
   options.allow_nonfinite = flags.allow_nonfinite;
-  options.output = {.overwrite = flags.overwrite,
-                    .resume = value_of<ResumeMode>(flags.resume, "--resume")};
+  options.output = {.overwrite = flags.overwrite, .resume = flags.resume};
   return options;
 }
 
@@ -346,11 +346,9 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
       ->capture_default_str();
   command->add_option("--max-shard-size", flags->max_shard_size,
                       "Largest shard, such as 5GB; left out: shards as the model has them");
-  command
-      ->add_option("--resume", flags->resume,
-                   "An interrupted run of the same conversion in OUT.partial")
-      ->type_name(words({"auto", "required", "never"}))
-      ->capture_default_str();
+  const SettingFlags visit(*command);
+  visit({.name = "resume", .help = "An interrupted run of the same conversion in OUT.partial"},
+        flags->resume);
   command->add_flag("--overwrite", flags->overwrite, "Replace OUT once the new folder is complete");
   command->add_flag("--dry-run", flags->dry_run, "Print the plan and write nothing");
   command->add_flag("--allow-nonfinite", flags->allow_nonfinite,

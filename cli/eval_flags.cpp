@@ -29,12 +29,11 @@ void check_eval(const EvalFlags& flags, const Globals&) {
   if (!flags.seq_len.empty()) parse_context(flags.seq_len, "--seq-len");
   if (!flags.max_tokens.empty()) parse_count(flags.max_tokens, "--max-tokens");
   if (flags.batch_size != "auto") parse_count(flags.batch_size, "--batch-size");
-  const TokenFormat format = value_of<TokenFormat>(flags.token_format, "--token-format");
   for (const std::string& path : flags.text) {
     require_text_file(path, "rename it if it holds text, or give a token file to --tokens");
     InputFile{path};
   }
-  for (const std::string& path : flags.tokens) TokenFile(path, format);
+  for (const std::string& path : flags.tokens) TokenFile(path, flags.token_format);
 }
 
 void add_eval_command(CLI::App& root, Invocation& invocation) {
@@ -48,10 +47,9 @@ void add_eval_command(CLI::App& root, Invocation& invocation) {
       ->type_name(kFolder);
   command->add_option("--text", flags->text, kTextFiles)->type_name(kFile);
   command->add_option("--tokens", flags->tokens, "Token files")->type_name(kFile);
-  command->add_option("--token-format", flags->token_format, "Format of token files")
-      ->type_name(words({"auto", "llmc", "nanogpt"}))
-      ->capture_default_str();
-  visit_settings(flags->documents, SettingFlags(*command));
+  const SettingFlags visit(*command);
+  visit({.name = "token-format", .help = "Format of token files"}, flags->token_format);
+  visit_settings(flags->documents, visit);
   command->add_option("--seq-len", flags->seq_len,
                       "Tokens a window predicts; left out: the model's context, at most 2048");
   command->add_option("--max-tokens", flags->max_tokens, "Use the first N tokens of each text");

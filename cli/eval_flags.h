@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "regroup/text/documents.h"
+#include "regroup/text/token_file.h"
 
 namespace regroup {
 
@@ -13,7 +14,7 @@ struct EvalFlags {
   std::string baseline;
   std::vector<std::string> text;
   std::vector<std::string> tokens;
-  std::string token_format = "auto";
+  TokenFormat token_format = TokenFormat::kAuto;
   DocumentOptions documents;
   std::string seq_len;
   std::string max_tokens;

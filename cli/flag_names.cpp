@@ -20,10 +20,11 @@ std::string with_flags(std::string_view text) {
     const size_t close = text.find('`', open + 1);
     if (close == text.npos) break;
     const std::string_view name = text.substr(open + 1, close - open - 1);
-    result += text.substr(0, open);
-    result +=
-        is_name(name) ? "--" + std::string(name) : std::string(text.substr(open, close + 1 - open));
-    text.remove_prefix(close + 1);
+    const bool setting = is_name(name);
+    // Where this is no name, the second quote may open one.
+    result += setting ? std::string(text.substr(0, open)) + "--" + std::string(name)
+                      : std::string(text.substr(0, close));
+    text.remove_prefix(setting ? close + 1 : close);
   }
   return result += text;
 }

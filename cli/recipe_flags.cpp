@@ -131,6 +131,10 @@ class Setter {
                                     : fmt::format("write it as --{} takes it", entry.key));
   }
 
+  static std::string see_help_of(const RecipeEntry& entry) {
+    return fmt::format("see regroup {}--help", entry.section.empty() ? "" : entry.section + " ");
+  }
+
   void set_value(const CLI::App& command, CLI::Option& option, const RecipeEntry& entry) const {
     try {
       if (option.get_expected_min() == 0) {
@@ -141,9 +145,11 @@ class Setter {
       option.run_callback();
     } catch (const CLI::ParseError& error) {
       refuse("FLAG_VALUE", entry.value_at, printable(explain(command, error), 400),
-             fmt::format("see regroup {}--help", &command == &root_ ? "" : entry.section + " "));
+             see_help_of(entry));
     } catch (const ConfigError& error) {  // of a word or a quantity
-      refuse("FLAG_VALUE", entry.value_at, error.info().message, error.info().hint);
+      const std::string& hint = error.info().hint;
+      refuse("FLAG_VALUE", entry.value_at, error.info().message,
+             hint.empty() ? see_help_of(entry) : hint);
     }
   }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "flag_names.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
 #include "regroup/base/folder.h"
@@ -77,6 +78,7 @@ void RunStages::check() const {
 
 ErrorInfo RunStages::in_recipe(ErrorInfo error, const Stage& stage,
                                const RecipeValues& values) const {
+  error.message = with_flags(error.message);
   const auto value = values.find(error.message.substr(0, error.message.find(' ')));
   const std::string place = value == values.end() ? "" : to_string(value->second) + ": ";
   error.path = flags_.recipe;

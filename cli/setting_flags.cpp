@@ -1,6 +1,8 @@
 #include "setting_flags.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "regroup/base/quantity.h"
 #include "regroup/text/documents.h"
@@ -9,16 +11,23 @@ namespace regroup {
 namespace {
 
 bool has_range(const Setting& setting) {
-  return std::isfinite(setting.min) && std::isfinite(setting.max);
+  return std::isfinite(setting.min) || std::isfinite(setting.max);
 }
 
+/// A bound that is left out is the largest that the type holds.
 void check_whole(CLI::Option* option, const Setting& setting) {
   if (!has_range(setting)) return;
-  option->check(whole_number(static_cast<int64_t>(setting.min), static_cast<int64_t>(setting.max)));
+  using Limits = std::numeric_limits<int64_t>;
+  option->check(
+      whole_number(std::isfinite(setting.min) ? static_cast<int64_t>(setting.min) : Limits::min(),
+                   std::isfinite(setting.max) ? static_cast<int64_t>(setting.max) : Limits::max()));
 }
 
 void check_number(CLI::Option* option, const Setting& setting) {
-  if (has_range(setting)) option->check(number(setting.min, setting.max));
+  using Limits = std::numeric_limits<double>;
+  if (!has_range(setting)) return;
+  option->check(
+      number(std::max(setting.min, Limits::lowest()), std::min(setting.max, Limits::max())));
 }
 
 bool is_quantity(const Setting& setting) {

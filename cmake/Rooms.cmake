@@ -27,8 +27,8 @@ function(regroup_room name)
   endif()
 endfunction()
 
-# generated/regroup/NAME.inc: REGROUP_ENTRY(x) for each of the names, in their order. So what is listed once is declared and
-# called too.
+# generated/regroup/NAME.inc: REGROUP_ENTRY(x) for each of the names, in their order. A name listed once is thus
+# both declared and called.
 function(regroup_registry name)
   list(TRANSFORM ARGN REPLACE "(.+)" "REGROUP_ENTRY(\\1)\n" OUTPUT_VARIABLE entries)
   list(JOIN entries "" text)

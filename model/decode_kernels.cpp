@@ -104,7 +104,7 @@ HWY_INLINE void scores_of(const KeySpan<T>& span, const float* q, float* score) 
   for (; i < span.count; ++i) score[i] = dots<1>(span.k + i * dim, dim, q, dim)[0];
 }
 
-/// score = exp(score - most). @return their sum
+/// score = exp(score - max). @return their sum
 HWY_INLINE float exponentials(float* score, int64_t count, float max) {
   for_lanes(count, [=](auto d, int64_t i) HWY_ATTR {
     store(d, score + i, exp_bounded(d, hn::Sub(load(d, score + i), hn::Set(d, max))));

@@ -27,7 +27,7 @@ struct KeySpan {
   const float* q;  ///< [group_size, head_dim], times the scale of the scores
   const T* k;      ///< [count, head_dim]
   const T* v;      ///< [count, head_dim]
-  int64_t count;   ///< at most kMostKeys
+  int64_t count;   ///< at most kMaxKeys
   int64_t group_size;
   int64_t head_dim;
 };

@@ -18,7 +18,7 @@ struct Heads {
 Heads project_heads(const ModelConfig& config, const LayerWeights& weights, const at::Tensor& y,
                     const RopeTable& rope);
 
-/// How many tokens a query of `layer` sees, itself included; 0: all before it.
+/// How many tokens a query of `layer` sees, itself included; 0: itself and all before it.
 int64_t window_of(const ModelConfig& config, int64_t layer);
 
 }  // namespace regroup

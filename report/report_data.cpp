@@ -18,12 +18,6 @@
 namespace regroup {
 namespace {
 
-constexpr const ResultKind* kKinds[] = {
-#define REGROUP_ENTRY(name) &kinds::name,
-#include "regroup/report_kinds.inc"
-#undef REGROUP_ENTRY
-};
-
 constexpr const char* kNoResults = "holds none of the results that a report is made of";
 
 [[noreturn]] void refuse(const std::string& path, const std::string& message) {
@@ -74,7 +68,7 @@ const char* add_file(const std::string& path, const std::string& text, ReportDat
   }
   const Json json = parse_strict_json(without_python_nan(text), path, kManifestJson);
   if (!json.is_object()) refuse(path, kNoResults);
-  for (const ResultKind* kind : kKinds) {
+  for (const ResultKind* kind : result_kinds()) {
     if (kind->matches == nullptr || !kind->matches(json)) continue;
     kind->add(json, path, data);
     return kind->name;

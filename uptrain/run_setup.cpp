@@ -200,7 +200,9 @@ struct DecidingSettings {
     std::replace(key.begin(), key.end(), '-', '_');
     if constexpr (std::is_enum_v<Value>) {
       json[key] = name_of(field);
-    } else if constexpr (!requires { field.has_value(); }) {
+    } else if constexpr (requires { field.has_value(); }) {
+      json[key] = field ? Json(*field) : Json();
+    } else {
       json[key] = field;
     }
   }

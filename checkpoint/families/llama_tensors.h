@@ -4,9 +4,9 @@
 
 namespace regroup::families {
 
-// Tensors and arithmetic of Llama, which many families share.
 using enum Dim;
 
+// Llama's tensors, which many families share.
 inline constexpr auto kLlamaTensors = std::to_array<TensorRule>({
     {"model.embed_tokens.weight", {kVocab, kHidden}, Role::kEmbedding},
     {"model.layers.{}.input_layernorm.weight", {kHidden, kNone}, Role::kInputNorm},

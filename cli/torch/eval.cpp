@@ -82,8 +82,7 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
     }
   }
   for (const std::string& path : flags.tokens) {
-    streams.push_back(read_token_stream(
-        path, value_of<TokenFormat>(flags.token_format, "--token-format"), config.vocab_size, max));
+    streams.push_back(read_token_stream(path, flags.token_format, config.vocab_size, max));
   }
   for (size_t i = 0; i < streams.size(); ++i) {
     require_window(streams[i]);

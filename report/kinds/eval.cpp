@@ -30,14 +30,14 @@ std::optional<double> number_in(const Json& json, const std::string& key) {
 ReportScore read_score(const std::string& name, const Json& result, const Json& model,
                        const std::string& path) {
   const JsonFields fields(result, path);
-  const JsonFields config(object_in(object_in(model, "configs"), name.c_str()), path);
-  const JsonFields samples(object_in(object_in(model, "n-samples"), name.c_str()), path);
+  const JsonFields config(object_in(object_in(model, "configs"), name), path);
+  const JsonFields samples(object_in(object_in(model, "n-samples"), name), path);
   ReportScore score;
   score.on = {
       .text = name, .tokens = count_of(fields, "tokens"), .seq_len = count_of(config, "seq_len")};
   score.windows = count_of(samples, "effective");
   const Json& damage = object_in(object_in(model, "regroup"), "damage");
-  score.profile = read_damage_profile(object_in(damage, name.c_str()), path);
+  score.profile = read_damage_profile(object_in(damage, name), path);
   for (size_t m = 0; m < kMetricCount; ++m) {
     const std::string metric = kMetricNames[m];
     if (const auto value = number_in(result, metric + ",none")) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "regroup/base/strict_json.h"
@@ -23,5 +24,8 @@ namespace kinds {
 #include "regroup/report_kinds.inc"
 #undef REGROUP_ENTRY
 }  // namespace kinds
+
+/// All of them, in the order of REPORT_KINDS.
+std::span<const ResultKind* const> result_kinds();
 
 }  // namespace regroup

@@ -1,4 +1,4 @@
-// Sample texts, and where everything comes from.
+// Where the numbers come from: models, conversions, runs, files.
 #include <fmt/format.h>
 
 #include "regroup/base/human_number.h"

@@ -1,3 +1,4 @@
+// Texts that models continued, side by side.
 #include <fmt/format.h>
 
 #include "report_document.h"

@@ -13,12 +13,6 @@
 namespace regroup {
 namespace {
 
-constexpr const ResultKind* kKinds[] = {
-#define REGROUP_ENTRY(name) &kinds::name,
-#include "regroup/report_kinds.inc"
-#undef REGROUP_ENTRY
-};
-
 Json source_json(const ReportSource& source) {
   return {{"path", source.path}, {"kind", source.kind}, {"sha256", source.sha256}};
 }
@@ -38,7 +32,7 @@ std::string report_json(const ReportData& data) {
   Json json = {{"schema", "regroup-report/1"},
                {"tool", {{"name", "regroup"}, {"version", kVersion}}},
                {"verdict", report_verdict(data)}};
-  for (const ResultKind* kind : kKinds) {
+  for (const ResultKind* kind : result_kinds()) {
     if (kind->json != nullptr) json[kind->key] = kind->json(data);
   }
   json["sources"] = list_json(data.sources, source_json);
@@ -47,7 +41,7 @@ std::string report_json(const ReportData& data) {
 
 std::string report_csv(const ReportData& data) {
   std::string csv = "section,model,role,n_kv_heads,metric,x,value,stderr,n\n";
-  for (const ResultKind* kind : kKinds) {
+  for (const ResultKind* kind : result_kinds()) {
     if (kind->csv != nullptr) csv += kind->csv(data);
   }
   return csv;

@@ -1,5 +1,5 @@
-// Every call that changes a file fails once, in every command that writes: a full disk, a broken one, an
-// interrupted call, a write that puts half of its bytes. What was there stays whole, what is new is absent or
+// Calls that change a file fail, one a run: a full disk, a broken one, an interrupted call, a write that puts half of
+// its bytes. Each call of convert, eval, report and tokenize in turn, every seventh where LibTorch makes runs long. What was there stays whole, what is new is absent or
 // whole, the message is one for a user, and the same command finishes later.
 #include <cerrno>
 #include <cstdlib>
@@ -106,9 +106,7 @@ void walk_all(const Command& command, int fewest) {
   for (const Failure& failure : {kFull, kBroken, kTorn, kShort, kInterrupted}) {
     const int failed = walk(command, failure);
     std::printf("%s: %d calls\n", failure.name, failed);
-    if (failure.error_number == kFull.error_number && !failure.torn) {
-      EXPECT_GE(failed, fewest / command.step) << failure.name;
-    }
+    EXPECT_GE(failed, failure.name == kFull.name ? fewest / command.step : 1) << failure.name;
   }
 }
 

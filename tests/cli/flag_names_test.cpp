@@ -16,6 +16,7 @@ TEST(FlagNames, NothingElseIsChanged) {
                            "`Capital`", "`a/path`", "--seq-len 5"}) {
     EXPECT_EQ(with_flags(text), text);
   }
+  EXPECT_EQ(with_flags("it`s `seq-len`"), "it`s --seq-len");
   EXPECT_EQ(with_flags("`regroup eval`, or give `lr`"), "`regroup eval`, or give --lr");
 }
 

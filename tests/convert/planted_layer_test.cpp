@@ -243,7 +243,7 @@ TEST(PlantedLayer, WeightsFollowUse) {
 }
 
 // 14 heads of 64: pricing all groups of 7 by their own eigenproblems is beyond
-// kMostPricingWork, so the pairs decide, and find what is hidden.
+// kMaxPricingWork, so the pairs decide, and find what is hidden.
 TEST(WideHeads, AreGroupedByTheirPairs) {
   PlantedSpec spec{.source = {0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0},
                    .basis = PlantedSpec::kTurned};

@@ -44,7 +44,7 @@ class Tokenizer {
   /// with the same digest share their ids.
   const std::string& digest() const;
 
-  class Kind;  ///< checkpoint/tokenizer/tokenizer_kind.h
+  class Kind;  ///< text/tokenizer/tokenizer_kind.h
 
  private:
   std::vector<int32_t> encode_front(std::string_view text, size_t enough, bool add_bos,

@@ -47,7 +47,7 @@ class MetricsFile {
 class TensorBoardWriter {
  public:
   /// @param first_step  the first step to come; TensorBoard drops what older files hold from it on
-  /// @throws OutputError, as do all others
+  /// @throws OutputError, as do the other functions
   TensorBoardWriter(const std::string& folder, int64_t first_step);
   void scalar(const std::string& tag, double value, int64_t step);
   void flush();

@@ -59,7 +59,7 @@ void visit_budget_settings(UptrainOptions& o, Visit&& visit) {
         o.micro_batch_size);
 }
 
-/// What decides of a teacher depends on there being one: uptrain/run_setup.cpp adds it.
+/// Whether these must agree on resume depends on there being a teacher: further_settings() in uptrain/run_setup.cpp adds them.
 template <typename Visit>
 void visit_teacher_settings(UptrainOptions& o, Visit&& visit) {
   using Kind = Setting::Kind;
