@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "attention_fold.h"
 #include "calibrated_layer.h"
 #include "calibration_meter.h"
 #include "calibration_setup.h"

@@ -21,9 +21,6 @@ namespace {
 
 using at::Tensor;
 
-constexpr Role kRoles[] = {Role::kQuery,     Role::kKey,     Role::kValue,    Role::kOutput,
-                           Role::kQueryBias, Role::kKeyBias, Role::kValueBias};
-
 Json to_json(const LayerReport& report) {
   const auto optional = [](const std::optional<double>& x) { return x ? Json(*x) : Json(); };
   return {{"order", report.order},
@@ -86,6 +83,10 @@ LayerWeights with_attention(const LayerWeights& layer, const AttentionWeights& a
                    .reshape({hidden, after.query_size()})
                    .to(layer.output.options())
                    .contiguous();
+  if (after.attention.qk_norm == QkNorm::kWhole) {
+    out.query_norm.weight = attention.q_gain.flatten().to(layer.query_norm.weight.options());
+    out.key_norm.weight = attention.k_gain.flatten().to(layer.key_norm.weight.options());
+  }
   return out;
 }
 
@@ -93,8 +94,8 @@ Tensor through_layer(const ModelConfig& config, const LayerWeights& w, int64_t l
                      const Tensor& x, const RopeTable& rope) {
   const Tensor y = norm(x, w.input_norm, config.norm_eps);
   const Tensor middle =
-      x.add(project(attention_heads(config, w, layer, y, rope), w.output, w.output_bias));
-  return middle.add(mlp_output(w, norm(middle, w.mlp_norm, config.norm_eps)));
+      x.add(attention_output(config, w, attention_heads(config, w, layer, y, rope)));
+  return middle.add(mlp_output(config, w, norm(middle, w.mlp_norm, config.norm_eps)));
 }
 
 void save_calibrated_layer(const std::string& path, const ModelFolder& model,
@@ -102,11 +103,11 @@ void save_calibrated_layer(const std::string& path, const ModelFolder& model,
                            const LayerWeights& weights, const LayerReport& report) {
   std::vector<TensorSpec> specs;
   std::string data;
-  for (const Role role : kRoles) {
+  for (const Role role : kDecidedRoles) {
     const Tensor view = layer_view(weights, after, role);
     if (!view.defined()) continue;
-    const std::string name = tensor_name(after, role, layer);
-    const Dtype stored = target_dtype(dtype).value_or(model.dtype(name));
+    const std::string name = part_name(after, role, layer);
+    const Dtype stored = target_dtype(dtype).value_or(model.dtype(tensor_name(after, role, layer)));
     specs.push_back({name, stored, view.sizes().vec()});
     data += rounded(view, stored, name, model.path());
   }
@@ -129,10 +130,10 @@ bool load_calibrated_layer(const std::string& path, const ModelConfig& after, in
     };
     if (text("sha256") != sha256_of_text(data)) return false;
     report = from_json(Json::parse(text("report")), layer);
-    for (const Role role : kRoles) {
+    for (const Role role : kDecidedRoles) {
       const Tensor view = layer_view(weights, after, role);
       if (!view.defined()) continue;
-      const TensorInfo* info = file.find(tensor_name(after, role, layer));
+      const TensorInfo* info = file.find(part_name(after, role, layer));
       if (info == nullptr || info->shape != view.sizes().vec()) return false;
       const Tensor stored = at::empty(info->shape, at::TensorOptions(to_scalar_type(info->dtype)));
       file.read(*info, 0, bytes_of(stored));

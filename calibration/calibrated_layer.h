@@ -8,6 +8,11 @@
 
 namespace regroup {
 
+/// What a conversion may decide of a layer, where the model has it.
+inline constexpr Role kDecidedRoles[] = {Role::kQuery,     Role::kKey,       Role::kValue,
+                                         Role::kOutput,    Role::kQueryBias, Role::kKeyBias,
+                                         Role::kValueBias, Role::kQueryNorm, Role::kKeyNorm};
+
 /// The layer with another attention: `attention` in float64 becomes its q, k, v and o in the layer's
 /// dtype; norms and MLP are shared.
 LayerWeights with_attention(const LayerWeights& layer, const AttentionWeights& attention,
@@ -17,8 +22,7 @@ LayerWeights with_attention(const LayerWeights& layer, const AttentionWeights& a
 at::Tensor through_layer(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
                          const at::Tensor& x, const RopeTable& rope);
 
-/// Writes q, k, v, o (and biases of q, k, v) rounded to the output's dtypes, under their checkpoint
-/// names, with the layer's report; complete or absent.
+/// Writes what kDecidedRoles names, rounded to the output's dtypes, under part_name(), with the layer's report; complete or absent.
 void save_calibrated_layer(const std::string& path, const ModelFolder& model,
                            const std::string& dtype, const ModelConfig& after, int64_t layer,
                            const LayerWeights& weights, const LayerReport& report);

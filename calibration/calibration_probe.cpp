@@ -7,6 +7,7 @@
 #include <chrono>
 #include <numeric>
 
+#include "attention_fold.h"
 #include "calibrated_layer.h"
 #include "layer_method.h"
 #include "layer_training.h"

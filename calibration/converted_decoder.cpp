@@ -4,6 +4,7 @@
 #include <ATen/ops/from_blob.h>
 #include <fmt/format.h>
 
+#include "attention_fold.h"
 #include "calibrated_layer.h"
 #include "layer_method.h"
 #include "regroup/base/error.h"
@@ -17,9 +18,6 @@ namespace {
 
 using at::Tensor;
 
-constexpr Role kAttentionRoles[] = {Role::kQuery,    Role::kKey,       Role::kValue,
-                                    Role::kOutput,   Role::kQueryBias, Role::kKeyBias,
-                                    Role::kValueBias};
 constexpr Role kMergedRoles[] = {Role::kKey, Role::kValue, Role::kKeyBias, Role::kValueBias};
 
 ModelConfig config_after(const ModelConfig& parent, int64_t n_kv_heads) {
@@ -37,7 +35,7 @@ void redraw(const LayerWeights& parent, const ModelConfig& before, LayerWeights&
     const double deviation = old.to(at::kDouble).std(/*unbiased=*/false).item<double>();
     const Tensor into = layer_view(own, after, role);
     std::vector<double> values(static_cast<size_t>(into.numel()));
-    NormalStream normal(seed, tensor_name(after, role, layer));
+    NormalStream normal(seed, part_name(after, role, layer));
     for (double& value : values) value = deviation * normal.next();
     into.copy_(at::from_blob(values.data(), into.sizes(), at::TensorOptions(at::kDouble)));
   }
@@ -45,7 +43,7 @@ void redraw(const LayerWeights& parent, const ModelConfig& before, LayerWeights&
 
 void round_as_stored(const ModelFolder& model, const std::string& dtype, const ModelConfig& after,
                      int64_t layer, LayerWeights& own) {
-  for (const Role role : kAttentionRoles) {
+  for (const Role role : kDecidedRoles) {
     const Tensor view = layer_view(own, after, role);
     if (!view.defined()) continue;
     const std::string name = tensor_name(after, role, layer);
@@ -105,6 +103,9 @@ LayerWeights ungrouped(const LayerWeights& own, const ModelConfig& after,
   wide.qkv = widen(Role::kQuery, Role::kKey, Role::kValue);
   if (own.qkv_bias.defined()) {
     wide.qkv_bias = widen(Role::kQueryBias, Role::kKeyBias, Role::kValueBias);
+  }
+  if (after.attention.qk_norm == QkNorm::kWhole) {
+    wide.key_norm.weight = repeat_heads(own.key_norm.weight, after.head_dim, times);
   }
   return wide;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "attention_fold.h"
 #include "layer_method.h"
 #include "regroup/base/error.h"
 #include "regroup/base/output_file.h"

@@ -102,19 +102,24 @@ KeyMerge align_keys(const HeadMoments& moments, const Members& members, bool res
   KeyMerge merge{turn.div(static_cast<double>(m)), turn.conj().resolve_conj(),
                  align_vectors(moments.key_rest, members, false)};
   if (restore_norm) {  // one factor for the whole key
-    const auto [own, merged] = energies(block, merge.encode);
-    const double members_energy =
-        own.mean(0).sum().item<double>() + mean_rest_energy(moments, members);
-    const double group_energy =
-        merged.sum().item<double>() +
-        merged_moment(moments.key_rest, members, merge.rest).trace().item<double>();
-    if (group_energy > 0) {
-      const double factor = std::sqrt(members_energy / group_energy);
+    const double factor = std::sqrt(members_over_merged(moments, members, merge));
+    if (std::isfinite(factor)) {
       merge.encode.mul_(factor);
       merge.rest.encode.mul_(factor);
     }
   }
   return merge;
+}
+
+double members_over_merged(const HeadMoments& moments, const Members& members,
+                           const KeyMerge& merge) {
+  const auto [own, merged] = energies(block_of(moments, members), merge.encode);
+  const double members_energy =
+      own.mean(0).sum().item<double>() + mean_rest_energy(moments, members);
+  const double group_energy =
+      merged.sum().item<double>() +
+      merged_moment(moments.key_rest, members, merge.rest).trace().item<double>();
+  return members_energy / group_energy;
 }
 
 KeyMerge pca_keys(const HeadMoments& moments, const Members& members, int64_t readers) {
@@ -134,6 +139,27 @@ KeyMerge pca_keys(const HeadMoments& moments, const Members& members, int64_t re
   encode = encode.mul(gauge.unsqueeze(0));
   decode = decode.div(gauge.unsqueeze(0));
   return {encode, decode, pca_vectors(moments.key_rest, members)};
+}
+
+Tensor pca_factors(const HeadMoments& moments, const Members& members, int64_t readers) {
+  const Tensor block = block_of(moments, members);
+  const Tensor weights = query_weights(moments, members, readers, 1.0);
+  const auto shared = [&](const Tensor& planes) { return at::real(planes).sum(0); };  // [m, m]
+  const Tensor index = index_of(members);
+  const Tensor rest =
+      moments.key_rest.cross.index_select(0, index).index_select(1, index).diagonal(0, 2, 3).sum(
+          -1);
+  const Tensor priced = shared(weighted_block(block, weights)).add(rest);
+  const auto [values, vectors] = at::linalg_eigh(priced);
+  const Tensor top = vectors.select(1, vectors.size(1) - 1);
+  const Tensor positive = (top.sum().item<double>() < 0 ? top.neg() : top).clamp_min(0.0);
+  const Tensor energy = shared(block).add(rest);
+  const double merged = at::matmul(positive, at::matmul(energy, positive)).item<double>();
+  if (!(merged > 0)) {
+    const auto m = static_cast<int64_t>(members.size());
+    return at::full_like(positive, 1.0 / static_cast<double>(m));
+  }
+  return positive.mul(std::sqrt(energy.diagonal().mean().item<double>() / merged));
 }
 
 std::pair<Tensor, Tensor> logit_energies(const HeadMoments& moments, const Members& members,

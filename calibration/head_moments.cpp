@@ -71,6 +71,26 @@ Tensor over_readers(const Tensor& x, int64_t readers) {
   return x.unflatten(0, {-1, readers}).sum(1);
 }
 
+/// [heads, head_dim] float64 gains of heads, which may share them.
+Tensor gains_of_heads(const NormWeights& norm, int64_t heads, int64_t head_dim) {
+  const Tensor gains = norm.gains().to(at::kCPU, at::kDouble);
+  return gains.numel() == head_dim ? gains.expand({heads, head_dim}).contiguous()
+                                   : gains.view({heads, head_dim});
+}
+
+/// Root mean square that QK-norm divides by, on the mean, [heads].
+Tensor sizes_of(const Tensor& heads, const Tensor& moment, QkNorm kind) {
+  const Tensor energy = times_moment(heads, moment).mul(heads).sum(2).mean(1).clamp_min(0.0);
+  const Tensor size =
+      kind == QkNorm::kWhole ? energy.mean().expand(energy.sizes()).sqrt() : energy.sqrt();
+  return size.clamp_min(1e-30);
+}
+
+/// Heads [heads, head_dim, hidden + 1] as the norm leaves them on the mean.
+Tensor as_normed(const Tensor& heads, const Tensor& size, const Tensor& gains) {
+  return heads.div(size.view({-1, 1, 1})).mul(gains.unsqueeze(2));
+}
+
 }  // namespace
 
 AttentionWeights widen_attention(const LayerWeights& w, const ModelConfig& config) {
@@ -85,15 +105,25 @@ AttentionWeights widen_attention(const LayerWeights& w, const ModelConfig& confi
                .unflatten(1, {config.n_heads, d})
                .transpose(0, 1)
                .contiguous();
+  if (config.attention.normalises_keys()) {
+    wide.q_gain = gains_of_heads(w.query_norm, config.n_heads, d);
+    wide.k_gain = gains_of_heads(w.key_norm, config.n_kv_heads, d);
+  }
   return wide;
 }
 
-HeadMoments head_moments(const AttentionWeights& w, const LayerStatistics& statistics,
+HeadMoments head_moments(const AttentionWeights& weights, const LayerStatistics& statistics,
                          const ModelConfig& config) {
   const Tensor& c = statistics.moment;
   const HeadChannels channels = head_channels(config);
   const int64_t readers = config.group_size();
   HeadMoments out;
+  AttentionWeights w = weights;
+  if (const QkNorm kind = config.attention.qk_norm; kind != QkNorm::kNone) {
+    out.key_size = sizes_of(w.k, c, kind);
+    w.q = as_normed(w.q, sizes_of(w.q, c, kind), w.q_gain);
+    w.k = as_normed(w.k, out.key_size, w.k_gain);
+  }
   out.key = plane_moment(w.k, c, channels);
   const Tensor seen = times_moment(w.q, c);          // [n_heads, head_dim, hidden + 1]
   const Tensor by_component = seen.mul(w.q).sum(2);  // [n_heads, head_dim]: E[q^2]

@@ -18,6 +18,9 @@ struct AttentionWeights {
   at::Tensor k;  ///< [n_kv_heads, head_dim, hidden + 1]
   at::Tensor v;  ///< [n_kv_heads, head_dim, hidden + 1]
   at::Tensor o;  ///< [n_heads, hidden, head_dim]
+  // With QK-norm: gains of each head, [n_heads, head_dim] and [n_kv_heads, head_dim].
+  at::Tensor q_gain = {};
+  at::Tensor k_gain = {};
 };
 
 AttentionWeights widen_attention(const LayerWeights& weights, const ModelConfig& config);
@@ -39,6 +42,9 @@ struct HeadMoments {
       key_rest;  ///< about the mean, without sinks; the metric is the sum of query_rest over readers
   at::Tensor query_rest;  ///< [n_heads, rest, rest]: E[q q^T]
   VectorMoments value;    ///< the metric is the sum of Wo_h^T Wo_h over readers h
+  /// With QK-norm queries and keys are taken as the norm leaves them on the mean: gains times the head over its root
+  /// mean square. [n_kv_heads]: what k_i is divided by; undefined without.
+  at::Tensor key_size = {};
 };
 
 HeadMoments head_moments(const AttentionWeights& weights, const LayerStatistics& statistics,

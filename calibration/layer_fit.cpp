@@ -10,7 +10,7 @@ namespace regroup {
 using at::Tensor;
 
 Tensor token_weights(const Tensor& target, const ModelConfig& config) {
-  const bool centres = config.family->norm == Norm::kLayer;
+  const bool centres = config.family->block.norm == Norm::kLayer;
   const Tensor seen = centres ? target.sub(target.mean(-1, /*keepdim=*/true)) : target;
   return seen.square().mean(-1, /*keepdim=*/true).add(config.norm_eps).reciprocal();
 }
@@ -89,11 +89,13 @@ void LayerFit::improve(int64_t layer, LayerWeights& w, LayerReport& report) {
 /// adds, and of what the layers below left out the part that the refit found in the heads. The rest of that is
 /// noise to this layer, which steps would learn by heart.
 void LayerFit::aim(const Tensor& carried, LayerReport& report) {
+  const double factor = after_.multipliers.residual;
   const Tensor found = carried.to(sets_.front().rope.cos.device(), at::kFloat);
   for (WindowSet& set : sets_) {
     set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
       const Tensor own = set.parent.read(first, count).sub(set.before->read(first, count));
-      set.before->write(first, own.add(at::linear(set.heads->read(first, count), found)));
+      const Tensor carried_on = scaled(at::linear(set.heads->read(first, count), found), factor);
+      set.before->write(first, own.add(carried_on));
       spend(cost_.aim(count * set.sizes.seq_len), report);
     });
   }
@@ -108,7 +110,10 @@ OutputChange LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report
       const Tensor past = set.parent.read(first, count);
       const Tensor heads =
           attention_heads(after_, w, layer, norm(x, w.input_norm, after_.norm_eps), set.rope);
-      one.add(heads, past.sub(before), before.sub(x), token_weights(past, after_), w.output_bias);
+      // In terms of Wo, whose output the model may multiply.
+      const double part = 1 / after_.multipliers.residual;
+      one.add(heads, scaled(past.sub(before), part), scaled(before.sub(x), part),
+              token_weights(past, after_), w.output_bias);
       if (set.heads) set.heads->write(first, heads);
       spend(cost_.refit(count * set.sizes.seq_len, set.sizes.seq_len), report);
     });

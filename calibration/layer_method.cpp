@@ -1,16 +1,14 @@
 #include "layer_method.h"
 
-#include <ATen/ops/eye.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <cmath>
 
+#include "attention_fold.h"
 #include "head_order.h"
 #include "key_matrix.h"
 
@@ -25,11 +23,6 @@ HeadMatrix dense(const Tensor& matrix) {
   return {.scale = 1.0, .dense = std::vector<double>(p, p + m.numel())};
 }
 
-Tensor to_tensor(const HeadMatrix& matrix, int64_t d) {
-  if (matrix.dense.empty()) return at::eye(d, at::kDouble).mul(matrix.scale);
-  return at::from_blob(const_cast<double*>(matrix.dense.data()), {d, d}, at::kDouble).clone();
-}
-
 Members members_of(const std::vector<int64_t>& order, int64_t group, int64_t size) {
   return {order.begin() + group * size, order.begin() + (group + 1) * size};
 }
@@ -38,6 +31,16 @@ Members members_of(const std::vector<int64_t>& order, int64_t group, int64_t siz
 int64_t medoid_of(const Tensor& similarity, const Members& members) {
   const Tensor index = at::tensor(members, at::kLong);
   return similarity.index_select(0, index).index_select(1, index).sum(1).argmax().item<int64_t>();
+}
+
+/// Keys that QK-norm makes equally long: one factor a head, times the members' mean size, so that weights keep theirs.
+void merge_normed_keys(const HeadMoments& moments, const Members& members, int64_t readers,
+                       size_t first, LayerTransform& out) {
+  const Tensor size = moments.key_size.index_select(0, at::tensor(members, at::kLong));
+  const Tensor factors = pca_factors(moments, members, readers).div(size).mul(size.mean());  // [m]
+  for (size_t i = 0; i < members.size(); ++i) {
+    out.encode_key[first + i].scale = factors[static_cast<int64_t>(i)].item<double>();
+  }
 }
 
 /// Fills one group, whose first new position is `first`.
@@ -80,30 +83,22 @@ void merge_group(const MergeRules& rules, const HeadMoments& moments, const Memb
       value = align_vectors(moments.value, members, rules.method == Method::kAlignNorm);
       break;
     default:
-      key = pca_keys(moments, members, readers);
       value = pca_vectors(moments.value, members);
+      if (moments.key_size.defined()) {
+        merge_normed_keys(moments, members, readers, first, out);
+      } else {
+        key = pca_keys(moments, members, readers);
+      }
   }
   const HeadChannels channels = head_channels(parent);
   for (int64_t i = 0; i < m; ++i) {
     const size_t at = first + static_cast<size_t>(i);
-    out.encode_key[at] = dense(key_matrix(channels, key.encode[i], key.rest.encode[i]));
-    out.decode_key[at] = dense(key_matrix(channels, key.decode[i], key.rest.decode[i]));
     out.encode_value[at] = dense(value.encode[i]);
     out.decode_value[at] = dense(value.decode[i]);
+    if (!key.encode.defined()) continue;
+    out.encode_key[at] = dense(key_matrix(channels, key.encode[i], key.rest.encode[i]));
+    out.decode_key[at] = dense(key_matrix(channels, key.decode[i], key.rest.decode[i]));
   }
-}
-
-/// The merged key and value weights of group g: its members' encoders on their weights.
-template <typename Encode>
-Tensor merge_rows(const Tensor& heads, const LayerTransform& t, const Encode& encode, int64_t group,
-                  int64_t size) {
-  const int64_t d = heads.size(1);
-  Tensor sum = at::zeros_like(heads[0]);
-  for (int64_t i = group * size; i < (group + 1) * size; ++i) {
-    const auto at = static_cast<size_t>(i);
-    sum.add_(at::matmul(to_tensor(encode[at], d), heads[t.permutation[at]]));
-  }
-  return sum.div(t.divisor);
 }
 
 /// Encoders (divided) and decoders of m members from position `first` on, the part of them that `read`
@@ -125,7 +120,7 @@ KeyMerge key_merge(const LayerTransform& t, size_t first, int64_t m, const Model
   const HeadChannels channels = head_channels(parent);
   const auto parts = [&](const auto& part) {
     return collect(t.encode_key, t.decode_key, t.divisor, first, m, [&](const HeadMatrix& matrix) {
-      return part(channels, to_tensor(matrix, parent.head_dim));
+      return part(channels, matrix_of(matrix, parent.head_dim));
     });
   };
   const auto [encode, decode] = parts(plane_part);
@@ -133,10 +128,28 @@ KeyMerge key_merge(const LayerTransform& t, size_t first, int64_t m, const Model
   return {encode, decode, {rest_encode, rest_decode}};
 }
 
+/// The merge as it acts on the keys of `moments`: QK-norm divides each member by its size before, and makes the
+/// merged key as long as any other.
+KeyMerge seen_merge(const LayerTransform& t, const HeadMoments& moments, size_t first,
+                    const Members& members, const ModelConfig& parent) {
+  const auto m = static_cast<int64_t>(members.size());
+  KeyMerge merge = key_merge(t, first, m, parent);
+  if (!moments.key_size.defined()) return merge;
+  const Tensor size = moments.key_size.index_select(0, at::tensor(members, at::kLong));
+  merge.encode = merge.encode.mul(size.unsqueeze(1));
+  merge.rest.encode = merge.rest.encode.mul(size.view({m, 1, 1}));
+  const double factor = std::sqrt(members_over_merged(moments, members, merge));
+  if (std::isfinite(factor)) {
+    merge.encode = merge.encode.mul(factor);
+    merge.rest.encode = merge.rest.encode.mul(factor);
+  }
+  return merge;
+}
+
 VectorMerge value_merge(const LayerTransform& t, size_t first, int64_t m, int64_t d) {
   const auto [encode, decode] =
       collect(t.encode_value, t.decode_value, t.divisor, first, m,
-              [d](const HeadMatrix& matrix) { return to_tensor(matrix, d); });
+              [d](const HeadMatrix& matrix) { return matrix_of(matrix, d); });
   return {encode, decode};
 }
 
@@ -210,7 +223,7 @@ std::pair<Residual, Residual> predict_residuals(const LayerTransform& t, const H
   for (int64_t g = 0; g < n_kv_heads; ++g) {
     const auto first = static_cast<size_t>(g * size);
     const Members members = members_of(t.permutation, g, size);
-    key += key_residual(moments, members, key_merge(t, first, size, parent));
+    key += key_residual(moments, members, seen_merge(t, moments, first, members, parent));
     value += vector_residual(moments.value, members, value_merge(t, first, size, parent.head_dim));
   }
   return {key, value};
@@ -241,7 +254,8 @@ LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weig
                   static_cast<size_t>(g * size), t);
     }
     if (rules.method == Method::kPrune) silence_dropped(t, parent, size);
-    if (rules.method == Method::kPca && rules.logit_gain) {
+    // QK-norm makes all keys equally long: there is nothing to restore.
+    if (rules.method == Method::kPca && rules.logit_gain && !moments.key_size.defined()) {
       restore_logits(t, moments, parent, rules.n_kv_heads);
     }
     if (rules.method == Method::kPca && rules.output_gain) {
@@ -253,30 +267,6 @@ LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weig
         predict_residuals(t, moments, parent, rules.n_kv_heads);
   }
   return decision;
-}
-
-AttentionWeights fold_attention(const AttentionWeights& w, const LayerTransform& t,
-                                const ModelConfig& parent, int64_t n_kv_heads) {
-  const int64_t size = parent.n_kv_heads / n_kv_heads;
-  const int64_t readers = parent.group_size();
-  std::vector<Tensor> q;
-  std::vector<Tensor> k;
-  std::vector<Tensor> v;
-  std::vector<Tensor> o;
-  for (int64_t g = 0; g < n_kv_heads; ++g) {
-    k.push_back(merge_rows(w.k, t, t.encode_key, g, size));
-    v.push_back(merge_rows(w.v, t, t.encode_value, g, size));
-  }
-  for (int64_t h = 0; h < parent.n_heads; ++h) {
-    const auto kv = static_cast<size_t>(h / readers);
-    const int64_t old = t.permutation[kv] * readers + h % readers;
-    const auto at = static_cast<size_t>(h);
-    q.push_back(at::matmul(to_tensor(t.decode_key[kv], parent.head_dim).t(), w.q[old])
-                    .mul(t.logit_gain[at]));
-    o.push_back(at::matmul(w.o[old], to_tensor(t.decode_value[kv], parent.head_dim))
-                    .mul(t.output_gain[at]));
-  }
-  return {at::stack(q), at::stack(k), at::stack(v), at::stack(o)};
 }
 
 LayerReport report_of(int64_t layer, const LayerDecision& decision) {

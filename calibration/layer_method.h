@@ -33,11 +33,6 @@ LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weig
 /// What is reported of a layer that was only decided.
 LayerReport report_of(int64_t layer, const LayerDecision& decision);
 
-/// Applies `transform` in float64. The result has n_kv_heads key and value heads; q and o keep theirs
-/// in the transform's order.
-AttentionWeights fold_attention(const AttentionWeights& weights, const LayerTransform& transform,
-                                const ModelConfig& parent, int64_t n_kv_heads);
-
 /// Predicted loss of keys (first) and values (second) of any transform whose key matrices commute
 /// with RoPE.
 std::pair<Residual, Residual> predict_residuals(const LayerTransform& transform,

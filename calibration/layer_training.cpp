@@ -26,9 +26,9 @@ constexpr int64_t kLooksInVain = 3;
 constexpr double kAstray = 2;
 constexpr double kSmallerSteps = 0.25;
 
-Tensor attention_output(const ModelConfig& config, const LayerWeights& w, int64_t layer,
-                        const Tensor& input, const RopeTable& rope) {
-  return project(attention_heads(config, w, layer, input, rope), w.output, w.output_bias);
+Tensor output_of(const ModelConfig& config, const LayerWeights& w, int64_t layer,
+                 const Tensor& input, const RopeTable& rope) {
+  return attention_output(config, w, attention_heads(config, w, layer, input, rope));
 }
 
 double schedule(int64_t step, const LayerTrainingOptions& options) {
@@ -61,7 +61,7 @@ std::vector<WindowOrder> window_orders(const std::vector<LayerWindows>& sets, ui
 Tensor batch_loss(const ModelConfig& config, const LayerWeights& w, int64_t layer,
                   const LayerWindows& set, const std::vector<int64_t>& windows) {
   const LayerBatch b = set.batch(windows);
-  const Tensor gap = attention_output(config, w, layer, b.input, *set.rope).sub(b.wanted);
+  const Tensor gap = output_of(config, w, layer, b.input, *set.rope).sub(b.wanted);
   return gap.square().mul(b.weight).sum().div(b.wanted.square().mul(b.weight).sum().add(1e-30));
 }
 
@@ -96,7 +96,7 @@ std::vector<double> layer_errors(const ModelConfig& config, const LayerWeights& 
       std::vector<int64_t> windows(static_cast<size_t>(std::min(set.at_once, set.n - at)));
       std::iota(windows.begin(), windows.end(), at);
       const LayerBatch b = set.batch(windows);
-      const Tensor gap = attention_output(config, weights, layer, b.input, *set.rope).sub(b.wanted);
+      const Tensor gap = output_of(config, weights, layer, b.input, *set.rope).sub(b.wanted);
       lost.add_(gap.square().mul(b.weight).sum(at::kDouble));
       total.add_(b.wanted.square().mul(b.weight).sum(at::kDouble));
     }

@@ -2,8 +2,6 @@
 
 #include <ATen/ops/empty.h>
 
-#include "regroup/model/layer.h"
-
 namespace regroup {
 namespace {
 
@@ -19,12 +17,14 @@ OutputHead load_output_head(const ModelFolder& model, at::Device device) {
   const ModelConfig& config = model.config();
   OutputHead head;
   head.final_norm.weight = load(model, Role::kFinalNorm, {config.hidden_size}, device);
-  if (config.family->norm == Norm::kLayer) {
+  head.final_norm.offset = config.family->block.norm == Norm::kRmsOffset;
+  if (config.family->block.norm == Norm::kLayer) {
     head.final_norm.bias = load(model, Role::kFinalNormBias, {config.hidden_size}, device);
   }
   head.lm_head = load(model, config.tie_word_embeddings ? Role::kEmbedding : Role::kLmHead,
                       {config.vocab_size, config.hidden_size}, device);
   head.eps = config.norm_eps;
+  head.logit_scale = config.multipliers.logits;
   return head;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "regroup/checkpoint/model_folder.h"
+#include "regroup/model/layer.h"
 #include "regroup/model/ops.h"
 
 namespace regroup {
@@ -12,9 +13,12 @@ struct OutputHead {
   NormWeights final_norm;
   at::Tensor lm_head;  ///< [vocab, hidden]
   double eps = 0;      ///< of the norm
+  double logit_scale = 1;
 
-  /// The residual stream's final hidden states. x [..., hidden]
-  at::Tensor hidden(const at::Tensor& x) const { return norm(x, final_norm, eps); }
+  /// The residual stream's final hidden states, times the constant of the logits. x [..., hidden]
+  at::Tensor hidden(const at::Tensor& x) const {
+    return scaled(norm(x, final_norm, eps), logit_scale);
+  }
 };
 
 /// Reads it in float32. @throws CheckpointError VAL_NONFINITE naming the tensor

@@ -42,7 +42,7 @@ void ResidualStreams::embed() {
   load_weight(model_, tensor_name(config_, Role::kEmbedding), table);
   for (WindowSet& set : sets_) {
     set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
-      const Tensor x = at::embedding(table, set.ids.narrow(0, first, count));
+      const Tensor x = embedded(config_, at::embedding(table, set.ids.narrow(0, first, count)));
       set.parent.write(first, x);
       set.converted.write(first, x);
     });
@@ -89,7 +89,7 @@ void ResidualStreams::through_parent_attention(int64_t layer, const LayerWeights
     if (set.before) set.before->write(first, x);
     const Tensor y = norm(x, w.input_norm, config_.norm_eps);
     const Tensor heads = attention_heads(config_, w, layer, y, set.rope);
-    const Tensor after = x.add(project(heads, w.output, w.output_bias));
+    const Tensor after = x.add(attention_output(config_, w, heads));
     sums.finite.logical_and_(after.isfinite().all());
     set.parent.write(first, after);
     const int64_t train = std::clamp<int64_t>(set.sizes.train_windows() - first, 0, count);
@@ -144,7 +144,7 @@ void ResidualStreams::advance_parent(const LayerWeights& w, WindowSet& set, int6
   set.for_chunks(first_window, set.sizes.windows, [&](int64_t first, int64_t count) {
     const Tensor middle = set.parent.read(first, count);
     const Tensor y = norm(middle, w.mlp_norm, config_.norm_eps);
-    set.parent.write(first, middle.add(mlp_output(w, y)));
+    set.parent.write(first, middle.add(mlp_output(config_, w, y)));
   });
 }
 

@@ -69,9 +69,10 @@ SafetensorsFile open_statistics(const std::string& path) {
 
 }  // namespace
 
-LayerStatistics weights_only_statistics(const NormWeights& input_norm) {
-  const Tensor gains = input_norm.weight.to(at::kCPU, at::kDouble).square();
+LayerStatistics weights_only_statistics(const NormWeights& input_norm, int64_t hidden_size) {
   const Tensor one = at::ones({1}, at::kDouble);
+  if (!input_norm.weight.defined()) return {at::ones({hidden_size + 1}, at::kDouble), {}};
+  const Tensor gains = input_norm.gains().to(at::kCPU, at::kDouble).square();
   if (!input_norm.bias.defined()) return {at::cat({gains, one}), {}};
   const Tensor mean = at::cat({input_norm.bias.to(at::kCPU, at::kDouble), one});  // [hidden + 1]
   return {at::diag(at::cat({gains, one.mul(0)})).addr_(mean, mean), {}};

@@ -24,7 +24,7 @@ struct LayerStatistics {
 
 /// Statistics without data: a residual stream of unit variance and no mean, times the norm's weight plus
 /// its bias.
-LayerStatistics weights_only_statistics(const NormWeights& input_norm);
+LayerStatistics weights_only_statistics(const NormWeights& input_norm, int64_t hidden_size);
 
 /// Sums x~ x~^T over tokens on their device, without a wait: float32 products, added in float64.
 class MomentAccumulator {

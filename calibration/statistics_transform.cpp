@@ -24,7 +24,7 @@ Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequ
   if (runs_vocabulary(request.method, request.calibration)) vocabulary.emplace(model, request.seed);
   const auto statistics_of = [&](int64_t layer, const LayerWeights& w) {
     if (vocabulary) return vocabulary->next(layer, w);
-    if (file.empty()) return weights_only_statistics(w.input_norm);
+    if (file.empty()) return weights_only_statistics(w.input_norm, model.config().hidden_size);
     return measured[static_cast<size_t>(layer)];
   };
   Calibrated result;

@@ -81,7 +81,7 @@ VocabularyRun::VocabularyRun(const ModelFolder& model, uint64_t seed)
   const int64_t seq = window_length(config_);
   make_rope_table(config_, 1, 1, at::kCPU);  // throws where attention cannot be computed
   rope_ = rope_in_double(config_, seq);
-  stream_ = drawn_embeddings(model, kVocabularyTokens, seed)
+  stream_ = embedded(config_, drawn_embeddings(model, kVocabularyTokens, seed))
                 .view({kVocabularyTokens / seq, seq, config_.hidden_size});
 }
 

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "config_layers.h"
 #include "config_rope.h"
 #include "config_support.h"
 #include "model_place.h"
@@ -31,12 +33,6 @@ constexpr int64_t kMaxPositions = 1 << 30;
   throw CheckpointError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
-[[noreturn]] void unsupported(
-    const char* code, const std::string& path, const std::string& message,
-    const std::string& hint = "README.md lists what is supported; nothing else is guessed at") {
-  throw UnsupportedError({.code = code, .message = message, .path = path, .hint = hint});
-}
-
 int64_t required(const JsonFields& fields, const char* key, int64_t max) {
   const auto value = fields.integer(key, 1, max);
   if (!value) refuse("CFG_MISSING_KEY", fields.path(), fmt::format("must hold \"{}\"", key));
@@ -58,6 +54,8 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
   }
   if (const auto head_dim = fields.integer("head_dim", 1, kMaxWidth)) {
     config.head_dim = *head_dim;
+  } else if (config.family->defaults.head_dim > 0) {
+    config.head_dim = config.family->defaults.head_dim;
   } else if (config.hidden_size % config.n_heads != 0) {
     refuse("CFG_INCONSISTENT", fields.path(),
            fmt::format("without \"head_dim\", hidden_size must be a multiple of "
@@ -77,57 +75,6 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
     refuse("CFG_OVERFLOW", fields.path(),
            fmt::format("num_attention_heads * head_dim must be at most {}, found {} * {}",
                        kMaxWidth, config.n_heads, config.head_dim));
-  }
-}
-
-/// Layers that are said to slide over a window that is not there.
-void require_no_sliding_layer(const JsonFields& fields) {
-  const Json* types = fields.find("layer_types");
-  if (types == nullptr || !types->is_array()) return;
-  if (std::find(types->begin(), types->end(), "sliding_attention") == types->end()) return;
-  refuse("CFG_INCONSISTENT", fields.path(),
-         "layer_types names \"sliding_attention\", but there is no sliding_window in use");
-}
-
-/// Which layers see only the last `sliding_window` tokens.
-void read_window(const JsonFields& fields, ModelConfig& config) {
-  config.sliding_layers.assign(static_cast<size_t>(config.n_layers), false);
-  const WindowRule rule = config.family->window;
-  if (rule == WindowRule::kNone) return;
-  const bool later = rule == WindowRule::kLaterLayers;
-  const ConfigDefaults& defaults = config.family->defaults;
-  if (!later || fields.boolean("use_sliding_window").value_or(false)) {
-    config.sliding_window = fields.has("sliding_window")
-                                ? fields.integer("sliding_window", 1, kMaxPositions)
-                                : defaults.sliding_window;
-  }
-  if (!config.sliding_window) return require_no_sliding_layer(fields);
-  const int64_t first =
-      later
-          ? fields.integer("max_window_layers", 0, kMaxLayers).value_or(defaults.max_window_layers)
-          : 0;
-  for (int64_t layer = first; layer < config.n_layers; ++layer) {
-    config.sliding_layers[static_cast<size_t>(layer)] = true;
-  }
-  const Json* types = fields.find("layer_types");
-  if (types == nullptr) return;
-  if (!types->is_array() || static_cast<int64_t>(types->size()) != config.n_layers) {
-    refuse(
-        "CFG_INCONSISTENT", fields.path(),
-        fmt::format("layer_types must be a list of num_hidden_layers={} names, found {}",
-                    config.n_layers,
-                    types->is_array() ? std::to_string(types->size()) : printable(types->dump())));
-  }
-  for (size_t layer = 0; layer < types->size(); ++layer) {
-    const Json& type = (*types)[layer];
-    if (type != "sliding_attention" && type != "full_attention") {
-      unsupported(
-          "CFG_UNSUPPORTED", fields.path(),
-          fmt::format("layer_types[{}] must be \"full_attention\" or \"sliding_attention\", "
-                      "found {}",
-                      layer, printable(type.dump())));
-    }
-    config.sliding_layers[layer] = type == "sliding_attention";
   }
 }
 
@@ -164,6 +111,19 @@ void read_token_ids(const JsonFields& fields, ModelConfig& config) {
   for (const Json& id : *eos) config.eos_token_ids.push_back(check("eos_token_id", id));
 }
 
+Multipliers read_multipliers(const JsonFields& fields, const ModelConfig& config) {
+  const ConfigKeys& keys = config.family->keys;
+  const auto read = [&](std::string_view key, double otherwise) {
+    return key.empty() ? otherwise : fields.positive(std::string(key).c_str()).value_or(otherwise);
+  };
+  const bool own_scores = !keys.attention_multiplier.empty();
+  const double root = std::sqrt(static_cast<double>(config.hidden_size));
+  return {.embedding = read(keys.embedding_multiplier, config.family->embeds_by_root ? root : 1),
+          .residual = read(keys.residual_multiplier, 1),
+          .attention = read(keys.attention_multiplier, own_scores ? 1 : 0),
+          .logits = 1 / read(keys.logits_divisor, 1)};
+}
+
 }  // namespace
 
 ModelConfig parse_model_config(const std::string& text, const std::string& path) {
@@ -192,7 +152,10 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.attention = config.family->attention;
   config.rotary_dim = read_rotary_dim(fields, *config.family, config.head_dim);
   config.rope = read_rope(fields, *config.family, config.max_positions);
-  config.tie_word_embeddings = fields.boolean("tie_word_embeddings").value_or(false);
+  require_factors(config.rope, config.rotary_dim, path);
+  config.multipliers = read_multipliers(fields, config);
+  config.tie_word_embeddings =
+      fields.boolean("tie_word_embeddings").value_or(defaults.tie_word_embeddings);
   const auto has = [&fields](const BiasRule& rule) {
     if (rule.key.empty()) return rule.otherwise;
     return fields.boolean(std::string(rule.key).c_str()).value_or(rule.otherwise);
@@ -201,6 +164,7 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.output_bias = has(config.family->output_bias);
   config.mlp_bias = has(config.family->mlp_bias);
   read_window(fields, config);
+  read_turned_layers(fields, config);
   read_token_ids(fields, config);
   // transformers lets `dtype` win over the older spelling.
   config.dtype =

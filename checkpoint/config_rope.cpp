@@ -16,7 +16,11 @@ namespace {
 
 constexpr int64_t kMaxPositions = 1 << 30;
 
-RopeKind parse_kind(const std::string& name, const std::string& path) {
+RopeKind parse_kind(const std::string& name, bool has_lists, const std::string& path) {
+  // Early Phi-3 folders say "su" or "yarn".
+  if (name == "longrope" || name == "su" || (name == "yarn" && has_lists)) {
+    return RopeKind::kLongRope;
+  }
   if (name == "default") return RopeKind::kDefault;
   if (name == "linear") return RopeKind::kLinear;
   if (name == "dynamic") return RopeKind::kDynamic;
@@ -25,7 +29,7 @@ RopeKind parse_kind(const std::string& name, const std::string& path) {
   throw UnsupportedError(
       {.code = "CFG_UNSUPPORTED",
        .message = fmt::format("rope type \"{}\" is not supported; supported: default, linear, "
-                              "dynamic, llama3, yarn",
+                              "dynamic, llama3, yarn, longrope",
                               printable(name)),
        .path = path});
 }
@@ -53,20 +57,52 @@ double yarn_attention_factor(const JsonFields& rope, double factor) {
   return yarn_gain(factor, 1.0);
 }
 
+/// The numbers, all above 0, of a list.
+std::vector<double> read_factors(const JsonFields& rope, const char* key) {
+  const Json* list = rope.find(key);
+  std::vector<double> factors;
+  const bool numbers = list != nullptr && list->is_array() && !list->empty() &&
+                       std::all_of(list->begin(), list->end(), [](const Json& x) {
+                         return x.is_number() && x.get<double>() > 0;
+                       });
+  if (!numbers) {
+    throw CheckpointError(
+        {.code = "CFG_RANGE",
+         .message =
+             fmt::format("the rope settings must hold \"{}\", a list of positive numbers", key),
+         .path = rope.path()});
+  }
+  for (const Json& factor : *list) factors.push_back(factor.get<double>());
+  return factors;
+}
+
+/// How much longrope sharpens attention (arXiv:2402.13753, section 3.3).
+double longrope_attention_factor(const JsonFields& rope, const RopeConfig& config) {
+  if (const auto given = rope.positive("attention_factor")) return *given;
+  if (config.factor <= 1) return 1;
+  const auto original = static_cast<double>(config.original_max_positions);
+  return std::sqrt(1 + std::log(config.factor) / std::log(original));
+}
+
 /// Fills `config` from one dict in either spelling.
-RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, double default_theta,
+RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, const ConfigDefaults& defaults,
                      int64_t max_positions) {
   RopeConfig config;
   const auto type = rope.string("rope_type");
   const auto legacy_type = rope.string("type");
-  config.kind = parse_kind(type.value_or(legacy_type.value_or("default")), rope.path());
-  config.theta =
-      rope.positive("rope_theta").value_or(top.positive("rope_theta").value_or(default_theta));
+  config.kind = parse_kind(type.value_or(legacy_type.value_or("default")),
+                           rope.find("short_factor") != nullptr, rope.path());
+  config.theta = rope.positive("rope_theta")
+                     .value_or(top.positive("rope_theta").value_or(defaults.rope_theta));
   if (config.kind == RopeKind::kDefault) return config;
   const auto top_original = top.integer("original_max_position_embeddings", 1, kMaxPositions);
   const auto own_original = rope.integer("original_max_position_embeddings", 1, kMaxPositions);
-  config.original_max_positions = top_original.value_or(own_original.value_or(max_positions));
-  if (config.kind == RopeKind::kYarn && rope.find("factor") == nullptr) {
+  const int64_t assumed = defaults.original_max_positions > 0
+                              ? defaults.original_max_positions
+                              : own_original.value_or(max_positions);
+  config.original_max_positions = top_original.value_or(assumed);
+  const bool may_lack_factor = config.kind == RopeKind::kYarn || config.kind == RopeKind::kLongRope;
+  if (may_lack_factor && rope.find("factor") == nullptr) {
     config.factor =
         static_cast<double>(max_positions) / static_cast<double>(config.original_max_positions);
   } else {
@@ -84,6 +120,11 @@ RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, double defau
            .path = rope.path()});
     }
   }
+  if (config.kind == RopeKind::kLongRope) {
+    config.short_factor = read_factors(rope, "short_factor");
+    config.long_factor = read_factors(rope, "long_factor");
+    config.attention_factor = longrope_attention_factor(rope, config);
+  }
   if (config.kind == RopeKind::kYarn) {
     config.beta_fast = rope.positive("beta_fast").value_or(32.0);
     config.beta_slow = rope.positive("beta_slow").value_or(1.0);
@@ -98,7 +139,8 @@ bool agree(const RopeConfig& a, const RopeConfig& b) {
          a.original_max_positions == b.original_max_positions &&
          a.low_freq_factor == b.low_freq_factor && a.high_freq_factor == b.high_freq_factor &&
          a.beta_fast == b.beta_fast && a.beta_slow == b.beta_slow && a.truncate == b.truncate &&
-         a.attention_factor == b.attention_factor;
+         a.attention_factor == b.attention_factor && a.short_factor == b.short_factor &&
+         a.long_factor == b.long_factor;
 }
 
 const Json* find_dict(const JsonFields& fields, const char* key) {
@@ -151,8 +193,8 @@ RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_
   }
   static const Json kNothing = Json::object();
   const auto read = [&](const Json* dict) {
-    return read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, path),
-                     family.defaults.rope_theta, max_positions);
+    return read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, path), family.defaults,
+                     max_positions);
   };
   const RopeConfig config = read(legacy != nullptr ? legacy : current);
   const bool both =
@@ -175,6 +217,22 @@ RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_
     }
   }
   return config;
+}
+
+void require_factors(const RopeConfig& rope, int64_t rotary_dim, const std::string& path) {
+  if (rope.kind != RopeKind::kLongRope) return;
+  const auto planes = static_cast<size_t>(rotary_dim / 2);
+  for (const auto& [key, factors] : {std::pair{"short_factor", &rope.short_factor},
+                                     std::pair{"long_factor", &rope.long_factor}}) {
+    if (factors->size() == planes) continue;
+    throw CheckpointError({.code = "CFG_INCONSISTENT",
+                           .message = fmt::format(
+                               "{} must hold {} numbers, one for every two of the {} channels of a "
+                               "head that RoPE turns, found {}",
+                               key, planes, rotary_dim, factors->size()),
+                           .path = path,
+                           .hint = "take the list from the model's original config.json"});
+  }
 }
 
 int64_t longest_context(const ModelConfig& config) {

@@ -12,6 +12,10 @@ struct ModelFamily;
 /// @throws CheckpointError CFG_RANGE, CFG_TYPE, CFG_INCONSISTENT; UnsupportedError CFG_UNSUPPORTED
 RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_t max_positions);
 
+/// With longrope: one factor a rotary plane, for short and for long sequences.
+/// @throws CheckpointError CFG_INCONSISTENT
+void require_factors(const RopeConfig& rope, int64_t rotary_dim, const std::string& path);
+
 /// How many channels of a head position turns: int(head_dim * partial_rotary_factor), as transformers
 /// rounds.
 /// @throws as read_rope, also when the number is odd or 0

@@ -31,6 +31,11 @@ bool is_present(Presence presence, const ModelConfig& config) {
   return false;
 }
 
+bool holds(const TensorRule& rule, Role role) {
+  const auto parts = parts_of(rule.role);
+  return rule.role == role || std::find(parts.begin(), parts.end(), role) != parts.end();
+}
+
 bool is_per_layer(const TensorRule& rule) { return rule.name.find("{}") != std::string_view::npos; }
 
 ExpectedTensor instance(const TensorRule& rule, const ModelConfig& config, int64_t layer) {
@@ -67,10 +72,28 @@ int64_t value_of(Dim dim, const ModelConfig& config) {
       return config.query_size();
     case Dim::kKv:
       return config.kv_size();
+    case Dim::kQkv:
+      return config.query_size() + 2 * config.kv_size();
+    case Dim::kHeadDim:
+      return config.head_dim;
     case Dim::kIntermediate:
       return config.intermediate_size;
+    case Dim::kGateUp:
+      return 2 * config.intermediate_size;
   }
   return 1;
+}
+
+std::vector<Role> parts_of(Role role) {
+  if (role == Role::kQkv) return {Role::kQuery, Role::kKey, Role::kValue};
+  if (role == Role::kGateUp) return {Role::kGate, Role::kUp};
+  return {role};
+}
+
+int64_t rows_of(const TensorRule& rule, Role part, const ModelConfig& config) {
+  if (part == rule.role) return value_of(rule.shape[0], config);
+  if (part == Role::kQuery) return config.query_size();
+  return rule.role == Role::kQkv ? config.kv_size() : config.intermediate_size;
 }
 
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
@@ -93,11 +116,22 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
 
 std::string tensor_name(const ModelConfig& config, Role role, int64_t layer) {
   for (const TensorRule& rule : config.family->tensors) {
-    if (rule.role == role && is_present(rule.presence, config)) {
+    if (holds(rule, role) && is_present(rule.presence, config)) {
       return instance(rule, config, layer).name;
     }
   }
   return {};
+}
+
+std::string part_name(const ModelConfig& config, Role role, int64_t layer) {
+  std::string name = tensor_name(config, role, layer);
+  for (const TensorRule& rule : config.family->tensors) {
+    if (rule.role == role || !holds(rule, role)) continue;
+    const auto parts = parts_of(rule.role);
+    const auto index = std::find(parts.begin(), parts.end(), role) - parts.begin();
+    return fmt::format("{}:{}", name, index);
+  }
+  return name;
 }
 
 bool is_ignored(const ModelFamily& family, std::string_view tensor_name) {

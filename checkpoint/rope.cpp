@@ -63,6 +63,10 @@ std::vector<double> rope_frequencies(const RopeConfig& rope, int64_t rotary_dim,
       case RopeKind::kLinear:
         frequencies[i] = base / rope.factor;
         break;
+      case RopeKind::kLongRope:
+        frequencies[i] = base / (seq_len > rope.original_max_positions ? rope.long_factor
+                                                                       : rope.short_factor)[i];
+        break;
       case RopeKind::kLlama3:
         frequencies[i] = llama3_frequency(rope, base);
         break;

@@ -139,7 +139,7 @@ void refuse_marked(const TensorCheck& check, std::span<const Marker> markers) {
 }  // namespace
 
 int64_t layer_of(const ModelFamily& family, const std::string& name) {
-  const std::string rule = rule_name(family, Role::kQuery);  // "model.layers.{}.self_attn..."
+  const std::string rule = rule_name(family, Role::kOutput);  // "model.layers.{}.self_attn..."
   std::string before = rule.substr(0, rule.find('{'));
   if (name.starts_with(base_name(before))) before = base_name(before);
   if (!name.starts_with(before)) return -1;

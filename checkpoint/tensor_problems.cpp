@@ -25,8 +25,14 @@ std::string key_of(Dim dim) {
       return "num_attention_heads * head_dim";
     case Dim::kKv:
       return "num_key_value_heads * head_dim";
+    case Dim::kQkv:
+      return "(num_attention_heads + 2 num_key_value_heads) * head_dim";
+    case Dim::kHeadDim:
+      return "head_dim";
     case Dim::kIntermediate:
       return "intermediate_size";
+    case Dim::kGateUp:
+      return "2 * intermediate_size";
     case Dim::kNone:
       break;
   }

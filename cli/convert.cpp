@@ -97,7 +97,7 @@ std::string plan_table(const ModelFolder& model, const ConversionPlan& plan) {
         const std::string number = fmt::format(".{}.", tensor.layer);
         kind = kind.substr(kind.find(number) + number.size());
       }
-      Row& row = rows[fmt::format("{}|{}", kind, action_name(tensor.action))];
+      Row& row = rows[fmt::format("{}|{}", kind, action_name(tensor.action()))];
       ++row.tensors;
       row.before += model.locate(tensor.spec.name).info->bytes();
       row.after += tensor_bytes(tensor.spec.dtype, tensor.spec.shape);

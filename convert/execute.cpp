@@ -97,9 +97,11 @@ Json calibration_record(const ConversionPlan& plan) {
 bool changes_queries(const ConversionPlan& plan) {
   for (const ShardPlan& shard : plan.shards) {
     for (const TensorPlan& tensor : shard.tensors) {
-      const bool query = tensor.role == Role::kQuery || tensor.role == Role::kQueryBias;
-      const bool kept = tensor.action == Action::kCopy || tensor.action == Action::kCast;
-      if ((query || tensor.role == Role::kOutput) && !kept) return true;
+      for (const PartPlan& part : tensor.parts) {
+        const bool query = part.role == Role::kQuery || part.role == Role::kQueryBias;
+        const bool kept = part.action == Action::kCopy || part.action == Action::kCast;
+        if ((query || part.role == Role::kOutput) && !kept) return true;
+      }
     }
   }
   return false;
@@ -167,7 +169,7 @@ class Executor {
       tensors.push_back({{"name", tensor.spec.name},
                          {"dtype", dtype_name(tensor.spec.dtype)},
                          {"shape", tensor.spec.shape},
-                         {"action", action_name(tensor.action)},
+                         {"action", action_name(tensor.action())},
                          {"xxh3_128", out.end_tensor()}});
       done_ += tensor_bytes(tensor.spec.dtype, tensor.spec.shape);
       report();

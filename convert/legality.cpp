@@ -157,7 +157,12 @@ void check_keys(const LayerTransform& transform, const ModelConfig& config, int6
       if (const auto fault = against_planes(m, twin)) {
         refuse(*fault, planes_in_words(config) + ", or it does not commute with RoPE");
       }
-      if (!config.attention.qk_norm) continue;
+      if (!config.attention.normalises_keys()) continue;
+      require(
+          config.attention.qk_norm == QkNorm::kHead,
+          fmt::format("layer {}, key head {}: no matrix may mix channels, for each has a gain of "
+                      "its own in the norm of all keys",
+                      layer, head));
       if (const auto fault = against_norm(m, twin, gains)) {
         refuse(
             *fault,
@@ -166,7 +171,7 @@ void check_keys(const LayerTransform& transform, const ModelConfig& config, int6
       }
     }
   }
-  require(!config.attention.qk_norm || !transform.stretches_logits(),
+  require(!config.attention.normalises_keys() || !transform.stretches_logits(),
           fmt::format("layer {}: logit gains must be 1, for QK-norm takes them away", layer));
 }
 
@@ -226,10 +231,7 @@ std::string why_illegal(Method method, Grouping grouping, const ModelConfig& con
            "of "
            "relative position biases";
   }
-  if (method == Method::kPca && config.attention.qk_norm) {
-    return "its factors a plane change the length of keys, and QK-norm takes lengths away";
-  }
-  if (turns && config.attention.qk_norm) {
+  if (turns && config.attention.normalises_keys()) {
     return "turned planes do not commute with QK-norm, whose gains differ within a plane";
   }
   if (mixes && config.clip_qkv) {

@@ -23,19 +23,32 @@ std::string config_dtype(Dtype dtype) {
   return dtype == Dtype::kBF16 ? "bfloat16" : dtype == Dtype::kF16 ? "float16" : "float32";
 }
 
+bool is_kv(Role role) {
+  return role == Role::kKey || role == Role::kValue || role == Role::kKeyBias ||
+         role == Role::kValueBias;
+}
+
 bool is_query(Role role) { return role == Role::kQuery || role == Role::kQueryBias; }
 
-Action choose_action(const ExpectedTensor& tensor, const ConversionPlan& plan, bool cast) {
+/// Gains that belong to single heads move with them; those that all heads share stay.
+bool is_gain_of_heads(Role role, const ModelConfig& config) {
+  return config.attention.qk_norm == QkNorm::kWhole &&
+         (role == Role::kQueryNorm || role == Role::kKeyNorm);
+}
+
+Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, bool cast) {
   const Action plain = cast ? Action::kCast : Action::kCopy;
-  if (tensor.layer < 0) return plain;
-  const Role role = tensor.rule->role;
-  if (!plan.weights_folder.empty() && (tensor.is_kv() || is_query(role) || role == Role::kOutput)) {
+  if (layer < 0) return plain;
+  const bool gain = is_gain_of_heads(role, plan.before);
+  const bool kv = is_kv(role) || (gain && role == Role::kKeyNorm);
+  const bool query = is_query(role) || (gain && role == Role::kQueryNorm);
+  if (!plan.weights_folder.empty() && (kv || query || role == Role::kOutput)) {
     return Action::kReplace;
   }
-  const LayerTransform& transform = plan.transforms[static_cast<size_t>(tensor.layer)];
+  const LayerTransform& transform = plan.transforms[static_cast<size_t>(layer)];
   const bool merges = plan.before.n_kv_heads != plan.after.n_kv_heads;
-  if (tensor.is_kv()) return merges || transform.changes_keys_or_values() ? Action::kMerge : plain;
-  if (is_query(role)) return transform.changes_queries() ? Action::kFoldQuery : plain;
+  if (kv) return merges || transform.changes_keys_or_values() ? Action::kMerge : plain;
+  if (query) return transform.changes_queries() ? Action::kFoldQuery : plain;
   if (role == Role::kOutput) {
     return transform.changes_outputs() ? Action::kFoldOutput : plain;
   }
@@ -51,9 +64,17 @@ TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& before,
   for (const Dim dim : before.rule->shape) {
     if (dim != Dim::kNone) tensor.spec.shape.push_back(value_of(dim, plan.after));
   }
-  tensor.action = choose_action(before, plan, tensor.spec.dtype != info.dtype);
-  tensor.role = before.rule->role;
   tensor.layer = before.layer;
+  int64_t first_row = 0;
+  for (const Role role : parts_of(before.rule->role)) {
+    const int64_t n_rows = rows_of(*before.rule, role, plan.before);
+    tensor.parts.push_back(
+        {.role = role,
+         .action = choose_action(role, before.layer, plan, tensor.spec.dtype != info.dtype),
+         .first_row = first_row,
+         .n_rows = n_rows});
+    first_row += n_rows;
+  }
   return tensor;
 }
 
@@ -157,6 +178,16 @@ std::optional<Dtype> target_dtype(const std::string& name) {
                    : "leave it out to keep the dtypes of the model"});
 }
 
+Action TensorPlan::action() const {
+  for (const PartPlan& part : parts) {
+    if (part.action != Action::kCopy && part.action != Action::kCast) {
+      // Of a fused tensor, merging is what there is to say.
+      return is_fused() && part.action == Action::kFoldQuery ? Action::kMerge : part.action;
+    }
+  }
+  return parts.front().action;
+}
+
 const char* action_name(Action action) {
   switch (action) {
     case Action::kCopy:
@@ -210,7 +241,7 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
     lay_out(shard, {{"format", "pt"}});  // some readers of transformers 4.x insist on it
     plan.written_bytes += shard.bytes;
     for (const TensorPlan& tensor : shard.tensors) {
-      ++(tensor.action == Action::kCopy ? plan.n_copied : plan.n_changed);
+      ++(tensor.action() == Action::kCopy ? plan.n_copied : plan.n_changed);
       plan.read_bytes += model.locate(tensor.spec.name).info->bytes();
     }
   }

@@ -1,6 +1,8 @@
 // What a conversion asks of calibration, and which combinations are refused.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "regroup/base/error.h"
 #include "regroup/base/folder.h"
 #include "regroup/base/path.h"
@@ -88,14 +90,17 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
                                 longest_context(parent), calibration.seq_len),
          .hint = "leave it out for the longest that is sensible"});
   }
-  return {.method = options.method,
-          .grouping = options.grouping,
-          .logit_gain = options.logit_gain,
-          .output_gain = options.output_gain,
-          .n_kv_heads = options.n_kv_heads,
-          .dtype = options.dtype,
-          .seed = options.seed,
-          .calibration = calibration};
+  TransformRequest request{.method = options.method,
+                           .grouping = options.grouping,
+                           .logit_gain = options.logit_gain,
+                           .output_gain = options.output_gain,
+                           .n_kv_heads = options.n_kv_heads,
+                           .dtype = options.dtype,
+                           .seed = options.seed,
+                           .calibration = calibration};
+  // A norm takes away what least squares would find for Wo.
+  if (parent.family->block.place == NormPlace::kAfter) request.calibration.refit_output = false;
+  return request;
 }
 
 Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOptions& options) {
@@ -107,8 +112,13 @@ Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOption
   const bool turns = options.method == Method::kAlign || options.method == Method::kAlignNorm ||
                      options.method == Method::kPca;
   if (moves || turns) {
-    for (double& gain : transform.logit_gain) gain = 0.5;
     for (double& gain : transform.output_gain) gain = 0.5;
+    // QK-norm takes no gain: there queries change by moving alone.
+    if (!parent.attention.normalises_keys()) {
+      for (double& gain : transform.logit_gain) gain = 0.5;
+    } else if (moves) {
+      std::reverse(transform.permutation.begin(), transform.permutation.end());
+    }
   }
   plain.transforms.assign(static_cast<size_t>(parent.n_layers), transform);
   if (!calibration.files.empty() && calibration.refits()) plain.weights_folder = "-";

@@ -12,46 +12,62 @@
 namespace regroup {
 namespace {
 
-int64_t element_count(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t dimension : shape) count *= dimension;
-  return count;
-}
-
 bool is_key(Role role) { return role == Role::kKey || role == Role::kKeyBias; }
+
+int64_t width_of(Dtype dtype) { return dtype_bits(dtype) / 8; }
+
+/// Weights of a mean that members enter as their keys do.
+std::vector<double> gain_weights(const LayerTransform& transform, int64_t first, int64_t members) {
+  std::vector<double> weights;
+  double sum = 0;
+  for (int64_t i = first; i < first + members; ++i) {
+    weights.push_back(transform.encode_key[static_cast<size_t>(i)].scale);
+    sum += weights.back();
+  }
+  for (double& weight : weights) {
+    weight = sum != 0 ? weight / sum : 1 / static_cast<double>(members);
+  }
+  return weights;
+}
 
 }  // namespace
 
 void TensorWriter::write(const TensorPlan& tensor, ShardWriter& out) {
-  switch (tensor.action) {
+  const int64_t width = tensor.spec.shape.size() == 1 ? 1 : tensor.spec.shape[1];
+  for (const PartPlan& part : tensor.parts) write(Job{tensor, part, out, width});
+}
+
+void TensorWriter::write(const Job& job) {
+  switch (job.part.action) {
     case Action::kCopy:
-      return copy(tensor, out);
+      return copy(job);
     case Action::kCast:
-      return cast(tensor, out);
+      return cast(job);
     case Action::kMerge:
-      return plan_.transforms[static_cast<size_t>(tensor.layer)].redraw ? redraw(tensor, out)
-                                                                        : merge(tensor, out);
+      if (job.part.role == Role::kKeyNorm) return merge_gains(job);
+      return transform(job).redraw ? redraw(job) : merge(job);
     case Action::kFoldQuery:
-      return fold_query(tensor, out);
+      return fold_query(job);
     case Action::kFoldOutput:
-      return fold_output(tensor, out);
+      return fold_output(job);
     case Action::kReplace:
-      return replace(tensor, out);
+      return replace(job);
   }
 }
 
-Chunk TensorWriter::read_checked(const TensorPlan& tensor, int64_t offset, int64_t bytes) {
-  const std::string& name = tensor.spec.name;
-  Chunk chunk = source_.read(name, offset, bytes);
-  if (options_.allow_nonfinite) return chunk;
+Chunk TensorWriter::read_checked(const Job& job, int64_t offset, int64_t bytes) {
+  const std::string& name = job.tensor.spec.name;
   const Dtype dtype = source_.dtype(name);
+  const int64_t begin = job.part.first_row * job.width * width_of(dtype) + offset;
+  Chunk chunk = source_.read(name, begin, bytes);
+  if (options_.allow_nonfinite) return chunk;
   int64_t first = 0;
   const int64_t count = count_nonfinite(dtype, *chunk, &first);
   if (count > 0) {
     throw CheckpointError(
         {.code = "VAL_NONFINITE",
          .message = fmt::format("weights must be finite, found NaN or infinity at element {}",
-                                offset / (dtype_bits(dtype) / 8) + first),
+                                begin / width_of(dtype) + first),
          .path = options_.model,
          .tensor = name,
          .hint = "the checkpoint is damaged; `allow-nonfinite` converts it all the same"});
@@ -59,62 +75,61 @@ Chunk TensorWriter::read_checked(const TensorPlan& tensor, int64_t offset, int64
   return chunk;
 }
 
-void TensorWriter::read(const TensorPlan& tensor, int64_t first, std::span<double> out) {
-  const Dtype dtype = source_.dtype(tensor.spec.name);
-  const int64_t width = dtype_bits(dtype) / 8;
+void TensorWriter::read(const Job& job, int64_t first, std::span<double> out) {
+  const Dtype dtype = source_.dtype(job.tensor.spec.name);
+  const int64_t width = width_of(dtype);
   const auto bytes = static_cast<int64_t>(out.size()) * width;
   for (int64_t at = 0; at < bytes; at += kChunkBytes) {
     const int64_t n = std::min(kChunkBytes, bytes - at);
-    const Chunk chunk = read_checked(tensor, first * width + at, n);
+    const Chunk chunk = read_checked(job, first * width + at, n);
     widen(dtype, *chunk,
           out.subspan(static_cast<size_t>(at / width), static_cast<size_t>(n / width)));
   }
 }
 
-void TensorWriter::emit(const TensorPlan& tensor, std::span<const double> values,
-                        ShardWriter& out) {
-  const int64_t width = dtype_bits(tensor.spec.dtype) / 8;
+void TensorWriter::emit(const Job& job, std::span<const double> values) {
+  const Dtype dtype = job.tensor.spec.dtype;
+  const int64_t width = width_of(dtype);
   const auto per_chunk = static_cast<size_t>(kChunkBytes / width);
   for (size_t at = 0; at < values.size(); at += per_chunk) {
     const auto part = values.subspan(at, std::min(per_chunk, values.size() - at));
     Chunk chunk = pool_.get(static_cast<int64_t>(part.size()) * width);
-    const int64_t overflowed = round_to(tensor.spec.dtype, part, *chunk);
+    const int64_t overflowed = round_to(dtype, part, *chunk);
     if (overflowed > 0) {
-      throw CheckpointError({.code = "VAL_OVERFLOW",
-                             .message = fmt::format("{} values are too large for {}", overflowed,
-                                                    dtype_name(tensor.spec.dtype)),
-                             .path = options_.model,
-                             .tensor = tensor.spec.name,
-                             .hint = "choose `dtype` bf16 or f32"});
+      throw CheckpointError(
+          {.code = "VAL_OVERFLOW",
+           .message = fmt::format("{} values are too large for {}", overflowed, dtype_name(dtype)),
+           .path = options_.model,
+           .tensor = job.tensor.spec.name,
+           .hint = "choose `dtype` bf16 or f32"});
     }
-    out.write(chunk);
+    job.out.write(chunk);
   }
 }
 
-void TensorWriter::copy(const TensorPlan& tensor, ShardWriter& out) {
-  const int64_t bytes = source_.tensor_bytes(tensor.spec.name);
+void TensorWriter::copy(const Job& job) {
+  const int64_t bytes = job.elements() * width_of(source_.dtype(job.tensor.spec.name));
   for (int64_t at = 0; at < bytes; at += kChunkBytes) {
-    out.write(read_checked(tensor, at, std::min(kChunkBytes, bytes - at)));
+    job.out.write(read_checked(job, at, std::min(kChunkBytes, bytes - at)));
   }
 }
 
-void TensorWriter::cast(const TensorPlan& tensor, ShardWriter& out) {
-  const int64_t elements = element_count(tensor.spec.shape);
+void TensorWriter::cast(const Job& job) {
+  const int64_t elements = job.elements();
   std::vector<double> block;
   for (int64_t at = 0; at < elements; at += kChunkBytes / 8) {
     block.resize(static_cast<size_t>(std::min(kChunkBytes / 8, elements - at)));
-    read(tensor, at, block);
-    emit(tensor, block, out);
+    read(job, at, block);
+    emit(job, block);
   }
 }
 
-void TensorWriter::merge(const TensorPlan& tensor, ShardWriter& out) {
-  const LayerTransform& transform = plan_.transforms[static_cast<size_t>(tensor.layer)];
-  const auto& encode = is_key(tensor.role) ? transform.encode_key : transform.encode_value;
+void TensorWriter::merge(const Job& job) {
+  const LayerTransform& transform = this->transform(job);
+  const auto& encode = is_key(job.part.role) ? transform.encode_key : transform.encode_value;
   const int64_t groups = plan_.after.n_kv_heads;
   const int64_t members = plan_.before.n_kv_heads / groups;
-  const int64_t width = tensor.spec.shape.size() == 1 ? 1 : tensor.spec.shape[1];
-  const int64_t head = plan_.before.head_dim * width;  // elements of one head: [head_dim, width]
+  const int64_t head = plan_.before.head_dim * job.width;  // elements of [head_dim, width]
   std::vector<double> block(static_cast<size_t>(head));
   std::vector<double> merged(static_cast<size_t>(head));
   for (int64_t group = 0; group < groups; ++group) {
@@ -122,29 +137,47 @@ void TensorWriter::merge(const TensorPlan& tensor, ShardWriter& out) {
     for (int64_t member = group * members; member < (group + 1) * members; ++member) {
       const HeadMatrix& matrix = encode[static_cast<size_t>(member)];
       const int64_t old = transform.permutation[static_cast<size_t>(member)];
-      read(tensor, old * head,
+      read(job, old * head,
            block);  // also when its weight is 0: every byte is checked and hashed
       if (matrix.is_zero()) continue;
-      fold_.accumulate(matrix, block, merged, width, first);
+      fold_.accumulate(matrix, block, merged, job.width, first);
       first = false;
     }
     if (first) std::fill(merged.begin(), merged.end(), 0.0);
     if (transform.divisor != 1.0) {
       for (double& value : merged) value /= transform.divisor;
     }
-    emit(tensor, merged, out);
+    emit(job, merged);
   }
 }
 
-void TensorWriter::redraw(const TensorPlan& tensor, ShardWriter& out) {
-  const int64_t elements =
-      source_.tensor_bytes(tensor.spec.name) / (dtype_bits(source_.dtype(tensor.spec.name)) / 8);
+/// QkNorm::kWhole: the mean of the members' gains, weighted as their keys are.
+void TensorWriter::merge_gains(const Job& job) {
+  const LayerTransform& transform = this->transform(job);
+  const int64_t d = plan_.before.head_dim;
+  const int64_t members = plan_.before.n_kv_heads / plan_.after.n_kv_heads;
+  std::vector<double> block(static_cast<size_t>(d));
+  for (int64_t first = 0; first < plan_.before.n_kv_heads; first += members) {
+    const std::vector<double> weights = gain_weights(transform, first, members);
+    std::vector<double> merged(static_cast<size_t>(d), 0.0);
+    for (int64_t i = 0; i < members; ++i) {
+      read(job, transform.permutation[static_cast<size_t>(first + i)] * d, block);
+      for (size_t c = 0; c < block.size(); ++c) {
+        merged[c] += weights[static_cast<size_t>(i)] * block[c];
+      }
+    }
+    emit(job, merged);
+  }
+}
+
+void TensorWriter::redraw(const Job& job) {
+  const int64_t elements = job.elements();
   std::vector<double> block;
   double sum = 0;
   double squares = 0;
   for (int64_t at = 0; at < elements; at += kChunkBytes / 8) {
     block.resize(static_cast<size_t>(std::min(kChunkBytes / 8, elements - at)));
-    read(tensor, at, block);
+    read(job, at, block);
     for (const double value : block) {
       sum += value;
       squares += value * value;
@@ -153,12 +186,12 @@ void TensorWriter::redraw(const TensorPlan& tensor, ShardWriter& out) {
   const double mean = sum / static_cast<double>(elements);
   const double deviation =
       std::sqrt(std::max(0.0, squares / static_cast<double>(elements) - mean * mean));
-  NormalStream normal(options_.seed, tensor.spec.name);
-  const int64_t wanted = element_count(tensor.spec.shape);
+  NormalStream normal(options_.seed, part_name(plan_.before, job.part.role, job.tensor.layer));
+  const int64_t wanted = plan_.after.kv_size() * job.width;
   for (int64_t at = 0; at < wanted; at += kChunkBytes / 8) {
     block.resize(static_cast<size_t>(std::min(kChunkBytes / 8, wanted - at)));
     for (double& value : block) value = deviation * normal.next();
-    emit(tensor, block, out);
+    emit(job, block);
   }
 }
 
@@ -166,38 +199,38 @@ std::string calibrated_layer_path(const std::string& folder, int64_t layer) {
   return fmt::format("{}/layer-{:05}.safetensors", folder, layer);
 }
 
-void TensorWriter::replace(const TensorPlan& tensor, ShardWriter& out) {
-  const SafetensorsFile layer(InputFile(calibrated_layer_path(plan_.weights_folder, tensor.layer)));
-  const TensorInfo& info = *layer.find(tensor.spec.name);
+void TensorWriter::replace(const Job& job) {
+  const int64_t number = job.tensor.layer;
+  const SafetensorsFile layer(InputFile(calibrated_layer_path(plan_.weights_folder, number)));
+  const TensorInfo& info = *layer.find(part_name(plan_.after, job.part.role, number));
   for (int64_t at = 0; at < info.bytes(); at += kChunkBytes) {
     const Chunk chunk = pool_.get(std::min(kChunkBytes, info.bytes() - at));
     layer.read(info, at, *chunk);
-    out.write(chunk);
+    job.out.write(chunk);
   }
 }
 
-void TensorWriter::fold_query(const TensorPlan& tensor, ShardWriter& out) {
-  const LayerTransform& transform = plan_.transforms[static_cast<size_t>(tensor.layer)];
+void TensorWriter::fold_query(const Job& job) {
+  const LayerTransform& transform = this->transform(job);
   const int64_t readers = plan_.before.group_size();  // query heads that read one parent KV head
-  const int64_t width = tensor.spec.shape.size() == 1 ? 1 : tensor.spec.shape[1];
-  const int64_t head = plan_.before.head_dim * width;
+  const int64_t head = plan_.before.head_dim * job.width;
   std::vector<double> block(static_cast<size_t>(head));
   for (int64_t query = 0; query < plan_.before.n_heads; ++query) {
     const auto kv = static_cast<size_t>(query / readers);
     const int64_t old = transform.permutation[kv] * readers + query % readers;
-    read(tensor, old * head, block);
+    read(job, old * head, block);
     fold_.rows(transform.decode_key[kv], transform.logit_gain[static_cast<size_t>(query)], block,
-               width);
-    emit(tensor, block, out);
+               job.width);
+    emit(job, block);
   }
 }
 
-void TensorWriter::fold_output(const TensorPlan& tensor, ShardWriter& out) {
-  const LayerTransform& transform = plan_.transforms[static_cast<size_t>(tensor.layer)];
+void TensorWriter::fold_output(const Job& job) {
+  const LayerTransform& transform = this->transform(job);
   const int64_t readers = plan_.before.group_size();
   const int64_t d = plan_.before.head_dim;
-  const int64_t rows = tensor.spec.shape[0];
-  const int64_t row_size = tensor.spec.shape[1];  // n_heads * head_dim
+  const int64_t rows = job.part.n_rows;
+  const int64_t row_size = job.width;  // n_heads * head_dim
   const int64_t rows_at_once = std::max<int64_t>(1, kRowBlockBytes / 8 / row_size);
   std::vector<double> before;
   std::vector<double> after;
@@ -205,7 +238,7 @@ void TensorWriter::fold_output(const TensorPlan& tensor, ShardWriter& out) {
     const int64_t n = std::min(rows_at_once, rows - row);
     before.resize(static_cast<size_t>(n * row_size));
     after.resize(before.size());
-    read(tensor, row * row_size, before);
+    read(job, row * row_size, before);
     for (int64_t query = 0; query < plan_.before.n_heads; ++query) {
       const auto kv = static_cast<size_t>(query / readers);
       const int64_t old = transform.permutation[kv] * readers + query % readers;
@@ -218,7 +251,7 @@ void TensorWriter::fold_output(const TensorPlan& tensor, ShardWriter& out) {
                      .from = old * d,
                      .to = query * d});
     }
-    emit(tensor, after, out);
+    emit(job, after);
   }
 }
 

@@ -18,20 +18,35 @@ class TensorWriter {
   void write(const TensorPlan& tensor, ShardWriter& out);
 
  private:
-  void copy(const TensorPlan& tensor, ShardWriter& out);
-  void cast(const TensorPlan& tensor, ShardWriter& out);
-  void merge(const TensorPlan& tensor, ShardWriter& out);
-  void redraw(const TensorPlan& tensor, ShardWriter& out);
-  void fold_query(const TensorPlan& tensor, ShardWriter& out);
-  void fold_output(const TensorPlan& tensor, ShardWriter& out);
-  void replace(const TensorPlan& tensor, ShardWriter& out);
+  /// The part that is being written, and where its values go.
+  struct Job {
+    const TensorPlan& tensor;
+    const PartPlan& part;
+    ShardWriter& out;
+    int64_t width;  ///< elements of a row
 
-  /// Reads and widens elements [first, first + out.size()); refuses NaN and infinity.
-  void read(const TensorPlan& tensor, int64_t first, std::span<double> out);
-  /// Reads bytes and refuses NaN and infinity.
-  Chunk read_checked(const TensorPlan& tensor, int64_t offset, int64_t bytes);
+    int64_t elements() const { return part.n_rows * width; }
+  };
+
+  void write(const Job& job);
+  void copy(const Job& job);
+  void cast(const Job& job);
+  void merge(const Job& job);
+  void merge_gains(const Job& job);
+  void redraw(const Job& job);
+  void fold_query(const Job& job);
+  void fold_output(const Job& job);
+  void replace(const Job& job);
+
+  const LayerTransform& transform(const Job& job) const {
+    return plan_.transforms[static_cast<size_t>(job.tensor.layer)];
+  }
+  /// Reads and widens elements [first, first + out.size()) of the part; refuses NaN and infinity.
+  void read(const Job& job, int64_t first, std::span<double> out);
+  /// Reads bytes of the part and refuses NaN and infinity.
+  Chunk read_checked(const Job& job, int64_t offset, int64_t bytes);
   /// Rounds once to the tensor's dtype and writes.
-  void emit(const TensorPlan& tensor, std::span<const double> values, ShardWriter& out);
+  void emit(const Job& job, std::span<const double> values);
 
   SourceReader& source_;
   ChunkPool& pool_;

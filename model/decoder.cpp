@@ -115,9 +115,9 @@ Tensor Decoder::logits(const Tensor& hidden) const { return project(hidden, lm_h
 
 RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
   const int64_t needed = first + count;
-  // Beyond the trained length dynamic scaling turns each token by the length so far; the keys in a cache
+  // Beyond the trained length dynamic scaling and longrope turn each token by the length so far; the keys in a cache
   // stay as they were turned, as in transformers. Nothing of it can be kept.
-  if (config_.rope.kind == RopeKind::kDynamic && needed > config_.max_positions) {
+  if (config_.rope.depends_on_length(needed, config_.max_positions)) {
     return make_rope_rows(config_, first, count, needed, device_);
   }
   const int64_t held = rope_cache_.cos.defined() ? rope_cache_.cos.size(0) : 0;
@@ -130,7 +130,7 @@ RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
 
 Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
                           const Step& step) const {
-  auto [q, k, v] = project_heads(config_, w, y, step.rope);
+  auto [q, k, v] = project_heads(config_, w, layer, y, step.rope);
   if (step.cache != nullptr) std::tie(k, v) = step.cache->append(layer, k, v);
   const int64_t window = window_of(config_, layer);
   Tensor mixed;
@@ -141,7 +141,7 @@ Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
   } else {
     mixed = cached_attention(q, k, v, window > 0 ? step.window_mask : step.mask);
   }
-  return project(mixed, w.output, w.output_bias);
+  return attention_output(config_, w, mixed);
 }
 
 std::tuple<Tensor, Tensor> Decoder::run_layer(int64_t layer, const Tensor& x, const Tensor& y,
@@ -160,7 +160,7 @@ std::tuple<Tensor, Tensor> Decoder::layer_with(const LayerWeights& w, const Norm
                                                const Step& step) const {
   const double eps = config_.norm_eps;
   const auto [middle, y_mlp] = add_norm(x, attention(w, layer, y, step), w.mlp_norm, eps);
-  return add_norm(middle, mlp_output(w, y_mlp), next, eps);
+  return add_norm(middle, mlp_output(config_, w, y_mlp), next, eps);
 }
 
 namespace {
@@ -213,14 +213,14 @@ Tensor Decoder::hidden(const Tensor& ids, KvCache* cache) const {
                          ? visibility(seq, past, window, device_)
                          : step.mask;
 
-  Tensor x = at::embedding(embedding_, ids);  // [batch, seq, hidden]
+  Tensor x = embedded(config_, at::embedding(embedding_, ids));  // [batch, seq, hidden]
   Tensor y = norm(x, layers_.front().input_norm, config_.norm_eps);
   const bool recompute = checkpointing_ && c10::GradMode::is_enabled();
   for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
     std::tie(x, y) = recompute ? run_checkpointed(layer, x, y, step) : run_layer(layer, x, y, step);
   }
   if (cache != nullptr) cache->advance(seq);
-  return y;
+  return scaled(y, config_.multipliers.logits);
 }
 
 }  // namespace regroup

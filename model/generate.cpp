@@ -72,9 +72,11 @@ std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>
   KvCache cache(config, 1, capacity, decoder.dtype(), decoder.device());
   UniformStream random(options.seed, "generate");
   std::vector<int32_t> made;
-  at::Tensor ids = at::tensor(std::vector<int64_t>(prompt.begin(), prompt.end()), at::kLong)
-                       .unsqueeze(0)
-                       .to(decoder.device());  // [1, seq]
+  std::vector<int64_t> text(prompt.begin(), prompt.end());
+  const auto all = [&] {  // [1, seq]
+    return at::tensor(text, at::kLong).unsqueeze(0).to(decoder.device());
+  };
+  at::Tensor ids = all();
   while (static_cast<int64_t>(made.size()) < options.max_new_tokens) {
     const at::Tensor hidden = decoder.hidden(ids, &cache);                      // [1, seq, hidden]
     const at::Tensor logits = decoder.logits(hidden.select(1, -1)).squeeze(0);  // [vocab]
@@ -84,7 +86,13 @@ std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>
     if (std::find(ends.begin(), ends.end(), next) != ends.end()) break;
     made.push_back(static_cast<int32_t>(next));
     if (on_token && !on_token(made.back())) break;
-    ids = at::full_like(ids.narrow(1, 0, 1), next);
+    text.push_back(next);
+    if (config.rope.turns_anew(cache.length(), cache.length() + 1)) {
+      cache = KvCache(config, 1, capacity, decoder.dtype(), decoder.device());
+      ids = all();
+    } else {
+      ids = at::full_like(ids.narrow(1, 0, 1), next);
+    }
   }
   return made;
 }

@@ -8,15 +8,15 @@
 
 namespace regroup {
 
-/// Queries, keys and values of one layer as attention takes them: turned by RoPE, [batch, heads, seq, head_dim].
+/// Queries, keys and values of one layer as attention takes them: normalised and turned by RoPE, [batch, heads, seq, head_dim].
 struct Heads {
   at::Tensor q;
   at::Tensor k;
   at::Tensor v;
 };
 /// @param y  the normed residual stream, [batch, seq, hidden]
-Heads project_heads(const ModelConfig& config, const LayerWeights& weights, const at::Tensor& y,
-                    const RopeTable& rope);
+Heads project_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
+                    const at::Tensor& y, const RopeTable& rope);
 
 /// How many tokens a query of `layer` sees, itself included; 0: itself and all before it.
 int64_t window_of(const ModelConfig& config, int64_t layer);

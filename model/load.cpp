@@ -29,7 +29,9 @@ Dtype from_scalar_type(at::ScalarType type) {
 bool writes_into_residual(Role role) { return role == Role::kOutput || role == Role::kDown; }
 
 bool is_norm(Role role) {
-  return role == Role::kInputNorm || role == Role::kMlpNorm || role == Role::kFinalNorm;
+  return role == Role::kInputNorm || role == Role::kMlpNorm || role == Role::kFinalNorm ||
+         role == Role::kQueryNorm || role == Role::kKeyNorm || role == Role::kAttentionNorm ||
+         role == Role::kMlpOutNorm;
 }
 
 bool is_bias(Role role) {
@@ -91,7 +93,7 @@ void initialize_weights(Decoder& decoder, uint64_t seed) {
   const double depth = std::sqrt(2.0 * static_cast<double>(config.n_layers));
   for (const NamedWeight& weight : decoder.named_weights()) {
     if (is_norm(weight.role)) {
-      weight.view.fill_(1.0);
+      weight.view.fill_(config.family->block.norm == Norm::kRmsOffset ? 0.0 : 1.0);
     } else if (is_bias(weight.role)) {
       weight.view.zero_();
     } else {

@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/mean.h>
 #include <ATen/ops/rsqrt.h>
@@ -271,7 +272,19 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   return RmsNorm::apply(x.contiguous(), weight.contiguous(), eps);
 }
 
+Tensor NormWeights::gains() const {
+  const Tensor wide = weight.scalar_type() == at::kDouble ? weight : weight.to(at::kFloat);
+  return offset ? wide.add(1) : wide;
+}
+
 Tensor norm(const Tensor& x, const NormWeights& weights, double eps) {
+  if (!weights.weight.defined()) return x;
+  if (weights.offset) {
+    // 1 + weight has no room in 16 bits.
+    const Tensor gains = weights.gains();
+    return gains.scalar_type() == x.scalar_type() ? rms_norm(x, gains, eps)
+                                                  : composite_rms_norm(x, gains, eps);
+  }
   if (!weights.bias.defined()) return rms_norm(x, weights.weight, eps);
   const at::ScalarType narrow = x.scalar_type();
   if (!x.is_cpu() || narrow == at::kFloat || narrow == at::kDouble) {
@@ -285,7 +298,8 @@ Tensor norm(const Tensor& x, const NormWeights& weights, double eps) {
 
 std::tuple<Tensor, Tensor> add_norm(const Tensor& x, const Tensor& delta,
                                     const NormWeights& weights, double eps) {
-  if (!weights.bias.defined() && has_kernel(x)) {
+  const bool fused = weights.weight.defined() && !weights.bias.defined() && !weights.offset;
+  if (fused && has_kernel(x)) {
     const Tensor weight = weights.weight.contiguous();
     if (!c10::GradMode::is_enabled()) {
       const NormOutputs out = norm_forward(x.contiguous(), delta.contiguous(), weight, eps);
@@ -305,6 +319,11 @@ Tensor swiglu(const Tensor& gate_up) {
   }
   const auto parts = gate_up.chunk(2, -1);
   return at::silu(parts[0]).mul(parts[1]);
+}
+
+Tensor geglu(const Tensor& gate_up) {
+  const auto parts = gate_up.chunk(2, -1);
+  return at::gelu(parts[0], "tanh").mul(parts[1]);
 }
 
 std::tuple<Tensor, Tensor, Tensor> split_rope(const Tensor& qkv, const RopeTable& table,

@@ -1,8 +1,6 @@
 #include "estimate.h"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 #include "regroup/checkpoint/family.h"
 
@@ -37,11 +35,13 @@ bool is_trained(Role role, TrainScope scope) {
     case Role::kValue:
     case Role::kKeyBias:
     case Role::kValueBias:
+    case Role::kKeyNorm:
       return true;
     case Role::kQuery:
     case Role::kOutput:
     case Role::kQueryBias:
     case Role::kOutputBias:
+    case Role::kQueryNorm:
       return scope != TrainScope::kKv;
     default:
       return scope == TrainScope::kAll;
@@ -77,9 +77,10 @@ double forward_flops_per_token(const ModelConfig& c, int64_t seq_len) {
 int64_t count_trainable(const ModelConfig& c, TrainScope scope) {
   int64_t total = 0;
   for (const ExpectedTensor& tensor : expected_tensors(c)) {
-    if (!is_trained(tensor.rule->role, scope)) continue;
-    total +=
-        std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies<>());
+    const int64_t width = tensor.shape.size() == 1 ? 1 : tensor.shape[1];
+    for (const Role part : parts_of(tensor.rule->role)) {
+      if (is_trained(part, scope)) total += rows_of(*tensor.rule, part, c) * width;
+    }
   }
   return total;
 }
@@ -94,7 +95,7 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
                          static_cast<double>(n_trainable) * (narrow ? 18 : 12);
   // Kept for the backward pass by one layer: residual sums and norms, fused projections, attention's
   // output, both halves of the MLP and their product; LayerNorm keeps its inputs in float32.
-  const int64_t norms = narrow && c.family->norm == Norm::kLayer ? 4 * c.hidden_size : 0;
+  const int64_t norms = narrow && c.family->block.norm == Norm::kLayer ? 4 * c.hidden_size : 0;
   const int64_t per_layer = norms + 4 * c.hidden_size + 2 * (c.query_size() + 2 * c.kv_size()) +
                             c.query_size() + 3 * c.intermediate_size;
   // One layer more: the gradients of the one that the backward pass is in.

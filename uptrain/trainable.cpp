@@ -9,9 +9,9 @@ std::vector<at::Tensor> tensors_of(Decoder& decoder, TrainScope scope) {
   std::vector<at::Tensor> chosen;
   for (int64_t i = 0; i < decoder.config().n_layers; ++i) {
     const LayerWeights& w = decoder.layer(i);
-    std::vector<at::Tensor> of_layer = {w.qkv, w.qkv_bias};
+    std::vector<at::Tensor> of_layer = {w.qkv, w.qkv_bias, w.key_norm.weight};
     if (scope == TrainScope::kAttention) {
-      of_layer.insert(of_layer.end(), {w.output, w.output_bias});
+      of_layer.insert(of_layer.end(), {w.query_norm.weight, w.output, w.output_bias});
     }
     for (const at::Tensor& t : of_layer) {
       if (t.defined()) chosen.push_back(t);

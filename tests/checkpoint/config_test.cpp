@@ -162,9 +162,9 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
       {"C16", "CFG_QUANTIZED", with(R"({"quantization_config": {"quant_method": "gptq"}})"),
        "config.json: quantized weights (quantization_config, method \"gptq\") are not supported"},
       {"C11 type", "CFG_UNSUPPORTED",
-       with(R"({"rope_scaling": {"type": "longrope", "factor": 2}})"),
-       "config.json: rope type \"longrope\" is not supported; supported: default, linear, dynamic, "
-       "llama3, yarn"},
+       with(R"({"rope_scaling": {"type": "ntk", "factor": 2}})"),
+       "config.json: rope type \"ntk\" is not supported; supported: default, linear, dynamic, "
+       "llama3, yarn, longrope"},
       {"partial", "CFG_UNSUPPORTED", with(R"({"partial_rotary_factor": 0.5})"),
        "config.json: partial_rotary_factor must be 1 for LlamaForCausalLM, found 0.5"},
       {"partial inside", "CFG_UNSUPPORTED",

@@ -42,8 +42,8 @@ const Kind kKinds[] = {
     {"relative biases, as T5", {.position = Position::kRelativeBias}, 0},
     {"sinks", {.sinks = true}},
     {"sinks, a part turned", {.sinks = true}, 4},
-    {"QK-norm, as Qwen3", {.qk_norm = true}},
-    {"QK-norm, a part turned", {.qk_norm = true}, 4},
+    {"QK-norm, as Qwen3", {.qk_norm = QkNorm::kHead}},
+    {"QK-norm, a part turned", {.qk_norm = QkNorm::kHead}, 4},
 };
 
 /// A layer of its kind and the attention that computes it.
@@ -67,7 +67,7 @@ Subject subject(const Kind& kind) {
     s.attention.bias = random_double({kHeads * kReaders, s.layer.inputs.size(0)}, 30);
   }
   if (kind.attention.sinks) s.attention.sinks = random_double({kHeads * kReaders}, 33).mul(3);
-  if (!kind.attention.qk_norm) return s;
+  if (!kind.attention.normalises_keys()) return s;
   // Equal in the planes, so that these may be turned; outside as they come.
   const auto gain = [&](uint64_t seed) {
     const Tensor g = random_double({kDim}, seed).mul(0.2).add(4);
@@ -83,6 +83,8 @@ Subject subject(const Kind& kind) {
     return std::vector<double>(g.data_ptr<double>(), g.data_ptr<double>() + kDim);
   };
   s.gains = {values(s.attention.query_gain), values(s.attention.key_gain)};
+  s.layer.weights.q_gain = s.attention.query_gain.expand({kHeads * kReaders, kDim}).contiguous();
+  s.layer.weights.k_gain = s.attention.key_gain.expand({kHeads, kDim}).contiguous();
   return s;
 }
 
@@ -106,7 +108,7 @@ LayerTransform exact_change(const Subject& s) {
   const HeadChannels channels = head_channels(config);
   const auto planes = static_cast<int64_t>(channels.real.size());
   const auto rest = static_cast<int64_t>(channels.rest.size());
-  const bool normed = config.attention.qk_norm;
+  const bool normed = config.attention.normalises_keys();
   for (int64_t i = 0; i < kHeads; ++i) {
     const auto seed = static_cast<uint64_t>(40 + 10 * i);
     const Tensor size = random_double({planes}, seed).mul(normed ? 0 : 0.5).exp();
@@ -162,7 +164,7 @@ TEST(AttentionFamilies, WhatIsExactLeavesTheOutput) {
 // are the same layer.
 TEST(AttentionFamilies, AlignedAndPermutedHeadsLeaveTheOutput) {
   for (const Kind& kind : kKinds) {
-    if (kind.attention.qk_norm) continue;  // align is refused
+    if (kind.attention.normalises_keys()) continue;  // align is refused
     SCOPED_TRACE(kind.name);
     const Subject s = subject(kind);
     const bool fixed = kind.attention.position == Position::kAlibi;
@@ -196,7 +198,7 @@ Tensor with(const std::vector<std::tuple<int64_t, int64_t, double>>& entries) {
 }
 
 bool has_planes(const Kind& kind) { return kind.rotary_dim > 0; }
-bool is_free(const Kind& kind) { return !has_planes(kind) && !kind.attention.qk_norm; }
+bool is_free(const Kind& kind) { return !has_planes(kind) && !kind.attention.normalises_keys(); }
 
 std::vector<Change> changes() {
   const auto key = [](LayerTransform& t, const Tensor& matrix) {
@@ -237,7 +239,9 @@ std::vector<Change> changes() {
        [=](LayerTransform& t, const HeadChannels&) {
          key(t, with({{kDim - 1, kDim - 2, 0.8}}));
        },
-       [](const Kind& kind) { return kind.rotary_dim < kDim - 1 && !kind.attention.qk_norm; },
+       [](const Kind& kind) {
+         return kind.rotary_dim < kDim - 1 && !kind.attention.normalises_keys();
+       },
        nullptr},
       {"a longer plane",
        [=](LayerTransform& t, const HeadChannels& channels) {
@@ -245,7 +249,7 @@ std::vector<Change> changes() {
          const auto b = channels.real.empty() ? int64_t{1} : channels.imaginary[1];
          key(t, with({{a, a, 1.7}, {b, b, 1.7}}));
        },
-       [](const Kind& kind) { return !kind.attention.qk_norm; }, "QK-norm"},
+       [](const Kind& kind) { return !kind.attention.normalises_keys(); }, "QK-norm"},
       {"longer queries",
        [](LayerTransform& t, const HeadChannels&) {
          t.encode_key[2].scale = 0.5;
@@ -282,7 +286,7 @@ TEST(AttentionFamilies, WhatIsNotExactMovesTheOutputAndIsRefused) {
 
 // A norm's gains differ within a plane: turning that plane is another model, turning the others is not.
 TEST(AttentionFamilies, OnlyPlanesOfEqualGainsAreTurnedUnderQkNorm) {
-  Subject s = subject({"QK-norm", {.qk_norm = true}});
+  Subject s = subject({"QK-norm", {.qk_norm = QkNorm::kHead}});
   const HeadChannels channels = head_channels(s.layer.config);
   LayerTransform t = identity_transform(s.layer.config);
   const auto turn = [&](size_t plane) {

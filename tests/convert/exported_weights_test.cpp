@@ -4,6 +4,7 @@
 #include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
+#include "attention_fold.h"
 #include "convert/convert_tools.h"
 #include "layer_method.h"
 #include "model/decoder_tools.h"

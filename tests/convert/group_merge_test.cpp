@@ -174,9 +174,9 @@ TEST(HeadMoments, ADiagonalStandsForItsMatrix) {
 // Unit inputs times the norm's weight, plus its bias: E[x x^T] = diag(4, 9) + b b^T with b = (0.5, -1).
 TEST(Statistics, WithoutTextFollowFromTheNorm) {
   const Tensor weight = at::tensor({2.0f, 3.0f});
-  EXPECT_TRUE(
-      weights_only_statistics({weight, {}}).moment.equal(at::tensor({4.0, 9.0, 1.0}, at::kDouble)));
-  const Tensor moment = weights_only_statistics({weight, at::tensor({0.5f, -1.0f})}).moment;
+  EXPECT_TRUE(weights_only_statistics({weight, {}}, 2)
+                  .moment.equal(at::tensor({4.0, 9.0, 1.0}, at::kDouble)));
+  const Tensor moment = weights_only_statistics({weight, at::tensor({0.5f, -1.0f})}, 2).moment;
   EXPECT_TRUE(moment.equal(
       at::tensor({4.25, -0.5, 0.5, -0.5, 10.0, -1.0, 0.5, -1.0, 1.0}, at::kDouble).view({3, 3})));
 }

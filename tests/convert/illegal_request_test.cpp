@@ -22,7 +22,7 @@ TEST(IllegalRequest, IsRefusedWithTheReason) {
   };
   const AttentionTraits alibi{.position = Position::kAlibi};
   const AttentionTraits table{.position = Position::kRelativeBias};
-  const AttentionTraits normed{.qk_norm = true};
+  const AttentionTraits normed{.qk_norm = QkNorm::kHead};
   using enum Method;
   using enum Grouping;
   const Case cases[] = {
@@ -37,7 +37,7 @@ TEST(IllegalRequest, IsRefusedWithTheReason) {
       {"ALiBi, neighbours", alibi, {}, kPca, kContiguous, ""},
       {"T5, regrouped", table, {}, kAlign, kResidual, "all layers share one table"},
       {"T5, neighbours", table, {}, kAlign, kContiguous, ""},
-      {"QK-norm, pca", normed, {}, kPca, kContiguous, "QK-norm takes lengths away"},
+      {"QK-norm, pca", normed, {}, kPca, kContiguous, ""},
       {"QK-norm, align", normed, {}, kAlignNorm, kContiguous, "do not commute with QK-norm"},
       {"QK-norm, regrouped means", normed, {}, kMean, kResidual, ""},
       {"clipped, pca",

@@ -11,6 +11,7 @@
 
 #include <cmath>
 
+#include "attention_fold.h"
 #include "convert/complex_planes.h"
 #include "convert/reference_attention.h"
 #include "layer_method.h"

@@ -41,7 +41,7 @@ std::vector<Tensor> streams_in_float(const ModelFolder& model, uint64_t seed) {
     const Tensor heads =
         attention_heads(config, w, layer, norm(x, w.input_norm, config.norm_eps), rope);
     const Tensor middle = x.add(project(heads, w.output, w.output_bias));
-    streams.push_back(middle.add(mlp_output(w, norm(middle, w.mlp_norm, config.norm_eps))));
+    streams.push_back(middle.add(mlp_output(config, w, norm(middle, w.mlp_norm, config.norm_eps))));
   }
   return streams;
 }

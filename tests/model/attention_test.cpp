@@ -150,7 +150,7 @@ TEST(Attention, OfAnotherKindIsNotComputed) {
   for (const AttentionTraits& traits :
        {AttentionTraits{.position = Position::kNone}, AttentionTraits{.position = Position::kAlibi},
         AttentionTraits{.layout = AttentionTraits::Layout::kNeighbours},
-        AttentionTraits{.qk_norm = true}, AttentionTraits{.sinks = true}}) {
+        AttentionTraits{.sinks = true}}) {
     ModelConfig other = plain;
     other.attention = traits;
     expect_error<UnsupportedError>("CFG_UNSUPPORTED",

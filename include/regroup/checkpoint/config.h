@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "regroup/checkpoint/block.h"
 #include "regroup/checkpoint/rope.h"
 
 namespace regroup {
@@ -28,9 +29,10 @@ struct AttentionTraits {
   };
   Position position = Position::kRotary;
   Layout layout = Layout::kHalves;
-  /// RMSNorm of each head's queries and keys between projection and RoPE, with gains that all heads share.
-  bool qk_norm = false;
+  QkNorm qk_norm = QkNorm::kNone;
   bool sinks = false;  ///< a logit of its own a query head joins the softmax: rows do not sum to 1
+
+  bool normalises_keys() const { return qk_norm != QkNorm::kNone; }
 };
 
 /// What regroup needs to know of a config.json. Everything else in the file is kept as it is.
@@ -51,6 +53,8 @@ struct ModelConfig {
   int64_t rotary_dim = 0;          ///< channels of a head that position turns: the first ones
   std::optional<double> clip_qkv;  ///< queries, keys and values are clipped to [-clip, clip]
   RopeConfig rope;
+  std::vector<bool> turned_layers;  ///< [n_layers]: which layers have RoPE; empty: all
+  Multipliers multipliers;
   bool tie_word_embeddings = false;
   bool qkv_bias = false;
   bool output_bias = false;
@@ -61,6 +65,9 @@ struct ModelConfig {
   std::vector<int64_t> eos_token_ids;
   std::string dtype;  ///< "bfloat16", or "" when the file does not say
 
+  bool turns(int64_t layer) const {
+    return turned_layers.empty() || turned_layers[static_cast<size_t>(layer)];
+  }
   int64_t group_size() const { return n_heads / n_kv_heads; }
   int64_t query_size() const { return n_heads * head_dim; }
   int64_t kv_size() const { return n_kv_heads * head_dim; }

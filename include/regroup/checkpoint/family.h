@@ -13,7 +13,17 @@
 namespace regroup {
 
 /// A symbolic dimension of a tensor; `value_of` gives its size at a config.
-enum class Dim : uint8_t { kNone, kVocab, kHidden, kQuery, kKv, kIntermediate };
+enum class Dim : uint8_t {
+  kNone,
+  kVocab,
+  kHidden,
+  kQuery,
+  kKv,
+  kQkv,  ///< queries, keys and values, one below the other
+  kHeadDim,
+  kIntermediate,
+  kGateUp  ///< gate and up, one below the other
+};
 
 /// What a tensor is for. The decoder finds its weights by role, never by name.
 enum class Role : uint8_t {
@@ -28,6 +38,10 @@ enum class Role : uint8_t {
   kKeyBias,
   kValueBias,
   kOutputBias,
+  kQkv,        ///< kQuery, kKey and kValue in one tensor
+  kQueryNorm,  ///< gains of QkNorm
+  kKeyNorm,
+  kAttentionNorm,  ///< of what attention adds (NormPlace::kAfter)
   kMlpNorm,
   kMlpNormBias,
   kGate,
@@ -36,6 +50,8 @@ enum class Role : uint8_t {
   kGateBias,
   kUpBias,
   kDownBias,
+  kGateUp,      ///< kGate and kUp in one tensor
+  kMlpOutNorm,  ///< of what the MLP adds (NormPlace::kAfter)
   kFinalNorm,
   kFinalNormBias,
   kLmHead,
@@ -65,16 +81,13 @@ enum class WindowRule : uint8_t {
   kLaterLayers  ///< with use_sliding_window, those from max_window_layers on
 };
 
-enum class Norm : uint8_t {
-  kRms,   ///< RMSNorm: a weight
-  kLayer  ///< LayerNorm: a weight and a bias
-};
-
 /// What transformers' class of a family takes for a key that config.json does not have. Where the class
 /// has a value and the file says null, null counts.
 struct ConfigDefaults {
   int64_t kv_heads = 0;  ///< 0: as many as query heads
+  int64_t head_dim = 0;  ///< 0: hidden_size / num_attention_heads
   int64_t max_positions = 2048;
+  int64_t original_max_positions = 0;  ///< of scaled RoPE; 0: max_position_embeddings
   double norm_eps = 1e-6;
   double rope_theta = 10000.0;
   double rotary_share = 1.0;  ///< of head_dim: partial_rotary_factor
@@ -83,6 +96,7 @@ struct ConfigDefaults {
   int64_t max_window_layers = 0;
   std::optional<int64_t> bos_token_id = {};
   std::optional<int64_t> eos_token_id = {};
+  bool tie_word_embeddings = false;
 };
 
 /// How a family's config.json spells what others spell otherwise.
@@ -90,6 +104,11 @@ struct ConfigKeys {
   std::string_view kv_heads = "num_key_value_heads";
   std::string_view norm_eps = "rms_norm_eps";
   std::string_view activation = "hidden_act";
+  // Multipliers; "" where the family has none.
+  std::string_view embedding_multiplier = {};
+  std::string_view residual_multiplier = {};
+  std::string_view attention_multiplier = {};
+  std::string_view logits_divisor = {};
 };
 
 inline constexpr std::array<std::string_view, 2> kSilu = {"silu", "swish"};
@@ -101,7 +120,7 @@ struct RefusedKey {
 };
 
 /// A model family: one table that converter, loader, planner and saver share. A tensor whose shape
-/// holds Dim::kKv changes in a conversion, every other tensor is copied byte for byte.
+/// holds KV heads changes in a conversion, every other tensor is copied byte for byte.
 struct ModelFamily {
   std::string_view model_type;    ///< config.json's "model_type"
   std::string_view architecture;  ///< the class that transformers, vLLM and llama.cpp know
@@ -110,9 +129,11 @@ struct ModelFamily {
   std::span<const std::string_view> activations =
       kSilu;  ///< names of the one it has, the default first
   std::span<const TensorRule> tensors;
-  Norm norm = Norm::kRms;
+  BlockSpec block = {};
   AttentionTraits attention = {};
   bool may_rotate_part = false;    ///< the config's partial_rotary_factor means something
+  bool may_skip_rope = false;      ///< no_rope_layers and no_rope_layer_interval mean something
+  bool embeds_by_root = false;     ///< embeddings are multiplied by sqrt(hidden_size)
   bool heads_fill_hidden = false;  ///< head_dim is hidden_size / n_heads, whatever the config says
   BiasRule qkv_bias = {};
   BiasRule output_bias = {};
@@ -128,8 +149,13 @@ struct ExpectedTensor {
   std::vector<int64_t> shape;
   const TensorRule* rule;
   int64_t layer;  ///< -1 outside the layers
-  bool is_kv() const { return rule->shape[0] == Dim::kKv || rule->shape[1] == Dim::kKv; }
+  bool is_kv() const { return rule->shape[0] == Dim::kKv || rule->shape[0] == Dim::kQkv; }
 };
+
+/// The roles that a tensor of `role` holds, one below the other; `role` alone for most.
+std::vector<Role> parts_of(Role role);
+/// Rows of a tensor, or of one of its parts.
+int64_t rows_of(const TensorRule& rule, Role part, const ModelConfig& config);
 
 std::span<const ModelFamily* const> model_families();
 const ModelFamily* find_family(std::string_view model_type);
@@ -140,8 +166,10 @@ std::string_view why_refused(std::string_view model_type);
 int64_t value_of(Dim dim, const ModelConfig& config);
 /// All tensors of the model, in the order of the table.
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
-/// The name of the tensor with `role` in `layer` (ignored outside layers); "" when absent.
+/// The name of the tensor that holds `role` in `layer` (ignored outside layers); "" when absent.
 std::string tensor_name(const ModelConfig& config, Role role, int64_t layer = -1);
+/// The same, told apart from the other parts of its tensor: "model.layers.0.self_attn.qkv_proj.weight:1".
+std::string part_name(const ModelConfig& config, Role role, int64_t layer);
 bool is_ignored(const ModelFamily& family, std::string_view tensor_name);
 int64_t count_parameters(const ModelConfig& config);
 

@@ -35,11 +35,21 @@ struct ConvertOptions {
 enum class Action { kCopy, kCast, kMerge, kFoldQuery, kFoldOutput, kReplace };
 const char* action_name(Action action);
 
+/// Rows of a tensor that one role has.
+struct PartPlan {
+  Role role = Role::kEmbedding;
+  Action action = Action::kCopy;
+  int64_t first_row = 0;  ///< in the parent's tensor
+  int64_t n_rows = 0;
+};
+
 struct TensorPlan {
   TensorSpec spec;  ///< as it will be written
-  Action action = Action::kCopy;
-  Role role = Role::kEmbedding;
   int64_t layer = -1;
+  std::vector<PartPlan> parts;  ///< one below the other; a single one for most tensors
+
+  Action action() const;  ///< of all parts: copied or cast only if nothing else happens to any
+  bool is_fused() const { return parts.size() > 1; }
 };
 
 struct ShardPlan {

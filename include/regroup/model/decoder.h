@@ -40,8 +40,8 @@ class KvCache {
   int64_t length_ = 0;
 };
 
-/// A decoder-only transformer of the family's table: RMSNorm or LayerNorm, rotary embedding,
-/// grouped-query attention (K and V are never expanded to the query heads), SwiGLU.
+/// A decoder-only transformer of the family's table: norms, rotary embedding, grouped-query attention (K and V are
+/// never expanded to the query heads), a gated MLP, as its BlockSpec and AttentionTraits say.
 class Decoder {
  public:
   /// Uninitialised weights of `config`.
@@ -55,7 +55,7 @@ class Decoder {
 
   /// @param ids    [batch, seq] int64
   /// @param cache  past tokens, extended by these; nullptr: none
-  /// @return       final hidden states after the last norm, [batch, seq, hidden]
+  /// @return       final hidden states after the last norm, times the constant of the logits, [batch, seq, hidden]
   at::Tensor hidden(const at::Tensor& ids, KvCache* cache = nullptr) const;
   /// hidden [..., hidden] -> [..., vocab]
   at::Tensor logits(const at::Tensor& hidden) const;

@@ -15,21 +15,25 @@ namespace regroup {
 /// Weights of one layer. Projections that read the same input are one tensor, one GEMM.
 struct LayerWeights {
   NormWeights input_norm;
-  at::Tensor qkv;          ///< [(n_heads + 2 n_kv_heads) head_dim, hidden]: q, k, v
-  at::Tensor qkv_bias;     ///< [(n_heads + 2 n_kv_heads) head_dim] or undefined
-  at::Tensor output;       ///< [hidden, n_heads head_dim]
-  at::Tensor output_bias;  ///< [hidden] or undefined
+  at::Tensor qkv;              ///< [(n_heads + 2 n_kv_heads) head_dim, hidden]: q, k, v
+  at::Tensor qkv_bias;         ///< [(n_heads + 2 n_kv_heads) head_dim] or undefined
+  NormWeights query_norm;      ///< [head_dim], [n_heads head_dim] (QkNorm) or undefined
+  NormWeights key_norm;        ///< [head_dim], [n_kv_heads head_dim] or undefined
+  at::Tensor output;           ///< [hidden, n_heads head_dim]
+  at::Tensor output_bias;      ///< [hidden] or undefined
+  NormWeights attention_norm;  ///< of what attention adds, or undefined (NormPlace::kAfter)
   NormWeights mlp_norm;
-  at::Tensor gate_up;       ///< [2 intermediate, hidden]: gate, up
-  at::Tensor gate_up_bias;  ///< [2 intermediate] or undefined
-  at::Tensor down;          ///< [hidden, intermediate]
-  at::Tensor down_bias;     ///< [hidden] or undefined
+  at::Tensor gate_up;        ///< [2 intermediate, hidden]: gate, up
+  at::Tensor gate_up_bias;   ///< [2 intermediate] or undefined
+  at::Tensor down;           ///< [hidden, intermediate]
+  at::Tensor down_bias;      ///< [hidden] or undefined
+  NormWeights mlp_out_norm;  ///< of what the MLP adds, or undefined (NormPlace::kAfter)
 };
 
 /// Every tensor of a layer, in an order of its own; some may be undefined.
-std::array<at::Tensor*, 12> layer_tensors(LayerWeights& weights);
+std::array<at::Tensor*, 18> layer_tensors(LayerWeights& weights);
 
-/// Uninitialised norm of `config`'s kind.
+/// Uninitialised norm of the residual stream, of `config`'s kind.
 NormWeights allocate_norm(const ModelConfig& config, const at::TensorOptions& options);
 
 /// Uninitialised weights of one layer of `config`.
@@ -58,7 +62,18 @@ RopeTable make_rope_table(const ModelConfig& config, int64_t count, int64_t seq_
 at::Tensor attention_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
                            const at::Tensor& y, const RopeTable& rope);
 
+/// What attention adds to the residual stream. heads [..., n_heads * head_dim]: attention_heads().
+at::Tensor attention_output(const ModelConfig& config, const LayerWeights& weights,
+                            const at::Tensor& heads);
+
 /// What the MLP adds to the residual stream. y [..., hidden] is normed.
-at::Tensor mlp_output(const LayerWeights& weights, const at::Tensor& y);
+at::Tensor mlp_output(const ModelConfig& config, const LayerWeights& weights, const at::Tensor& y);
+
+/// x times a constant that most models do not have.
+at::Tensor scaled(const at::Tensor& x, double factor);
+
+/// What tokens become: rows of the embedding, in its type, times the model's constant.
+/// @param rows  [..., hidden]
+at::Tensor embedded(const ModelConfig& config, const at::Tensor& rows);
 
 }  // namespace regroup

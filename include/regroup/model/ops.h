@@ -16,11 +16,15 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 
 /// What a norm multiplies by and adds. Without a bias it is RMSNorm, with one LayerNorm.
 struct NormWeights {
-  at::Tensor weight;  ///< [hidden]
-  at::Tensor bias;    ///< [hidden] or undefined
+  at::Tensor weight;    ///< [hidden]; undefined: there is no norm, x stays as it is
+  at::Tensor bias;      ///< [hidden] or undefined
+  bool offset = false;  ///< RMSNorm multiplies by 1 + weight
+
+  /// What x / rms(x) is multiplied by, in float32 or float64.
+  at::Tensor gains() const;
 };
 
-/// rms_norm, or weight * (x - mean(x)) / sqrt(var(x) + eps) + bias, over the last dimension
+/// x, rms_norm, or weight * (x - mean(x)) / sqrt(var(x) + eps) + bias, over the last dimension
 /// (arXiv:1607.06450, equation 4).
 /// @param x  [..., hidden]   @return [..., hidden]
 at::Tensor norm(const at::Tensor& x, const NormWeights& weights, double eps);
@@ -33,6 +37,10 @@ std::tuple<at::Tensor, at::Tensor> add_norm(const at::Tensor& x, const at::Tenso
 /// silu(gate) * up (arXiv:2002.05202, section 2).
 /// @param gate_up  [..., 2 * intermediate]: gate first   @return [..., intermediate]
 at::Tensor swiglu(const at::Tensor& gate_up);
+
+/// gelu(gate) * up with the tanh form of GELU (arXiv:1606.08415, section 2; arXiv:2002.05202, section 2).
+/// @param gate_up  [..., 2 * intermediate]: gate first   @return [..., intermediate]
+at::Tensor geglu(const at::Tensor& gate_up);
 
 /// Angles of a span of positions.
 struct RopeTable {

@@ -1,0 +1,103 @@
+#include "config_layers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "regroup/base/error.h"
+#include "regroup/base/printable.h"
+#include "regroup/checkpoint/family.h"
+
+namespace regroup {
+namespace {
+
+constexpr int64_t kMaxLayers = 10'000;
+constexpr int64_t kMaxPositions = 1 << 30;
+constexpr int64_t kEveryFourth = 4;  // transformers' default of no_rope_layer_interval
+
+[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message) {
+  throw CheckpointError({.code = code,
+                         .message = message,
+                         .path = path,
+                         .hint = "correct the file, or fetch it again"});
+}
+
+/// Layers that are said to slide over a window that is not there.
+void require_no_sliding_layer(const JsonFields& fields) {
+  const Json* types = fields.find("layer_types");
+  if (types == nullptr || !types->is_array()) return;
+  if (std::find(types->begin(), types->end(), "sliding_attention") == types->end()) return;
+  refuse("CFG_INCONSISTENT", fields.path(),
+         "layer_types names \"sliding_attention\", but there is no sliding_window in use");
+}
+
+}  // namespace
+
+void read_window(const JsonFields& fields, ModelConfig& config) {
+  config.sliding_layers.assign(static_cast<size_t>(config.n_layers), false);
+  const WindowRule rule = config.family->window;
+  if (rule == WindowRule::kNone) return;
+  const bool later = rule == WindowRule::kLaterLayers;
+  const ConfigDefaults& defaults = config.family->defaults;
+  if (!later || fields.boolean("use_sliding_window").value_or(false)) {
+    config.sliding_window = fields.has("sliding_window")
+                                ? fields.integer("sliding_window", 1, kMaxPositions)
+                                : defaults.sliding_window;
+  }
+  if (!config.sliding_window) return require_no_sliding_layer(fields);
+  const int64_t first =
+      later
+          ? fields.integer("max_window_layers", 0, kMaxLayers).value_or(defaults.max_window_layers)
+          : 0;
+  for (int64_t layer = first; layer < config.n_layers; ++layer) {
+    config.sliding_layers[static_cast<size_t>(layer)] = true;
+  }
+  const Json* types = fields.find("layer_types");
+  if (types == nullptr) return;
+  if (!types->is_array() || static_cast<int64_t>(types->size()) != config.n_layers) {
+    refuse(
+        "CFG_INCONSISTENT", fields.path(),
+        fmt::format("layer_types must be a list of num_hidden_layers={} names, found {}",
+                    config.n_layers,
+                    types->is_array() ? std::to_string(types->size()) : printable(types->dump())));
+  }
+  for (size_t layer = 0; layer < types->size(); ++layer) {
+    const Json& type = (*types)[layer];
+    if (type != "sliding_attention" && type != "full_attention") {
+      throw UnsupportedError(
+          {.code = "CFG_UNSUPPORTED",
+           .message = fmt::format("layer_types[{}] must be \"full_attention\" or "
+                                  "\"sliding_attention\", found {}",
+                                  layer, printable(type.dump())),
+           .path = fields.path(),
+           .hint = "README.md lists what is supported; nothing else is guessed at"});
+    }
+    config.sliding_layers[layer] = type == "sliding_attention";
+  }
+}
+
+void read_turned_layers(const JsonFields& fields, ModelConfig& config) {
+  if (!config.family->may_skip_rope) return;
+  const Json* layers = fields.find("no_rope_layers");
+  const int64_t interval =
+      fields.integer("no_rope_layer_interval", 1, kMaxLayers).value_or(kEveryFourth);
+  if (layers == nullptr) {
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+      config.turned_layers.push_back((layer + 1) % interval != 0);
+    }
+    return;
+  }
+  const bool fits =
+      layers->is_array() && static_cast<int64_t>(layers->size()) == config.n_layers &&
+      std::all_of(layers->begin(), layers->end(), [](const Json& x) { return x == 0 || x == 1; });
+  if (!fits) {
+    refuse("CFG_INCONSISTENT", fields.path(),
+           fmt::format("no_rope_layers must be a list of num_hidden_layers={} numbers, 1 where a "
+                       "layer has RoPE and 0 where not, found {}",
+                       config.n_layers, printable(layers->dump())));
+  }
+  for (const Json& turned : *layers) config.turned_layers.push_back(turned == 1);
+}
+
+}  // namespace regroup

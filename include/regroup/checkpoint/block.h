@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+
+namespace regroup {
+
+/// What normalises the residual stream.
+enum class Norm : uint8_t {
+  kRms,        ///< RMSNorm: a weight
+  kRmsOffset,  ///< RMSNorm that multiplies by 1 + weight
+  kLayer       ///< LayerNorm: a weight and a bias
+};
+
+/// Where a block is normalised.
+enum class NormPlace : uint8_t {
+  kBefore,  ///< what attention and MLP read (arXiv:2002.04745)
+  kAfter  ///< what they add to the residual stream; they read it as it is (arXiv:2501.00656, section 3.1)
+};
+
+/// RMSNorm of queries and keys between their projections and RoPE.
+enum class QkNorm : uint8_t {
+  kNone,
+  kHead,  ///< of each head by itself; all heads share their gains
+  kWhole  ///< of all heads of a token together; each head has gains of its own
+};
+
+/// What the MLP's gate goes through.
+enum class Activation : uint8_t { kSilu, kGeluTanh };
+
+/// How a layer of a family computes, beside its attention (AttentionTraits) and the shapes of its tensors.
+struct BlockSpec {
+  Norm norm = Norm::kRms;
+  NormPlace place = NormPlace::kBefore;
+  Activation activation = Activation::kSilu;
+};
+
+/// Constants that a model multiplies by.
+struct Multipliers {
+  double embedding = 1;  ///< what tokens become
+  double residual = 1;   ///< what attention and MLP add to the residual stream
+  double attention = 0;  ///< scores; 0: 1 / sqrt(head_dim)
+  double logits = 1;
+};
+
+}  // namespace regroup

@@ -1,0 +1,193 @@
+// The weights of a layer: which tensor has which role, their memory, and how they are read.
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <span>
+
+#include "regroup/base/error.h"
+#include "regroup/model/layer.h"
+#include "regroup/model/runtime.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+/// Where a role's rows lie in a fused tensor.
+struct Slice {
+  Tensor tensor;
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
+  const int64_t q = c.query_size();
+  const int64_t kv = c.kv_size();
+  const int64_t f = c.intermediate_size;
+  const auto whole = [](const Tensor& t) { return t.defined() ? Slice{t, 0, t.size(0)} : Slice{}; };
+  switch (role) {
+    case Role::kInputNorm:
+      return whole(w.input_norm.weight);
+    case Role::kInputNormBias:
+      return whole(w.input_norm.bias);
+    case Role::kQuery:
+      return {w.qkv, 0, q};
+    case Role::kKey:
+      return {w.qkv, q, kv};
+    case Role::kValue:
+      return {w.qkv, q + kv, kv};
+    case Role::kOutput:
+      return whole(w.output);
+    case Role::kQueryBias:
+      return {w.qkv_bias, 0, q};
+    case Role::kKeyBias:
+      return {w.qkv_bias, q, kv};
+    case Role::kValueBias:
+      return {w.qkv_bias, q + kv, kv};
+    case Role::kOutputBias:
+      return whole(w.output_bias);
+    case Role::kMlpNorm:
+      return whole(w.mlp_norm.weight);
+    case Role::kMlpNormBias:
+      return whole(w.mlp_norm.bias);
+    case Role::kQkv:
+      return whole(w.qkv);
+    case Role::kQueryNorm:
+      return whole(w.query_norm.weight);
+    case Role::kKeyNorm:
+      return whole(w.key_norm.weight);
+    case Role::kAttentionNorm:
+      return whole(w.attention_norm.weight);
+    case Role::kMlpOutNorm:
+      return whole(w.mlp_out_norm.weight);
+    case Role::kGateUp:
+      return whole(w.gate_up);
+    case Role::kGate:
+      return {w.gate_up, 0, f};
+    case Role::kUp:
+      return {w.gate_up, f, f};
+    case Role::kDown:
+      return whole(w.down);
+    case Role::kGateBias:
+      return {w.gate_up_bias, 0, f};
+    case Role::kUpBias:
+      return {w.gate_up_bias, f, f};
+    case Role::kDownBias:
+      return whole(w.down_bias);
+    default:
+      return {};
+  }
+}
+
+/// Gains of queries (`all` = query_size) or keys (kv_size); undefined where neither is normalised.
+NormWeights allocate_qk_norm(const ModelConfig& config, int64_t all,
+                             const at::TensorOptions& options) {
+  const QkNorm kind = config.attention.qk_norm;
+  if (kind == QkNorm::kNone) return {};
+  return {.weight = at::empty({kind == QkNorm::kHead ? config.head_dim : all}, options),
+          .bias = {},
+          .offset = config.family->block.norm == Norm::kRmsOffset};
+}
+
+}  // namespace
+
+std::array<Tensor*, 18> layer_tensors(LayerWeights& w) {
+  return {&w.input_norm.weight,
+          &w.input_norm.bias,
+          &w.qkv,
+          &w.qkv_bias,
+          &w.query_norm.weight,
+          &w.key_norm.weight,
+          &w.output,
+          &w.output_bias,
+          &w.attention_norm.weight,
+          &w.attention_norm.bias,
+          &w.mlp_norm.weight,
+          &w.mlp_norm.bias,
+          &w.gate_up,
+          &w.gate_up_bias,
+          &w.down,
+          &w.down_bias,
+          &w.mlp_out_norm.weight,
+          &w.mlp_out_norm.bias};
+}
+
+NormWeights allocate_norm(const ModelConfig& config, const at::TensorOptions& options) {
+  const Norm kind = config.family->block.norm;
+  NormWeights norm{.weight = at::empty({config.hidden_size}, options),
+                   .bias = {},
+                   .offset = kind == Norm::kRmsOffset};
+  if (kind == Norm::kLayer) norm.bias = at::empty({config.hidden_size}, options);
+  return norm;
+}
+
+LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at::Device device) {
+  const auto options = at::TensorOptions().dtype(dtype).device(device);
+  const auto make = [&](std::vector<int64_t> shape) { return at::empty(shape, options); };
+  const int64_t hidden = config.hidden_size;
+  const int64_t fused = config.query_size() + 2 * config.kv_size();
+  const int64_t inner = config.intermediate_size;
+  LayerWeights w;
+  const bool before = config.family->block.place == NormPlace::kBefore;
+  (before ? w.input_norm : w.attention_norm) = allocate_norm(config, options);
+  (before ? w.mlp_norm : w.mlp_out_norm) = allocate_norm(config, options);
+  w.query_norm = allocate_qk_norm(config, config.query_size(), options);
+  w.key_norm = allocate_qk_norm(config, config.kv_size(), options);
+  w.qkv = make({fused, hidden});
+  w.output = make({hidden, config.query_size()});
+  w.gate_up = make({2 * inner, hidden});
+  w.down = make({hidden, inner});
+  if (config.qkv_bias) w.qkv_bias = make({fused});
+  if (config.output_bias) w.output_bias = make({hidden});
+  if (config.mlp_bias) {
+    w.gate_up_bias = make({2 * inner});
+    w.down_bias = make({hidden});
+  }
+  return w;
+}
+
+Tensor layer_view(const LayerWeights& weights, const ModelConfig& config, Role role) {
+  const Slice slice = slice_of(weights, config, role);
+  if (!slice.tensor.defined()) return {};
+  // detach: a view for copying in and out, not a part of a graph.
+  return slice.tensor.detach().narrow(0, slice.first, slice.count);
+}
+
+void load_weight(const ModelFolder& folder, const std::string& name, const Tensor& into) {
+  const TensorInfo& info = *folder.locate(name).info;
+  const Tensor stored =
+      at::empty(info.shape, at::TensorOptions().dtype(to_scalar_type(info.dtype)));
+  const std::span bytes(static_cast<std::byte*>(stored.data_ptr()), stored.nbytes());
+  folder.read(name, 0, bytes);
+  int64_t first = 0;
+  const int64_t bad = count_nonfinite(info.dtype, bytes, &first);
+  if (bad > 0) {
+    throw CheckpointError(
+        {.code = "VAL_NONFINITE",
+         .message = fmt::format("weights must be finite, found {} NaN or infinite values, the "
+                                "first at element {}",
+                                bad, first),
+         .path = folder.path(),
+         .tensor = name,
+         .hint = "the checkpoint is damaged; fetch or make it again"});
+  }
+  into.copy_(stored);
+  if (info.dtype != Dtype::kF64 || into.isfinite().all().item<bool>()) return;
+  throw CheckpointError({.code = "VAL_OVERFLOW",
+                         .message = "F64 weights must fit F32, found one that is too large",
+                         .path = folder.path(),
+                         .tensor = name,
+                         .hint = "the checkpoint is damaged; fetch or make it again"});
+}
+
+LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType dtype,
+                        at::Device device) {
+  LayerWeights weights = allocate_layer(folder.config(), dtype, device);
+  for (const ExpectedTensor& tensor : folder.tensors()) {
+    if (tensor.layer != layer) continue;
+    load_weight(folder, tensor.name, layer_view(weights, folder.config(), tensor.rule->role));
+  }
+  return weights;
+}
+
+}  // namespace regroup
