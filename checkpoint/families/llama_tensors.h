@@ -38,6 +38,21 @@ inline constexpr auto kLlamaTensors = std::to_array<TensorRule>({
     {"lm_head.weight", {kVocab, kHidden}, Role::kLmHead, Presence::kUntied},
 });
 
+/// `rows` with `more` before the row of `role`: families that have Llama's tensors and some of their own.
+template <size_t N, size_t M>
+constexpr std::array<TensorRule, N + M> inserted(const std::array<TensorRule, N>& rows, Role role,
+                                                 const std::array<TensorRule, M>& more) {
+  std::array<TensorRule, N + M> all{};
+  size_t at = 0;
+  for (const TensorRule& row : rows) {
+    if (row.role == role) {
+      for (const TensorRule& own : more) all[at++] = own;
+    }
+    all[at++] = row;
+  }
+  return all;
+}
+
 // Early folders carry the rotary frequencies as a buffer; they follow from the config.
 inline constexpr auto kLlamaIgnored = std::to_array<std::string_view>({".rotary_emb.inv_freq"});
 

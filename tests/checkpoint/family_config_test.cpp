@@ -148,7 +148,8 @@ TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
       {"a multimodal model", "CFG_UNSUPPORTED",
        with(R"({"model_type": "llava", "text_config": {"model_type": "llama"}})"),
        "config.json: model_type \"llava\" is not supported: it is a multimodal model; save its "
-       "language model (text_config, llama) alone; supported: llama, mistral, qwen2, stablelm"},
+       "language model (text_config, llama) alone; supported: llama, mistral, qwen2, "
+       "qwen3, phi3, smollm3, olmo2, gemma, granite, stablelm"},
       {"weights of mlx_lm", "CFG_QUANTIZED", with(R"({"quantization": {"bits": 4}})"),
        "config.json: quantized weights (quantization_config, method null) are not supported"},
       {"a base model without its head", "CFG_UNSUPPORTED",

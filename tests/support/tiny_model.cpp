@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <span>
 #include <stdexcept>
 
 #include "regroup/base/split_mix.h"
@@ -34,12 +35,12 @@ uint64_t hash_name(const std::string& name, uint64_t seed) {
   return hash;
 }
 
-bool is_kv(const std::string& name) {
-  return name.find(".k_proj.") != std::string::npos || name.find(".v_proj.") != std::string::npos;
+bool has_part(const std::string& name, const char* part) {
+  return name.find(part) != std::string::npos;
 }
 
 /// Repeats the first of each run of heads over the run.
-void repeat_heads(std::vector<double>& values, int64_t n_heads, int64_t n_distinct) {
+void repeat_heads(std::span<double> values, int64_t n_heads, int64_t n_distinct) {
   if (n_distinct < 1 || n_heads % n_distinct != 0) {
     throw std::invalid_argument("distinct_kv_heads must divide n_kv_heads");
   }
@@ -49,6 +50,28 @@ void repeat_heads(std::vector<double>& values, int64_t n_heads, int64_t n_distin
     const auto first = values.begin() + head / run * run * head_size;
     std::copy(first, first + head_size, values.begin() + head * head_size);
   }
+}
+
+/// Makes neighbouring KV heads equal in a tensor that holds some.
+void repeat_kv_heads(const TinyModelSpec& spec, const std::string& name,
+                     const std::vector<int64_t>& shape, std::vector<double>& values) {
+  const std::span all(values);
+  const auto repeat = [&](std::span<double> heads) {
+    repeat_heads(heads, spec.n_kv_heads, spec.distinct_kv_heads);
+  };
+  const int64_t kv_rows = spec.n_kv_heads * spec.head_dim;
+  if (has_part(name, ".k_proj.") || has_part(name, ".v_proj.")) repeat(all);
+  if (has_part(name, ".k_norm.") && shape[0] == kv_rows) repeat(all);
+  if (has_part(name, ".qkv_proj.")) {
+    const auto kv = static_cast<size_t>(kv_rows * shape[1]);
+    repeat(all.last(2 * kv).first(kv));
+    repeat(all.last(kv));
+  }
+}
+
+/// Families that have Llama's keys for biases.
+bool may_have_biases(const std::string& family) {
+  return family != "mistral" && family != "qwen2" && family != "phi3" && family != "stablelm";
 }
 
 }  // namespace
@@ -72,7 +95,7 @@ std::string tiny_config(const TinyModelSpec& spec) {
       {"bos_token_id", 1},
       {"eos_token_id", 2},
       {"head_dim", spec.head_dim},
-      {"hidden_act", "silu"},
+      {"hidden_act", find_family(family)->activations.front()},
       {"hidden_size", spec.hidden_size},
       {"initializer_range", 0.02},
       {"intermediate_size", spec.intermediate_size},
@@ -81,23 +104,35 @@ std::string tiny_config(const TinyModelSpec& spec) {
       {"num_attention_heads", spec.n_heads},
       {"num_hidden_layers", spec.n_layers},
       {"num_key_value_heads", spec.n_kv_heads},
-      {family == "stablelm" ? "layer_norm_eps" : "rms_norm_eps", 1e-5},
+      {std::string(find_family(family)->keys.norm_eps), 1e-5},
       {"rope_theta", 10000.0},
       {"tie_word_embeddings", spec.tie_word_embeddings},
       {"torch_dtype", dtype_word(spec.dtype)},
       {"use_cache", true},
       {"vocab_size", spec.vocab_size},
   };
-  if (family == "mistral" || family == "qwen2") {
+  const bool qwen = family == "qwen2" || family == "qwen3";
+  if (family == "mistral" || family == "phi3" || qwen) {
     config["sliding_window"] = spec.sliding_window ? Json(*spec.sliding_window) : Json();
   }
-  if (family == "qwen2") {
+  if (qwen) {
     config["use_sliding_window"] = spec.sliding_window.has_value();
     config["max_window_layers"] = 1;
-  } else if (family == "stablelm") {
+  }
+  if (family == "granite") {
+    config["embedding_multiplier"] = 3.0;
+    config["residual_multiplier"] = 0.25;
+    config["attention_multiplier"] = 0.5;
+    config["logits_scaling"] = 4.0;
+  }
+  if (family == "phi3" || family == "smollm3") {
+    config["pad_token_id"] = 0;  // their classes' own is beyond a tiny vocabulary
+  }
+  if (family == "smollm3") config["no_rope_layer_interval"] = 2;
+  if (family == "stablelm") {
     config["use_qkv_bias"] = spec.attention_bias;
     config["partial_rotary_factor"] = 0.5;
-  } else if (family == "llama") {
+  } else if (may_have_biases(family)) {
     config["attention_bias"] = spec.attention_bias;
     config["mlp_bias"] = spec.mlp_bias;
   }
@@ -115,10 +150,9 @@ std::vector<double> tiny_values(const TinyModelSpec& spec, const std::string& na
   if (norm || name.ends_with(".bias")) scale = 0.1;
   if (name == "model.embed_tokens.weight") scale = 1;
   Random random(hash_name(name, spec.seed));
-  for (double& value : values) value = scale * random.normal() + (norm ? 1 : 0);
-  if (spec.distinct_kv_heads > 0 && is_kv(name)) {
-    repeat_heads(values, spec.n_kv_heads, spec.distinct_kv_heads);
-  }
+  const bool near_one = norm && find_family(spec.model_type)->block.norm != Norm::kRmsOffset;
+  for (double& value : values) value = scale * random.normal() + (near_one ? 1 : 0);
+  if (spec.distinct_kv_heads > 0) repeat_kv_heads(spec, name, shape, values);
   return values;
 }
 

@@ -17,8 +17,7 @@ namespace regroup::testing {
 /// and the element's index alone: the number of shards, the other sizes or another machine do not
 /// change it. The same spec gives the same bytes.
 struct TinyModelSpec {
-  std::string model_type =
-      "llama";  ///< or "mistral", "qwen2", "stablelm" (which turns half of a head)
+  std::string model_type = "llama";  ///< any family; "stablelm" turns half of a head
   int64_t n_layers = 2;
   int64_t n_heads = 4;
   int64_t n_kv_heads = 4;
@@ -29,10 +28,11 @@ struct TinyModelSpec {
   int64_t max_positions = 128;
   Dtype dtype = Dtype::kF32;  ///< F32, BF16 or F16
   bool tie_word_embeddings = false;
-  bool attention_bias = false;  ///< llama; stablelm on q, k and v; qwen2 always has these
+  bool attention_bias = false;  ///< where the family may have it; qwen2 always has it on q, k and v
   bool mlp_bias = false;
-  std::optional<int64_t> sliding_window = {};  ///< mistral; qwen2, but for its first layer
-  int n_shards = 1;                            ///< above 1: with an index
+  std::optional<int64_t> sliding_window =
+      {};            ///< mistral, phi3; qwen2 and qwen3, but for their first layer
+  int n_shards = 1;  ///< above 1: with an index
   uint64_t seed = 1;
   /// Above 0: neighbouring K and V heads are equal, so that only this many are different. Must
   /// divide n_kv_heads. Merging equal heads is exact.

@@ -1,0 +1,55 @@
+#include "support/family_cases.h"
+
+namespace regroup::testing {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json long_rope() {
+  return {{"original_max_position_embeddings", 12},
+          {"rope_scaling",
+           {{"type", "longrope"},
+            {"short_factor", {1.0, 1.1, 1.25, 1.5, 2.0}},
+            {"long_factor", {1.0, 1.5, 2.5, 4.0, 8.0}}}}};
+}
+
+TinyModelSpec sized(TinyModelSpec spec) {
+  spec.n_layers = 3;
+  spec.n_heads = 12;
+  spec.n_kv_heads = 6;
+  // The heads of StableLM and Phi-3 fill the hidden size; StableLM turns half of a head.
+  const bool stablelm = spec.model_type == "stablelm";
+  spec.head_dim = stablelm ? 8 : 10;
+  spec.hidden_size = stablelm ? 96 : spec.model_type == "phi3" ? 120 : 36;
+  return spec;
+}
+
+}  // namespace
+
+std::vector<FamilyCase> family_cases() {
+  std::vector<FamilyCase> cases = {
+      {"Llama", {.model_type = "llama"}},
+      {"Llama, biases", {.attention_bias = true, .mlp_bias = true}},
+      {"Mistral, window", {.model_type = "mistral", .sliding_window = 5}},
+      {"Qwen2, windows in later layers", {.model_type = "qwen2", .sliding_window = 5}},
+      {"Qwen3", {.model_type = "qwen3"}},
+      {"Qwen3, biases, tied",
+       {.model_type = "qwen3", .tie_word_embeddings = true, .attention_bias = true}},
+      {"Phi-3, window", {.model_type = "phi3", .sliding_window = 5}},
+      {"Phi-3, longrope", {.model_type = "phi3", .extra_config = long_rope()}},
+      {"SmolLM3", {.model_type = "smollm3", .tie_word_embeddings = true, .attention_bias = true}},
+      {"OLMo 2", {.model_type = "olmo2"}},
+      {"OLMo 2, biases", {.model_type = "olmo2", .attention_bias = true}},
+      {"Gemma", {.model_type = "gemma", .tie_word_embeddings = true, .attention_bias = true}},
+      {"Granite",
+       {.model_type = "granite",
+        .tie_word_embeddings = true,
+        .attention_bias = true,
+        .mlp_bias = true}},
+      {"StableLM", {.model_type = "stablelm", .attention_bias = true}},
+  };
+  for (FamilyCase& c : cases) c.spec = sized(c.spec);
+  return cases;
+}
+
+}  // namespace regroup::testing
