@@ -128,10 +128,12 @@ std::string headline(const ConversionPlan& plan, const ConvertOptions& options) 
                      plan.before.n_kv_heads, plan.after.n_kv_heads, method_name(options.method));
 }
 
-std::string gains_line(const Gains& gains, const ConvertOptions& options) {
+std::string gains_line(const ConversionPlan& plan, const ConvertOptions& options) {
+  const Gains& gains = plan.gains;
   const auto word = [](bool on) { return on ? "on" : "off"; };
   const bool open = options.logit_gain == Gain::kAuto || options.output_gain == Gain::kAuto;
-  const bool tried = open && !options.calibration.files.empty() && !options.calibration.refits();
+  const CalibrationOptions calibration = calibration_of(plan.before, options.calibration);
+  const bool tried = open && !calibration.files.empty() && !calibration.refits();
   return fmt::format("logit gain {}, output gain {}{}\n", word(gains.logit), word(gains.output),
                      tried ? ", as held-out text decides" : "");
 }
@@ -306,7 +308,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
     output.json["gains"] = {{"logit", plan.gains.logit}, {"output", plan.gains.output}};
   }
   output.text = headline(plan, options) + vocabulary_line(plan, options) + calibration_line(plan) +
-                (gained ? gains_line(plan.gains, options) : "") +
+                (gained ? gains_line(plan, options) : "") +
                 fmt::format(
                     "{} tensors copied, {} changed; {} written in {:.2f} s, peak memory {}\n"
                     "{}\n",
@@ -318,14 +320,15 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
 }  // namespace
 
 void add_convert_command(CLI::App& root, Invocation& invocation) {
-  auto [command, flags] = add_command<ConvertFlags>(root, invocation, "convert",
-                                                    "Merge the key/value heads of a checkpoint",
-                                                    run_convert, check_convert);
+  auto [command, flags] = add_command<ConvertFlags>(
+      root, invocation, "convert", "Merge the key/value heads of a checkpoint, or repeat them",
+      run_convert, check_convert);
   add_model(*command, flags->model)->required();
   add_out(*command, flags->out, "Folder to create; must not exist")->required();
   command
-      ->add_option("--kv-heads", flags->kv_heads,
-                   "Key/value heads to keep; must divide the model's")
+      ->add_option(
+          "--kv-heads", flags->kv_heads,
+          "Key/value heads of OUT: a divisor of the model's, or a multiple, which repeats heads")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(whole_number())

@@ -25,6 +25,7 @@ struct PlanFlags {
   std::vector<int64_t> kv_heads;
   std::string context;
   int64_t batch = 1;
+  int64_t tp = 1;
   std::string gpu_memory;
   std::string reserve;
   std::string kv_dtype = "bf16";
@@ -118,6 +119,7 @@ CapacityRequest to_request(const PlanFlags& flags, const ModelConfig& config) {
   request.context =
       flags.context.empty() ? longest_context(config) : parse_context(flags.context, "--context");
   request.batch = flags.batch;
+  request.devices = flags.tp;
   if (!flags.gpu_memory.empty()) {
     request.gpu_memory_bytes = parse_size(flags.gpu_memory, "--gpu-memory");
   }
@@ -176,15 +178,26 @@ std::string plan_text(const ModelConfig& config, const CapacityRequest& request,
                   human_count(static_cast<double>(count_parameters(config))));
   text += formula(config, flags.kv_dtype);
   text += fmt::format("context {}, batch {}\n\n", request.context, request.batch);
+  const bool shared = request.devices > 1;
   const bool limited = request.gpu_memory_bytes.has_value();
   std::vector<std::vector<std::string>> rows = {
       {"KV heads", "group", "KV per token", "KV cache", "weights", "total"}};
+  if (shared) {
+    rows[0].insert(rows[0].end(), {"a device: KV heads", "KV cache", "weights", "total"});
+  }
   if (limited) rows[0].insert(rows[0].end(), {"fits", "max batch", "max context"});
   if (quality.report) rows[0].emplace_back("loss - before");
   for (const CapacityOption& o : plan.options) {
     rows.push_back({std::to_string(o.n_kv_heads), std::to_string(config.n_heads / o.n_kv_heads),
                     human_bytes(o.kv_bytes_per_token), human_bytes(o.kv_bytes),
                     human_bytes(o.weight_bytes), human_bytes(o.total_bytes)});
+    if (shared) {
+      const DeviceShare& d = o.device;
+      rows.back().insert(
+          rows.back().end(),
+          {d.divides ? std::to_string(d.n_kv_heads) : "does not divide", human_bytes(d.kv_bytes),
+           human_bytes(d.weight_bytes), human_bytes(d.total_bytes)});
+    }
     if (limited) {
       const bool unbounded = o.max_context == INT64_MAX;
       rows.back().insert(rows.back().end(), {o.fits ? "yes" : "no", std::to_string(o.max_batch),
@@ -219,6 +232,7 @@ CommandOutput run_plan(const PlanFlags& flags, const Globals&) {
       {"model", model_json(config, request.weight_bits)},
       {"context", request.context},
       {"batch", request.batch},
+      {"tp", request.devices},
       {"gpu_memory_bytes", request.gpu_memory_bytes ? Json(*request.gpu_memory_bytes) : Json()},
       {"kv_dtype", flags.kv_dtype},
       {"options", Json::array()},
@@ -240,6 +254,15 @@ CommandOutput run_plan(const PlanFlags& flags, const Globals&) {
                                       {"fits", limited ? Json(o.fits) : Json()},
                                       {"max_batch", when_limited(o.max_batch)},
                                       {"max_context", when_limited(o.max_context)}});
+    if (request.devices > 1) {
+      output.json["options"].back()["device"] = {
+          {"n_kv_heads", o.device.n_kv_heads},
+          {"kv_bytes_per_token", o.device.kv_bytes_per_token},
+          {"kv_bytes", o.device.kv_bytes},
+          {"weight_bytes", o.device.weight_bytes},
+          {"total_bytes", o.device.total_bytes},
+          {"divides", o.device.divides}};
+    }
     if (const DamageEntry* entry = quality->at(o.n_kv_heads)) {
       output.json["options"].back()["damage"] = {{"method", entry->method},
                                                  {"loss_delta", entry->loss_delta.value},
@@ -273,7 +296,14 @@ void add_plan_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--batch", flags->batch, "Sequences at once")
       ->capture_default_str()
       ->check(whole_number(1, int64_t{1} << 24));
-  command->add_option("--gpu-memory", flags->gpu_memory, "Memory of the GPU, such as 80GiB");
+  command
+      ->add_option(
+          "--tp", flags->tp,
+          "Devices that share the model; KV heads are repeated where there are more devices")
+      ->capture_default_str()
+      ->check(whole_number(1, 1 << 16));
+  command->add_option("--gpu-memory", flags->gpu_memory,
+                      "Memory of the GPU, of each one with --tp, such as 80GiB");
   command->add_option("--reserve", flags->reserve, "Memory to keep free");
   command->add_option("--kv-dtype", flags->kv_dtype, "Dtype of the KV cache")
       ->type_name(words({"bf16", "f16", "f32", "fp8", "int8", "int4"}))

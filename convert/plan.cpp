@@ -9,6 +9,7 @@
 #include "regroup/base/error.h"
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/companions.h"
+#include "regroup/checkpoint/kv_heads.h"
 #include "regroup/convert/legality.h"
 #include "stream.h"
 
@@ -46,7 +47,8 @@ Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, bool 
     return Action::kReplace;
   }
   const LayerTransform& transform = plan.transforms[static_cast<size_t>(layer)];
-  const bool merges = plan.before.n_kv_heads != plan.after.n_kv_heads;
+  const bool merges = plan.before.n_kv_heads > plan.after.n_kv_heads;
+  if (kv && plan.before.n_kv_heads < plan.after.n_kv_heads) return Action::kRepeat;
   if (kv) return merges || transform.changes_keys_or_values() ? Action::kMerge : plain;
   if (query) return transform.changes_queries() ? Action::kFoldQuery : plain;
   if (role == Role::kOutput) {
@@ -157,9 +159,10 @@ int64_t estimate_memory(const ConversionPlan& plan, const ConvertOptions& option
   const int64_t head = config.head_dim * config.hidden_size;
   const int64_t streaming = kPipelineBytes + head * (8 + 8 + 4) + kRowBlockBytes * 3;
   if (!needs_transforms(config, options)) return kProgramBytes + streaming;
-  const int64_t deciding = options.calibration.files.empty()
-                               ? merging_memory(config, options.method, options.calibration)
-                               : calibration_memory(config, options.calibration);
+  const int64_t deciding =
+      options.calibration.files.empty()
+          ? merging_memory(config, options.method, options.calibration)
+          : calibration_memory(config, calibration_of(config, options.calibration));
   return kProgramBytes + kTorchBytes + std::max(streaming, deciding);
 }
 
@@ -196,6 +199,8 @@ const char* action_name(Action action) {
       return "cast";
     case Action::kMerge:
       return "merged";
+    case Action::kRepeat:
+      return "repeated";
     case Action::kFoldQuery:
     case Action::kFoldOutput:
       return "folded";
@@ -206,7 +211,7 @@ const char* action_name(Action action) {
 }
 
 ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options) {
-  require_kv_heads(model.config(), options.n_kv_heads);
+  require_kv_heads_or_more(model.config(), options.n_kv_heads);
   Calibrated plain;
   plain.transforms = make_transforms(options.method, model.config(), options.n_kv_heads);
   return plan_conversion(model, options, std::move(plain));
@@ -214,7 +219,7 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
 
 ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options,
                                Calibrated calibrated) {
-  require_kv_heads(model.config(), options.n_kv_heads);
+  require_kv_heads_or_more(model.config(), options.n_kv_heads);
   ConversionPlan plan;
   plan.before = model.config();
   plan.after = model.config();

@@ -38,8 +38,8 @@ void check_saved_statistics(const ConvertOptions& options) {
 }  // namespace
 
 bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options) {
-  // The same number of heads is the same model: nothing to decide, nothing to train.
-  if (options.n_kv_heads == parent.n_kv_heads) return false;
+  // As many heads, or each several times, are the same model: nothing to decide, nothing to train.
+  if (options.n_kv_heads >= parent.n_kv_heads) return false;
   return reads_weights(options.method) || options.grouping != Grouping::kContiguous ||
          !options.calibration.files.empty();
 }
@@ -58,7 +58,15 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
     refuse(fmt::format("`method` {} with `grouping` {} is not exact for {}: {}",
                        method_name(options.method), grouping_name(options.grouping),
                        parent.architecture, why),
-           "choose `method` mean, first, medoid or weighted with `grouping` contiguous");
+           parent.attention.normalises_keys()
+               ? "choose `method` pca, mean, first, medoid or weighted"
+               : "choose `method` mean, first, medoid or weighted with `grouping` contiguous");
+  }
+  if (parent.attention.normalises_keys() && options.logit_gain == Gain::kOn) {
+    refuse(fmt::format("`logit-gain` on means nothing for {}: QK-norm takes the length of queries "
+                       "and keys away",
+                       parent.architecture),
+           "leave out `logit-gain`");
   }
   if (!calibration.files.empty() && !calibration.statistics.empty()) {
     refuse("`statistics` and `calibration` exclude each other: both say where moments come from",
@@ -97,14 +105,18 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
                            .n_kv_heads = options.n_kv_heads,
                            .dtype = options.dtype,
                            .seed = options.seed,
-                           .calibration = calibration};
-  // A norm takes away what least squares would find for Wo.
-  if (parent.family->block.place == NormPlace::kAfter) request.calibration.refit_output = false;
+                           .calibration = calibration_of(parent, calibration)};
+  if (parent.attention.normalises_keys()) request.logit_gain = Gain::kOff;
   return request;
 }
 
+CalibrationOptions calibration_of(const ModelConfig& parent, CalibrationOptions asked) {
+  if (parent.family->block.place == NormPlace::kAfter) asked.refit_output = false;
+  return asked;
+}
+
 Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOptions& options) {
-  const CalibrationOptions& calibration = options.calibration;
+  const CalibrationOptions calibration = calibration_of(parent, options.calibration);
   Calibrated plain;
   LayerTransform transform = make_transforms(options.method, parent, options.n_kv_heads).front();
   // Regrouping moves whole heads: what moves is written anew, whatever the order will be.

@@ -40,12 +40,14 @@ void TensorWriter::write(const TensorPlan& tensor, ShardWriter& out) {
 void TensorWriter::write(const Job& job) {
   switch (job.part.action) {
     case Action::kCopy:
-      return copy(job);
+      return copy(job, 0, job.elements());
     case Action::kCast:
-      return cast(job);
+      return cast(job, 0, job.elements());
     case Action::kMerge:
       if (job.part.role == Role::kKeyNorm) return merge_gains(job);
       return transform(job).redraw ? redraw(job) : merge(job);
+    case Action::kRepeat:
+      return repeat(job);
     case Action::kFoldQuery:
       return fold_query(job);
     case Action::kFoldOutput:
@@ -107,20 +109,31 @@ void TensorWriter::emit(const Job& job, std::span<const double> values) {
   }
 }
 
-void TensorWriter::copy(const Job& job) {
-  const int64_t bytes = job.elements() * width_of(source_.dtype(job.tensor.spec.name));
-  for (int64_t at = 0; at < bytes; at += kChunkBytes) {
-    job.out.write(read_checked(job, at, std::min(kChunkBytes, bytes - at)));
+void TensorWriter::copy(const Job& job, int64_t first, int64_t count) {
+  const int64_t width = width_of(source_.dtype(job.tensor.spec.name));
+  const int64_t end = (first + count) * width;
+  for (int64_t at = first * width; at < end; at += kChunkBytes) {
+    job.out.write(read_checked(job, at, std::min(kChunkBytes, end - at)));
   }
 }
 
-void TensorWriter::cast(const Job& job) {
-  const int64_t elements = job.elements();
+void TensorWriter::cast(const Job& job, int64_t first, int64_t count) {
   std::vector<double> block;
-  for (int64_t at = 0; at < elements; at += kChunkBytes / 8) {
-    block.resize(static_cast<size_t>(std::min(kChunkBytes / 8, elements - at)));
-    read(job, at, block);
+  for (int64_t at = 0; at < count; at += kChunkBytes / 8) {
+    block.resize(static_cast<size_t>(std::min(kChunkBytes / 8, count - at)));
+    read(job, first + at, block);
     emit(job, block);
+  }
+}
+
+/// Each head several times in a row: query heads go on reading the head that they read.
+void TensorWriter::repeat(const Job& job) {
+  const int64_t copies = plan_.after.n_kv_heads / plan_.before.n_kv_heads;
+  const int64_t head = plan_.before.head_dim * job.width;
+  const bool same = job.tensor.spec.dtype == source_.dtype(job.tensor.spec.name);
+  for (int64_t i = 0; i < plan_.after.n_kv_heads; ++i) {
+    const int64_t first = i / copies * head;
+    same ? copy(job, first, head) : cast(job, first, head);
   }
 }
 

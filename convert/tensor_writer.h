@@ -29,10 +29,12 @@ class TensorWriter {
   };
 
   void write(const Job& job);
-  void copy(const Job& job);
-  void cast(const Job& job);
+  // Elements [first, first + count) of the part.
+  void copy(const Job& job, int64_t first, int64_t count);
+  void cast(const Job& job, int64_t first, int64_t count);
   void merge(const Job& job);
   void merge_gains(const Job& job);
+  void repeat(const Job& job);
   void redraw(const Job& job);
   void fold_query(const Job& job);
   void fold_output(const Job& job);

@@ -17,7 +17,7 @@ constexpr std::string_view kAlibi =
 constexpr std::string_view kClip =
     "it may clip q, k and v, so that a head's channels cannot be mixed without changing the model";
 constexpr std::string_view kExperts = "it is a mixture of experts";
-constexpr std::string_view kFused = "its q, k and v are one fused tensor";
+constexpr std::string_view kFused = "the rows of its q, k and v lie head by head in one tensor";
 constexpr std::string_view kInterleaved =
     "its rotary planes are neighbouring channels (2l, 2l + 1)";
 constexpr std::string_view kLatent = "it keeps a latent vector instead of keys and values";

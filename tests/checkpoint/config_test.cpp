@@ -7,6 +7,7 @@
 #include "checkpoint/config_text.h"
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/kv_heads.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
@@ -136,7 +137,8 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
         "qwen3, phi3, smollm3, olmo2, gemma, granite, stablelm",
         type, why.empty() ? "" : ": ", why);
   };
-  const std::string fused = refused("gpt_neox", "its q, k and v are one fused tensor");
+  const std::string fused =
+      refused("gpt_neox", "the rows of its q, k and v lie head by head in one tensor");
   const std::string alibi = refused(
       "bloom", "its ALiBi slopes belong to head numbers, so heads may not change their order");
   const std::string clip =
@@ -268,6 +270,30 @@ TEST(KvHeads, ChoicesAreTheDivisors) {
             (std::vector<int64_t>{1, 2, 3, 4, 6, 12}));
   EXPECT_EQ(kv_head_choices(parse(with(R"({"num_key_value_heads": 8})"))),
             (std::vector<int64_t>{1, 2, 4, 8}));
+}
+
+TEST(KvHeads, MultiplesDivideTheQueryHeads) {
+  const ModelConfig config = parse(with(R"({"num_attention_heads": 24, "hidden_size": 1536,
+      "num_key_value_heads": 2})"));
+  EXPECT_EQ(repeated_kv_head_choices(config), (std::vector<int64_t>{4, 6, 8, 12, 24}));
+  for (const int64_t good : {1, 2, 4, 24}) {
+    EXPECT_NO_THROW(require_kv_heads_or_more(config, good));
+  }
+  // 14 query heads on 2: no number in between.
+  const ModelConfig uneven = parse(with(R"({"num_attention_heads": 14, "hidden_size": 896,
+      "num_key_value_heads": 2})"));
+  const ErrorInfo error =
+      expect_error<ConfigError>("KV_HEADS", [&] { require_kv_heads_or_more(uneven, 4); });
+  EXPECT_EQ(
+      error.message,
+      "`kv-heads` above the model's 2 key/value heads must be a multiple of them that divides "
+      "its 14 query heads, found 4");
+  EXPECT_EQ(error.hint, "choose one of 14 to repeat heads, or of 1, 2 to merge them");
+  EXPECT_TRUE(repeated_kv_head_choices(parse(kLlama2)).empty());
+  EXPECT_EQ(
+      expect_error<ConfigError>("KV_HEADS", [&] { require_kv_heads_or_more(parse(kLlama2), 64); })
+          .message,
+      "`kv-heads` must not exceed the model's 32 key/value heads, found 64");
 }
 
 TEST(KvHeads, ErrorsNameTheChoices) {

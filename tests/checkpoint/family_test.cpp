@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "regroup/checkpoint/config.h"
 #include "support/tiny_model.h"
@@ -69,6 +70,80 @@ TEST(Parameters, Qwen15HalfB) {
       "num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 16,
       "tie_word_embeddings": true)")),
             463'987'712);
+}
+
+// Each as its config.json spells sizes and what is of no use here; the numbers are those of their model cards.
+TEST(Parameters, OfPublishedModels) {
+  struct Case {
+    const char* name;
+    const char* family;
+    const char* sizes;
+    int64_t parameters;
+  };
+  const Case cases[] = {
+      // 151936 * 1024 + 28 * (1024 * (2 * 2048 + 2 * 1024 + 3 * 3072) + 2 * 1024 + 2 * 128) + 1024
+      {"Qwen3-0.6B", "qwen3",
+       R"("hidden_size": 1024, "intermediate_size": 3072, "vocab_size": 151936,
+        "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
+        "attention_bias": false, "max_window_layers": 28, "use_sliding_window": false, "sliding_window": null,
+        "rope_scaling": null, "rope_theta": 1000000, "tie_word_embeddings": true)",
+       596'049'920},
+      // 2 * 32064 * 3072 + 32 * (3072 * (9216 + 3072 + 3 * 8192) + 2 * 3072) + 3072
+      {"Phi-3-mini-4k-instruct", "phi3", R"("hidden_size": 3072, "intermediate_size": 8192,
+        "vocab_size": 32064, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
+        "max_position_embeddings": 4096, "original_max_position_embeddings": 4096, "sliding_window": 2047,
+        "rope_scaling": null, "rope_theta": 10000.0, "attention_bias": false, "resid_pdrop": 0.0,
+        "bos_token_id": 1, "eos_token_id": 32000, "pad_token_id": 32000, "tie_word_embeddings": false)",
+       3'821'079'552},
+      // 200064 * 3072 + 32 * (3072 * (5120 + 3072 + 3 * 8192) + 2 * 3072) + 3072
+      {"Phi-4-mini-instruct", "phi3", R"("hidden_size": 3072, "intermediate_size": 8192,
+        "vocab_size": 200064, "num_hidden_layers": 32, "num_attention_heads": 24, "num_key_value_heads": 8,
+        "partial_rotary_factor": 0.75, "max_position_embeddings": 131072,
+        "original_max_position_embeddings": 4096, "sliding_window": 262144, "rope_theta": 10000.0,
+        "full_attn_mod": 1, "interpolate_factor": 1, "mlp_bias": false, "lm_head_bias": false,
+        "bos_token_id": 199999, "eos_token_id": 199999, "tie_word_embeddings": true)",
+       3'836'021'760},
+      // 128256 * 2048 + 36 * (2048 * (2 * 2048 + 2 * 512 + 3 * 11008) + 2 * 2048) + 2048
+      {"SmolLM3-3B", "smollm3",
+       R"("hidden_size": 2048, "intermediate_size": 11008, "vocab_size": 128256,
+        "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 4,
+        "no_rope_layer_interval": 4, "max_window_layers": 28, "use_sliding_window": false,
+        "sliding_window": null, "rope_scaling": null, "rope_theta": 5000000.0, "pretraining_tp": 2,
+        "attention_bias": false, "mlp_bias": false, "eos_token_id": 128012, "pad_token_id": 128004)",
+       3'075'098'624},
+      // 2 * 100352 * 4096 + 32 * (4096 * (4 * 4096 + 3 * 11008) + 4 * 4096) + 4096
+      {"OLMo-2-1124-7B", "olmo2",
+       R"("hidden_size": 4096, "intermediate_size": 11008, "vocab_size": 100352,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
+        "max_position_embeddings": 4096, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 500000,
+        "attention_bias": false, "eos_token_id": 100257, "pad_token_id": 100277,
+        "tie_word_embeddings": false)",
+       7'298'617'344},
+      // 256000 * 3072 + 28 * (3072 * (4 * 4096 + 3 * 24576) + 2 * 3072) + 3072
+      {"gemma-7b", "gemma",
+       R"("hidden_size": 3072, "intermediate_size": 24576, "vocab_size": 256000,
+        "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 16, "head_dim": 256,
+        "hidden_act": "gelu", "hidden_activation": null, "attention_bias": false, "rope_scaling": null,
+        "rope_theta": 10000.0, "bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0)",
+       8'537'680'896},
+      // 49155 * 2048 + 40 * (2048 * (2 * 2048 + 2 * 512 + 3 * 8192) + 2 * 2048) + 2048
+      {"granite-3.1-2b-instruct", "granite", R"("hidden_size": 2048, "intermediate_size": 8192,
+        "vocab_size": 49155, "num_hidden_layers": 40, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "attention_multiplier": 0.015625, "embedding_multiplier": 12.0, "logits_scaling": 8.0,
+        "residual_multiplier": 0.22, "rope_scaling": null, "rope_theta": 5000000.0, "attention_bias": false,
+        "mlp_bias": false, "bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": true)",
+       2'533'531'648},
+  };
+  for (const Case& c : cases) {
+    EXPECT_EQ(count_parameters(published(c.family, c.sizes)), c.parameters) << c.name;
+  }
+  const ModelConfig granite = published("granite", cases[6].sizes);
+  EXPECT_EQ(granite.multipliers.logits, 1.0 / 8);
+  EXPECT_EQ(granite.multipliers.attention, 1.0 / 64);
+  EXPECT_EQ(published("gemma", cases[5].sizes).multipliers.embedding, std::sqrt(3072.0));
+  const ModelConfig smollm3 = published("smollm3", cases[3].sizes);
+  EXPECT_TRUE(smollm3.turns(0) && !smollm3.turns(3) && smollm3.turns(34) && !smollm3.turns(35));
+  EXPECT_EQ(published("phi3", cases[2].sizes).rotary_dim, 96);
 }
 
 // Per layer: biases q 32 + k 16 + v 16 + o 32 = 96, gate 48 + up 48 + down 32 = 128. Two layers: 448.

@@ -122,7 +122,9 @@ TEST(FamilyTable, OfTheDocsIsTheListOfThisTest) {
   const std::string docs = read_file("docs/families.md");
   const std::string begin = "<!-- made by tests/cli/family_proof_test.cpp -->\n";
   const size_t from = docs.find(begin) + begin.size();
-  EXPECT_EQ(docs.substr(from, docs.find("<!-- end -->") - from), table_of_cases());
+  EXPECT_TRUE(docs.substr(from, docs.find("<!-- end -->") - from) == table_of_cases())
+      << "docs/families.md must hold this table:\n"
+      << table_of_cases();
   for (const ModelFamily* family : model_families()) {
     const std::vector<FamilyCase> cases = family_cases();
     const bool tried = std::any_of(cases.begin(), cases.end(), [&](const FamilyCase& c) {
@@ -152,6 +154,29 @@ TEST_F(FamilyProof, AsManyHeadsGiveTheParentsBytes) {
       EXPECT_TRUE(read_file(out + file) == read_file(*folder_ / family.name + file)) << file;
     }
   }
+}
+
+// Every KV head twice: the same model for engines that want more of them, and back again.
+TEST_F(FamilyProof, RepeatedHeadsAreTheSameModelAndComeBack) {
+  REGROUP_REQUIRE_ORACLE();
+  Comparison all(*folder_);
+  const at::Tensor ids = random_ids(1, kSeq, 64, 3);
+  for (const FamilyCase& family : family_cases()) {
+    SCOPED_TRACE(family.name);
+    const std::string in = *folder_ / family.name;
+    const std::string wide = in + ", repeated";
+    run(convert_words(in, wide, "pca", "12"));
+    run({"verify", wide, "--against", in, "--quiet"});
+    EXPECT_EQ(load_folder(wide).config().n_kv_heads, 12);
+    EXPECT_LE(relative_error(all_logits(load_folder(wide), ids), all_logits(load_folder(in), ids)),
+              2e-6);
+    all.add(wide, "float32", kExact);
+    run(convert_words(wide, wide + ", back", "first", "6"));
+    for (const char* file : {"/config.json", "/model.safetensors"}) {
+      EXPECT_TRUE(read_file(wide + ", back" + file) == read_file(in + file)) << file;
+    }
+  }
+  all.expect_equal();
 }
 
 TEST_F(FamilyProof, EqualHeadsMergeWithoutLoss) {
@@ -198,7 +223,6 @@ TEST_F(FamilyProof, WhatEveryMethodWritesIsTheSameModelInTransformers) {
 }
 
 TEST_F(FamilyProof, QkNormRefusesTurnedKeys) {
-  Workplace w;
   for (const FamilyCase& family : family_cases()) {
     for (const std::string& method : method_names()) {
       if (!is_refused(family, method)) continue;

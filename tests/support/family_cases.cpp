@@ -5,12 +5,23 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json long_rope() {
+Json long_rope(size_t planes) {
+  Json short_factor = Json::array();
+  Json long_factor = Json::array();
+  for (size_t i = 0; i < planes; ++i) {
+    short_factor.push_back(1 + 0.2 * static_cast<double>(i));
+    long_factor.push_back(1 + 1.5 * static_cast<double>(i));
+  }
   return {{"original_max_position_embeddings", 12},
           {"rope_scaling",
-           {{"type", "longrope"},
-            {"short_factor", {1.0, 1.1, 1.25, 1.5, 2.0}},
-            {"long_factor", {1.0, 1.5, 2.5, 4.0, 8.0}}}}};
+           {{"type", "longrope"}, {"short_factor", short_factor}, {"long_factor", long_factor}}}};
+}
+
+/// 6 of the 10 channels of a head.
+Json part_turned() {
+  Json config = long_rope(3);
+  config["partial_rotary_factor"] = 0.6;
+  return config;
 }
 
 TinyModelSpec sized(TinyModelSpec spec) {
@@ -35,9 +46,16 @@ std::vector<FamilyCase> family_cases() {
       {"Qwen3", {.model_type = "qwen3"}},
       {"Qwen3, biases, tied",
        {.model_type = "qwen3", .tie_word_embeddings = true, .attention_bias = true}},
+      {"Qwen3, windows in later layers", {.model_type = "qwen3", .sliding_window = 5}},
       {"Phi-3, window", {.model_type = "phi3", .sliding_window = 5}},
-      {"Phi-3, longrope", {.model_type = "phi3", .extra_config = long_rope()}},
-      {"SmolLM3", {.model_type = "smollm3", .tie_word_embeddings = true, .attention_bias = true}},
+      {"Phi-3, longrope", {.model_type = "phi3", .extra_config = long_rope(5)}},
+      {"Phi-4-mini: longrope on a part of a head, tied",
+       {.model_type = "phi3", .tie_word_embeddings = true, .extra_config = part_turned()}},
+      {"SmolLM3",
+       {.model_type = "smollm3",
+        .tie_word_embeddings = true,
+        .attention_bias = true,
+        .mlp_bias = true}},
       {"OLMo 2", {.model_type = "olmo2"}},
       {"OLMo 2, biases", {.model_type = "olmo2", .attention_bias = true}},
       {"Gemma", {.model_type = "gemma", .tie_word_embeddings = true, .attention_bias = true}},

@@ -32,7 +32,7 @@ struct ConvertOptions {
 };
 
 /// What happens to one tensor.
-enum class Action { kCopy, kCast, kMerge, kFoldQuery, kFoldOutput, kReplace };
+enum class Action { kCopy, kCast, kMerge, kRepeat, kFoldQuery, kFoldOutput, kReplace };
 const char* action_name(Action action);
 
 /// Rows of a tensor that one role has.
@@ -110,6 +110,10 @@ void check_output(const ConvertOptions& options);
 bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options);
 /// @throws ConfigError or UnsupportedError for combinations that make no sense
 TransformRequest transform_request(const ModelConfig& parent, const ConvertOptions& options);
+
+/// What of `asked` means something for such a model: with norms behind attention there is no refit of Wo, since a norm takes
+/// away what least squares would find.
+CalibrationOptions calibration_of(const ModelConfig& parent, CalibrationOptions asked);
 
 /// Transforms that change the tensors which the real ones will change; for --dry-run.
 Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOptions& options);
