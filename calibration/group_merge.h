@@ -63,11 +63,6 @@ VectorMerge align_vectors(const VectorMoments& moments, const Members& members, 
 /// of the queries that read them: a Hermitian eigenproblem a plane. The rest by pca_vectors.
 KeyMerge pca_keys(const HeadMoments& moments, const Members& members, int64_t readers);
 
-/// Under QK-norm nothing but one factor a head is exact: the factors, for keys over their size
-/// (HeadMoments::key_size), whose sum is the best rank-one approximation of the group's keys, members weighted as in
-/// pca_keys; none below 0, and the merged key as large as the members. @return [members]
-at::Tensor pca_factors(const HeadMoments& moments, const Members& members, int64_t readers);
-
 /// The best rank-n approximation of the group's vectors in their metric (Eckart and Young), to be
 /// absorbed into Wo for values and into Wq for keys.
 VectorMerge pca_vectors(const VectorMoments& moments, const Members& members);

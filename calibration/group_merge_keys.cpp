@@ -141,27 +141,6 @@ KeyMerge pca_keys(const HeadMoments& moments, const Members& members, int64_t re
   return {encode, decode, pca_vectors(moments.key_rest, members)};
 }
 
-Tensor pca_factors(const HeadMoments& moments, const Members& members, int64_t readers) {
-  const Tensor block = block_of(moments, members);
-  const Tensor weights = query_weights(moments, members, readers, 1.0);
-  const auto shared = [&](const Tensor& planes) { return at::real(planes).sum(0); };  // [m, m]
-  const Tensor index = index_of(members);
-  const Tensor rest =
-      moments.key_rest.cross.index_select(0, index).index_select(1, index).diagonal(0, 2, 3).sum(
-          -1);
-  const Tensor priced = shared(weighted_block(block, weights)).add(rest);
-  const auto [values, vectors] = at::linalg_eigh(priced);
-  const Tensor top = vectors.select(1, vectors.size(1) - 1);
-  const Tensor positive = (top.sum().item<double>() < 0 ? top.neg() : top).clamp_min(0.0);
-  const Tensor energy = shared(block).add(rest);
-  const double merged = at::matmul(positive, at::matmul(energy, positive)).item<double>();
-  if (!(merged > 0)) {
-    const auto m = static_cast<int64_t>(members.size());
-    return at::full_like(positive, 1.0 / static_cast<double>(m));
-  }
-  return positive.mul(std::sqrt(energy.diagonal().mean().item<double>() / merged));
-}
-
 std::pair<Tensor, Tensor> logit_energies(const HeadMoments& moments, const Members& members,
                                          const KeyMerge& merge, int64_t readers) {
   const auto [own, merged] = energies(block_of(moments, members), merge.encode);

@@ -33,9 +33,12 @@ GroupPrices::GroupPrices(const HeadMoments& moments, int64_t readers)
       key_(plain<std::complex<double>>(moments.key)),
       query_energy_(plain<double>(moments.query_energy.unflatten(0, {-1, readers}).sum(1))),
       rest_(moments.key_rest),
-      value_(moments.value) {}
+      value_(moments.value) {
+  if (moments.key_size.defined()) normed_.emplace(moments, readers);
+}
 
 double GroupPrices::keys(const Members& members) const {
+  if (normed_) return normed_->merge(members).lost;
   const auto m = static_cast<Eigen::Index>(members.size());
   double total = 0;
   double kept = 0;

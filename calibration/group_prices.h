@@ -2,13 +2,16 @@
 
 #include <complex>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "group_merge.h"
+#include "normed_keys.h"
 
 namespace regroup {
 
-/// What groups lose when pca_keys and pca_vectors merge them, in their own metrics (discarded eigenvalues).
+/// What groups lose when pca_keys (under QK-norm NormedKeys) and pca_vectors merge them, in their own metrics
+/// (discarded eigenvalues).
 /// Moments are taken over once as plain numbers: many groups are priced at once on all cores, and there
 /// tensor operations are not allowed (ATen/Parallel.h).
 class GroupPrices {
@@ -35,6 +38,7 @@ class GroupPrices {
   std::vector<double> query_energy_;       // [n_heads, planes], of the queries that read a KV head
   Vectors rest_;
   Vectors value_;
+  std::optional<NormedKeys> normed_;
 };
 
 }  // namespace regroup

@@ -11,6 +11,7 @@
 #include "attention_fold.h"
 #include "head_order.h"
 #include "key_matrix.h"
+#include "normed_keys.h"
 
 namespace regroup {
 namespace {
@@ -37,9 +38,11 @@ int64_t medoid_of(const Tensor& similarity, const Members& members) {
 void merge_normed_keys(const HeadMoments& moments, const Members& members, int64_t readers,
                        size_t first, LayerTransform& out) {
   const Tensor size = moments.key_size.index_select(0, at::tensor(members, at::kLong));
-  const Tensor factors = pca_factors(moments, members, readers).div(size).mul(size.mean());  // [m]
+  const std::vector<double> factors = NormedKeys(moments, readers).merge(members).factors;
+  const double mean = size.mean().item<double>();
   for (size_t i = 0; i < members.size(); ++i) {
-    out.encode_key[first + i].scale = factors[static_cast<int64_t>(i)].item<double>();
+    out.encode_key[first + i].scale =
+        factors[i] * mean / size[static_cast<int64_t>(i)].item<double>();
   }
 }
 

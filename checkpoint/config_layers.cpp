@@ -37,7 +37,10 @@ void require_no_sliding_layer(const JsonFields& fields) {
 void read_window(const JsonFields& fields, ModelConfig& config) {
   config.sliding_layers.assign(static_cast<size_t>(config.n_layers), false);
   const WindowRule rule = config.family->window;
-  if (rule == WindowRule::kNone) return;
+  if (rule == WindowRule::kNone) {
+    // transformers slides over a window wherever layer_types says so.
+    return config.family->may_skip_rope ? require_no_sliding_layer(fields) : void();
+  }
   const bool later = rule == WindowRule::kLaterLayers;
   const ConfigDefaults& defaults = config.family->defaults;
   if (!later || fields.boolean("use_sliding_window").value_or(false)) {

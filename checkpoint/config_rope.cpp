@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kMaxPositions = 1 << 30;
 
 RopeKind parse_kind(const std::string& name, bool has_lists, const std::string& path) {
-  // Early Phi-3 folders say "su" or "yarn".
+  // Early folders of Phi-3 say "su" or "yarn".
   if (name == "longrope" || name == "su" || (name == "yarn" && has_lists)) {
     return RopeKind::kLongRope;
   }

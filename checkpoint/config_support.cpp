@@ -93,7 +93,8 @@ void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
     const std::string name = one ? (*names)[0].get<std::string>() : std::string();
     // A tied model without its head is whole all the same.
     const std::string base = base_class(family);
-    const bool tied = fields.boolean("tie_word_embeddings").value_or(false);
+    const bool tied =
+        fields.boolean("tie_word_embeddings").value_or(family.defaults.tie_word_embeddings);
     if (name != family.architecture && !(tied && name == base)) {
       unsupported("CFG_UNSUPPORTED", path,
                   fmt::format("architectures must be [\"{}\"] for model_type \"{}\", found {}",

@@ -116,7 +116,8 @@ Tensor Decoder::logits(const Tensor& hidden) const { return project(hidden, lm_h
 RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
   const int64_t needed = first + count;
   // Beyond the trained length dynamic scaling and longrope turn each token by the length so far; the keys in a cache
-  // stay as they were turned, as in transformers. Nothing of it can be kept.
+  // stay as they were turned, as in transformers; who fills it starts anew where longrope changes (turns_anew).
+  // Nothing of it can be kept.
   if (config_.rope.depends_on_length(needed, config_.max_positions)) {
     return make_rope_rows(config_, first, count, needed, device_);
   }

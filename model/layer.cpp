@@ -32,7 +32,7 @@ void require_computable(const ModelConfig& config) {
        .message = fmt::format("the attention of {} cannot be computed", config.architecture)});
 }
 
-/// x [..., heads * head_dim] normalised as `kind` says.
+/// x [..., heads * head_dim] normalised as the model's QkNorm says.
 Tensor qk_normed(const Tensor& x, const NormWeights& weights, const ModelConfig& config) {
   if (config.attention.qk_norm == QkNorm::kWhole) return norm(x, weights, config.norm_eps);
   return norm(x.unflatten(-1, {-1, config.head_dim}), weights, config.norm_eps).flatten(-2);
@@ -96,7 +96,7 @@ Tensor scaled(const Tensor& x, double factor) { return factor == 1 ? x : x.mul(f
 Tensor embedded(const ModelConfig& config, const Tensor& rows) {
   const double factor = config.multipliers.embedding;
   if (factor == 1 || rows.scalar_type() == at::kDouble) return scaled(rows, factor);
-  // transformers rounds the constant to the type of the embedding.
+  // As transformers does for Gemma: the constant is rounded to the type of the embedding.
   return rows.mul(at::full({}, factor, rows.options()));
 }
 

@@ -32,14 +32,18 @@ Tensor continued(const Decoder& decoder, const Tensor& first, const Tensor& unif
                  const std::function<void(int64_t length)>& made) {
   const int64_t texts = first.size(0);
   const int64_t seq_len = uniform.size(1) + 1;
-  KvCache cache(decoder.config(), texts, seq_len, decoder.dtype(), decoder.device());
+  const ModelConfig& config = decoder.config();
+  KvCache cache(config, texts, seq_len, decoder.dtype(), decoder.device());
   const Tensor ids = at::empty({texts, seq_len}, first.options());
   ids.narrow(1, 0, 1).copy_(first);
   for (int64_t at = 0; at + 1 < seq_len; ++at) {
     throw_if_stopped(/*resumable=*/false);
-    const Tensor hidden = decoder.hidden(ids.narrow(1, at, 1), &cache);  // [texts, 1, hidden]
+    const bool anew = config.rope.turns_anew(at, at + 1);
+    if (anew) cache = KvCache(config, texts, seq_len, decoder.dtype(), decoder.device());
+    const int64_t from = anew ? 0 : at;
+    const Tensor hidden = decoder.hidden(ids.narrow(1, from, at + 1 - from), &cache);
     ids.narrow(1, at + 1, 1)
-        .copy_(draw_rows(decoder.logits(hidden.select(1, 0)), uniform.narrow(1, at, 1)));
+        .copy_(draw_rows(decoder.logits(hidden.select(1, -1)), uniform.narrow(1, at, 1)));
     made(at + 2);
   }
   return ids;

@@ -95,9 +95,15 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
                          static_cast<double>(n_trainable) * (narrow ? 18 : 12);
   // Kept for the backward pass by one layer: residual sums and norms, fused projections, attention's
   // output, both halves of the MLP and their product; LayerNorm keeps its inputs in float32.
-  const int64_t norms = narrow && c.family->block.norm == Norm::kLayer ? 4 * c.hidden_size : 0;
+  const BlockSpec& block = c.family->block;
+  const int64_t norms = !narrow                          ? 0
+                        : block.norm == Norm::kLayer     ? 4 * c.hidden_size
+                        : block.norm == Norm::kRmsOffset ? 8 * c.hidden_size  // twice, in float32
+                                                         : 0;
+  // SwiGLU is computed again, GELU of the gate is kept.
+  const int64_t gate = block.activation == Activation::kGeluTanh ? c.intermediate_size : 0;
   const int64_t per_layer = norms + 4 * c.hidden_size + 2 * (c.query_size() + 2 * c.kv_size()) +
-                            c.query_size() + 3 * c.intermediate_size;
+                            c.query_size() + 3 * c.intermediate_size + gate;
   // One layer more: the gradients of the one that the backward pass is in.
   const int64_t kept_layers = 1 + (options.activation_checkpointing ? 1 : c.n_layers);
   const int64_t boundary = options.activation_checkpointing ? 2 * c.hidden_size * c.n_layers : 0;

@@ -8,6 +8,10 @@ namespace {
 // "gelu" of the first folders means the tanh form too, as transformers reads it.
 constexpr auto kGelu = std::to_array<std::string_view>({"gelu_pytorch_tanh", "gelu"});
 
+constexpr auto kRefusedKeys = std::to_array<RefusedKey>({
+    {"use_bidirectional_attention", "tokens see those behind them"},
+});
+
 }  // namespace
 
 const ModelFamily families::gemma{
@@ -25,6 +29,7 @@ const ModelFamily families::gemma{
     .embeds_by_root = true,
     .qkv_bias = {.key = "attention_bias"},
     .output_bias = {.key = "attention_bias"},
+    .refused_keys = kRefusedKeys,
     .ignored = families::kLlamaIgnored};
 
 }  // namespace regroup

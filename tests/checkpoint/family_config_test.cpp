@@ -1,6 +1,8 @@
 // Families that are not Llama: keys, defaults and refusals of their config.json, and what folders hold besides.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "checkpoint/config_text.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "support/expect_error.h"
@@ -74,6 +76,71 @@ TEST(FamilyConfig, ReadsStableLm) {
   EXPECT_EQ(turned(R"("rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5})"), 64);
   EXPECT_EQ(turned(R"("head_dim": 80, "hidden_size": 2560)"), 20);
   EXPECT_EQ(parse(kLlama2).rotary_dim, 128);
+}
+
+TEST(FamilyConfig, ReadsLongRope) {
+  const std::string phi3 = R"("model_type": "phi3", "architectures": ["Phi3ForCausalLM"],
+      "hidden_size": 32, "num_attention_heads": 4, "max_position_embeddings": 64,
+      "original_max_position_embeddings": 16)";
+  const auto scaled = [&](const std::string& dictionary) {
+    return with("{" + phi3 + R"(, "rope_scaling": )" + dictionary + "}");
+  };
+  const std::string lists = R"("short_factor": [1, 1, 1, 2], "long_factor": [1, 2, 4, 8])";
+  // "su" and "yarn" are what early folders say.
+  for (const std::string type : {"longrope", "su", "yarn"}) {
+    const RopeConfig rope = parse(scaled("{\"type\": \"" + type + "\", " + lists + "}")).rope;
+    EXPECT_EQ(rope.kind, RopeKind::kLongRope) << type;
+    EXPECT_EQ(rope.factor, 4);  // 64 / 16
+    EXPECT_DOUBLE_EQ(rope.attention_factor, std::sqrt(1 + std::log(4.0) / std::log(16.0)));
+    // theta^(-2 i / 8) over the lists, short up to 16 tokens.
+    EXPECT_DOUBLE_EQ(rope_frequencies(rope, 8, 16, 64)[3], std::pow(1e4, -0.75) / 2);
+    EXPECT_DOUBLE_EQ(rope_frequencies(rope, 8, 17, 64)[3], std::pow(1e4, -0.75) / 8);
+    EXPECT_FALSE(rope.turns_anew(0, 17) || rope.turns_anew(15, 16) || rope.turns_anew(17, 18));
+    EXPECT_TRUE(rope.turns_anew(16, 17));
+  }
+  const auto refused = [&](const char* code, const std::string& dictionary) {
+    return expect_error(code, [&] { parse(scaled(dictionary)); }).message;
+  };
+  EXPECT_EQ(refused("CFG_RANGE", R"({"type": "longrope", "short_factor": [1, 1, 1, 1]})"),
+            "config.json: the rope settings must hold \"long_factor\", a list of positive numbers");
+  EXPECT_EQ(
+      refused("CFG_RANGE", R"({"type": "longrope", "short_factor": [1, -1], "long_factor": 3})"),
+      "config.json: the rope settings must hold \"short_factor\", a list of positive numbers");
+  EXPECT_EQ(refused("CFG_INCONSISTENT",
+                    R"({"type": "longrope", "short_factor": [1], "long_factor": [1, 1, 1, 1]})"),
+            "config.json: short_factor must hold 4 numbers, one for every two of the 8 channels of "
+            "a head that RoPE turns, found 1");
+}
+
+TEST(FamilyConfig, ReadsLayersWithoutRope) {
+  const std::string smollm3 = R"("model_type": "smollm3", "architectures": ["SmolLM3ForCausalLM"],
+      "num_hidden_layers": 3)";
+  const auto turned = [&](const std::string& keys) {
+    return parse(with("{" + smollm3 + keys + "}")).turned_layers;
+  };
+  EXPECT_EQ(turned(""), (std::vector<bool>{true, true, true}));  // every fourth has none
+  EXPECT_EQ(turned(R"(, "no_rope_layer_interval": 2)"), (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(turned(R"(, "no_rope_layers": [0, 1, 1])"), (std::vector<bool>{false, true, true}));
+  for (const char* wrong : {"[1, 0]", "[1, 2, 0]", "3"}) {
+    const ErrorInfo error = expect_error(
+        "CFG_INCONSISTENT", [&] { turned(std::string(R"(, "no_rope_layers": )") + wrong); });
+    EXPECT_NE(error.message.find("no_rope_layers must be a list of num_hidden_layers=3 numbers"),
+              std::string::npos)
+        << error.message;
+  }
+  expect_error<UnsupportedError>("CFG_UNSUPPORTED",
+                                 [&] { turned(R"(, "use_sliding_window": true)"); });
+  expect_error("CFG_INCONSISTENT", [&] {
+    turned(R"(, "layer_types": ["full_attention", "sliding_attention", "full_attention"])");
+  });
+}
+
+TEST(FamilyConfig, GemmaLooksBackAlone) {
+  const ErrorInfo error = expect_error<UnsupportedError>("CFG_UNSUPPORTED", [] {
+    parse(with(R"({"model_type": "gemma", "architectures": ["GemmaForCausalLM"],
+        "hidden_act": "gelu_pytorch_tanh", "use_bidirectional_attention": true})"));
+  });
+  EXPECT_NE(error.message.find("tokens see those behind them"), std::string::npos);
 }
 
 TEST(FamilyConfig, RefusesWhatDoesNotFit) {

@@ -318,6 +318,22 @@ TEST(AttentionFamilies, OnlyPlanesOfEqualGainsAreTurnedUnderQkNorm) {
   EXPECT_NE(refusal(s, gained).find("logit gains must be 1"), std::string::npos);
 }
 
+// Every head has gains of its own in the norm of all: heads may be exchanged, nothing may be mixed.
+TEST(AttentionFamilies, TheNormOfAllHeadsTakesOneFactorAHead) {
+  ModelConfig config = subject({"a plain one"}).layer.config;
+  config.attention.qk_norm = QkNorm::kWhole;
+  LayerTransform t = identity_transform(config);
+  t.permutation = shuffled();
+  for (size_t i = 0; i < kHeads; ++i) t.encode_key[i].scale = 0.5 + static_cast<double>(i);
+  EXPECT_NO_THROW(check_transform(t, config, 3));
+  t.encode_key[2] = dense(at::eye(kDim, at::kDouble));
+  const ErrorInfo error =
+      expect_error<ConfigError>("TRANSFORM", [&] { check_transform(t, config, 3); });
+  EXPECT_NE(error.message.find("layer 3, key head 2: no matrix may mix channels"),
+            std::string::npos)
+      << error.message;
+}
+
 // Clipping acts on every channel by itself: where it is active no mixture of channels is exact, and what
 // leaves channels alone is.
 TEST(AttentionFamilies, NothingIsMixedWhereProjectionsAreClipped) {

@@ -27,6 +27,11 @@ const std::pair<const char*, TinyModelSpec> kSpecs[] = {
      {.n_layers = 3, .n_heads = 6, .n_kv_heads = 3, .attention_bias = true, .mlp_bias = true}},
     {"tied", {.tie_word_embeddings = true}},
     {"LayerNorm", {.model_type = "stablelm", .n_layers = 3, .attention_bias = true}},
+    {"QK-norm of heads", {.model_type = "qwen3", .n_layers = 3, .attention_bias = true}},
+    {"QK-norm of all, norms behind", {.model_type = "olmo2", .n_layers = 3}},
+    {"1 + weight, GELU", {.model_type = "gemma", .tie_word_embeddings = true}},
+    {"multipliers", {.model_type = "granite", .n_layers = 3}},
+    {"no RoPE in a layer", {.model_type = "smollm3", .n_layers = 3}},
     {"window", {.model_type = "mistral", .n_kv_heads = 2, .sliding_window = 5}},
 };
 

@@ -21,7 +21,8 @@ TEST(TrainableElements, AreThoseThatTheOptimizerHolds) {
     bool biases;
   };
   for (const auto& [family, biases] :
-       {Make{"llama", false}, Make{"llama", true}, Make{"qwen2", true}, Make{"stablelm", true}}) {
+       {Make{"llama", false}, Make{"llama", true}, Make{"qwen2", true}, Make{"stablelm", true},
+        Make{"qwen3", true}, Make{"olmo2", false}, Make{"phi3", false}, Make{"gemma", false}}) {
     for (const bool tied : {false, true}) {
       TemporaryFolder folder;
       write_tiny_model(folder / "model", {.model_type = family,

@@ -120,7 +120,8 @@ void visit_optimizer_settings(UptrainOptions& o, Visit&& visit) {
          .help = "Recompute activations in the backward pass: less memory, same bits"},
         o.activation_checkpointing);
   visit({.name = "train",
-         .help = "What is trained: all, attention (q, k, v, o) or kv (k and v)",
+         .help = "What is trained: all, attention (q, k, v, o) or kv (k and v), with the gains of "
+                 "QK-norm",
          .decides = true},
         o.train);
   visit({.name = "kv-lr-scale",
