@@ -123,9 +123,14 @@ Json plan_json(const ConversionPlan& plan, const ConvertOptions& options) {
 }
 
 std::string headline(const ConversionPlan& plan, const ConvertOptions& options) {
-  return fmt::format("{}: {} layers, {} query heads, {} -> {} key/value heads, method {}\n",
-                     plan.before.architecture, plan.before.n_layers, plan.before.n_heads,
-                     plan.before.n_kv_heads, plan.after.n_kv_heads, method_name(options.method));
+  const int64_t before = plan.before.n_kv_heads;
+  const int64_t after = plan.after.n_kv_heads;
+  const std::string how = after > before
+                              ? fmt::format("each {} times, the same model", after / before)
+                              : fmt::format("method {}", method_name(options.method));
+  return fmt::format("{}: {} layers, {} query heads, {} -> {} key/value heads, {}\n",
+                     plan.before.architecture, plan.before.n_layers, plan.before.n_heads, before,
+                     after, how);
 }
 
 std::string gains_line(const ConversionPlan& plan, const ConvertOptions& options) {

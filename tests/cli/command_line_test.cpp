@@ -67,6 +67,13 @@ TEST(Commands, DryRunWritesNothing) {
   EXPECT_TRUE(read_tree(w.folder.path()) == before);
 }
 
+TEST(Commands, RepeatedHeadsAreNoMethod) {
+  const Workplace w;
+  const Finished run = regroup({"convert", w.model, w.out, "--kv-heads", "8"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_TRUE(contains(run.out, "4 -> 8 key/value heads, each 2 times, the same model")) << run.out;
+}
+
 TEST(Commands, VerifyFindsOneFlippedByte) {
   const Workplace w;
   w.folder.write("model/chat_template.jinja", "{{ text }}");
