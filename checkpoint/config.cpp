@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -21,12 +20,9 @@
 namespace regroup {
 namespace {
 
-// Far above every real model, and small enough that no product of two of them times the number of
-// layers leaves 64 bits.
-constexpr int64_t kMaxLayers = 10'000;
+// As those of config_support.h.
 constexpr int64_t kMaxWidth = 1 << 20;
 constexpr int64_t kMaxRows = 1 << 24;
-constexpr int64_t kMaxPositions = 1 << 30;
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
                          const std::string& hint = "correct the file, or fetch it again") {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config_support.h"
 #include "regroup/base/error.h"
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/family.h"
@@ -12,8 +13,6 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kMaxLayers = 10'000;
-constexpr int64_t kMaxPositions = 1 << 30;
 constexpr int64_t kEveryFourth = 4;  // transformers' default of no_rope_layer_interval
 
 [[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message) {

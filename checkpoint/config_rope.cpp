@@ -7,14 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "config_support.h"
 #include "regroup/base/error.h"
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/family.h"
 
 namespace regroup {
 namespace {
-
-constexpr int64_t kMaxPositions = 1 << 30;
 
 RopeKind parse_kind(const std::string& name, bool has_lists, const std::string& path) {
   // Early folders of Phi-3 say "su" or "yarn".

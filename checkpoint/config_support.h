@@ -1,10 +1,17 @@
 #pragma once
 
+#include <cstdint>
+
 #include "regroup/base/strict_json.h"
 
 namespace regroup {
 
 struct ModelFamily;
+
+// Far above every real model, and small enough that no product of a width, a number of rows and one of layers leaves
+// 64 bits.
+inline constexpr int64_t kMaxLayers = 10'000;
+inline constexpr int64_t kMaxPositions = 1 << 30;
 
 /// The family that model_type names.
 /// @throws UnsupportedError CFG_UNSUPPORTED; CheckpointError CFG_MISSING_KEY

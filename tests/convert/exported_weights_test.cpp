@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "attention_fold.h"
+#include "calibrated_layer.h"
 #include "convert/convert_tools.h"
 #include "layer_method.h"
 #include "model/decoder_tools.h"
@@ -68,6 +69,21 @@ TEST(ExportedWeights, AreTheFoldOfTheDecision) {
         }
       }
     }
+  }
+}
+
+// What a conversion rounds is its own: the parent may go on teaching.
+TEST(WithAttention, SharesNoGainsOfQkNorm) {
+  for (const char* family : {"qwen3", "olmo2"}) {
+    const TemporaryFolder temporary;
+    write_tiny_model(temporary / "in", {.model_type = family});
+    const ModelFolder model = ModelFolder::open(temporary / "in");
+    const LayerWeights parent = load_layer(model, 0, at::kFloat, at::kCPU);
+    const LayerWeights own =
+        with_attention(parent, widen_attention(parent, model.config()), model.config());
+    EXPECT_TRUE(own.query_norm.weight.equal(parent.query_norm.weight)) << family;
+    EXPECT_FALSE(own.query_norm.weight.is_alias_of(parent.query_norm.weight)) << family;
+    EXPECT_FALSE(own.key_norm.weight.is_alias_of(parent.key_norm.weight)) << family;
   }
 }
 

@@ -75,5 +75,26 @@ TEST(IllegalRequest, IsRefusedWithTheReason) {
   }
 }
 
+// What is planned before a run is what the run does: no refit of Wo behind a norm, no logit gain under QK-norm.
+TEST(Request, MeansWhatTheModelLetsItMean) {
+  const auto config = [](const char* family) {
+    return parse_model_config(tiny_config({.model_type = family}), "config.json");
+  };
+  ConvertOptions options;
+  options.method = Method::kPca;
+  options.n_kv_heads = 2;
+  options.calibration.files = {"text.txt"};
+  options.calibration.layer_steps = 0;
+  EXPECT_EQ(placeholder_transforms(config("llama"), options).weights_folder, "-");
+  EXPECT_EQ(placeholder_transforms(config("olmo2"), options).weights_folder, "");
+  EXPECT_FALSE(transform_request(config("olmo2"), options).calibration.refit_output);
+  EXPECT_TRUE(transform_request(config("qwen3"), options).calibration.refit_output);
+  EXPECT_EQ(transform_request(config("qwen3"), options).logit_gain, Gain::kOff);
+  options.logit_gain = Gain::kOn;
+  EXPECT_NO_THROW(transform_request(config("llama"), options));
+  expect_error<ConfigError>("METHOD_COMBINATION",
+                            [&] { transform_request(config("qwen3"), options); });
+}
+
 }  // namespace
 }  // namespace regroup::testing
