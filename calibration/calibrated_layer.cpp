@@ -95,11 +95,10 @@ LayerWeights with_attention(const LayerWeights& layer, const AttentionWeights& a
 }
 
 Tensor through_layer(const ModelConfig& config, const LayerWeights& w, int64_t layer,
-                     const Tensor& x, const RopeTable& rope) {
+                     const Tensor& x, const RopeTables& rope) {
   const Tensor y = norm(x, w.input_norm, config.norm_eps);
-  const Tensor middle =
-      x.add(attention_output(config, w, attention_heads(config, w, layer, y, rope)));
-  return middle.add(mlp_output(config, w, norm(middle, w.mlp_norm, config.norm_eps)));
+  const Tensor added = attention_output(config, w, attention_heads(config, w, layer, y, rope));
+  return after_attention(config, w, beside_attention(config, w, x, y).add(added));
 }
 
 void save_calibrated_layer(const std::string& path, const ModelFolder& model,

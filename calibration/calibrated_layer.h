@@ -20,7 +20,7 @@ LayerWeights with_attention(const LayerWeights& layer, const AttentionWeights& a
 
 /// The residual stream after a whole layer. x [windows, seq, hidden]
 at::Tensor through_layer(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                         const at::Tensor& x, const RopeTable& rope);
+                         const at::Tensor& x, const RopeTables& rope);
 
 /// Writes what kDecidedRoles names, rounded to the output's dtypes, under part_name(), with the layer's report; complete or absent.
 void save_calibrated_layer(const std::string& path, const ModelFolder& model,

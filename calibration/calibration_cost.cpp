@@ -4,6 +4,7 @@
 
 #include "gain_choice.h"
 #include "layer_training.h"
+#include "regroup/checkpoint/family.h"
 
 namespace regroup {
 namespace {
@@ -16,7 +17,7 @@ double attention_flops(const ModelConfig& c, int64_t seq) {
 }
 
 double mlp_flops(const ModelConfig& c) {
-  return 6.0 * static_cast<double>(c.hidden_size * c.intermediate_size);
+  return 2.0 * static_cast<double>(mlp_matrices(c) * c.hidden_size * c.intermediate_size);
 }
 
 double times(int64_t tokens, double flops) { return static_cast<double>(tokens) * flops; }

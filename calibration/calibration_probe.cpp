@@ -56,7 +56,7 @@ class Probe {
         config_(model.config()),
         after_(model.config()),
         seq_(sizes.text().seq_len),
-        rope_(make_rope_table(config_, seq_, seq_, device)),
+        rope_(make_rope_tables(config_, seq_, seq_, device)),
         x_(some_input(windows_at_once(seq_), seq_, config_.hidden_size, device)) {
     after_.n_kv_heads = request.n_kv_heads;
   }
@@ -143,7 +143,7 @@ class Probe {
   const ModelConfig& config_;
   ModelConfig after_;
   int64_t seq_;
-  RopeTable rope_;
+  RopeTables rope_;
   Tensor x_;
 };
 

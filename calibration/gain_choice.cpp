@@ -96,7 +96,7 @@ GainTrial::GainTrial(const ModelFolder& model, int64_t n_kv_heads, std::vector<G
       candidates_(std::move(candidates)),
       ids_(ids),
       device_(device),
-      rope_(make_rope_table(after_, ids.size(1), ids.size(1), device)) {
+      rope_(make_rope_tables(after_, ids.size(1), ids.size(1), device)) {
   after_.n_kv_heads = n_kv_heads;
   for (size_t i = 0; i < candidates_.size(); ++i) {
     streams_.emplace_back(ids.size(0), ids.size(1), after_.hidden_size, scratch, device_);

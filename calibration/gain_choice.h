@@ -50,7 +50,7 @@ class GainTrial {
   std::vector<Gains> candidates_;
   at::Tensor ids_;
   at::Device device_;
-  RopeTable rope_;
+  RopeTables rope_;
   std::vector<ActivationStore> streams_;  // by candidate
 };
 

@@ -10,8 +10,8 @@ namespace regroup {
 using at::Tensor;
 
 Tensor token_weights(const Tensor& target, const ModelConfig& config) {
-  const bool centres = config.family->block.norm == Norm::kLayer;
-  const Tensor seen = centres ? target.sub(target.mean(-1, /*keepdim=*/true)) : target;
+  const Tensor seen =
+      centres(config.family->block.norm) ? target.sub(target.mean(-1, /*keepdim=*/true)) : target;
   return seen.square().mean(-1, /*keepdim=*/true).add(config.norm_eps).reciprocal();
 }
 
@@ -26,9 +26,11 @@ LayerFit::LayerFit(const ModelConfig& after, std::vector<WindowSet>& sets,
       meter_(meter) {}
 
 /// A layer's inputs, and what its attention should add: the parent's residual stream after attention
-/// minus the converted one before it, so that errors from below are corrected here.
+/// minus the converted one beside it, so that errors from below are corrected here.
 LayerBatch LayerFit::batch(const Tensor& x, const Tensor& target, const LayerWeights& w) const {
-  return {norm(x, w.input_norm, after_.norm_eps), target.sub(x), token_weights(target, after_)};
+  const c10::NoGradGuard no_gradients;
+  const Tensor y = norm(x, w.input_norm, after_.norm_eps);
+  return {y, target.sub(beside_attention(after_, w, x, y)), token_weights(target, after_)};
 }
 
 std::vector<LayerWindows> LayerFit::windows(const LayerWeights& w) const {
@@ -52,9 +54,9 @@ std::vector<LayerWindows> LayerFit::aimed_windows(const LayerWeights& w) const {
   std::vector<LayerWindows> all = windows(w);
   for (size_t s = 0; s < all.size(); ++s) {
     all[s].batch = [this, &set = sets_[s], &w](const std::vector<int64_t>& windows) {
-      LayerBatch one = batch(set.converted.gather(windows), set.parent.gather(windows), w);
-      one.wanted = set.before->gather(windows);
-      return one;
+      return LayerBatch{norm(set.converted.gather(windows), w.input_norm, after_.norm_eps),
+                        set.before->gather(windows),
+                        token_weights(set.parent.gather(windows), after_)};
     };
   }
   return all;
@@ -90,7 +92,7 @@ void LayerFit::improve(int64_t layer, LayerWeights& w, LayerReport& report) {
 /// noise to this layer, which steps would learn by heart.
 void LayerFit::aim(const Tensor& carried, LayerReport& report) {
   const double factor = after_.multipliers.residual;
-  const Tensor found = carried.to(sets_.front().rope.cos.device(), at::kFloat);
+  const Tensor found = carried.to(sets_.front().rope.full.cos.device(), at::kFloat);
   for (WindowSet& set : sets_) {
     set.for_chunks(0, set.sizes.windows, [&](int64_t first, int64_t count) {
       const Tensor own = set.parent.read(first, count).sub(set.before->read(first, count));
@@ -108,11 +110,12 @@ OutputChange LayerFit::refit(int64_t layer, LayerWeights& w, LayerReport& report
       const Tensor x = set.converted.read(first, count);
       const Tensor before = set.before->read(first, count);
       const Tensor past = set.parent.read(first, count);
-      const Tensor heads =
-          attention_heads(after_, w, layer, norm(x, w.input_norm, after_.norm_eps), set.rope);
+      const Tensor y = norm(x, w.input_norm, after_.norm_eps);
+      const Tensor beside = beside_attention(after_, w, x, y);
+      const Tensor heads = attention_heads(after_, w, layer, y, set.rope);
       // In terms of Wo, whose output the model may multiply.
       const double part = 1 / after_.multipliers.residual;
-      one.add(heads, scaled(past.sub(before), part), scaled(before.sub(x), part),
+      one.add(heads, scaled(past.sub(before), part), scaled(before.sub(beside), part),
               token_weights(past, after_), w.output_bias);
       if (set.heads) set.heads->write(first, heads);
       spend(cost_.refit(count * set.sizes.seq_len, set.sizes.seq_len), report);

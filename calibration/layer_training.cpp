@@ -27,7 +27,7 @@ constexpr double kAstray = 2;
 constexpr double kSmallerSteps = 0.25;
 
 Tensor output_of(const ModelConfig& config, const LayerWeights& w, int64_t layer,
-                 const Tensor& input, const RopeTable& rope) {
+                 const Tensor& input, const RopeTables& rope) {
   return attention_output(config, w, attention_heads(config, w, layer, input, rope));
 }
 
@@ -90,7 +90,7 @@ std::vector<double> layer_errors(const ModelConfig& config, const LayerWeights& 
   const c10::NoGradGuard no_gradients;
   std::vector<Tensor> scalars;  // of each set: what is lost, what there is
   for (const LayerWindows& set : sets) {
-    const Tensor lost = at::zeros({}, set.rope->cos.options().dtype(at::kDouble));
+    const Tensor lost = at::zeros({}, set.rope->full.cos.options().dtype(at::kDouble));
     const Tensor total = at::zeros_like(lost);
     for (int64_t at = set.n_train; at < set.n; at += set.at_once) {
       std::vector<int64_t> windows(static_cast<size_t>(std::min(set.at_once, set.n - at)));

@@ -26,7 +26,7 @@ struct LayerWindows {
   int64_t step_windows = 0;  ///< of a training step
   int64_t at_once = 1;       ///< of a look at those held out
   double share = 1;          ///< of the loss; those of all sets add up to 1
-  const RopeTable* rope = nullptr;
+  const RopeTables* rope = nullptr;
   LayerBatchSource batch;
 };
 

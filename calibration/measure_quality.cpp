@@ -18,7 +18,7 @@ using at::Tensor;
 constexpr int64_t kLogitsAtOnce = int64_t{2} << 20;  // elements of [tokens, vocab]
 
 int64_t tokens_at_once(const OutputHead& head) {
-  return std::max<int64_t>(1, kLogitsAtOnce / head.lm_head.size(0));
+  return std::max<int64_t>(1, kLogitsAtOnce / head.lm_head.vocab_size());
 }
 
 /// Sums over the predicted tokens of a window, float64 [4]: the losses of parent and converted model, KL,
@@ -30,7 +30,7 @@ Tensor window_sums(const OutputHead& head, const Tensor& parent, const Tensor& c
   for (int64_t first = 0; first < targets.size(0); first += piece) {
     const int64_t n = std::min(piece, targets.size(0) - first);
     const auto log_probs = [&](const Tensor& hidden) {
-      return at::log_softmax(project(hidden.narrow(0, first, n), head.lm_head), -1);
+      return at::log_softmax(head.lm_head.logits(hidden.narrow(0, first, n)), -1);
     };
     const Tensor p = log_probs(parent);  // [n, vocab]
     const Tensor q = log_probs(converted);
@@ -56,7 +56,8 @@ HeldOutQuality measure_quality(const OutputHead& head, const Tensor& ids,
     const auto rows = [&](const HiddenSource& source) {
       return source(window, 1).squeeze(0).narrow(0, 0, predicted);
     };
-    const Tensor targets = to_device(ids[window].narrow(0, 1, predicted), head.lm_head.device());
+    const Tensor targets =
+        to_device(ids[window].narrow(0, 1, predicted), head.lm_head.weight.device());
     for (const Tensor& sum : window_sums(head, rows(parent), rows(converted), targets).unbind()) {
       scalars.push_back(sum);
     }
@@ -83,7 +84,7 @@ FirstTokenQuality measure_first_tokens(const OutputHead& head, int64_t count,
     throw_if_stopped(/*resumable=*/true);
     const int64_t n = std::min(tokens_at_once(head), count - first);
     const auto log_probs = [&](const HiddenSource& source) {
-      return at::log_softmax(project(source(first, n).squeeze(1), head.lm_head), -1);
+      return at::log_softmax(head.lm_head.logits(source(first, n).squeeze(1)), -1);
     };
     const Tensor p = log_probs(parent);  // [n, vocab]
     kls.push_back(p.exp().mul(p.sub(log_probs(converted))).sum(-1, false, at::kDouble));

@@ -4,6 +4,7 @@
 
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/model/layer.h"
+#include "regroup/model/lm_head.h"
 #include "regroup/model/ops.h"
 
 namespace regroup {
@@ -11,8 +12,8 @@ namespace regroup {
 /// What makes logits of the residual stream after the last layer. A conversion leaves it as it is.
 struct OutputHead {
   NormWeights final_norm;
-  at::Tensor lm_head;  ///< [vocab, hidden]
-  double eps = 0;      ///< of the norm
+  LmHead lm_head;
+  double eps = 0;  ///< of the norm
   double logit_scale = 1;
 
   /// The residual stream's final hidden states, times the constant of the logits. x [..., hidden]

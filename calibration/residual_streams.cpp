@@ -86,10 +86,11 @@ void ResidualStreams::through_parent_attention(int64_t layer, const LayerWeights
     spend_(cost_.parent(count * set.sizes.seq_len, set.sizes.seq_len));
     const Tensor x = set.parent.read(first, count);
     if (!options_.sequential) set.converted.write(first, x);  // what this layer is judged on
-    if (set.before) set.before->write(first, x);
     const Tensor y = norm(x, w.input_norm, config_.norm_eps);
+    const Tensor beside = beside_attention(config_, w, x, y);
+    if (set.before) set.before->write(first, beside);
     const Tensor heads = attention_heads(config_, w, layer, y, set.rope);
-    const Tensor after = x.add(attention_output(config_, w, heads));
+    const Tensor after = beside.add(attention_output(config_, w, heads));
     sums.finite.logical_and_(after.isfinite().all());
     set.parent.write(first, after);
     const int64_t train = std::clamp<int64_t>(set.sizes.train_windows() - first, 0, count);
@@ -141,10 +142,9 @@ void ResidualStreams::advance_last(const LayerWeights& own, const LayerWeights& 
 }
 
 void ResidualStreams::advance_parent(const LayerWeights& w, WindowSet& set, int64_t first_window) {
+  if (config_.parallel) return;  // its MLP has been added with its attention
   set.for_chunks(first_window, set.sizes.windows, [&](int64_t first, int64_t count) {
-    const Tensor middle = set.parent.read(first, count);
-    const Tensor y = norm(middle, w.mlp_norm, config_.norm_eps);
-    set.parent.write(first, middle.add(mlp_output(config_, w, y)));
+    set.parent.write(first, after_attention(config_, w, set.parent.read(first, count)));
   });
 }
 

@@ -25,13 +25,15 @@ using at::Tensor;
 constexpr int64_t kDrawsAToken = 64;  // at most, where rows are not finite
 
 /// cos and sin of the processor's float32 differ in the last bit.
-RopeTable rope_in_double(const ModelConfig& config, int64_t count) {
-  const auto frequencies =
-      rope_frequencies(config.rope, config.rotary_dim, count, config.max_positions);
-  const Tensor angles =
-      at::outer(at::arange(count, at::kDouble), at::tensor(frequencies, at::kDouble));
-  const double gain = config.rope.attention_factor;
-  return {angles.cos().mul(gain), angles.sin().mul(gain)};
+RopeTables rope_in_double(const ModelConfig& config, int64_t count) {
+  const auto table = [&](const RopeConfig& rope) {
+    const auto frequencies = rope_frequencies(rope, config.rotary_dim, count, config.max_positions);
+    const Tensor angles =
+        at::outer(at::arange(count, at::kDouble), at::tensor(frequencies, at::kDouble));
+    const double gain = rope.attention_factor;
+    return RopeTable{angles.cos().mul(gain), angles.sin().mul(gain)};
+  };
+  return {table(config.rope), table(config.sliding_rope.value_or(config.rope))};
 }
 
 [[noreturn]] void refuse_nonfinite(const ModelFolder& model, const std::string& where) {
@@ -79,7 +81,7 @@ int64_t window_length(const ModelConfig& config) {
 VocabularyRun::VocabularyRun(const ModelFolder& model, uint64_t seed)
     : model_(model), config_(model.config()) {
   const int64_t seq = window_length(config_);
-  make_rope_table(config_, 1, 1, at::kCPU);  // throws where attention cannot be computed
+  make_rope_tables(config_, 1, 1, at::kCPU);  // throws where attention cannot be computed
   rope_ = rope_in_double(config_, seq);
   stream_ = embedded(config_, drawn_embeddings(model, kVocabularyTokens, seed))
                 .view({kVocabularyTokens / seq, seq, config_.hidden_size});

@@ -26,7 +26,7 @@ class VocabularyRun {
  private:
   const ModelFolder& model_;
   const ModelConfig& config_;
-  RopeTable rope_;
+  RopeTables rope_;
   at::Tensor stream_;  // [windows, seq, hidden] float64
 };
 

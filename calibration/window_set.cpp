@@ -1,7 +1,5 @@
 #include "window_set.h"
 
-#include "regroup/model/layer.h"
-
 namespace regroup {
 
 WindowSet::WindowSet(const ModelConfig& config, const WindowSizes& cut, const at::Tensor& tokens,
@@ -9,7 +7,7 @@ WindowSet::WindowSet(const ModelConfig& config, const WindowSizes& cut, const at
     : sizes(cut),
       ids(tokens),
       at_once(windows_at_once(cut.seq_len)),
-      rope(make_rope_table(config, cut.seq_len, cut.seq_len, device)),
+      rope(make_rope_tables(config, cut.seq_len, cut.seq_len, device)),
       parent(cut.windows, cut.seq_len, config.hidden_size, options.scratch, device),
       converted(cut.windows, cut.seq_len, config.hidden_size, options.scratch, device) {
   const auto store = [&](std::optional<ActivationStore>& into, int64_t width) {

@@ -8,7 +8,7 @@
 #include "activation_store.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/convert/calibration_sizes.h"
-#include "regroup/model/ops.h"
+#include "regroup/model/layer.h"
 
 namespace regroup {
 
@@ -28,7 +28,7 @@ struct WindowSet {
   WindowSizes sizes;
   at::Tensor ids;
   int64_t at_once;  ///< windows that are run together
-  RopeTable rope;
+  RopeTables rope;
   ActivationStore parent;     ///< the residual stream before a layer, or past its attention
   ActivationStore converted;  ///< the same of the converted model
   /// The parent's before the attention past which it is, where Wo is refitted; then what the steps are to reach.

@@ -107,17 +107,35 @@ void read_token_ids(const JsonFields& fields, ModelConfig& config) {
   for (const Json& id : *eos) config.eos_token_ids.push_back(check("eos_token_id", id));
 }
 
+/// A number above 0 under a key that the family may not have.
+std::optional<double> optional_number(const JsonFields& fields, std::string_view key) {
+  if (key.empty()) return std::nullopt;
+  return fields.positive(std::string(key).c_str());
+}
+
 Multipliers read_multipliers(const JsonFields& fields, const ModelConfig& config) {
   const ConfigKeys& keys = config.family->keys;
+  const ConfigDefaults& defaults = config.family->defaults;
   const auto read = [&](std::string_view key, double otherwise) {
-    return key.empty() ? otherwise : fields.positive(std::string(key).c_str()).value_or(otherwise);
+    return optional_number(fields, key).value_or(otherwise);
   };
-  const bool own_scores = !keys.attention_multiplier.empty();
+  double scores = keys.attention_multiplier.empty() ? 0 : read(keys.attention_multiplier, 1);
+  if (!keys.query_scalar.empty()) {
+    scores = 1 / std::sqrt(read(keys.query_scalar, defaults.query_scalar));
+  }
   const double root = std::sqrt(static_cast<double>(config.hidden_size));
   return {.embedding = read(keys.embedding_multiplier, config.family->embeds_by_root ? root : 1),
           .residual = read(keys.residual_multiplier, 1),
-          .attention = read(keys.attention_multiplier, own_scores ? 1 : 0),
-          .logits = 1 / read(keys.logits_divisor, 1)};
+          .attention = scores,
+          .logits = read(keys.logits_multiplier, defaults.logits_multiplier) /
+                    read(keys.logits_divisor, 1)};
+}
+
+/// A cap that the file gives as null is none.
+double read_cap(const JsonFields& fields, std::string_view key, double otherwise) {
+  if (key.empty()) return 0;
+  const bool null = fields.has(std::string(key).c_str());
+  return optional_number(fields, key).value_or(null ? 0 : otherwise);
 }
 
 }  // namespace
@@ -131,34 +149,40 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   const JsonFields fields(root, path);
   ModelConfig config;
   config.family = read_family(fields);
-  config.architecture = config.family->architecture;
-  refuse_unsupported(fields, *config.family);
+  const ModelFamily& family = *config.family;
+  config.architecture = family.architecture;
+  refuse_unsupported(fields, family);
+  config.activation = read_activation(fields, family);
   config.n_layers = required(fields, "num_hidden_layers", kMaxLayers);
   config.hidden_size = required(fields, "hidden_size", kMaxWidth);
   config.intermediate_size = required(fields, "intermediate_size", kMaxRows);
   config.vocab_size = required(fields, "vocab_size", kMaxRows);
-  const ConfigDefaults& defaults = config.family->defaults;
+  const ConfigDefaults& defaults = family.defaults;
   config.max_positions =
       fields.integer("max_position_embeddings", 1, kMaxPositions).value_or(defaults.max_positions);
-  config.norm_eps = fields.positive(std::string(config.family->keys.norm_eps).c_str())
-                        .value_or(defaults.norm_eps);
+  config.norm_eps = optional_number(fields, family.keys.norm_eps).value_or(defaults.norm_eps);
   config.initializer_range =
       fields.positive("initializer_range").value_or(defaults.initializer_range);
   read_heads(fields, config);
-  config.attention = config.family->attention;
-  config.rotary_dim = read_rotary_dim(fields, *config.family, config.head_dim);
-  config.rope = read_rope(fields, *config.family, config.max_positions);
+  config.attention = family.attention;
+  config.rotary_dim = read_rotary_dim(fields, family, config.head_dim);
+  config.rope = read_rope(fields, family, config.max_positions);
+  config.sliding_rope = read_sliding_rope(fields, family, config.rope, config.max_positions);
   require_factors(config.rope, config.rotary_dim, path);
+  config.clip_qkv = optional_number(fields, family.keys.clip_qkv);
   config.multipliers = read_multipliers(fields, config);
+  config.caps = {.scores = read_cap(fields, family.keys.scores_cap, defaults.caps.scores),
+                 .logits = read_cap(fields, family.keys.logits_cap, defaults.caps.logits)};
   config.tie_word_embeddings =
       fields.boolean("tie_word_embeddings").value_or(defaults.tie_word_embeddings);
-  const auto has = [&fields](const BiasRule& rule) {
+  const auto has = [&fields](const BoolRule& rule) {
     if (rule.key.empty()) return rule.otherwise;
     return fields.boolean(std::string(rule.key).c_str()).value_or(rule.otherwise);
   };
-  config.qkv_bias = has(config.family->qkv_bias);
-  config.output_bias = has(config.family->output_bias);
-  config.mlp_bias = has(config.family->mlp_bias);
+  config.qkv_bias = has(family.qkv_bias);
+  config.output_bias = has(family.output_bias);
+  config.mlp_bias = has(family.mlp_bias);
+  config.parallel = has(family.parallel);
   read_window(fields, config);
   read_turned_layers(fields, config);
   read_token_ids(fields, config);

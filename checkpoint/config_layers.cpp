@@ -31,6 +31,13 @@ void require_no_sliding_layer(const JsonFields& fields) {
          "layer_types names \"sliding_attention\", but there is no sliding_window in use");
 }
 
+/// One layer in so many sees all tokens.
+int64_t full_layer_interval(const JsonFields& fields, const ModelFamily& family) {
+  const std::string key(family.keys.window_pattern);
+  if (key.empty()) return family.defaults.window_pattern;
+  return fields.integer(key.c_str(), 1, kMaxLayers).value_or(family.defaults.window_pattern);
+}
+
 }  // namespace
 
 void read_window(const JsonFields& fields, ModelConfig& config) {
@@ -41,19 +48,25 @@ void read_window(const JsonFields& fields, ModelConfig& config) {
     return config.family->may_skip_rope ? require_no_sliding_layer(fields) : void();
   }
   const bool later = rule == WindowRule::kLaterLayers;
+  const bool pattern = rule == WindowRule::kPattern;
   const ConfigDefaults& defaults = config.family->defaults;
   if (!later || fields.boolean("use_sliding_window").value_or(false)) {
     config.sliding_window = fields.has("sliding_window")
                                 ? fields.integer("sliding_window", 1, kMaxPositions)
                                 : defaults.sliding_window;
   }
+  if (!config.sliding_window && pattern) {
+    refuse("CFG_INCONSISTENT", fields.path(),
+           "must hold \"sliding_window\", the tokens that layers with a window see");
+  }
   if (!config.sliding_window) return require_no_sliding_layer(fields);
   const int64_t first =
       later
           ? fields.integer("max_window_layers", 0, kMaxLayers).value_or(defaults.max_window_layers)
           : 0;
+  const int64_t every = pattern ? full_layer_interval(fields, *config.family) : 0;
   for (int64_t layer = first; layer < config.n_layers; ++layer) {
-    config.sliding_layers[static_cast<size_t>(layer)] = true;
+    config.sliding_layers[static_cast<size_t>(layer)] = every == 0 || (layer + 1) % every != 0;
   }
   const Json* types = fields.find("layer_types");
   if (types == nullptr) return;
@@ -80,6 +93,10 @@ void read_window(const JsonFields& fields, ModelConfig& config) {
 }
 
 void read_turned_layers(const JsonFields& fields, ModelConfig& config) {
+  if (config.family->sliding_rope == SlidingRope::kOnly) {
+    config.turned_layers = config.sliding_layers;
+    return;
+  }
   if (!config.family->may_skip_rope) return;
   const Json* layers = fields.find("no_rope_layers");
   const int64_t interval =

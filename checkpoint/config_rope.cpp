@@ -84,15 +84,15 @@ double longrope_attention_factor(const JsonFields& rope, const RopeConfig& confi
 }
 
 /// Fills `config` from one dict in either spelling.
-RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, const ConfigDefaults& defaults,
-                     int64_t max_positions) {
+/// @param theta  where the dict says none
+RopeConfig read_dict(const JsonFields& top, const JsonFields& rope, double theta,
+                     const ConfigDefaults& defaults, int64_t max_positions) {
   RopeConfig config;
   const auto type = rope.string("rope_type");
   const auto legacy_type = rope.string("type");
   config.kind = parse_kind(type.value_or(legacy_type.value_or("default")),
                            rope.find("short_factor") != nullptr, rope.path());
-  config.theta = rope.positive("rope_theta")
-                     .value_or(top.positive("rope_theta").value_or(defaults.rope_theta));
+  config.theta = rope.positive("rope_theta").value_or(theta);
   if (config.kind == RopeKind::kDefault) return config;
   const auto top_original = top.integer("original_max_position_embeddings", 1, kMaxPositions);
   const auto own_original = rope.integer("original_max_position_embeddings", 1, kMaxPositions);
@@ -176,24 +176,47 @@ std::optional<double> rotary_factor(const JsonFields& fields) {
   return found;
 }
 
+const Json kNothing = Json::object();
+
+bool says_layer_types(const Json& dict) {
+  return dict.contains("full_attention") || dict.contains("sliding_attention");
+}
+
+[[noreturn]] void refuse_layer_types(const std::string& path) {
+  throw UnsupportedError({.code = "CFG_UNSUPPORTED",
+                          .message = "rope settings per layer type are not supported",
+                          .path = path});
+}
+
+/// rope_parameters, or where a family has two of them those of layers of `type`; nullptr: not given.
+const Json* parameters_of(const JsonFields& fields, const ModelFamily& family, const char* type) {
+  const Json* dict = find_dict(fields, "rope_parameters");
+  if (dict == nullptr) return nullptr;
+  if (family.sliding_rope != SlidingRope::kOwn) {
+    if (says_layer_types(*dict)) refuse_layer_types(fields.path());
+    return dict;
+  }
+  if (says_layer_types(*dict)) return find_dict(JsonFields(*dict, fields.path()), type);
+  throw UnsupportedError(
+      {.code = "CFG_UNSUPPORTED",
+       .message = fmt::format("rope_parameters of {} must hold \"full_attention\" and "
+                              "\"sliding_attention\", found neither",
+                              family.architecture),
+       .path = fields.path(),
+       .hint = "take the settings from the model's original config.json"});
+}
+
 }  // namespace
 
 RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_t max_positions) {
   const std::string& path = fields.path();
   const Json* legacy = find_dict(fields, "rope_scaling");
-  const Json* current = find_dict(fields, "rope_parameters");
-  for (const Json* dict : {legacy, current}) {
-    if (dict == nullptr) continue;
-    if (dict->contains("full_attention") || dict->contains("sliding_attention")) {
-      throw UnsupportedError({.code = "CFG_UNSUPPORTED",
-                              .message = "rope settings per layer type are not supported",
-                              .path = path});
-    }
-  }
-  static const Json kNothing = Json::object();
+  if (legacy != nullptr && says_layer_types(*legacy)) refuse_layer_types(path);
+  const Json* current = parameters_of(fields, family, "full_attention");
+  const double theta = fields.positive("rope_theta").value_or(family.defaults.rope_theta);
   const auto read = [&](const Json* dict) {
-    return read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, path), family.defaults,
-                     max_positions);
+    return read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, path), theta,
+                     family.defaults, max_positions);
   };
   const RopeConfig config = read(legacy != nullptr ? legacy : current);
   const bool both =
@@ -202,9 +225,9 @@ RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_
     RopeConfig other = read(legacy != nullptr ? current : nullptr);
     if (legacy ==
         nullptr) {  // the old spelling gives theta alone: the scaling has nothing to contradict
-      const double theta = other.theta;
+      const double old = other.theta;
       other = config;
-      other.theta = theta;
+      other.theta = old;
     }
     if (!agree(config, other)) {
       throw CheckpointError(
@@ -216,6 +239,26 @@ RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_
     }
   }
   return config;
+}
+
+std::optional<RopeConfig> read_sliding_rope(const JsonFields& fields, const ModelFamily& family,
+                                            const RopeConfig& full, int64_t max_positions) {
+  if (family.sliding_rope != SlidingRope::kOwn) return std::nullopt;
+  const Json* dict = parameters_of(fields, family, "sliding_attention");
+  double theta = family.defaults.sliding_theta;
+  if (const std::string key(family.keys.sliding_theta); !key.empty()) {
+    theta = fields.positive(key.c_str()).value_or(theta);
+  }
+  const RopeConfig sliding =
+      read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, fields.path()), theta,
+                family.defaults, max_positions);
+  if (sliding.kind == RopeKind::kDynamic || sliding.kind == RopeKind::kLongRope) {
+    throw UnsupportedError({.code = "CFG_UNSUPPORTED",
+                            .message = "rope settings of layers with a window must not depend on "
+                                       "the length of the sequence, found dynamic or longrope",
+                            .path = fields.path()});
+  }
+  return agree(sliding, full) ? std::nullopt : std::optional(sliding);
 }
 
 void require_factors(const RopeConfig& rope, int64_t rotary_dim, const std::string& path) {
@@ -238,7 +281,8 @@ int64_t longest_context(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
   const bool lengthens = rope.kind == RopeKind::kLinear || rope.kind == RopeKind::kDynamic ||
                          rope.kind == RopeKind::kYarn;
-  if (!lengthens) return config.max_positions;
+  // Where layers have angles of two kinds, max_position_embeddings counts what is reached.
+  if (!lengthens || config.family->sliding_rope == SlidingRope::kOwn) return config.max_positions;
   const double stretched = rope.factor * static_cast<double>(rope.original_max_positions);
   const auto max = static_cast<double>(kMaxPositions);
   return std::max(config.max_positions, static_cast<int64_t>(std::min(stretched, max)));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/rope.h"
 
@@ -11,6 +13,10 @@ struct ModelFamily;
 /// rope_scaling) and 5.x (rope_parameters). Where both stand they must agree.
 /// @throws CheckpointError CFG_RANGE, CFG_TYPE, CFG_INCONSISTENT; UnsupportedError CFG_UNSUPPORTED
 RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_t max_positions);
+
+/// The same of layers with a window (SlidingRope::kOwn); nothing where it is `full`, that of the others.
+std::optional<RopeConfig> read_sliding_rope(const JsonFields& fields, const ModelFamily& family,
+                                            const RopeConfig& full, int64_t max_positions);
 
 /// With longrope: one factor a rotary plane, for short and for long sequences.
 /// @throws CheckpointError CFG_INCONSISTENT

@@ -73,15 +73,6 @@ void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
                             printable(method.dump())),
                 "convert the unquantized model, then quantize the result");
   }
-  const std::string_view activation = family.activations.front();
-  const std::string act =
-      fields.string(std::string(family.keys.activation).c_str()).value_or(std::string(activation));
-  if (std::find(family.activations.begin(), family.activations.end(), act) ==
-      family.activations.end()) {
-    unsupported("CFG_UNSUPPORTED", path,
-                fmt::format("{} must be \"{}\" for {}, found \"{}\"", family.keys.activation,
-                            activation, family.architecture, printable(act)));
-  }
   for (const RefusedKey& refused : family.refused_keys) {
     if (!fields.boolean(std::string(refused.key).c_str()).value_or(false)) continue;
     unsupported("CFG_UNSUPPORTED", path,
@@ -101,6 +92,19 @@ void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
                               family.architecture, family.model_type, printable(names->dump())));
     }
   }
+}
+
+Activation read_activation(const JsonFields& fields, const ModelFamily& family) {
+  const ActivationName& usual = family.activations.front();
+  const auto given = fields.string(std::string(family.keys.activation).c_str());
+  if (!given) return usual.activation;
+  const auto found =
+      std::find_if(family.activations.begin(), family.activations.end(),
+                   [&](const ActivationName& known) { return known.name == *given; });
+  if (found != family.activations.end()) return found->activation;
+  unsupported("CFG_UNSUPPORTED", fields.path(),
+              fmt::format("{} must be \"{}\" for {}, found \"{}\"", family.keys.activation,
+                          usual.name, family.architecture, printable(*given)));
 }
 
 }  // namespace regroup

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "regroup/base/strict_json.h"
+#include "regroup/checkpoint/block.h"
 
 namespace regroup {
 
@@ -20,5 +21,8 @@ const ModelFamily* read_family(const JsonFields& fields);
 /// Things that change what the weights mean and that regroup does not compute.
 /// @throws UnsupportedError CFG_UNSUPPORTED, CFG_QUANTIZED
 void refuse_unsupported(const JsonFields& fields, const ModelFamily& family);
+
+/// What the MLP computes. @throws UnsupportedError CFG_UNSUPPORTED for a name that the family does not have
+Activation read_activation(const JsonFields& fields, const ModelFamily& family);
 
 }  // namespace regroup

@@ -25,6 +25,8 @@ bool is_present(Presence presence, const ModelConfig& config) {
       return config.output_bias;
     case Presence::kMlpBias:
       return config.mlp_bias;
+    case Presence::kSequential:
+      return !config.parallel;
     case Presence::kUntied:
       return !config.tie_word_embeddings;
   }
@@ -59,6 +61,8 @@ const ModelFamily* find_family(std::string_view model_type) {
                                [&](const ModelFamily* f) { return f->model_type == model_type; });
   return it == std::end(kFamilies) ? nullptr : *it;
 }
+
+int64_t mlp_matrices(const ModelConfig& config) { return config.family->block.gated ? 3 : 2; }
 
 int64_t value_of(Dim dim, const ModelConfig& config) {
   switch (dim) {

@@ -28,10 +28,11 @@ bool has_base_names(const TensorCheck& check) {
          });
 }
 
+/// "" where the family has no such tensor.
 std::string rule_name(const ModelFamily& family, Role role) {
   const auto rule = std::find_if(family.tensors.begin(), family.tensors.end(),
                                  [&](const TensorRule& r) { return r.role == role; });
-  return std::string(rule->name);
+  return rule == family.tensors.end() ? std::string() : std::string(rule->name);
 }
 
 /// Words that only the names of one kind of weights have.
@@ -84,6 +85,7 @@ void refuse_quantized(const TensorCheck& check) {
 std::string find_prefix(const TensorCheck& check) {
   for (const Role role : {Role::kEmbedding, Role::kFinalNorm}) {
     const std::string name = rule_name(*check.config.family, role);
+    if (name.empty()) continue;
     for (const std::string& end : {name, base_name(name)}) {
       for (const auto& [file, location] : check.files) {
         if (end.empty() || !file.ends_with("." + end)) continue;

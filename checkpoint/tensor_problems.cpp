@@ -55,7 +55,7 @@ class Disagreements {
 
   std::vector<ErrorInfo> find() {
     explain_layers();
-    for (const BiasRule* rule :
+    for (const BoolRule* rule :
          {&config_.family->qkv_bias, &config_.family->output_bias, &config_.family->mlp_bias}) {
       explain_biases(*rule);
     }
@@ -94,7 +94,7 @@ class Disagreements {
   }
 
   /// Biases that a key promises and no layer has.
-  void explain_biases(const BiasRule& rule) {
+  void explain_biases(const BoolRule& rule) {
     if (rule.key.empty() || !may_explain_.insert(std::string(rule.key)).second) return;
     std::vector<std::string> absent;
     for (const ExpectedTensor& tensor : check_.expected) {

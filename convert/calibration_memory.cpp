@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "regroup/checkpoint/family.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/text/documents.h"
 #include "regroup/text/text_source.h"
@@ -46,7 +47,8 @@ int64_t attention_weights(const ModelConfig& config) {
   return 2 * config.hidden_size * (config.query_size() + config.kv_size());
 }
 int64_t layer_weights(const ModelConfig& config) {
-  return attention_weights(config) + 3 * config.hidden_size * config.intermediate_size;
+  return attention_weights(config) +
+         mlp_matrices(config) * config.hidden_size * config.intermediate_size;
 }
 
 /// Weights, norms and biases left out.

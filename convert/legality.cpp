@@ -218,6 +218,18 @@ void check_transforms(std::span<const LayerTransform> transforms, const ModelCon
   }
 }
 
+std::string why_no_logit_gain(const ModelConfig& config) {
+  if (config.attention.normalises_keys()) {
+    return fmt::format("means nothing for {}: QK-norm takes the length of queries and keys away",
+                       config.architecture);
+  }
+  if (config.clip_qkv) {
+    return fmt::format("is not exact for {}: the model clips queries to {}", config.architecture,
+                       *config.clip_qkv);
+  }
+  return {};
+}
+
 std::string why_illegal(Method method, Grouping grouping, const ModelConfig& config) {
   const bool moves =
       method == Method::kPrune || (may_regroup(method) && grouping != Grouping::kContiguous);

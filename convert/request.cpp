@@ -62,11 +62,9 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
                ? "choose `method` pca, mean, first, medoid or weighted"
                : "choose `method` mean, first, medoid or weighted with `grouping` contiguous");
   }
-  if (parent.attention.normalises_keys() && options.logit_gain == Gain::kOn) {
-    refuse(fmt::format("`logit-gain` on means nothing for {}: QK-norm takes the length of queries "
-                       "and keys away",
-                       parent.architecture),
-           "leave out `logit-gain`");
+  const std::string no_gain = why_no_logit_gain(parent);
+  if (!no_gain.empty() && options.logit_gain == Gain::kOn) {
+    refuse("`logit-gain` on " + no_gain, "leave out `logit-gain`");
   }
   if (!calibration.files.empty() && !calibration.statistics.empty()) {
     refuse("`statistics` and `calibration` exclude each other: both say where moments come from",
@@ -106,12 +104,12 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
                            .dtype = options.dtype,
                            .seed = options.seed,
                            .calibration = calibration_of(parent, calibration)};
-  if (parent.attention.normalises_keys()) request.logit_gain = Gain::kOff;
+  if (!no_gain.empty()) request.logit_gain = Gain::kOff;
   return request;
 }
 
 CalibrationOptions calibration_of(const ModelConfig& parent, CalibrationOptions asked) {
-  if (parent.family->block.place == NormPlace::kAfter) asked.refit_output = false;
+  if (parent.family->block.place != NormPlace::kBefore) asked.refit_output = false;
   return asked;
 }
 
@@ -125,8 +123,8 @@ Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOption
                      options.method == Method::kPca;
   if (moves || turns) {
     for (double& gain : transform.output_gain) gain = 0.5;
-    // QK-norm takes no gain: there queries change by moving alone.
-    if (!parent.attention.normalises_keys()) {
+    // Where queries take no gain they change by moving alone.
+    if (why_no_logit_gain(parent).empty()) {
       for (double& gain : transform.logit_gain) gain = 0.5;
     } else if (moves) {
       std::reverse(transform.permutation.begin(), transform.permutation.end());

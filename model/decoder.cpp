@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "capped_attention.h"
 #include "checkpointing.h"
 #include "decode.h"
 #include "heads.h"
@@ -21,7 +22,7 @@ namespace regroup {
 using at::Tensor;
 
 struct Decoder::Step {
-  RopeTable rope;
+  RopeTables rope;
   KvCache* cache;
   bool whole;          // no past: each token sees those before it
   Tensor mask;         // otherwise [seq, past + seq] bool, or undefined: all is seen
@@ -100,6 +101,7 @@ Decoder::Decoder(ModelConfig config, at::ScalarType dtype, at::Device device)
   embedding_ = make({config_.vocab_size, hidden});
   final_norm_ = allocate_norm(config_, options);
   if (!config_.tie_word_embeddings) lm_head_ = make({config_.vocab_size, hidden});
+  if (!tensor_name(config_, Role::kLmHeadBias).empty()) lm_head_bias_ = make({config_.vocab_size});
   for (int64_t i = 0; i < config_.n_layers; ++i) {
     layers_.push_back(allocate_layer(config_, dtype, device));
   }
@@ -109,11 +111,13 @@ Decoder::Decoder(ModelConfig config, const Decoder& shared) : Decoder(shared) {
   config_ = std::move(config);
 }
 
-const Tensor& Decoder::lm_head() const { return lm_head_.defined() ? lm_head_ : embedding_; }
+LmHead Decoder::lm_head() const {
+  return {lm_head_.defined() ? lm_head_ : embedding_, lm_head_bias_, config_.caps.logits};
+}
 
-Tensor Decoder::logits(const Tensor& hidden) const { return project(hidden, lm_head()); }
+Tensor Decoder::logits(const Tensor& hidden) const { return lm_head().logits(hidden); }
 
-RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
+RopeTables Decoder::rope_tables(int64_t first, int64_t count) const {
   const int64_t needed = first + count;
   // Beyond the trained length dynamic scaling and longrope turn each token by the length so far; the keys in a cache
   // stay as they were turned, as in transformers; who fills it starts anew where longrope changes (turns_anew).
@@ -121,12 +125,15 @@ RopeTable Decoder::rope_table(int64_t first, int64_t count) const {
   if (config_.rope.depends_on_length(needed, config_.max_positions)) {
     return make_rope_rows(config_, first, count, needed, device_);
   }
-  const int64_t held = rope_cache_.cos.defined() ? rope_cache_.cos.size(0) : 0;
+  const int64_t held = rope_cache_.full.cos.defined() ? rope_cache_.full.cos.size(0) : 0;
   if (held < needed) {  // doubled, so that a token costs the same however many come
     rope_cache_ =
-        make_rope_table(config_, std::max({needed, 2 * held, kFewestAngles}), needed, device_);
+        make_rope_tables(config_, std::max({needed, 2 * held, kFewestAngles}), needed, device_);
   }
-  return {rope_cache_.cos.narrow(0, first, count), rope_cache_.sin.narrow(0, first, count)};
+  const auto rows = [&](const RopeTable& t) {
+    return RopeTable{t.cos.narrow(0, first, count), t.sin.narrow(0, first, count)};
+  };
+  return {rows(rope_cache_.full), rows(rope_cache_.sliding)};
 }
 
 Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
@@ -136,7 +143,9 @@ Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
   const int64_t window = window_of(config_, layer);
   Tensor mixed;
   if (step.whole) {
-    mixed = causal_attention(q, k, v, window);
+    mixed = attend_all(config_, layer, q, k, v);
+  } else if (config_.caps.scores > 0) {
+    mixed = capped_attention(q, k, v, window, config_.caps.scores);
   } else if (takes_decode_attention(q, k)) {
     mixed = decode_attention(q, k, v, window);
   } else {
@@ -160,6 +169,10 @@ std::tuple<Tensor, Tensor> Decoder::layer_with(const LayerWeights& w, const Norm
                                                int64_t layer, const Tensor& x, const Tensor& y,
                                                const Step& step) const {
   const double eps = config_.norm_eps;
+  if (config_.parallel) {
+    const Tensor both = attention(w, layer, y, step).add(mlp_output(config_, w, y));
+    return add_norm(x, both, next, eps);
+  }
   const auto [middle, y_mlp] = add_norm(x, attention(w, layer, y, step), w.mlp_norm, eps);
   return add_norm(middle, mlp_output(config_, w, y_mlp), next, eps);
 }
@@ -203,7 +216,7 @@ Tensor Decoder::hidden(const Tensor& ids, KvCache* cache) const {
   const int64_t seq = ids.size(1);
   const int64_t past = cache == nullptr ? 0 : cache->length();
   const int64_t window = config_.sliding_window.value_or(0);
-  Step step{.rope = rope_table(past, seq),
+  Step step{.rope = rope_tables(past, seq),
             .cache = cache,
             .whole = past == 0,
             .mask = {},

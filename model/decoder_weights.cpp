@@ -17,6 +17,8 @@ std::vector<NamedWeight> Decoder::named_weights() const {
       view = final_norm_.bias;
     } else if (role == Role::kLmHead) {
       view = lm_head_;
+    } else if (role == Role::kLmHeadBias) {
+      view = lm_head_bias_;
     } else {
       view = layer_view(layers_[static_cast<size_t>(tensor.layer)], config_, role);
     }
@@ -36,6 +38,7 @@ std::vector<Tensor> Decoder::parameters() const {
   add(final_norm_.weight);
   add(final_norm_.bias);
   add(lm_head_);
+  add(lm_head_bias_);
   return all;
 }
 

@@ -16,7 +16,11 @@ struct Heads {
 };
 /// @param y  the normed residual stream, [batch, seq, hidden]
 Heads project_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                    const at::Tensor& y, const RopeTable& rope);
+                    const at::Tensor& y, const RopeTables& rope);
+
+/// What the queries of whole sequences make of their keys and values, [batch, seq, n_heads * head_dim].
+at::Tensor attend_all(const ModelConfig& config, int64_t layer, const at::Tensor& q,
+                      const at::Tensor& k, const at::Tensor& v);
 
 /// How many tokens a query of `layer` sees, itself included; 0: itself and all before it.
 int64_t window_of(const ModelConfig& config, int64_t layer);

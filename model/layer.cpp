@@ -11,6 +11,7 @@
 
 #include <cmath>
 
+#include "capped_attention.h"
 #include "heads.h"
 #include "regroup/base/error.h"
 #include "rope_rows.h"
@@ -20,13 +21,11 @@ namespace {
 
 using at::Tensor;
 
-/// Attention is computed for half-split rotary planes alone; the other columns of the family table are rules
-/// for conversion, whose families come with their arithmetic.
+/// Attention is computed for rotary positions alone; the other columns of the family table are rules for conversion,
+/// whose families come with their arithmetic.
 void require_computable(const ModelConfig& config) {
   const AttentionTraits& a = config.attention;
-  const bool plain = a.position == AttentionTraits::Position::kRotary &&
-                     a.layout == AttentionTraits::Layout::kHalves && !a.sinks && !config.clip_qkv;
-  if (plain) return;
+  if (a.position == AttentionTraits::Position::kRotary && !a.sinks) return;
   throw UnsupportedError(
       {.code = "CFG_UNSUPPORTED",
        .message = fmt::format("the attention of {} cannot be computed", config.architecture)});
@@ -38,30 +37,59 @@ Tensor qk_normed(const Tensor& x, const NormWeights& weights, const ModelConfig&
   return norm(x.unflatten(-1, {-1, config.head_dim}), weights, config.norm_eps).flatten(-2);
 }
 
-}  // namespace
-
-RopeTable make_rope_table(const ModelConfig& config, int64_t count, int64_t seq_len,
-                          at::Device device) {
-  return make_rope_rows(config, 0, count, seq_len, device);
+/// fused [batch, seq, (H + 2 G) d], its queries and keys from neighbouring to half-split planes: the same scores.
+Tensor with_half_planes(const Tensor& fused, const ModelConfig& config) {
+  const int64_t heads = config.n_heads + config.n_kv_heads;
+  const int64_t turned = config.rotary_dim;
+  const Tensor rows =
+      fused.narrow(-1, 0, heads * config.head_dim).unflatten(-1, {heads, config.head_dim});
+  const Tensor halves =
+      rows.narrow(-1, 0, turned).unflatten(-1, {turned / 2, 2}).transpose(-1, -2).flatten(-2);
+  const Tensor rest = rows.narrow(-1, turned, config.head_dim - turned);
+  const Tensor values = fused.narrow(-1, heads * config.head_dim, config.kv_size());
+  return at::cat({at::cat({halves, rest}, -1).flatten(-2), values}, -1);
 }
 
-RopeTable make_rope_rows(const ModelConfig& config, int64_t first, int64_t count, int64_t seq_len,
-                         at::Device device) {
-  require_computable(config);
-  const c10::InferenceMode outlives_inference(false);  // training may save these for backward
-  const auto frequencies =
-      rope_frequencies(config.rope, config.rotary_dim, seq_len, config.max_positions);
+/// [..., intermediate] of gate_up, [..., 2 intermediate] or without a gate [..., intermediate].
+Tensor mlp_channels(const Tensor& gate_up, const ModelConfig& config) {
+  if (!config.family->block.gated) return activated(gate_up, config.activation);
+  if (config.activation == Activation::kSilu) return swiglu(gate_up);
+  const auto parts = gate_up.chunk(2, -1);
+  return activated(parts[0], config.activation).mul(parts[1]);
+}
+
+/// The rows of one kind of layers.
+RopeTable rope_rows(const ModelConfig& config, const RopeConfig& rope, int64_t first, int64_t count,
+                    int64_t seq_len, at::Device device) {
+  const auto frequencies = rope_frequencies(rope, config.rotary_dim, seq_len, config.max_positions);
   // transformers multiplies in float32, and so the angles of large positions are rounded there.
   const Tensor inverse = at::tensor(frequencies, at::kDouble).to(at::kFloat);  // [rotary_dim / 2]
   const Tensor angles =
       at::outer(at::arange(first, first + count, at::kFloat), inverse);  // [count, rotary_dim / 2]
-  const double gain = config.rope.attention_factor;
+  const double gain = rope.attention_factor;
   return {angles.cos().mul(gain).to(device), angles.sin().mul(gain).to(device)};
 }
 
+}  // namespace
+
+RopeTables make_rope_tables(const ModelConfig& config, int64_t count, int64_t seq_len,
+                            at::Device device) {
+  return make_rope_rows(config, 0, count, seq_len, device);
+}
+
+RopeTables make_rope_rows(const ModelConfig& config, int64_t first, int64_t count, int64_t seq_len,
+                          at::Device device) {
+  require_computable(config);
+  const c10::InferenceMode outlives_inference(false);  // training may save these for backward
+  const RopeTable full = rope_rows(config, config.rope, first, count, seq_len, device);
+  if (!config.sliding_rope) return {full, full};
+  return {full, rope_rows(config, *config.sliding_rope, first, count, seq_len, device)};
+}
+
 Heads project_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                    const Tensor& y, const RopeTable& rope) {
+                    const Tensor& y, const RopeTables& tables) {
   Tensor fused = project(y, weights.qkv, weights.qkv_bias);  // [batch, seq, (H + 2 G) d]
+  if (config.clip_qkv) fused = fused.clamp(-*config.clip_qkv, *config.clip_qkv);
   if (weights.query_norm.weight.defined()) {
     const auto parts =
         fused.split_with_sizes({config.query_size(), config.kv_size(), config.kv_size()}, -1);
@@ -69,6 +97,9 @@ Heads project_heads(const ModelConfig& config, const LayerWeights& weights, int6
                      qk_normed(parts[1], weights.key_norm, config), parts[2]},
                     -1);
   }
+  const RopeTable& rope = tables.of(config, layer);
+  const bool neighbours = config.attention.layout == AttentionTraits::Layout::kNeighbours;
+  if (neighbours && config.turns(layer)) fused = with_half_planes(fused, config);
   // A table without columns turns nothing.
   const RopeTable turned =
       config.turns(layer) ? rope : RopeTable{rope.cos.narrow(1, 0, 0), rope.sin.narrow(1, 0, 0)};
@@ -81,14 +112,20 @@ Heads project_heads(const ModelConfig& config, const LayerWeights& weights, int6
 }
 
 int64_t window_of(const ModelConfig& config, int64_t layer) {
-  const bool sliding = config.sliding_layers[static_cast<size_t>(layer)];
-  return sliding ? config.sliding_window.value_or(0) : 0;
+  return config.slides(layer) ? config.sliding_window.value_or(0) : 0;
 }
 
 Tensor attention_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                       const Tensor& y, const RopeTable& rope) {
-  const Heads heads = project_heads(config, weights, layer, y, rope);
-  return causal_attention(heads.q, heads.k, heads.v, window_of(config, layer));
+                       const Tensor& y, const RopeTables& rope) {
+  const auto [q, k, v] = project_heads(config, weights, layer, y, rope);
+  return attend_all(config, layer, q, k, v);
+}
+
+Tensor attend_all(const ModelConfig& config, int64_t layer, const Tensor& q, const Tensor& k,
+                  const Tensor& v) {
+  const int64_t window = window_of(config, layer);
+  if (config.caps.scores > 0) return capped_attention(q, k, v, window, config.caps.scores);
+  return causal_attention(q, k, v, window);
 }
 
 Tensor scaled(const Tensor& x, double factor) { return factor == 1 ? x : x.mul(factor); }
@@ -108,10 +145,20 @@ Tensor attention_output(const ModelConfig& config, const LayerWeights& weights,
 
 Tensor mlp_output(const ModelConfig& config, const LayerWeights& weights, const Tensor& y) {
   const Tensor gate_up = project(y, weights.gate_up, weights.gate_up_bias);
-  const bool gelu = config.family->block.activation == Activation::kGeluTanh;
-  const Tensor out =
-      project(gelu ? geglu(gate_up) : swiglu(gate_up), weights.down, weights.down_bias);
+  const Tensor inner = mlp_channels(gate_up, config);
+  const Tensor out = project(inner, weights.down, weights.down_bias);
   return scaled(norm(out, weights.mlp_out_norm, config.norm_eps), config.multipliers.residual);
+}
+
+Tensor beside_attention(const ModelConfig& config, const LayerWeights& weights, const Tensor& x,
+                        const Tensor& y) {
+  return config.parallel ? x.add(mlp_output(config, weights, y)) : x;
+}
+
+Tensor after_attention(const ModelConfig& config, const LayerWeights& weights, const Tensor& past) {
+  if (config.parallel) return past;
+  const Tensor y = norm(past, weights.mlp_norm, config.norm_eps);
+  return past.add(mlp_output(config, weights, y));
 }
 
 }  // namespace regroup

@@ -24,6 +24,7 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
   const int64_t q = c.query_size();
   const int64_t kv = c.kv_size();
   const int64_t f = c.intermediate_size;
+  const int64_t up = c.family->block.gated ? f : 0;
   const auto whole = [](const Tensor& t) { return t.defined() ? Slice{t, 0, t.size(0)} : Slice{}; };
   switch (role) {
     case Role::kInputNorm:
@@ -65,13 +66,13 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
     case Role::kGate:
       return {w.gate_up, 0, f};
     case Role::kUp:
-      return {w.gate_up, f, f};
+      return {w.gate_up, up, f};
     case Role::kDown:
       return whole(w.down);
     case Role::kGateBias:
       return {w.gate_up_bias, 0, f};
     case Role::kUpBias:
-      return {w.gate_up_bias, f, f};
+      return {w.gate_up_bias, up, f};
     case Role::kDownBias:
       return whole(w.down_bias);
     default:
@@ -86,7 +87,7 @@ NormWeights allocate_qk_norm(const ModelConfig& config, int64_t all,
   if (kind == QkNorm::kNone) return {};
   return {.weight = at::empty({kind == QkNorm::kHead ? config.head_dim : all}, options),
           .bias = {},
-          .offset = config.family->block.norm == Norm::kRmsOffset};
+          .kind = config.family->block.norm};
 }
 
 }  // namespace
@@ -114,9 +115,8 @@ std::array<Tensor*, 18> layer_tensors(LayerWeights& w) {
 
 NormWeights allocate_norm(const ModelConfig& config, const at::TensorOptions& options) {
   const Norm kind = config.family->block.norm;
-  NormWeights norm{.weight = at::empty({config.hidden_size}, options),
-                   .bias = {},
-                   .offset = kind == Norm::kRmsOffset};
+  NormWeights norm{.weight = {}, .bias = {}, .kind = kind};
+  if (kind != Norm::kLayerBare) norm.weight = at::empty({config.hidden_size}, options);
   if (kind == Norm::kLayer) norm.bias = at::empty({config.hidden_size}, options);
   return norm;
 }
@@ -128,19 +128,26 @@ LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at:
   const int64_t fused = config.query_size() + 2 * config.kv_size();
   const int64_t inner = config.intermediate_size;
   LayerWeights w;
-  const bool before = config.family->block.place == NormPlace::kBefore;
-  (before ? w.input_norm : w.attention_norm) = allocate_norm(config, options);
-  (before ? w.mlp_norm : w.mlp_out_norm) = allocate_norm(config, options);
+  const BlockSpec& block = config.family->block;
+  if (block.place != NormPlace::kAfter) {
+    w.input_norm = allocate_norm(config, options);
+    if (!config.parallel) w.mlp_norm = allocate_norm(config, options);
+  }
+  if (block.place != NormPlace::kBefore) {
+    w.attention_norm = allocate_norm(config, options);
+    w.mlp_out_norm = allocate_norm(config, options);
+  }
   w.query_norm = allocate_qk_norm(config, config.query_size(), options);
   w.key_norm = allocate_qk_norm(config, config.kv_size(), options);
   w.qkv = make({fused, hidden});
   w.output = make({hidden, config.query_size()});
-  w.gate_up = make({2 * inner, hidden});
+  const int64_t gate_up = block.gated ? 2 * inner : inner;
+  w.gate_up = make({gate_up, hidden});
   w.down = make({hidden, inner});
   if (config.qkv_bias) w.qkv_bias = make({fused});
   if (config.output_bias) w.output_bias = make({hidden});
   if (config.mlp_bias) {
-    w.gate_up_bias = make({2 * inner});
+    w.gate_up_bias = make({gate_up});
     w.down_bias = make({hidden});
   }
   return w;

@@ -38,7 +38,7 @@ bool is_bias(Role role) {
   return role == Role::kInputNormBias || role == Role::kMlpNormBias ||
          role == Role::kFinalNormBias || role == Role::kQueryBias || role == Role::kKeyBias ||
          role == Role::kValueBias || role == Role::kOutputBias || role == Role::kGateBias ||
-         role == Role::kUpBias || role == Role::kDownBias;
+         role == Role::kUpBias || role == Role::kDownBias || role == Role::kLmHeadBias;
 }
 
 /// One file of the output: what it holds, in order.

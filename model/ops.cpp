@@ -17,6 +17,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <array>
+#include <optional>
 
 #include "kernel_types.h"
 #include "kernels.h"
@@ -274,31 +275,31 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 
 Tensor NormWeights::gains() const {
   const Tensor wide = weight.scalar_type() == at::kDouble ? weight : weight.to(at::kFloat);
-  return offset ? wide.add(1) : wide;
+  return kind == Norm::kRmsOffset ? wide.add(1) : wide;
 }
 
 Tensor norm(const Tensor& x, const NormWeights& weights, double eps) {
-  if (!weights.weight.defined()) return x;
-  if (weights.offset) {
+  if (!weights.normalises()) return x;
+  if (weights.kind == Norm::kRmsOffset) {
     // 1 + weight has no room in 16 bits.
     const Tensor gains = weights.gains();
     return gains.scalar_type() == x.scalar_type() ? rms_norm(x, gains, eps)
                                                   : composite_rms_norm(x, gains, eps);
   }
-  if (!weights.bias.defined()) return rms_norm(x, weights.weight, eps);
+  if (weights.kind == Norm::kRms) return rms_norm(x, weights.weight, eps);
   const at::ScalarType narrow = x.scalar_type();
-  if (!x.is_cpu() || narrow == at::kFloat || narrow == at::kDouble) {
-    return at::layer_norm(x, {x.size(-1)}, weights.weight, weights.bias, eps);
-  }
+  const bool plain = !x.is_cpu() || narrow == at::kFloat || narrow == at::kDouble;
   // ATen sums the gradients of narrow weights over tokens in their own type.
-  const auto wide = [](const Tensor& t) { return t.to(at::kFloat); };
-  return at::layer_norm(wide(x), {x.size(-1)}, wide(weights.weight), wide(weights.bias), eps)
+  const auto wide = [&](const Tensor& t) {
+    return !t.defined() ? std::optional<Tensor>() : plain ? t : t.to(at::kFloat);
+  };
+  return at::layer_norm(*wide(x), {x.size(-1)}, wide(weights.weight), wide(weights.bias), eps)
       .to(narrow);
 }
 
 std::tuple<Tensor, Tensor> add_norm(const Tensor& x, const Tensor& delta,
                                     const NormWeights& weights, double eps) {
-  const bool fused = weights.weight.defined() && !weights.bias.defined() && !weights.offset;
+  const bool fused = weights.kind == Norm::kRms && weights.weight.defined();
   if (fused && has_kernel(x)) {
     const Tensor weight = weights.weight.contiguous();
     if (!c10::GradMode::is_enabled()) {
@@ -321,9 +322,16 @@ Tensor swiglu(const Tensor& gate_up) {
   return at::silu(parts[0]).mul(parts[1]);
 }
 
-Tensor geglu(const Tensor& gate_up) {
-  const auto parts = gate_up.chunk(2, -1);
-  return at::gelu(parts[0], "tanh").mul(parts[1]);
+Tensor activated(const Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::kSilu:
+      return at::silu(x);
+    case Activation::kGelu:
+      return at::gelu(x, "none");
+    case Activation::kGeluTanh:
+      return at::gelu(x, "tanh");
+  }
+  return x;
 }
 
 std::tuple<Tensor, Tensor, Tensor> split_rope(const Tensor& qkv, const RopeTable& table,

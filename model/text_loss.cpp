@@ -13,12 +13,12 @@ constexpr int64_t kLogitsAtOnce = int64_t{16} << 20;  // elements of [tokens, vo
 
 }  // namespace
 
-double sum_nll(const at::Tensor& lm_head, const at::Tensor& hidden, const at::Tensor& targets) {
-  const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / lm_head.size(0));
+double sum_nll(const LmHead& lm_head, const at::Tensor& hidden, const at::Tensor& targets) {
+  const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / lm_head.vocab_size());
   double sum = 0;
   for (int64_t first = 0; first < hidden.size(0); first += piece) {
     const int64_t n = std::min(piece, hidden.size(0) - first);
-    const at::Tensor logits = project(hidden.narrow(0, first, n), lm_head).to(at::kFloat);
+    const at::Tensor logits = lm_head.wide_logits(hidden.narrow(0, first, n));
     const at::Tensor picked =
         at::log_softmax(logits, -1).gather(1, targets.narrow(0, first, n).unsqueeze(1));  // [n, 1]
     sum -= picked.sum(at::kDouble).item<double>();

@@ -19,7 +19,7 @@ Matrices matrices_of(const ModelConfig& c) {
   return {.query = per_layer * static_cast<double>(c.query_size()),
           .kv = per_layer * 2 * static_cast<double>(c.kv_size()),
           .output = per_layer * static_cast<double>(c.query_size()),
-          .mlp = per_layer * 3 * static_cast<double>(c.intermediate_size),
+          .mlp = per_layer * static_cast<double>(mlp_matrices(c) * c.intermediate_size),
           .head = static_cast<double>(c.hidden_size) * static_cast<double>(c.vocab_size)};
 }
 
@@ -97,13 +97,15 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   // output, both halves of the MLP and their product; LayerNorm keeps its inputs in float32.
   const BlockSpec& block = c.family->block;
   const int64_t norms = !narrow                          ? 0
-                        : block.norm == Norm::kLayer     ? 4 * c.hidden_size
+                        : centres(block.norm)            ? 4 * c.hidden_size
                         : block.norm == Norm::kRmsOffset ? 8 * c.hidden_size  // twice, in float32
                                                          : 0;
-  // SwiGLU is computed again, GELU of the gate is kept.
-  const int64_t gate = block.activation == Activation::kGeluTanh ? c.intermediate_size : 0;
+  // SwiGLU is computed again, GELU of a gate is kept. Bounded scores are kept three times in float32.
+  const bool keeps_gate = block.gated && c.activation != Activation::kSilu;
+  const int64_t inner = (block.gated ? 3 : 2) + (keeps_gate ? 1 : 0);
+  const int64_t scores = c.caps.scores > 0 ? c.n_heads * options.seq_len * (narrow ? 6 : 3) : 0;
   const int64_t per_layer = norms + 4 * c.hidden_size + 2 * (c.query_size() + 2 * c.kv_size()) +
-                            c.query_size() + 3 * c.intermediate_size + gate;
+                            c.query_size() + inner * c.intermediate_size + scores;
   // One layer more: the gradients of the one that the backward pass is in.
   const int64_t kept_layers = 1 + (options.activation_checkpointing ? 1 : c.n_layers);
   const int64_t boundary = options.activation_checkpointing ? 2 * c.hidden_size * c.n_layers : 0;

@@ -46,7 +46,8 @@ void check_vocabulary(const UptrainOptions& options, const ModelConfig& teacher,
 /// use in two decoders, up to the layers that only one has. May be undefined.
 std::vector<at::Tensor*> slots(Decoder& decoder) {
   std::vector<at::Tensor*> all = {&decoder.embedding(), &decoder.final_norm().weight,
-                                  &decoder.final_norm().bias, &decoder.untied_lm_head()};
+                                  &decoder.final_norm().bias, &decoder.untied_lm_head(),
+                                  &decoder.lm_head_bias()};
   for (int64_t i = 0; i < decoder.config().n_layers; ++i) {
     const auto of_layer = layer_tensors(decoder.layer(i));
     all.insert(all.end(), of_layer.begin(), of_layer.end());

@@ -14,6 +14,6 @@ const ModelFamily granite{.model_type = "granite",
                           .qkv_bias = {.key = "attention_bias"},
                           .output_bias = {.key = "attention_bias"},
                           .mlp_bias = {.key = "mlp_bias"},
-                          .ignored = kLlamaIgnored};
+                          .ignored = kRotaryBuffer};
 
 }  // namespace regroup::families

@@ -9,6 +9,6 @@ const ModelFamily llama{.model_type = "llama",
                         .qkv_bias = {.key = "attention_bias"},
                         .output_bias = {.key = "attention_bias"},
                         .mlp_bias = {.key = "mlp_bias"},
-                        .ignored = kLlamaIgnored};
+                        .ignored = kRotaryBuffer};
 
 }  // namespace regroup::families

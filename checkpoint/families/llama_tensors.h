@@ -53,7 +53,4 @@ constexpr std::array<TensorRule, N + M> inserted(const std::array<TensorRule, N>
   return all;
 }
 
-// Early folders carry the rotary frequencies as a buffer; they follow from the config.
-inline constexpr auto kLlamaIgnored = std::to_array<std::string_view>({".rotary_emb.inv_freq"});
-
 }  // namespace regroup::families

@@ -12,6 +12,6 @@ const ModelFamily mistral{.model_type = "mistral",
                                        .eos_token_id = 2},
                           .tensors = kLlamaTensors,
                           .window = WindowRule::kEveryLayer,
-                          .ignored = kLlamaIgnored};
+                          .ignored = kRotaryBuffer};
 
 }  // namespace regroup::families

@@ -1,44 +1,12 @@
 // OLMo 2: norms of what attention and MLP add, and RMSNorm of all queries and of all keys of a token.
-#include "families/families.h"
+#include "families/olmo_tensors.h"
 
 namespace regroup {
-namespace {
-
-using enum Dim;
-
-constexpr auto kTensors = std::to_array<TensorRule>({
-    {"model.embed_tokens.weight", {kVocab, kHidden}, Role::kEmbedding},
-    {"model.layers.{}.self_attn.q_proj.weight", {kQuery, kHidden}, Role::kQuery},
-    {"model.layers.{}.self_attn.k_proj.weight", {kKv, kHidden}, Role::kKey},
-    {"model.layers.{}.self_attn.v_proj.weight", {kKv, kHidden}, Role::kValue},
-    {"model.layers.{}.self_attn.o_proj.weight", {kHidden, kQuery}, Role::kOutput},
-    {"model.layers.{}.self_attn.q_proj.bias",
-     {kQuery, kNone},
-     Role::kQueryBias,
-     Presence::kQkvBias},
-    {"model.layers.{}.self_attn.k_proj.bias", {kKv, kNone}, Role::kKeyBias, Presence::kQkvBias},
-    {"model.layers.{}.self_attn.v_proj.bias", {kKv, kNone}, Role::kValueBias, Presence::kQkvBias},
-    {"model.layers.{}.self_attn.o_proj.bias",
-     {kHidden, kNone},
-     Role::kOutputBias,
-     Presence::kOutputBias},
-    {"model.layers.{}.self_attn.q_norm.weight", {kQuery, kNone}, Role::kQueryNorm},
-    {"model.layers.{}.self_attn.k_norm.weight", {kKv, kNone}, Role::kKeyNorm},
-    {"model.layers.{}.post_attention_layernorm.weight", {kHidden, kNone}, Role::kAttentionNorm},
-    {"model.layers.{}.mlp.gate_proj.weight", {kIntermediate, kHidden}, Role::kGate},
-    {"model.layers.{}.mlp.up_proj.weight", {kIntermediate, kHidden}, Role::kUp},
-    {"model.layers.{}.mlp.down_proj.weight", {kHidden, kIntermediate}, Role::kDown},
-    {"model.layers.{}.post_feedforward_layernorm.weight", {kHidden, kNone}, Role::kMlpOutNorm},
-    {"model.norm.weight", {kHidden, kNone}, Role::kFinalNorm},
-    {"lm_head.weight", {kVocab, kHidden}, Role::kLmHead, Presence::kUntied},
-});
-
-}  // namespace
 
 const ModelFamily families::olmo2{.model_type = "olmo2",
                                   .architecture = "Olmo2ForCausalLM",
                                   .defaults = {.norm_eps = 1e-5, .eos_token_id = 50279},
-                                  .tensors = kTensors,
+                                  .tensors = families::kOlmoTensors,
                                   .block = {.place = NormPlace::kAfter},
                                   .attention = {.qk_norm = QkNorm::kWhole},
                                   .qkv_bias = {.key = "attention_bias"},

@@ -12,6 +12,6 @@ const ModelFamily qwen2{.model_type = "qwen2",
                         .tensors = kLlamaTensors,
                         .qkv_bias = {.otherwise = true},
                         .window = WindowRule::kLaterLayers,
-                        .ignored = kLlamaIgnored};
+                        .ignored = kRotaryBuffer};
 
 }  // namespace regroup::families

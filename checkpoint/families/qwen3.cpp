@@ -26,6 +26,6 @@ const ModelFamily families::qwen3{.model_type = "qwen3",
                                   .qkv_bias = {.key = "attention_bias"},
                                   .output_bias = {.key = "attention_bias"},
                                   .window = WindowRule::kLaterLayers,
-                                  .ignored = families::kLlamaIgnored};
+                                  .ignored = families::kRotaryBuffer};
 
 }  // namespace regroup

@@ -14,41 +14,31 @@ struct RefusedFamily {
 
 constexpr std::string_view kAlibi =
     "its ALiBi slopes belong to head numbers, so heads may not change their order";
-constexpr std::string_view kClip =
-    "it may clip q, k and v, so that a head's channels cannot be mixed without changing the model";
 constexpr std::string_view kExperts = "it is a mixture of experts";
 constexpr std::string_view kFused = "the rows of its q, k and v lie head by head in one tensor";
-constexpr std::string_view kInterleaved =
-    "its rotary planes are neighbouring channels (2l, 2l + 1)";
 constexpr std::string_view kLatent = "it keeps a latent vector instead of keys and values";
 constexpr std::string_view kLearned =
     "its positions are learned, and its class has no grouped-query attention";
+constexpr std::string_view kNoClass = "its class has no grouped-query attention";
 
 constexpr auto kRefused = std::to_array<RefusedFamily>({
     {"bloom", kAlibi},
-    {"codegen", kInterleaved},
-    {"cohere", kInterleaved},
+    {"codegen", kNoClass},
     {"deepseek_v2", kLatent},
     {"deepseek_v3", kLatent},
     {"falcon", kFused},
-    {"gemma2", "it caps scores and logits by a tanh"},
-    {"gemma3_text", "its layers with a window have angles of their own"},
     {"gpt2", kLearned},
     {"gpt_neox", kFused},
     {"gpt_oss", kExperts},
-    {"gptj", kInterleaved},
+    {"gptj", kNoClass},
     {"granitemoe", kExperts},
     {"mixtral", kExperts},
     {"mpt", kAlibi},
-    {"olmo", kClip},
-    {"olmo3", "its layers with a window have angles of their own"},
     {"olmoe", kExperts},
     {"opt", kLearned},
     {"persimmon", kFused},
-    {"phi", "its attention and MLP read the same norm, side by side"},
     {"qwen2_moe", kExperts},
     {"qwen3_moe", kExperts},
-    {"starcoder2", "its MLP has no gate"},
     {"t5", "it has an encoder, and relative positions that belong to head numbers"},
 });
 

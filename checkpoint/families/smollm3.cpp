@@ -24,6 +24,6 @@ const ModelFamily families::smollm3{.model_type = "smollm3",
                                     .output_bias = {.key = "attention_bias"},
                                     .mlp_bias = {.key = "mlp_bias"},
                                     .refused_keys = kRefusedKeys,
-                                    .ignored = families::kLlamaIgnored};
+                                    .ignored = families::kRotaryBuffer};
 
 }  // namespace regroup

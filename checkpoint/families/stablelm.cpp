@@ -1,4 +1,5 @@
-// StableLM-3B, StableLM-2-1.6B, Zephyr-3B, Stable Code 3B: LayerNorm, and RoPE on a part of each head.
+// StableLM-3B, StableLM-2-1.6B, Zephyr-3B, Stable Code 3B: LayerNorm, and RoPE on a part of each head; attention and MLP
+// may read the same norm, side by side.
 #include "families/families.h"
 
 namespace regroup {
@@ -20,8 +21,14 @@ constexpr auto kTensors = std::to_array<TensorRule>({
      Presence::kQkvBias},
     {"model.layers.{}.self_attn.k_proj.bias", {kKv, kNone}, Role::kKeyBias, Presence::kQkvBias},
     {"model.layers.{}.self_attn.v_proj.bias", {kKv, kNone}, Role::kValueBias, Presence::kQkvBias},
-    {"model.layers.{}.post_attention_layernorm.weight", {kHidden, kNone}, Role::kMlpNorm},
-    {"model.layers.{}.post_attention_layernorm.bias", {kHidden, kNone}, Role::kMlpNormBias},
+    {"model.layers.{}.post_attention_layernorm.weight",
+     {kHidden, kNone},
+     Role::kMlpNorm,
+     Presence::kSequential},
+    {"model.layers.{}.post_attention_layernorm.bias",
+     {kHidden, kNone},
+     Role::kMlpNormBias,
+     Presence::kSequential},
     {"model.layers.{}.mlp.gate_proj.weight", {kIntermediate, kHidden}, Role::kGate},
     {"model.layers.{}.mlp.up_proj.weight", {kIntermediate, kHidden}, Role::kUp},
     {"model.layers.{}.mlp.down_proj.weight", {kHidden, kIntermediate}, Role::kDown},
@@ -30,11 +37,8 @@ constexpr auto kTensors = std::to_array<TensorRule>({
     {"lm_head.weight", {kVocab, kHidden}, Role::kLmHead, Presence::kUntied},
 });
 
-constexpr auto kIgnored = std::to_array<std::string_view>({".rotary_emb.inv_freq"});
-
 constexpr auto kRefusedKeys = std::to_array<RefusedKey>({
     {"qk_layernorm", "queries and keys are normalised head by head, with weights of their own"},
-    {"use_parallel_residual", "attention and MLP read the same norm, side by side"},
 });
 
 }  // namespace
@@ -53,7 +57,8 @@ const ModelFamily families::stablelm{.model_type = "stablelm",
                                      .may_rotate_part = true,
                                      .heads_fill_hidden = true,
                                      .qkv_bias = {.key = "use_qkv_bias"},
+                                     .parallel = {.key = "use_parallel_residual"},
                                      .refused_keys = kRefusedKeys,
-                                     .ignored = kIgnored};
+                                     .ignored = families::kRotaryBuffer};
 
 }  // namespace regroup

@@ -133,25 +133,21 @@ TEST(Config, RefusesWithTheCodeOfTheTable) {
 TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
   const auto refused = [](const char* type, const std::string& why) {
     return fmt::format(
-        "config.json: model_type \"{}\" is not supported{}{}; supported: llama, mistral, qwen2, "
-        "qwen3, phi3, smollm3, olmo2, gemma, granite, stablelm",
+        "config.json: model_type \"{}\" is not supported{}{}; supported: cohere, cohere2, gemma, "
+        "gemma2, gemma3_text, granite, llama, mistral, olmo, olmo2, olmo3, phi, phi3, qwen2, "
+        "qwen3, smollm3, stablelm, starcoder2",
         type, why.empty() ? "" : ": ", why);
   };
   const std::string fused =
       refused("gpt_neox", "the rows of its q, k and v lie head by head in one tensor");
   const std::string alibi = refused(
       "bloom", "its ALiBi slopes belong to head numbers, so heads may not change their order");
-  const std::string clip =
-      refused("olmo",
-              "it may clip q, k and v, so that a head's channels cannot be mixed without changing "
-              "the model");
   const std::string experts = refused("qwen3_moe", "it is a mixture of experts");
   const std::string unknown = refused("mamba", "");
   const std::string hostile = refused("\\u{1b}[2J\\u{202e}", "");
   const BadConfig cases[] = {
       {"C13 type", "CFG_UNSUPPORTED", with(R"({"model_type": "gpt_neox"})"), fused.c_str()},
       {"ALiBi", "CFG_UNSUPPORTED", with(R"({"model_type": "bloom"})"), alibi.c_str()},
-      {"clip", "CFG_UNSUPPORTED", with(R"({"model_type": "olmo"})"), clip.c_str()},
       {"experts", "CFG_UNSUPPORTED", with(R"({"model_type": "qwen3_moe"})"), experts.c_str()},
       {"unknown", "CFG_UNSUPPORTED", with(R"({"model_type": "mamba"})"), unknown.c_str()},
       {"C21", "CFG_UNSUPPORTED", with("{\"model_type\": \"\\u001b[2J\xE2\x80\xAE\"}"),
@@ -172,6 +168,16 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
        with(R"({"rope_parameters": {"rope_theta": 10000.0, "partial_rotary_factor": 0.5}})")},
       {"per layer type", "CFG_UNSUPPORTED",
        with(R"({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}})")},
+      {"one for all layer types", "CFG_UNSUPPORTED",
+       with(R"({"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"],
+                "hidden_activation": "gelu_pytorch_tanh", "rope_parameters": {"rope_theta": 1e6}})"),
+       "config.json: rope_parameters of Gemma3ForCausalLM must hold \"full_attention\" and "
+       "\"sliding_attention\", found neither"},
+      {"windows turned by length", "CFG_UNSUPPORTED",
+       with(R"({"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"],
+                "rope_parameters": {"sliding_attention": {"rope_type": "dynamic", "factor": 2.0}}})"),
+       "config.json: rope settings of layers with a window must not depend on the length of the "
+       "sequence, found dynamic or longrope"},
       {"activation", "CFG_UNSUPPORTED", with(R"({"hidden_act": "gelu"})")},
       {"layer type", "CFG_UNSUPPORTED",
        with(

@@ -206,17 +206,19 @@ TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
        "by "
        "head, "
        "with weights of their own, which is not supported"},
-      {"parallel StableLM", "CFG_UNSUPPORTED",
-       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
-              "use_parallel_residual": true})"),
-       "config.json: use_parallel_residual must be false, found true: attention and MLP read the "
-       "same "
-       "norm, side by side, which is not supported"},
+      {"LayerNorm of each head", "CFG_UNSUPPORTED",
+       with(
+           R"({"model_type": "cohere", "architectures": ["CohereForCausalLM"], "use_qk_norm": true})"),
+       "config.json: use_qk_norm must be false, found true: queries and keys go through a "
+       "LayerNorm "
+       "of their own, head by head, which is not supported"},
       {"a multimodal model", "CFG_UNSUPPORTED",
        with(R"({"model_type": "llava", "text_config": {"model_type": "llama"}})"),
        "config.json: model_type \"llava\" is not supported: it is a multimodal model; save its "
-       "language model (text_config, llama) alone; supported: llama, mistral, qwen2, "
-       "qwen3, phi3, smollm3, olmo2, gemma, granite, stablelm"},
+       "language model (text_config, llama) alone; supported: cohere, cohere2, gemma, gemma2, "
+       "gemma3_text, granite, llama, mistral, olmo, olmo2, olmo3, phi, phi3, qwen2, qwen3, "
+       "smollm3, "
+       "stablelm, starcoder2"},
       {"weights of mlx_lm", "CFG_QUANTIZED", with(R"({"quantization": {"bits": 4}})"),
        "config.json: quantized weights (quantization_config, method null) are not supported"},
       {"a base model without its head", "CFG_UNSUPPORTED",

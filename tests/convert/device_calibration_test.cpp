@@ -103,7 +103,7 @@ TEST_F(DeviceCalibration, ALayerOnTheMetaDevice) {
   const LayerWeights w = allocate_layer(config, at::kFloat, at::kMeta);
   const Tensor x =
       at::empty({2, 32, config.hidden_size}, at::TensorOptions(at::kFloat).device(at::kMeta));
-  const RopeTable rope = make_rope_table(config, 32, 32, at::kMeta);
+  const RopeTables rope = make_rope_tables(config, 32, 32, at::kMeta);
   EXPECT_TRUE(through_layer(config, w, 0, x, rope).is_meta());
   const Tensor heads = attention_heads(config, w, 0, x, rope);
   EXPECT_EQ(heads.size(2), config.query_size());

@@ -85,7 +85,7 @@ Tensor rotated(const Tensor& heads, const RopeTable& table) {
 }
 
 void expect_legal(const ModelConfig& config, const std::vector<Candidate>& all) {
-  const RopeTable table = make_rope_table(config, 40, 40, at::kCPU);
+  const RopeTable table = make_rope_tables(config, 40, 40, at::kCPU).full;
   const Tensor heads = random_tensor({40, kDim}, 1, at::kDouble);
   for (const Candidate& candidate : all) {
     SCOPED_TRACE(candidate.why);

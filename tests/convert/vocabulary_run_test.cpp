@@ -34,7 +34,7 @@ std::vector<Tensor> streams_in_float(const ModelFolder& model, uint64_t seed) {
   const Tensor table = at::empty({config.vocab_size, config.hidden_size}, at::kFloat);
   load_weight(model, "model.embed_tokens.weight", table);
   std::vector<Tensor> streams{at::embedding(table, ids)};
-  const RopeTable rope = make_rope_table(config, seq, seq, at::kCPU);
+  const RopeTables rope = make_rope_tables(config, seq, seq, at::kCPU);
   for (int64_t layer = 0; layer + 1 < config.n_layers; ++layer) {
     const LayerWeights w = load_layer(model, layer, at::kFloat, at::kCPU);
     const Tensor& x = streams.back();

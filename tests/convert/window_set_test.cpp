@@ -89,7 +89,7 @@ class LayerOfSets : public CalibrationTest {
     config_ = ModelFolder::open(at("in")).config();
     w_.qkv = at::cat({at::zeros({16, 8}), at::eye(8)});
     w_.output = at::eye(8);
-    rope_ = make_rope_table(config_, 1, 1, at::kCPU);
+    rope_ = make_rope_tables(config_, 1, 1, at::kCPU);
   }
   /// Windows of one token, given by the first two of eight channels.
   static Tensor tokens(const std::vector<std::vector<double>>& pairs) {
@@ -126,7 +126,7 @@ class LayerOfSets : public CalibrationTest {
 
   ModelConfig config_;
   LayerWeights w_;
-  RopeTable rope_;
+  RopeTables rope_;
 };
 
 TEST_F(LayerOfSets, ErrorsAreWeightedByTokenAndMixedByShare) {

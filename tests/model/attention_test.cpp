@@ -145,21 +145,16 @@ TEST(Projection, EqualsItsDefinition) {
 // Columns of the family table that only conversion knows: no model of that kind is computed as if it were another.
 TEST(Attention, OfAnotherKindIsNotComputed) {
   const ModelConfig plain = parse_model_config(tiny_config({}), "config.json");
-  EXPECT_NO_THROW(make_rope_table(plain, 4, 4, at::kCPU));
+  EXPECT_NO_THROW(make_rope_tables(plain, 4, 4, at::kCPU));
   using Position = AttentionTraits::Position;
   for (const AttentionTraits& traits :
        {AttentionTraits{.position = Position::kNone}, AttentionTraits{.position = Position::kAlibi},
-        AttentionTraits{.layout = AttentionTraits::Layout::kNeighbours},
         AttentionTraits{.sinks = true}}) {
     ModelConfig other = plain;
     other.attention = traits;
     expect_error<UnsupportedError>("CFG_UNSUPPORTED",
-                                   [&] { make_rope_table(other, 4, 4, at::kCPU); });
+                                   [&] { make_rope_tables(other, 4, 4, at::kCPU); });
   }
-  ModelConfig clipped = plain;
-  clipped.clip_qkv = 8;
-  expect_error<UnsupportedError>("CFG_UNSUPPORTED",
-                                 [&] { make_rope_table(clipped, 4, 4, at::kCPU); });
 }
 
 }  // namespace

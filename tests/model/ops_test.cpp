@@ -72,9 +72,15 @@ TEST(Ops, AddRmsNorm) {
   }
 }
 
-TEST(Ops, AddLayerNorm) {
-  const Function own = [](const Tensors& in) {
-    const auto [sum, y] = add_norm(in[0], in[1], {in[2], in[3]}, kEps);
+/// add_norm with LayerNorm of a kind: x, delta, and of weight and bias what it has.
+void check_layer_norm(Norm norm_kind) {
+  const bool has_weight = norm_kind != Norm::kLayerBare;
+  const bool has_bias = norm_kind == Norm::kLayer;
+  const Function own = [&](const Tensors& in) {
+    const NormWeights weights{.weight = has_weight ? in[2] : Tensor(),
+                              .bias = has_bias ? in[3] : Tensor(),
+                              .kind = norm_kind};
+    const auto [sum, y] = add_norm(in[0], in[1], weights, kEps);
     return Tensors{sum, y};
   };
   for (const Kind& kind : kinds()) {
@@ -83,21 +89,27 @@ TEST(Ops, AddLayerNorm) {
       const Tensor error = sum.detach().to(kind.dtype).to(at::kDouble).sub(sum.detach());
       const Tensor rounded = sum.add(error);
       const Tensor centred = rounded.sub(rounded.mean(-1, true));
-      const Tensor unit = centred.div(centred.square().mean(-1, true).add(kEps).sqrt());
-      return Tensors{rounded, unit.mul(in[2]).add(in[3])};
+      Tensor y = centred.div(centred.square().mean(-1, true).add(kEps).sqrt());
+      if (has_weight) y = y.mul(in[2]);
+      if (has_bias) y = y.add(in[3]);
+      return Tensors{rounded, y};
     };
     const std::vector<int64_t> shapes[] = {{2, 7}, {3, 5, 33}, {300, 16}};
     for (const auto& shape : shapes) {
-      const Tensor weight = random_tensor({shape.back()}, 5, kind.dtype, kind.device);
-      const Tensor bias = random_tensor({shape.back()}, 6, kind.dtype, kind.device);
       const Tensors x = layouts(shape, kind);
       for (size_t i = 0; i < x.size(); ++i) {
-        compare("add_norm with a bias", own, reference,
-                {x[i], x[(i + 1) % x.size()], weight, bias});
+        Tensors in = {x[i], x[(i + 1) % x.size()]};
+        if (has_weight) in.push_back(random_tensor({shape.back()}, 5, kind.dtype, kind.device));
+        if (has_bias) in.push_back(random_tensor({shape.back()}, 6, kind.dtype, kind.device));
+        compare("add_norm, LayerNorm", own, reference, in);
       }
     }
   }
 }
+
+TEST(Ops, AddLayerNorm) { check_layer_norm(Norm::kLayer); }
+TEST(Ops, AddLayerNormWithoutABias) { check_layer_norm(Norm::kLayerScale); }
+TEST(Ops, AddLayerNormWithoutWeights) { check_layer_norm(Norm::kLayerBare); }
 
 TEST(Ops, SwiGlu) {
   const Function own = [](const Tensors& in) { return Tensors{swiglu(in[0])}; };

@@ -3,31 +3,50 @@
 from exchange import answer, request
 from transformers import AutoConfig
 
+
+def first(config, *names, otherwise=None):
+    """The first of the attributes that is there and not None."""
+    return next((v for v in (getattr(config, n, None) for n in names) if v is not None), otherwise)
+
+
 found = []
 for folder in request():
     c = AutoConfig.from_pretrained(folder)
+    kind = c.model_type
     rope = c.rope_parameters
-    layer_norm = getattr(c, "layer_norm_eps", None)
+    full = rope.get("full_attention", rope)
+    sliding = rope.get("sliding_attention", rope)
     window = getattr(c, "sliding_window", None)
+    layers = getattr(c, "layer_types", None) or ["full_attention"] * c.num_hidden_layers
+    slides = [window is not None if kind in ("mistral", "starcoder2") else t == "sliding_attention" for t in layers]
+    biased = kind == "phi"
+    scalar = getattr(c, "query_pre_attn_scalar", None)
     found.append(
         {
             "n_kv_heads": c.num_key_value_heads,
             "head_dim": getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads,
             "max_positions": c.max_position_embeddings,
-            "norm_eps": layer_norm if layer_norm is not None else c.rms_norm_eps,
-            "rope_theta": rope["rope_theta"],
-            "rope_type": rope["rope_type"],
-            "partial_rotary_factor": rope.get("partial_rotary_factor", 1.0),
+            "norm_eps": first(c, "layer_norm_eps", "norm_epsilon", "rms_norm_eps", otherwise=1e-5),
+            "rope_theta": full["rope_theta"],
+            "rope_type": "default" if full["rope_type"] == "default" else "scaled",
+            "sliding_theta": sliding["rope_theta"],
+            "partial_rotary_factor": full.get("partial_rotary_factor", 1.0),
             "initializer_range": c.initializer_range,
-            "hidden_act": c.hidden_act,
+            "hidden_act": first(c, "hidden_activation", "hidden_act") if kind != "gemma" else c.hidden_act,
             "tie_word_embeddings": c.tie_word_embeddings,
-            "qkv_bias": getattr(c, "attention_bias", getattr(c, "use_qkv_bias", c.model_type == "qwen2")),
-            "mlp_bias": getattr(c, "mlp_bias", False),
+            "qkv_bias": first(c, "attention_bias", "use_qkv_bias", "use_bias", otherwise=biased or kind == "qwen2"),
+            "mlp_bias": first(c, "mlp_bias", "use_bias", otherwise=biased),
             "sliding_window": window,
-            "sliding_layers": [
-                window is not None if c.model_type == "mistral" else kind == "sliding_attention"
-                for kind in getattr(c, "layer_types", None) or ["full_attention"] * c.num_hidden_layers
-            ],
+            "sliding_layers": slides,
+            "turned_layers": slides if kind == "cohere2" else [x == 1 for x in getattr(c, "no_rope_layers", [])],
+            "parallel": kind in ("phi", "cohere", "cohere2") or getattr(c, "use_parallel_residual", False),
+            "clip": getattr(c, "clip_qkv", None),
+            "scores_cap": c.attn_logit_softcapping if kind == "gemma2" else 0,
+            "logits_cap": first(c, "final_logit_softcapping", otherwise=0),
+            "embedding": c.hidden_size**0.5 if kind.startswith("gemma") else getattr(c, "embedding_multiplier", 1),
+            "residual": getattr(c, "residual_multiplier", 1),
+            "scores": scalar**-0.5 if scalar else getattr(c, "attention_multiplier", 0),
+            "logits": first(c, "logit_scale", otherwise=1 / getattr(c, "logits_scaling", 1)),
             "bos_token_id": c.bos_token_id,
             "eos_token_id": c.eos_token_id,
         }

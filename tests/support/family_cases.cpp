@@ -28,10 +28,11 @@ TinyModelSpec sized(TinyModelSpec spec) {
   spec.n_layers = 3;
   spec.n_heads = 12;
   spec.n_kv_heads = 6;
-  // The heads of StableLM and Phi-3 fill the hidden size; StableLM turns half of a head.
-  const bool stablelm = spec.model_type == "stablelm";
-  spec.head_dim = stablelm ? 8 : 10;
-  spec.hidden_size = stablelm ? 96 : spec.model_type == "phi3" ? 120 : 36;
+  // The heads of some fill the hidden size; StableLM and Phi turn half of a head.
+  const bool fills = spec.model_type == "phi3" || spec.model_type == "cohere2";
+  const bool halved = spec.model_type == "stablelm" || spec.model_type == "phi";
+  spec.head_dim = halved ? 8 : 10;
+  spec.hidden_size = halved ? 96 : fills ? 120 : 36;
   return spec;
 }
 
@@ -65,6 +66,32 @@ std::vector<FamilyCase> family_cases() {
         .attention_bias = true,
         .mlp_bias = true}},
       {"StableLM", {.model_type = "stablelm", .attention_bias = true}},
+      {"StableLM, parallel",
+       {.model_type = "stablelm",
+        .attention_bias = true,
+        .extra_config = {{"use_parallel_residual", true}}}},
+      {"OLMo", {.model_type = "olmo"}},
+      {"OLMo, clipped, biases",
+       {.model_type = "olmo", .attention_bias = true, .extra_config = {{"clip_qkv", 0.7}}}},
+      {"OLMo 3, yarn",
+       {.model_type = "olmo3",
+        .attention_bias = true,
+        .extra_config = {{"layer_types",
+                          {"sliding_attention", "full_attention", "sliding_attention"}},
+                         {"rope_scaling",
+                          {{"rope_type", "yarn"},
+                           {"factor", 4.0},
+                           {"original_max_position_embeddings", 32}}}}}},
+      {"Gemma 2", {.model_type = "gemma2", .tie_word_embeddings = true, .attention_bias = true}},
+      {"Gemma 3",
+       {.model_type = "gemma3_text", .tie_word_embeddings = true, .attention_bias = true}},
+      {"Cohere", {.model_type = "cohere", .tie_word_embeddings = true, .attention_bias = true}},
+      {"Cohere 2: windows, RoPE in them alone", {.model_type = "cohere2"}},
+      {"StarCoder2, biases",
+       {.model_type = "starcoder2", .tie_word_embeddings = true, .attention_bias = true}},
+      {"StarCoder2, exact GELU, window",
+       {.model_type = "starcoder2", .sliding_window = 5, .extra_config = {{"hidden_act", "gelu"}}}},
+      {"Phi", {.model_type = "phi"}},
   };
   for (FamilyCase& c : cases) c.spec = sized(c.spec);
   return cases;

@@ -71,7 +71,7 @@ void repeat_kv_heads(const TinyModelSpec& spec, const std::string& name,
 
 /// Families that have Llama's keys for biases.
 bool may_have_biases(const std::string& family) {
-  return family != "mistral" && family != "qwen2" && family != "phi3" && family != "stablelm";
+  return find_family(family)->qkv_bias.key == "attention_bias";
 }
 
 }  // namespace
@@ -90,12 +90,13 @@ double Random::normal() {
 
 std::string tiny_config(const TinyModelSpec& spec) {
   const std::string& family = spec.model_type;
+  const ConfigKeys& keys = find_family(family)->keys;
   Json config = {
       {"architectures", Json::array({find_family(family)->architecture})},
       {"bos_token_id", 1},
       {"eos_token_id", 2},
       {"head_dim", spec.head_dim},
-      {"hidden_act", find_family(family)->activations.front()},
+      {std::string(keys.activation), find_family(family)->activations.front().name},
       {"hidden_size", spec.hidden_size},
       {"initializer_range", 0.02},
       {"intermediate_size", spec.intermediate_size},
@@ -104,17 +105,21 @@ std::string tiny_config(const TinyModelSpec& spec) {
       {"num_attention_heads", spec.n_heads},
       {"num_hidden_layers", spec.n_layers},
       {"num_key_value_heads", spec.n_kv_heads},
-      {std::string(find_family(family)->keys.norm_eps), 1e-5},
       {"rope_theta", 10000.0},
       {"tie_word_embeddings", spec.tie_word_embeddings},
       {"torch_dtype", dtype_word(spec.dtype)},
       {"use_cache", true},
       {"vocab_size", spec.vocab_size},
   };
-  const bool qwen = family == "qwen2" || family == "qwen3";
-  if (family == "mistral" || family == "phi3" || qwen) {
+  if (!keys.norm_eps.empty()) config[std::string(keys.norm_eps)] = 1e-5;
+  const WindowRule window = find_family(family)->window;
+  if (window == WindowRule::kPattern) {
+    config["sliding_window"] = spec.sliding_window.value_or(5);
+    if (!keys.window_pattern.empty()) config[std::string(keys.window_pattern)] = 2;
+  } else if (window != WindowRule::kNone) {
     config["sliding_window"] = spec.sliding_window ? Json(*spec.sliding_window) : Json();
   }
+  const bool qwen = family == "qwen2" || family == "qwen3";
   if (qwen) {
     config["use_sliding_window"] = spec.sliding_window.has_value();
     config["max_window_layers"] = 1;
@@ -125,10 +130,21 @@ std::string tiny_config(const TinyModelSpec& spec) {
     config["attention_multiplier"] = 0.5;
     config["logits_scaling"] = 4.0;
   }
+  // Constants that matter in a tiny model.
+  const auto number = [&](std::string_view key, double value) {
+    if (!key.empty()) config[std::string(key)] = value;
+  };
+  if (!keys.query_scalar.empty()) config[std::string(keys.query_scalar)] = 13;  // an integer
+  number(keys.logits_multiplier, 0.25);
+  number(keys.sliding_theta, 100);
+  number(keys.scores_cap, 1.5);
+  number(keys.logits_cap, 2.5);
+  if (family == "starcoder2") config["use_bias"] = spec.attention_bias;
   if (family == "phi3" || family == "smollm3") {
     config["pad_token_id"] = 0;  // their classes' own is beyond a tiny vocabulary
   }
   if (family == "smollm3") config["no_rope_layer_interval"] = 2;
+  if (family == "phi") config["partial_rotary_factor"] = 0.5;
   if (family == "stablelm") {
     config["use_qkv_bias"] = spec.attention_bias;
     config["partial_rotary_factor"] = 0.5;

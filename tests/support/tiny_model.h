@@ -17,7 +17,7 @@ namespace regroup::testing {
 /// and the element's index alone: the number of shards, the other sizes or another machine do not
 /// change it. The same spec gives the same bytes.
 struct TinyModelSpec {
-  std::string model_type = "llama";  ///< any family; "stablelm" turns half of a head
+  std::string model_type = "llama";  ///< any family; "stablelm" and "phi" turn half of a head
   int64_t n_layers = 2;
   int64_t n_heads = 4;
   int64_t n_kv_heads = 4;

@@ -40,7 +40,7 @@ Reference reference(const Problem& p, const DistillationMix& mix, int64_t k = 0)
   const at::Tensor h = wide(p.hidden).clone().set_requires_grad(true);
   const at::Tensor w = wide(p.head).clone().set_requires_grad(true);
   const at::Tensor z = at::matmul(h, w.t());
-  const at::Tensor t = at::matmul(wide(p.teacher.hidden), wide(p.teacher.lm_head).t());
+  const at::Tensor t = at::matmul(wide(p.teacher.hidden), wide(p.teacher.lm_head.weight).t());
   const at::Tensor targets = p.targets.cpu();
   const at::Tensor counted = targets.ge(0).to(at::kDouble);
   const at::Tensor nll =
@@ -69,7 +69,7 @@ Reference reference(const Problem& p, const DistillationMix& mix, int64_t k = 0)
 /// What a cache would keep, without its rounding.
 TopKLogProbs likeliest(const Problem& p, int64_t k, double temperature) {
   const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
-  const at::Tensor t = at::matmul(wide(p.teacher.hidden), wide(p.teacher.lm_head).t());
+  const at::Tensor t = at::matmul(wide(p.teacher.hidden), wide(p.teacher.lm_head.weight).t());
   const at::Tensor log_t = at::log_softmax(t / temperature, 1);
   const auto [top, ids] = log_t.topk(k, 1);
   const at::Tensor rest = at::logsumexp(log_t.scatter(1, ids, -INFINITY), 1);

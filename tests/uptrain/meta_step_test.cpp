@@ -48,7 +48,7 @@ class MetaStep : public ::testing::TestWithParam<at::ScalarType> {
 
 TEST_P(MetaStep, CrossEntropy) {
   for (const TrainScope scope : {TrainScope::kAll, TrainScope::kAttention, TrainScope::kKv}) {
-    step(scope, [](const Tensor& hidden, const Tensor& head, const Tensor& targets) {
+    step(scope, [](const Tensor& hidden, const LmHead& head, const Tensor& targets) {
       return fused_cross_entropy(hidden, head, targets, 0.1);
     });
   }
@@ -61,7 +61,7 @@ TEST_P(MetaStep, TeacherAndItsCache) {
   const TeacherSignal asked = {
       at::empty({32, 32}, meta(GetParam())), at::empty({64, 32}, meta(GetParam())), {}};
   for (const TeacherSignal& teacher : {asked, TeacherSignal{{}, {}, kept}}) {
-    step(TrainScope::kAll, [&](const Tensor& hidden, const Tensor& head, const Tensor& targets) {
+    step(TrainScope::kAll, [&](const Tensor& hidden, const LmHead& head, const Tensor& targets) {
       const DistillationLoss loss =
           fused_distillation(hidden, head, targets, 0.1, teacher, {0.5, 2.0});
       EXPECT_TRUE(loss.ce.is_meta());

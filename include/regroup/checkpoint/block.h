@@ -6,15 +6,21 @@ namespace regroup {
 
 /// What normalises the residual stream.
 enum class Norm : uint8_t {
-  kRms,        ///< RMSNorm: a weight
-  kRmsOffset,  ///< RMSNorm that multiplies by 1 + weight
-  kLayer       ///< LayerNorm: a weight and a bias
+  kRms,         ///< RMSNorm: a weight
+  kRmsOffset,   ///< RMSNorm that multiplies by 1 + weight
+  kLayer,       ///< LayerNorm: a weight and a bias
+  kLayerScale,  ///< LayerNorm: a weight
+  kLayerBare    ///< LayerNorm that has neither, and no tensor in the files
 };
+
+/// Whether the mean is taken away.
+constexpr bool centres(Norm norm) { return norm != Norm::kRms && norm != Norm::kRmsOffset; }
 
 /// Where a block is normalised.
 enum class NormPlace : uint8_t {
   kBefore,  ///< what attention and MLP read (arXiv:2002.04745)
-  kAfter  ///< what they add to the residual stream; they read it as it is (arXiv:2501.00656, section 3.1)
+  kAfter,  ///< what they add to the residual stream; they read it as it is (arXiv:2501.00656, section 3.1)
+  kAround  ///< both (arXiv:2408.00118, section 2)
 };
 
 /// RMSNorm of queries and keys between their projections and RoPE.
@@ -24,14 +30,14 @@ enum class QkNorm : uint8_t {
   kWhole  ///< of all heads of a token together; each head has gains of its own
 };
 
-/// What the MLP's gate goes through.
-enum class Activation : uint8_t { kSilu, kGeluTanh };
+/// What the MLP's gate goes through, or without a gate its hidden channels.
+enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };
 
 /// How a layer of a family computes, beside its attention (AttentionTraits) and the shapes of its tensors.
 struct BlockSpec {
   Norm norm = Norm::kRms;
   NormPlace place = NormPlace::kBefore;
-  Activation activation = Activation::kSilu;
+  bool gated = true;  ///< the MLP multiplies up by its activated gate; else it activates up
 };
 
 /// Constants that a model multiplies by.
@@ -40,6 +46,12 @@ struct Multipliers {
   double residual = 1;   ///< what attention and MLP add to the residual stream
   double attention = 0;  ///< scores; 0: 1 / sqrt(head_dim)
   double logits = 1;
+};
+
+/// Bounds c of x -> c tanh(x / c); 0: none.
+struct SoftCaps {
+  double scores = 0;
+  double logits = 0;
 };
 
 }  // namespace regroup

@@ -47,14 +47,18 @@ struct ModelConfig {
   int64_t intermediate_size = 0;
   int64_t vocab_size = 0;
   int64_t max_positions = 0;
+  Activation activation = Activation::kSilu;
+  bool parallel = false;  ///< attention and MLP read the same residual stream, side by side
   double norm_eps = 1e-6;
   double initializer_range = 0.02;
   AttentionTraits attention;
   int64_t rotary_dim = 0;          ///< channels of a head that position turns: the first ones
   std::optional<double> clip_qkv;  ///< queries, keys and values are clipped to [-clip, clip]
   RopeConfig rope;
-  std::vector<bool> turned_layers;  ///< [n_layers]: which layers have RoPE; empty: all
+  std::optional<RopeConfig> sliding_rope;  ///< of layers with a window, where it is another
+  std::vector<bool> turned_layers;         ///< [n_layers]: which layers have RoPE; empty: all
   Multipliers multipliers;
+  SoftCaps caps;
   bool tie_word_embeddings = false;
   bool qkv_bias = false;
   bool output_bias = false;
@@ -68,6 +72,7 @@ struct ModelConfig {
   bool turns(int64_t layer) const {
     return turned_layers.empty() || turned_layers[static_cast<size_t>(layer)];
   }
+  bool slides(int64_t layer) const { return sliding_layers[static_cast<size_t>(layer)]; }
   int64_t group_size() const { return n_heads / n_kv_heads; }
   int64_t query_size() const { return n_heads * head_dim; }
   int64_t kv_size() const { return n_kv_heads * head_dim; }

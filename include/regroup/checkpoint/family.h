@@ -42,7 +42,7 @@ enum class Role : uint8_t {
   kQueryNorm,  ///< gains of QkNorm
   kKeyNorm,
   kAttentionNorm,  ///< of what attention adds (NormPlace::kAfter)
-  kMlpNorm,
+  kMlpNorm,        ///< absent in a parallel block whose MLP reads what attention reads
   kMlpNormBias,
   kGate,
   kUp,
@@ -55,10 +55,11 @@ enum class Role : uint8_t {
   kFinalNorm,
   kFinalNormBias,
   kLmHead,
+  kLmHeadBias,
 };
 
 /// When a tensor is part of the model.
-enum class Presence : uint8_t { kAlways, kQkvBias, kOutputBias, kMlpBias, kUntied };
+enum class Presence : uint8_t { kAlways, kQkvBias, kOutputBias, kMlpBias, kSequential, kUntied };
 
 struct TensorRule {
   std::string_view name;  ///< "{}" stands for the layer's number
@@ -67,9 +68,9 @@ struct TensorRule {
   Presence presence = Presence::kAlways;
 };
 
-/// Whether a group of biases is there: a boolean of config.json, or `otherwise` where the config does not
-/// say or has no word for it.
-struct BiasRule {
+/// Whether a family has something: a boolean of config.json, or `otherwise` where the config does not say or has no
+/// word for it.
+struct BoolRule {
   std::string_view key = {};
   bool otherwise = false;
 };
@@ -77,8 +78,16 @@ struct BiasRule {
 /// Which layers a config's sliding_window binds.
 enum class WindowRule : uint8_t {
   kNone,
-  kEveryLayer,  ///< but those that layer_types names
-  kLaterLayers  ///< with use_sliding_window, those from max_window_layers on
+  kEveryLayer,   ///< but those that layer_types names
+  kLaterLayers,  ///< with use_sliding_window, those from max_window_layers on
+  kPattern       ///< all but every window_pattern-th, or those that layer_types names
+};
+
+/// What layers with and without a window do with position.
+enum class SlidingRope : uint8_t {
+  kSame,
+  kOwn,  ///< rope_parameters may differ for both, and rope_scaling is that of layers without
+  kOnly  ///< layers without a window have no RoPE
 };
 
 /// What transformers' class of a family takes for a key that config.json does not have. Where the class
@@ -90,10 +99,16 @@ struct ConfigDefaults {
   int64_t original_max_positions = 0;  ///< of scaled RoPE; 0: max_position_embeddings
   double norm_eps = 1e-6;
   double rope_theta = 10000.0;
-  double rotary_share = 1.0;  ///< of head_dim: partial_rotary_factor
+  double sliding_theta = 10000.0;  ///< SlidingRope::kOwn
+  double rotary_share = 1.0;       ///< of head_dim: partial_rotary_factor
   double initializer_range = 0.02;
   std::optional<int64_t> sliding_window = {};
   int64_t max_window_layers = 0;
+  int64_t window_pattern = 0;  ///< WindowRule::kPattern
+  // What the keys of the same names give otherwise.
+  double query_scalar = 256;
+  double logits_multiplier = 1;
+  SoftCaps caps = {};
   std::optional<int64_t> bos_token_id = {};
   std::optional<int64_t> eos_token_id = {};
   bool tie_word_embeddings = false;
@@ -108,10 +123,25 @@ struct ConfigKeys {
   std::string_view embedding_multiplier = {};
   std::string_view residual_multiplier = {};
   std::string_view attention_multiplier = {};
+  std::string_view query_scalar = {};  ///< scores are divided by its root
+  std::string_view logits_multiplier = {};
   std::string_view logits_divisor = {};
+  // Other numbers; "" where the family has none.
+  std::string_view window_pattern = {};
+  std::string_view sliding_theta = {};
+  std::string_view clip_qkv = {};
+  std::string_view scores_cap = {};
+  std::string_view logits_cap = {};
 };
 
-inline constexpr std::array<std::string_view, 2> kSilu = {"silu", "swish"};
+/// A name of config.json and what transformers' class computes for it.
+struct ActivationName {
+  std::string_view name;
+  Activation activation;
+};
+
+inline constexpr auto kSilu =
+    std::to_array<ActivationName>({{"silu", Activation::kSilu}, {"swish", Activation::kSilu}});
 
 /// A boolean of config.json that must be false or absent.
 struct RefusedKey {
@@ -126,8 +156,7 @@ struct ModelFamily {
   std::string_view architecture;  ///< the class that transformers, vLLM and llama.cpp know
   ConfigDefaults defaults;
   ConfigKeys keys = {};
-  std::span<const std::string_view> activations =
-      kSilu;  ///< names of the one it has, the default first
+  std::span<const ActivationName> activations = kSilu;  ///< the default first
   std::span<const TensorRule> tensors;
   BlockSpec block = {};
   AttentionTraits attention = {};
@@ -135,10 +164,12 @@ struct ModelFamily {
   bool may_skip_rope = false;      ///< no_rope_layers and no_rope_layer_interval mean something
   bool embeds_by_root = false;     ///< embeddings are multiplied by sqrt(hidden_size)
   bool heads_fill_hidden = false;  ///< head_dim is hidden_size / n_heads, whatever the config says
-  BiasRule qkv_bias = {};
-  BiasRule output_bias = {};
-  BiasRule mlp_bias = {};
+  BoolRule qkv_bias = {};
+  BoolRule output_bias = {};
+  BoolRule mlp_bias = {};
+  BoolRule parallel = {};
   WindowRule window = WindowRule::kNone;
+  SlidingRope sliding_rope = SlidingRope::kSame;
   std::span<const RefusedKey> refused_keys = {};
   std::span<const std::string_view> ignored = {};  ///< suffixes of buffers that old folders carry
 };
@@ -162,6 +193,9 @@ const ModelFamily* find_family(std::string_view model_type);
 
 /// What keeps a family that is known from being converted exactly; "" for any other name.
 std::string_view why_refused(std::string_view model_type);
+
+/// Matrices of hidden_size x intermediate_size that a layer's MLP has.
+int64_t mlp_matrices(const ModelConfig& config);
 
 int64_t value_of(Dim dim, const ModelConfig& config);
 /// All tensors of the model, in the order of the table.

@@ -39,4 +39,7 @@ void check_transforms(std::span<const LayerTransform> transforms, const ModelCon
 /// Why `method` with `grouping` decides on what is not exact for such a model; "" when it does not.
 std::string why_illegal(Method method, Grouping grouping, const ModelConfig& config);
 
+/// Why queries may not be stretched to make up for shorter keys, as what `logit-gain` is for the model; "" when they may.
+std::string why_no_logit_gain(const ModelConfig& config);
+
 }  // namespace regroup

@@ -9,6 +9,7 @@
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/family.h"
 #include "regroup/model/layer.h"
+#include "regroup/model/lm_head.h"
 #include "regroup/model/ops.h"
 
 namespace regroup {
@@ -41,7 +42,7 @@ class KvCache {
 };
 
 /// A decoder-only transformer of the family's table: norms, rotary embedding, grouped-query attention (K and V are
-/// never expanded to the query heads), a gated MLP, as its BlockSpec and AttentionTraits say.
+/// never expanded to the query heads), an MLP, as its BlockSpec and AttentionTraits say.
 class Decoder {
  public:
   /// Uninitialised weights of `config`.
@@ -59,8 +60,8 @@ class Decoder {
   at::Tensor hidden(const at::Tensor& ids, KvCache* cache = nullptr) const;
   /// hidden [..., hidden] -> [..., vocab]
   at::Tensor logits(const at::Tensor& hidden) const;
-  /// [vocab, hidden]; the embedding itself when tied.
-  const at::Tensor& lm_head() const;
+  /// Its weight is the embedding itself when tied.
+  LmHead lm_head() const;
 
   /// Every weight under its checkpoint name.
   std::vector<NamedWeight> named_weights() const;
@@ -69,7 +70,8 @@ class Decoder {
   LayerWeights& layer(int64_t index) { return layers_[static_cast<size_t>(index)]; }
   at::Tensor& embedding() { return embedding_; }
   NormWeights& final_norm() { return final_norm_; }
-  at::Tensor& untied_lm_head() { return lm_head_; }  ///< undefined when tied
+  at::Tensor& untied_lm_head() { return lm_head_; }     ///< undefined when tied
+  at::Tensor& lm_head_bias() { return lm_head_bias_; }  ///< undefined in most families
 
   /// Recompute each layer's activations in the backward pass instead of keeping them.
   void set_activation_checkpointing(bool on) { checkpointing_ = on; }
@@ -88,7 +90,7 @@ class Decoder {
                                                 int64_t layer, const at::Tensor& x,
                                                 const at::Tensor& y, const Step& step) const;
   const NormWeights& norm_after(int64_t layer) const;
-  RopeTable rope_table(int64_t first, int64_t count) const;
+  RopeTables rope_tables(int64_t first, int64_t count) const;
 
   ModelConfig config_;
   at::ScalarType dtype_;
@@ -96,9 +98,10 @@ class Decoder {
   at::Tensor embedding_;  // [vocab, hidden]
   std::vector<LayerWeights> layers_;
   NormWeights final_norm_;
-  at::Tensor lm_head_;  // [vocab, hidden], undefined when tied
+  at::Tensor lm_head_;       // [vocab, hidden], undefined when tied
+  at::Tensor lm_head_bias_;  // [vocab] or undefined
   bool checkpointing_ = false;
-  mutable RopeTable rope_cache_;  // positions [0, n)
+  mutable RopeTables rope_cache_;  // positions [0, n)
 };
 
 }  // namespace regroup

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "regroup/model/distillation.h"
+#include "regroup/model/lm_head.h"
 
 namespace regroup {
 
@@ -12,20 +13,20 @@ namespace regroup {
 /// tokens: [tokens, vocab] never exists, in no pass. Gradients are taken in the forward pass, those alone that
 /// somebody can ask for.
 /// @param hidden   [tokens, hidden], the decoder's output
-/// @param lm_head  [vocab, hidden]; gets a gradient only if it requires one
+/// @param lm_head  its tensors get gradients only if they require them
 /// @param targets  [tokens] int64; negative: not counted
 /// @param scale    weight of every token, 1 / (tokens of the whole optimizer step)
-/// @return scalar float32: scale * sum of -log softmax(hidden lm_head^T)[target]
+/// @return scalar float32: scale * sum of -log softmax(logits)[target]
 /// Softmax and sums are taken in float32, the total in float64, whatever the dtype of `hidden`. Neither
 /// pass waits for the device.
-at::Tensor fused_cross_entropy(const at::Tensor& hidden, const at::Tensor& lm_head,
+at::Tensor fused_cross_entropy(const at::Tensor& hidden, const LmHead& lm_head,
                                const at::Tensor& targets, double scale);
 
 /// What the teacher says of the tokens of a micro-batch: its hidden states, from which logits are made
 /// chunk by chunk, or what a cache kept of them.
 struct TeacherSignal {
-  at::Tensor hidden;   ///< [tokens, teacher's hidden]; undefined: top_k holds
-  at::Tensor lm_head;  ///< [vocab, teacher's hidden]
+  at::Tensor hidden;  ///< [tokens, teacher's hidden]; undefined: top_k holds
+  LmHead lm_head;
   TopKLogProbs top_k;  ///< rows are tokens
 };
 
@@ -39,7 +40,7 @@ struct DistillationLoss {
 /// two [chunk, vocab] at a time, never [tokens, vocab]. With kl_weight 0 loss and gradients are those
 /// of fused_cross_entropy up to rounding.
 /// Source: arXiv:1503.02531.
-DistillationLoss fused_distillation(const at::Tensor& hidden, const at::Tensor& lm_head,
+DistillationLoss fused_distillation(const at::Tensor& hidden, const LmHead& lm_head,
                                     const at::Tensor& targets, double scale,
                                     const TeacherSignal& teacher, const DistillationMix& mix);
 

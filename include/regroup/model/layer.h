@@ -22,12 +22,12 @@ struct LayerWeights {
   at::Tensor output;           ///< [hidden, n_heads head_dim]
   at::Tensor output_bias;      ///< [hidden] or undefined
   NormWeights attention_norm;  ///< of what attention adds, or undefined (NormPlace::kAfter)
-  NormWeights mlp_norm;
-  at::Tensor gate_up;        ///< [2 intermediate, hidden]: gate, up
-  at::Tensor gate_up_bias;   ///< [2 intermediate] or undefined
-  at::Tensor down;           ///< [hidden, intermediate]
-  at::Tensor down_bias;      ///< [hidden] or undefined
-  NormWeights mlp_out_norm;  ///< of what the MLP adds, or undefined (NormPlace::kAfter)
+  NormWeights mlp_norm;        ///< none in a parallel block: its MLP reads what attention reads
+  at::Tensor gate_up;          ///< [2 intermediate, hidden]: gate, up; without a gate up alone
+  at::Tensor gate_up_bias;     ///< as its rows, or undefined
+  at::Tensor down;             ///< [hidden, intermediate]
+  at::Tensor down_bias;        ///< [hidden] or undefined
+  NormWeights mlp_out_norm;    ///< of what the MLP adds, or undefined (NormPlace::kAfter)
 };
 
 /// Every tensor of a layer, in an order of its own; some may be undefined.
@@ -51,16 +51,26 @@ LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType
 /// @throws CheckpointError VAL_NONFINITE naming the tensor
 void load_weight(const ModelFolder& folder, const std::string& name, const at::Tensor& into);
 
+/// Angles of the same positions in layers without and with a window.
+struct RopeTables {
+  RopeTable full;
+  RopeTable sliding;
+
+  const RopeTable& of(const ModelConfig& config, int64_t layer) const {
+    return config.slides(layer) ? sliding : full;
+  }
+};
+
 /// Angles of positions [0, count).
 /// @param seq_len  of the whole sequence, which dynamic scaling depends on
-RopeTable make_rope_table(const ModelConfig& config, int64_t count, int64_t seq_len,
-                          at::Device device);
+RopeTables make_rope_tables(const ModelConfig& config, int64_t count, int64_t seq_len,
+                            at::Device device);
 
 /// Attention of whole sequences before the output projection.
 /// @param y  the normed residual stream, [batch, seq, hidden]
 /// @return   the heads' outputs side by side, [batch, seq, n_heads * head_dim]
 at::Tensor attention_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
-                           const at::Tensor& y, const RopeTable& rope);
+                           const at::Tensor& y, const RopeTables& rope);
 
 /// What attention adds to the residual stream. heads [..., n_heads * head_dim]: attention_heads().
 at::Tensor attention_output(const ModelConfig& config, const LayerWeights& weights,
@@ -68,6 +78,15 @@ at::Tensor attention_output(const ModelConfig& config, const LayerWeights& weigh
 
 /// What the MLP adds to the residual stream. y [..., hidden] is normed.
 at::Tensor mlp_output(const ModelConfig& config, const LayerWeights& weights, const at::Tensor& y);
+
+/// The residual stream past a layer, but for what its attention and, behind that, its MLP add: x, in a parallel block
+/// with what the MLP adds.
+/// @param x, y  the residual stream before the layer and its norm, [..., hidden]
+at::Tensor beside_attention(const ModelConfig& config, const LayerWeights& weights,
+                            const at::Tensor& x, const at::Tensor& y);
+/// The residual stream past a layer from that past its attention: beside_attention() and attention_output().
+at::Tensor after_attention(const ModelConfig& config, const LayerWeights& weights,
+                           const at::Tensor& past);
 
 /// x times a constant that most models do not have.
 at::Tensor scaled(const at::Tensor& x, double factor);

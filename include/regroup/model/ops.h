@@ -4,6 +4,8 @@
 
 #include <tuple>
 
+#include "regroup/checkpoint/block.h"
+
 namespace regroup {
 
 /// Operations that LibTorch has no fused CPU form of. Differentiable; float32 and bfloat16 have
@@ -14,13 +16,15 @@ namespace regroup {
 /// @param x  [..., hidden]   @param weight  [hidden]   @return [..., hidden]
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 
-/// What a norm multiplies by and adds. Without a bias it is RMSNorm, with one LayerNorm.
+/// A norm: what it computes, what it multiplies by and adds.
 struct NormWeights {
-  at::Tensor weight;    ///< [hidden]; undefined: there is no norm, x stays as it is
-  at::Tensor bias;      ///< [hidden] or undefined
-  bool offset = false;  ///< RMSNorm multiplies by 1 + weight
+  at::Tensor weight;  ///< [hidden] or undefined
+  at::Tensor bias;    ///< [hidden] or undefined
+  Norm kind = Norm::kRms;
 
-  /// What x / rms(x) is multiplied by, in float32 or float64.
+  /// Otherwise there is no norm, and x stays as it is.
+  bool normalises() const { return weight.defined() || kind == Norm::kLayerBare; }
+  /// What x / rms(x) is multiplied by, in float32 or float64. Needs a weight.
   at::Tensor gains() const;
 };
 
@@ -38,9 +42,8 @@ std::tuple<at::Tensor, at::Tensor> add_norm(const at::Tensor& x, const at::Tenso
 /// @param gate_up  [..., 2 * intermediate]: gate first   @return [..., intermediate]
 at::Tensor swiglu(const at::Tensor& gate_up);
 
-/// gelu(gate) * up with the tanh form of GELU (arXiv:1606.08415, section 2; arXiv:2002.05202, section 2).
-/// @param gate_up  [..., 2 * intermediate]: gate first   @return [..., intermediate]
-at::Tensor geglu(const at::Tensor& gate_up);
+/// SiLU, or GELU exactly or in its tanh form (arXiv:1606.08415, section 2), element by element.
+at::Tensor activated(const at::Tensor& x, Activation activation);
 
 /// Angles of a span of positions.
 struct RopeTable {

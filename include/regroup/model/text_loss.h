@@ -15,9 +15,8 @@ double text_loss(const Decoder& decoder, const TokenStream& stream, int64_t seq_
                  int64_t windows_at_once);
 
 /// Sum of -log p(target) over tokens, in float64; a bounded number of logits exists at a time.
-/// @param lm_head  [vocab, hidden]
 /// @param hidden   past the final norm, [tokens, hidden]
 /// @param targets  [tokens], int64
-double sum_nll(const at::Tensor& lm_head, const at::Tensor& hidden, const at::Tensor& targets);
+double sum_nll(const LmHead& lm_head, const at::Tensor& hidden, const at::Tensor& targets);
 
 }  // namespace regroup
