@@ -27,8 +27,7 @@ CalibrationText read_files(const ModelFolder& model, const CalibrationOptions& o
     TokenStream stream;
     if (is_text_file(path)) {
       if (!tokenizer) {
-        tokenizer.emplace(Tokenizer::open(model.path()));
-        require_vocabulary(*tokenizer, vocab_size, model.path());
+        tokenizer.emplace(open_tokenizer(model.path(), vocab_size, options.documents));
       }
       stream = read_text_stream(path, *tokenizer, options.documents, of_each);
     } else {

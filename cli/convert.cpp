@@ -242,7 +242,9 @@ void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
 void require_text(const ModelFolder& model, const CalibrationOptions& calibration) {
   for (const std::string& path : calibration.text_files()) {
     if (is_text_file(path)) {
-      read_text_stream(path, Tokenizer::open(model.path()), calibration.documents, 1);
+      const Tokenizer tokenizer =
+          open_tokenizer(model.path(), model.config().vocab_size, calibration.documents);
+      read_text_stream(path, tokenizer, calibration.documents, 1);
     } else {
       const InputFile tokens(path);
     }

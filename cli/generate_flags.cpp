@@ -53,6 +53,9 @@ void add_generate_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--top-p", flags->top_p, "Draw from the most likely tokens of this mass")
       ->capture_default_str()
       ->check(number(1e-6, 1.0));
+  command->add_flag("--parse-special-tokens", flags->parse_special_tokens,
+                    "Read the text of a special token, such as <|im_end|>, as the token and not as "
+                    "text; needs a tokenizer.json");
   command->add_option("--dtype", flags->dtype, "Dtype to compute in")
       ->type_name(words({"auto", "f32", "bf16", "f16"}))
       ->capture_default_str();

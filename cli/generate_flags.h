@@ -17,6 +17,7 @@ struct GenerateFlags {
   double temperature = 0;
   double top_p = 1;
   std::string dtype = "auto";
+  bool parse_special_tokens = false;
 };
 
 /// The text to be continued, "" where ids are given. @throws ConfigError FLAG_MISSING unless it is given exactly once

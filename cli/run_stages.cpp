@@ -72,8 +72,7 @@ void RunStages::check() const {
     }
   }
   if (!reads_text()) return;
-  const Tokenizer tokenizer = Tokenizer::open(model_);
-  require_vocabulary(tokenizer, read_model_config(model_ + "/config.json").vocab_size, model_);
+  open_tokenizer(model_, read_model_config(model_ + "/config.json").vocab_size, {});
 }
 
 ErrorInfo RunStages::in_recipe(ErrorInfo error, const Stage& stage,

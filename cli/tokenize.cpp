@@ -50,8 +50,8 @@ CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   warn_if_separator_missing(flags.documents, flags.files);
   require_model_folder(flags.model);
   const ModelConfig config = read_model_config(flags.model + "/config.json");
-  const Tokenizer tokenizer = Tokenizer::open(flags.model);
-  require_vocabulary(tokenizer, config.vocab_size, flags.model, flags.append_eos);
+  const Tokenizer tokenizer =
+      open_tokenizer(flags.model, config.vocab_size, flags.documents, flags.append_eos);
   const bool add_bos = flags.add_bos || (!flags.no_add_bos && tokenizer.adds_bos());
   const bool add_eos = flags.append_eos || tokenizer.adds_eos();
   ProgressLine progress("tokenize: ", globals.quiet);
@@ -59,9 +59,10 @@ CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   int64_t bytes = 0;
   int64_t documents = 0;
   for (const std::string& path : flags.files) {
-    documents += read_documents(path, flags.documents, [&](std::string_view text) {
+    documents += read_documents(path, flags.documents, [&](const Document& document) {
       throw_if_stopped(/*resumable=*/false);
-      writer.add(tokenizer.encode(text, add_bos, add_eos));
+      const std::string text = tokenizer.text_of(document);
+      writer.add(tokenizer.encode(document, text, add_bos, add_eos));
       bytes += static_cast<int64_t>(text.size());
       progress.text(fmt::format("{} read, {} tokens", human_bytes(bytes),
                                 human_count(static_cast<double>(writer.size()))));

@@ -40,6 +40,7 @@ Json calibration_arguments(const CalibrationOptions& options) {
   }
   const std::string& joined = options.documents.field_separator;
   if (!joined.empty()) json["field_separator"] = joined;
+  if (options.documents.parse_special_tokens) json["parse_special_tokens"] = true;
   return json;
 }
 

@@ -37,15 +37,15 @@ bool is_python_space(uint32_t c) {
          c == 0x205F || c == 0x3000;
 }
 
-using Visit = std::function<bool(std::string_view)>;
+using Visit = std::function<bool(const Document&)>;
 
 /// Hands documents on and remembers what it saw.
 class Documents {
  public:
   explicit Documents(const Visit& visit) : visit_(visit) {}
   /// @return false when nobody wants more
-  bool add(std::string_view document) {
-    if (is_blank(document)) return true;
+  bool add(const Document& document) {
+    if (is_blank(document.text)) return true;
     ++count_;
     return visit_(document);
   }
@@ -74,7 +74,7 @@ bool add_text(const TextBuffer& text, size_t bytes, Documents& documents) {
         "several in it, `document-separator` says what stands between them",
         printable(text.path()), text.offset(), human_bytes(static_cast<int64_t>(bytes))));
   }
-  return documents.add(document);
+  return documents.add({document});
 }
 
 void split_text(TextBuffer& text, const std::string& separator, Documents& documents) {
@@ -123,12 +123,11 @@ std::string found_keys(const Json& record) {
 
 [[noreturn]] void refuse_record(const Json& record, const std::string& name,
                                 const std::string& where) {
-  const bool chat =
-      record.is_object() && (record.contains("messages") || record.contains("conversations"));
+  const bool chat = record.is_object() && record.contains("conversations");
   refuse("TEXT_FIELD", where,
          fmt::format("must be an object with a string \"{}\", {}", printable(name, 60),
                      found_keys(record)),
-         chat ? "write each conversation as one text first, with the model's chat template"
+         chat ? "write each conversation as \"messages\": [{\"role\": ..., \"content\": ...}, ...]"
               : "name the key that holds the text with `field`; several are joined: `field` "
                 "prompt,completion");
 }
@@ -146,6 +145,18 @@ std::string document_of(const Json& record, const std::vector<std::string>& name
   return document;
 }
 
+/// The conversation that a record holds in place of a text, or nullptr.
+const Json* messages_of(const Json& record, const std::vector<std::string>& names) {
+  if (!record.is_object() || names.size() != 1) return nullptr;
+  const bool usual = names.front() == "text" && !record.contains("text");
+  const auto found = record.find(usual ? "messages" : names.front());
+  if (found == record.end() || !found->is_array() || found->empty()) return nullptr;
+  const bool messages = std::all_of(found->begin(), found->end(), [](const Json& one) {
+    return one.is_object() && one.contains("role");
+  });
+  return messages ? &*found : nullptr;
+}
+
 bool is_lines(const std::string& path) {
   const std::string name = without_compression(path);
   return name.ends_with(".jsonl") || name.ends_with(".ndjson");
@@ -155,7 +166,12 @@ void read_records(TextBuffer& text, const DocumentOptions& options, Documents& d
   const std::vector<std::string> names = field_names(options.field);
   visit_json_records(text, is_lines(text.path()),
                      [&](const Json& record, const std::string& where) {
-                       return documents.add(document_of(record, names, options, where));
+                       if (const Json* messages = messages_of(record, names)) {
+                         const std::string conversation = messages->dump();
+                         return documents.add({conversation, /*is_chat=*/true, where});
+                       }
+                       const std::string document = document_of(record, names, options, where);
+                       return documents.add({document});
                      });
 }
 
@@ -203,7 +219,7 @@ void require_text_file(const std::string& path, const std::string& hint) {
 }
 
 int64_t read_documents_while(const std::string& path, const DocumentOptions& options,
-                             const std::function<bool(std::string_view)>& visit) {
+                             const std::function<bool(const Document&)>& visit) {
   require_text_file(path);
   TextBuffer text(path);
   Documents documents(visit);
@@ -220,8 +236,8 @@ int64_t read_documents_while(const std::string& path, const DocumentOptions& opt
 }
 
 int64_t read_documents(const std::string& path, const DocumentOptions& options,
-                       const std::function<void(std::string_view)>& visit) {
-  return read_documents_while(path, options, [&](std::string_view document) {
+                       const std::function<void(const Document&)>& visit) {
+  return read_documents_while(path, options, [&](const Document& document) {
     visit(document);
     return true;
   });

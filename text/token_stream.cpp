@@ -13,19 +13,21 @@ namespace regroup {
 TokenStream read_text_stream(const std::string& path, const Tokenizer& tokenizer,
                              const DocumentOptions& options, int64_t max_tokens) {
   TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = 0, .words = 0, .path = path};
-  read_documents_while(path, options, [&](std::string_view document) {
+  read_documents_while(path, options, [&](const Document& document) {
+    const std::string written = document.is_chat ? tokenizer.text_of(document) : std::string();
+    const std::string_view text = document.is_chat ? written : document.text;
     const size_t room =
         max_tokens > 0 ? static_cast<size_t>(max_tokens) - stream.ids.size() : SIZE_MAX - 1;
     // One more than fits tells whether the document is cut.
-    const std::vector<int32_t> ids = tokenizer.encode_front(document, room + 1);
+    const std::vector<int32_t> ids = tokenizer.encode_front(document, text, room + 1);
     const size_t kept = std::min(ids.size(), room);
     stream.ids.insert(stream.ids.end(), ids.begin(), ids.begin() + static_cast<long>(kept));
     const bool cut = kept < ids.size();
     const auto bytes =
-        cut ? static_cast<size_t>(tokenizer.prefix_bytes(document, kept)) : document.size();
+        cut ? static_cast<size_t>(tokenizer.prefix_bytes(document, text, kept)) : text.size();
     *stream.bytes += static_cast<int64_t>(bytes);
     // A document cut right behind its BOS gives no text, not an empty one.
-    if (bytes > 0) *stream.words += count_words(document.substr(0, bytes));
+    if (bytes > 0) *stream.words += count_words(text.substr(0, bytes));
     return !cut && static_cast<int64_t>(stream.ids.size()) != max_tokens;
   });
   return stream;

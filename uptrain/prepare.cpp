@@ -18,13 +18,10 @@ namespace {
 /// Opened when the first text asks for it: token files alone need no tokenizer.
 class LazyTokenizer {
  public:
-  LazyTokenizer(std::string model, int64_t vocab_size)
-      : model_(std::move(model)), vocab_size_(vocab_size) {}
+  LazyTokenizer(std::string model, int64_t vocab_size, const DocumentOptions& documents)
+      : model_(std::move(model)), vocab_size_(vocab_size), documents_(documents) {}
   const Tokenizer& get() {
-    if (!tokenizer_) {
-      tokenizer_.emplace(Tokenizer::open(model_));
-      require_vocabulary(*tokenizer_, vocab_size_, model_);
-    }
+    if (!tokenizer_) tokenizer_.emplace(open_tokenizer(model_, vocab_size_, documents_));
     return *tokenizer_;
   }
   bool available() const { return Tokenizer::is_in(model_); }
@@ -32,6 +29,7 @@ class LazyTokenizer {
  private:
   std::string model_;
   int64_t vocab_size_;
+  DocumentOptions documents_;
   std::optional<Tokenizer> tokenizer_;
 };
 
@@ -47,6 +45,9 @@ Json cache_key(const std::string& path, const UptrainOptions& options, const Tok
               {"eos", tokenizer.eos_id()}};
   const std::string& joined = options.documents.field_separator;
   if (!joined.empty()) key["field_separator"] = joined;
+  if (options.documents.parse_special_tokens) key["parse_special_tokens"] = true;
+  const std::string chat = chat_template_digest(options.model);
+  if (!chat.empty()) key["chat_template_sha256"] = chat;
   return key;
 }
 
@@ -61,8 +62,10 @@ std::string tokenize(const std::string& path, size_t index, const UptrainOptions
   make_folder(cache);
   remove_tree(sidecar);  // killed between the two files, it must not vouch for other ids
   TokenFileWriter writer(out, vocab_size);
-  read_documents(path, options.documents,
-                 [&](std::string_view text) { writer.add(tokenizer.encode(text)); });
+  read_documents(path, options.documents, [&](const Document& document) {
+    const std::string text = tokenizer.text_of(document);
+    writer.add(tokenizer.encode(document, text, tokenizer.adds_bos(), tokenizer.adds_eos()));
+  });
   writer.finish();
   write_file_atomically(sidecar, key.dump(2) + "\n");
   return out;
@@ -87,7 +90,7 @@ void check_sidecar(const std::string& path, LazyTokenizer& tokenizer) {
 
 std::vector<std::string> prepare_data(const UptrainOptions& options, int64_t vocab_size,
                                       const std::string& cache) {
-  LazyTokenizer tokenizer(options.model, vocab_size);
+  LazyTokenizer tokenizer(options.model, vocab_size, options.documents);
   std::vector<std::string> files;
   for (size_t i = 0; i < options.data.size(); ++i) {
     const std::string& path = options.data[i];
@@ -103,7 +106,7 @@ std::vector<std::string> prepare_data(const UptrainOptions& options, int64_t voc
 
 std::optional<TokenStream> read_validation(const UptrainOptions& options, int64_t vocab_size) {
   if (options.valid.empty()) return std::nullopt;
-  LazyTokenizer tokenizer(options.model, vocab_size);
+  LazyTokenizer tokenizer(options.model, vocab_size, options.documents);
   TokenStream stream;
   if (is_text_file(options.valid)) {
     stream =

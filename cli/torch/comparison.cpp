@@ -58,8 +58,8 @@ TokenStream read_text(const CompareFlags& flags, const ModelConfig& config) {
     require_window(stream);
     return stream;
   }
-  const Tokenizer tokenizer = Tokenizer::open(flags.model);
-  require_vocabulary(tokenizer, config.vocab_size, flags.model);
+  const Tokenizer tokenizer =
+      open_tokenizer(flags.model, config.vocab_size, flags.calibration.documents);
   TokenStream stream = read_text_stream(flags.text, tokenizer, flags.calibration.documents, max);
   require_window(stream);
   return stream;

@@ -75,8 +75,8 @@ std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig&
   const int64_t max = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
   std::vector<TokenStream> streams;
   if (!flags.text.empty()) {
-    const Tokenizer tokenizer = Tokenizer::open(flags.models.front());
-    require_vocabulary(tokenizer, config.vocab_size, flags.models.front());
+    const Tokenizer tokenizer =
+        open_tokenizer(flags.models.front(), config.vocab_size, flags.documents);
     for (const std::string& path : flags.text) {
       streams.push_back(read_text_stream(path, tokenizer, flags.documents, max));
     }

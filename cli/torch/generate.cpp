@@ -19,11 +19,10 @@ namespace regroup {
 namespace {
 
 /// Ids need no tokenizer: text is shown where there is one.
-std::optional<Tokenizer> open_tokenizer(const GenerateFlags& flags, int64_t vocab_size) {
+std::optional<Tokenizer> tokenizer_of(const GenerateFlags& flags, int64_t vocab_size) {
   if (!flags.prompt_ids.empty() && !Tokenizer::is_in(flags.model)) return {};
-  std::optional<Tokenizer> tokenizer(Tokenizer::open(flags.model));
-  require_vocabulary(*tokenizer, vocab_size, flags.model);
-  return tokenizer;
+  return open_tokenizer(flags.model, vocab_size,
+                        {.parse_special_tokens = flags.parse_special_tokens});
 }
 
 std::vector<int32_t> prompt_of(const GenerateFlags& flags, int64_t vocab_size,
@@ -95,7 +94,7 @@ CommandOutput run_generate(const GenerateFlags& flags, const Globals& globals) {
   const ModelFolder folder = ModelFolder::open(flags.model);
   log_notices(folder);
   const int64_t vocab_size = folder.config().vocab_size;
-  const std::optional<Tokenizer> found = open_tokenizer(flags, vocab_size);
+  const std::optional<Tokenizer> found = tokenizer_of(flags, vocab_size);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
   const Dtype stored = folder.dtype(folder.tensors().front().name);
   const Decoder decoder =

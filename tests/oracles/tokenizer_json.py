@@ -1,6 +1,7 @@
 """Assembles tokenizers with the parts that model families publish, and says which ids and texts the package gives.
 
-Writes FOLDER/NAME/tokenizer.json for each. The answer is {name: {"ids", "decoded"}} for the texts asked for, or, with "texts"
+Writes FOLDER/NAME/tokenizer.json for each. The answer is {name: {"ids", "decoded", "parsed"}} for the texts asked for ("parsed": special tokens are
+found in them), or, with "texts"
 too, for texts of every character, which compare classes of characters and normal forms.
 """
 
@@ -65,6 +66,9 @@ def save(name, tokenizer, texts):
     answered[name] = {"ids": ids, "decoded": decoded}
     if texts is not asked["texts"]:
         answered[name]["texts"] = texts
+        return
+    tokenizer.encode_special_tokens = False
+    answered[name]["parsed"] = [tokenizer.encode(text).ids for text in texts]
 
 
 def byte_bpe(name, pre_tokenizer, normalizer=None, ignore_merges=False, added=(), front=None, texts=None):

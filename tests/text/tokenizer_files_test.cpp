@@ -102,7 +102,7 @@ TEST(Ends, AreTheTokensThatTheConfigNames) {
 }
 
 TEST(Ends, MustHaveARow) {
-  const Tokenizer tokenizer = TokenizerFolder(kChatConfig).open();
+  Tokenizer tokenizer = TokenizerFolder(kChatConfig).open();
   EXPECT_NO_THROW(require_vocabulary(tokenizer, 9, "x")) << "EOS is not put anywhere";
   EXPECT_NO_THROW(require_vocabulary(tokenizer, 11, "x", /*with_eos=*/true));
   EXPECT_TRUE(

@@ -77,6 +77,8 @@ void compare_all(const std::string& what) {
   for (const auto& [name, expected] : answer.items()) {
     SCOPED_TRACE(name);
     const Tokenizer tokenizer = Tokenizer::open(folder / name);
+    Tokenizer parsing = Tokenizer::open(folder / name);
+    parsing.parse_special_tokens();
     const std::vector<std::string> texts =
         expected.contains("texts") ? expected["texts"].get<std::vector<std::string>>() : asked;
     ASSERT_EQ(expected["ids"].size(), texts.size());
@@ -84,6 +86,10 @@ void compare_all(const std::string& what) {
       const Ids ids = tokenizer.encode(texts[i]);
       ASSERT_TRUE(ids == expected["ids"][i].get<Ids>())
           << "text " << i << ": " << texts[i].substr(0, 200);
+      if (expected.contains("parsed")) {
+        ASSERT_TRUE(parsing.encode(texts[i]) == expected["parsed"][i].get<Ids>())
+            << "special tokens in text " << i << ": " << texts[i].substr(0, 200);
+      }
       // BOS is no text here.
       const bool bos = tokenizer.adds_bos();
       const std::string shown =

@@ -37,7 +37,7 @@ TEST(ByteLevel, ByHand) {
   EXPECT_EQ(tokenizer.encode("  ab"), (Ids{2, 4})) << "a space stays before the one of the word";
   EXPECT_EQ(tokenizer.encode("cab"), (Ids{3})) << "without unk_token what is unknown is left out";
   EXPECT_EQ(tokenizer.encode(""), Ids{});
-  EXPECT_EQ(tokenizer.vocab_size(), 8);
+  EXPECT_EQ(tokenizer.vocab_size(), 6);
   EXPECT_FALSE(tokenizer.adds_bos());
   EXPECT_EQ(tokenizer.bos_id(), -1);
 }
@@ -66,6 +66,59 @@ TEST(AddedTokens, SpecialOnesStayTextAndOthersAreFound) {
   EXPECT_EQ(tokenizer.decode({4, 7, 6, 3}), " ab<tool><|end|>ab");
 }
 
+TEST(AddedTokens, SpecialOnesAreFoundWhenAskedFor) {
+  Tokenizer tokenizer = JsonFolder(tiny_tokenizer_json()).open();
+  tokenizer.parse_special_tokens();
+  EXPECT_EQ(tokenizer.encode("<|end|>ab"), (Ids{6, 3}));
+  EXPECT_EQ(tokenizer.encode("ab<|end|><tool> ab<|end|"), (Ids{3, 6, 7, 4}));
+  EXPECT_EQ(tokenizer.prefix_bytes("<|end|>ab", 1), 7);
+}
+
+TEST(AddedTokens, OneThatMustBeAWordAloneIsNotFoundExactly) {
+  OrderedJson json = tiny_tokenizer_json();
+  json["added_tokens"][0]["single_word"] = true;
+  Tokenizer tokenizer = JsonFolder(json).open();
+  EXPECT_TRUE(contains(
+      expect_error<UnsupportedError>("TOK_UNSUPPORTED", [&] { tokenizer.parse_special_tokens(); })
+          .message,
+      "as a word alone"));
+}
+
+TEST(AddedTokens, ASpecialOneThatStaysTextIsToldOnce) {
+  std::vector<std::string> told;
+  set_notice_handler([&](const std::string& text) { told.push_back(text); });
+  const JsonFolder folder(tiny_tokenizer_json());
+  Tokenizer tokenizer = folder.open();
+  tokenizer.encode("ab <tool> ab");
+  EXPECT_TRUE(told.empty());
+  tokenizer.encode("ab<|end|>");
+  tokenizer.encode("<|end|>");
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0],
+            folder.folder() / "tokenizer.json" +
+                ": a text holds \"<|end|>\", the text of a special token, which is read as "
+                "plain text; give `parse-special-tokens` to read it as the token");
+  Tokenizer parsing = JsonFolder(tiny_tokenizer_json()).open();
+  parsing.parse_special_tokens();
+  parsing.encode("<|end|>");
+  EXPECT_EQ(told.size(), 1U);
+  set_notice_handler({});
+}
+
+// As transformers: a model may have fewer rows than the tokenizer has added tokens, until a text holds one.
+TEST(Vocabulary, AnAddedTokenBeyondTheRowsIsRefusedInTexts) {
+  Tokenizer tokenizer = JsonFolder(tiny_tokenizer_json()).open();
+  require_vocabulary(tokenizer, 7, "model");
+  EXPECT_EQ(tokenizer.encode("ab"), (Ids{3}));
+  EXPECT_EQ(
+      expect_error("TOK_VOCAB_MISMATCH", [&] { tokenizer.encode("ab<tool>"); }).message,
+      "model: a text holds the added token \"<tool>\", whose id 7 the model has no row for: it "
+      "has 7 embedding rows");
+  require_vocabulary(tokenizer, 64, "model");  // rows that pad the embedding
+  EXPECT_EQ(tokenizer.encode("ab<tool>"), (Ids{3, 7}));
+  expect_error("TOK_VOCAB_MISMATCH", [&] { require_vocabulary(tokenizer, 5, "model"); });
+}
+
 TEST(AddedTokens, TakeWhiteSpaceWhereTheyAskForIt) {
   OrderedJson json = tiny_tokenizer_json();
   json["added_tokens"][1]["lstrip"] = true;
@@ -80,7 +133,7 @@ TEST(AddedTokens, ThoseOfTheConfigAreAdded) {
       JsonFolder(tiny_tokenizer_json(), R"({"added_tokens_decoder": {"8": {"content": "bb"}}})")
           .open();
   EXPECT_EQ(tokenizer.encode("abb"), (Ids{0, 8}));
-  EXPECT_EQ(tokenizer.vocab_size(), 9);
+  EXPECT_EQ(tokenizer.vocab_size(), 6) << "added tokens are not counted";
 }
 
 struct EndRule {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "regroup/base/notice.h"
 #include "regroup/base/path.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
@@ -91,6 +92,14 @@ TEST_F(RealTokenizer, KnowsItself) {
 }
 
 TEST_F(RealTokenizer, SpecialTokenStringsStayText) {
+  std::vector<std::string> told;
+  set_notice_handler([&](const std::string& text) { told.push_back(text); });
+  LlamaFolder().open().encode("a<s> b</s>");
+  set_notice_handler({});
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_TRUE(contains(told[0], "a text holds \"<s>\", the text of a special token"));
+  expect_error<UnsupportedError>("TOK_UNSUPPORTED",
+                                 [] { LlamaFolder().open().parse_special_tokens(); });
   const Tokenizer tokenizer = LlamaFolder().open();
   for (const char* text : {"<s>", "</s>", "a<s>b</s>", "<unk>", "<s><s>"}) {
     const Ids ids = tokenizer.encode(text, false, false);
@@ -214,7 +223,7 @@ TEST_F(RealTokenizer, ConfigErrorsNameTheFile) {
 }
 
 TEST_F(RealTokenizer, VocabularyMustFitTheEmbedding) {
-  const Tokenizer tokenizer = LlamaFolder().open();
+  Tokenizer tokenizer = LlamaFolder().open();
   EXPECT_NO_THROW(require_vocabulary(tokenizer, 32'000, "x"));
   EXPECT_NO_THROW(require_vocabulary(tokenizer, 32'064, "x"));  // rows padded for speed
   EXPECT_EQ(expect_error("TOK_VOCAB_MISMATCH",

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "part_errors.h"
+#include "regroup/base/notice.h"
 #include "regroup/base/printable.h"
 #include "unicode_tables.h"
 #include "utf8.h"
@@ -40,7 +41,7 @@ size_t white_space_end(std::string_view text, size_t at) {
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocabulary,
                          const Normalizer& normalizer, const std::string& path)
-    : tokens_(std::move(tokens)) {
+    : tokens_(std::move(tokens)), path_(path) {
   if (tokens_.size() > kMaxAdded) {
     wrong_part(
         path, "LIMIT_ADDED_TOKENS",
@@ -50,13 +51,35 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocab
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& token = tokens_[i];
     const std::string text = token.normalized ? normalizer.apply(token.text) : token.text;
-    if (!token.special) highest_plain_ = std::max(highest_plain_, token.id);
+    if (!token.special) highest_ = std::max(highest_, token.id);
     if (text.empty()) continue;
     Searched& searched = token.normalized ? after_ : before_;
     searched.tree.add(text, static_cast<int32_t>(i));
     searched.starts[static_cast<unsigned char>(text[0])] = true;
-    searched.wanted = searched.wanted || !token.special;
+    (token.special ? searched.special : searched.wanted) = true;
   }
+}
+
+void AddedTokens::allow_special() {
+  for (const AddedToken& token : tokens_) {
+    require_parts(token);
+    highest_ = std::max(highest_, token.id);
+  }
+}
+
+void AddedTokens::require_parts(const AddedToken& token) const {
+  if (!token.single_word) return;
+  refuse_part(path_,
+              fmt::format("the added token \"{}\" is found in texts as a word alone (single_word)",
+                          printable(token.text, 40)));
+}
+
+void AddedTokens::tell_special(const AddedToken& token) const {
+  if (told_.exchange(true)) return;
+  notice(
+      fmt::format("{}: a text holds \"{}\", the text of a special token, which is read as plain "
+                  "text; give `parse-special-tokens` to read it as the token",
+                  printable(path_), printable(token.text, 40)));
 }
 
 void AddedTokens::give_ids(const Vocabulary& vocabulary, const std::string& path) {
@@ -72,12 +95,7 @@ void AddedTokens::give_ids(const Vocabulary& vocabulary, const std::string& path
                  fmt::format("the added token \"{}\" must have a text and the id {}, found {}",
                              printable(token.text, 40), id, token.id));
     }
-    if (token.single_word && !token.special) {
-      refuse_part(
-          path,
-          fmt::format("the added token \"{}\" is found in texts as a word alone (single_word)",
-                      printable(token.text, 40)));
-    }
+    if (!token.special) require_parts(token);
     token.id = id;
     highest = std::max(highest, id);
     by_id_[id] = i;
@@ -85,9 +103,11 @@ void AddedTokens::give_ids(const Vocabulary& vocabulary, const std::string& path
   }
 }
 
-bool AddedTokens::visit(std::string_view text, bool normalized, const Sink& sink) const {
+bool AddedTokens::visit(std::string_view text, bool normalized, bool special,
+                        const Sink& sink) const {
   const Searched& searched = normalized ? after_ : before_;
-  if (!searched.wanted) return text.empty() || sink({.text = text});
+  const bool looks = searched.wanted || (searched.special && (special || !told_));
+  if (!looks) return text.empty() || sink({.text = text});
   size_t done = 0;
   for (size_t at = 0; at < text.size();) {
     if (!searched.starts[static_cast<unsigned char>(text[at])]) {
@@ -106,7 +126,8 @@ bool AddedTokens::visit(std::string_view text, bool normalized, const Sink& sink
     }
     const AddedToken& token = tokens_[static_cast<size_t>(index)];
     const size_t match_end = at + length;
-    if (token.special) {  // its text stays text, and hides what begins in it
+    if (token.special && !special) {  // its text stays text, and hides what begins in it
+      tell_special(token);
       at = match_end;
       continue;
     }

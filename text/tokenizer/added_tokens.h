@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -21,7 +22,7 @@ struct AddedToken {
   bool takes_left = false;   ///< takes the white space in front
   bool takes_right = false;
   bool normalized = false;  ///< is looked for in the normalized text
-  bool special = false;     ///< is never found in texts: its text stays text
+  bool special = false;     ///< its text stays text, unless it is asked for
 };
 
 /// A part of a text: an added token, or text between two.
@@ -38,31 +39,41 @@ class AddedTokens {
   AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocabulary,
               const Normalizer& normalizer, const std::string& path);
 
+  /// That special tokens can be found in texts. @throws UnsupportedError TOK_UNSUPPORTED: one is found as a word alone
+  void allow_special();
+
   using Sink = std::function<bool(const AddedSegment&)>;
   /// Hands on a text in order, cut at the tokens that are looked for before (or after) it is normalized.
+  /// @param special  special tokens are looked for too; else their text stays text, of which the first is told
   /// @return false when the sink did
-  bool visit(std::string_view text, bool normalized, const Sink& sink) const;
+  bool visit(std::string_view text, bool normalized, bool special, const Sink& sink) const;
 
   /// The text of an id, or nullptr.
   const std::string* token(int32_t id) const;
   int32_t find(std::string_view text) const;  ///< -1: none
   /// The highest id that a text may be given, -1 without any.
-  int32_t highest_plain() const { return highest_plain_; }
+  int32_t highest() const { return highest_; }
 
  private:
   /// The tokens looked for at one time.
   struct Searched {
     PrefixTree tree;
     std::vector<bool> starts = std::vector<bool>(256);
-    bool wanted = false;  ///< one of them is not special
+    bool wanted = false;   ///< one of them is found
+    bool special = false;  ///< one of them stays text
   };
+  /// Says once that texts hold a special token.
+  void tell_special(const AddedToken& token) const;
+  void require_parts(const AddedToken& token) const;
   void give_ids(const Vocabulary& vocabulary, const std::string& path);
 
   std::vector<AddedToken> tokens_;
   std::unordered_map<int32_t, size_t> by_id_;
   std::unordered_map<std::string, int32_t> by_text_;
   Searched before_, after_;
-  int32_t highest_plain_ = -1;
+  std::string path_;
+  int32_t highest_ = -1;
+  mutable std::atomic<bool> told_ = false;
 };
 
 }  // namespace regroup

@@ -7,38 +7,40 @@
 
 namespace regroup {
 
-bool JsonTokenizer::visit(std::string_view text, const StepSink& sink) const {
-  return parts_.added->visit(text, /*normalized=*/false, [&](const AddedSegment& segment) {
+bool JsonTokenizer::visit(std::string_view text, bool special, const StepSink& sink) const {
+  return parts_.added->visit(text, /*normalized=*/false, special, [&](const AddedSegment& segment) {
     const auto begin = static_cast<size_t>(segment.text.data() - text.data());
     if (segment.id >= 0) {
       return sink({.added = segment.id, .rest = text.substr(begin + segment.text.size())});
     }
-    return visit_raw(begin, segment.text, sink);
+    return visit_raw(begin, segment.text, special, sink);
   });
 }
 
-bool JsonTokenizer::visit_raw(size_t begin, std::string_view raw, const StepSink& sink) const {
+bool JsonTokenizer::visit_raw(size_t begin, std::string_view raw, bool special,
+                              const StepSink& sink) const {
   std::string changed;
   std::string_view normal = raw;
   if (!parts_.normalizer.changes_nothing()) {
     changed = parts_.normalizer.apply(raw);
     normal = changed;
   }
-  return parts_.added->visit(normal, /*normalized=*/true, [&](const AddedSegment& segment) {
-    const size_t offset = static_cast<size_t>(segment.text.data() - normal.data());
-    Step step{.raw = raw, .normal = normal};
-    if (segment.id >= 0) {
-      step.added = segment.id;
-      step.rest = normal.substr(offset + segment.text.size());
-      return sink(step);
-    }
-    const Piece whole{
-        .text = segment.text, .source = segment.text, .first = begin == 0 && offset == 0};
-    return parts_.pre_tokenizer.visit(whole, [&](const Piece& piece) {
-      step.piece = &piece;
-      return sink(step);
-    });
-  });
+  return parts_.added->visit(
+      normal, /*normalized=*/true, special, [&](const AddedSegment& segment) {
+        const size_t offset = static_cast<size_t>(segment.text.data() - normal.data());
+        Step step{.raw = raw, .normal = normal};
+        if (segment.id >= 0) {
+          step.added = segment.id;
+          step.rest = normal.substr(offset + segment.text.size());
+          return sink(step);
+        }
+        const Piece whole{
+            .text = segment.text, .source = segment.text, .first = begin == 0 && offset == 0};
+        return parts_.pre_tokenizer.visit(whole, [&](const Piece& piece) {
+          step.piece = &piece;
+          return sink(step);
+        });
+      });
 }
 
 size_t JsonTokenizer::origin(std::string_view text, const Step& step, std::string_view rest) const {
@@ -48,11 +50,12 @@ size_t JsonTokenizer::origin(std::string_view text, const Step& step, std::strin
   return begin + parts_.normalizer.origin(step.raw, bytes);
 }
 
-bool JsonTokenizer::encode(std::string_view text, size_t enough, std::vector<int32_t>& ids) const {
+bool JsonTokenizer::encode(std::string_view text, size_t enough, bool special,
+                           std::vector<int32_t>& ids) const {
   const std::string repaired = is_utf8(text) ? std::string() : repaired_utf8(text);
   if (!repaired.empty()) text = repaired;
   const std::lock_guard lock(one_at_a_time_);
-  return visit(text, [&](const Step& step) {
+  return visit(text, special, [&](const Step& step) {
     if (ids.size() >= enough) return false;
     if (step.added >= 0) {
       ids.push_back(step.added);
@@ -77,14 +80,14 @@ const std::string* JsonTokenizer::token(int32_t id) const {
   return added != nullptr ? added : parts_.model->vocabulary().token(id);
 }
 
-int64_t JsonTokenizer::prefix_bytes(std::string_view text, size_t n_ids) const {
+int64_t JsonTokenizer::prefix_bytes(std::string_view text, size_t n_ids, bool special) const {
   if (!is_utf8(text)) return static_cast<int64_t>(text.size());
   const std::lock_guard lock(one_at_a_time_);
   size_t left = n_ids;
   size_t end = 0;
   std::vector<int32_t> ids;
   std::vector<uint32_t> lengths;
-  const bool whole = visit(text, [&](const Step& step) {
+  const bool whole = visit(text, special, [&](const Step& step) {
     if (step.added >= 0) {
       if (left == 0) return false;
       --left;
@@ -105,10 +108,6 @@ int64_t JsonTokenizer::prefix_bytes(std::string_view text, size_t n_ids) const {
     return taken == ids.size();
   });
   return static_cast<int64_t>(whole ? text.size() : std::max(end, size_t{0}));
-}
-
-int64_t JsonTokenizer::vocab_size() const {
-  return std::max(parts_.model->vocabulary().size(), parts_.added->highest_plain() + 1);
 }
 
 }  // namespace regroup

@@ -26,10 +26,13 @@ class JsonTokenizer : public Tokenizer::Kind {
   };
   explicit JsonTokenizer(Parts parts) : parts_(std::move(parts)) {}
 
-  bool encode(std::string_view text, size_t enough, std::vector<int32_t>& ids) const override;
+  bool encode(std::string_view text, size_t enough, bool special,
+              std::vector<int32_t>& ids) const override;
   std::string decode(const std::vector<int32_t>& ids) const override;
-  int64_t prefix_bytes(std::string_view text, size_t n_ids) const override;
-  int64_t vocab_size() const override;
+  int64_t prefix_bytes(std::string_view text, size_t n_ids, bool special) const override;
+  int64_t vocab_size() const override { return model_size(); }
+  int32_t highest_added() const override { return parts_.added->highest(); }
+  void allow_special_tokens() override { parts_.added->allow_special(); }
   int32_t model_size() const {
     return parts_.model->vocabulary().size();
   }  ///< without added tokens
@@ -48,9 +51,9 @@ class JsonTokenizer : public Tokenizer::Kind {
   };
   using StepSink = std::function<bool(const Step&)>;
   /// Hands on added tokens and pieces in order. @return false when the sink did
-  bool visit(std::string_view text, const StepSink& sink) const;
+  bool visit(std::string_view text, bool special, const StepSink& sink) const;
   /// @param begin  where `raw` begins in the text
-  bool visit_raw(size_t begin, std::string_view raw, const StepSink& sink) const;
+  bool visit_raw(size_t begin, std::string_view raw, bool special, const StepSink& sink) const;
   /// Where in the text that comes from which begins at `rest`, in the text or its normalized form.
   size_t origin(std::string_view text, const Step& step, std::string_view rest) const;
 

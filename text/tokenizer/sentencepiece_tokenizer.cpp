@@ -10,6 +10,7 @@
 
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
+#include "regroup/base/notice.h"
 #include "regroup/base/printable.h"
 #include "text_segments.h"
 #include "tokenizer_files.h"
@@ -143,6 +144,8 @@ std::unique_ptr<SentencePieceTokenizer> SentencePieceTokenizer::open(const std::
                      .add_eos = settings.add_eos};
   tokenizer->ordinary_ = ordinary_piece(processor);
   tokenizer->look_for_segments();
+  tokenizer->folder_ = folder;
+  tokenizer->find_special_texts();
   tokenizer->digest = sha256_of_text(model);
   return tokenizer;
 }
@@ -151,8 +154,43 @@ SentencePieceTokenizer::SentencePieceTokenizer()
     : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {}
 SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
-bool SentencePieceTokenizer::encode(std::string_view text, size_t enough,
+void SentencePieceTokenizer::allow_special_tokens() {
+  throw UnsupportedError(
+      {.code = "TOK_UNSUPPORTED",
+       .message = "special tokens are found in texts, and in conversations, by a tokenizer.json; "
+                  "found tokenizer.model alone",
+       .path = folder_,
+       .hint = "make one with AutoTokenizer.from_pretrained(MODEL).save_pretrained(MODEL) of "
+               "transformers"});
+}
+
+void SentencePieceTokenizer::find_special_texts() {
+  int32_t value = 0;
+  for (int id = 0; id < processor_->GetPieceSize(); ++id) {
+    if (processor_->IsControl(id)) special_.add(processor_->IdToPiece(id), value++);
+  }
+  for (const auto& [id, text] : settings_.added) {
+    if (!text.empty()) special_.add(text, value++);
+  }
+}
+
+void SentencePieceTokenizer::tell_special(std::string_view text) const {
+  if (told_) return;
+  for (size_t at = 0; at < text.size(); ++at) {
+    size_t length = 0;
+    special_.visit_prefixes(text.substr(at), [&](size_t n, int32_t) { length = n; });
+    if (length == 0 || told_.exchange(true)) continue;
+    notice(
+        fmt::format("{}: a text holds \"{}\", the text of a special token, which is read as plain "
+                    "text",
+                    printable(folder_), printable(text.substr(at, length), 40)));
+    return;
+  }
+}
+
+bool SentencePieceTokenizer::encode(std::string_view text, size_t enough, bool /*special*/,
                                     std::vector<int32_t>& ids) const {
+  tell_special(text);
   bool whole = true;
   visit(text, [&](std::string_view segment, size_t, size_t) {
     whole = ids.size() < enough;
@@ -182,7 +220,8 @@ std::string SentencePieceTokenizer::decode(const std::vector<int32_t>& ids) cons
   return text;
 }
 
-int64_t SentencePieceTokenizer::prefix_bytes(std::string_view text, size_t n_ids) const {
+int64_t SentencePieceTokenizer::prefix_bytes(std::string_view text, size_t n_ids,
+                                             bool /*special*/) const {
   size_t left = n_ids;
   auto bytes = static_cast<int64_t>(text.size());
   visit(text, [&](std::string_view segment, size_t begin, size_t skipped) {

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 
+#include "prefix_tree.h"
 #include "tokenizer_files.h"
 #include "tokenizer_kind.h"
 
@@ -21,10 +23,13 @@ class SentencePieceTokenizer : public Tokenizer::Kind {
   SentencePieceTokenizer();
   ~SentencePieceTokenizer() override;
 
-  bool encode(std::string_view text, size_t enough, std::vector<int32_t>& ids) const override;
+  bool encode(std::string_view text, size_t enough, bool special,
+              std::vector<int32_t>& ids) const override;
   std::string decode(const std::vector<int32_t>& ids) const override;
-  int64_t prefix_bytes(std::string_view text, size_t n_ids) const override;
+  int64_t prefix_bytes(std::string_view text, size_t n_ids, bool special) const override;
   int64_t vocab_size() const override;
+  int32_t highest_added() const override { return -1; }  ///< texts are given none
+  void allow_special_tokens() override;
   std::string piece(int32_t id) const;
 
  private:
@@ -35,13 +40,19 @@ class SentencePieceTokenizer : public Tokenizer::Kind {
   void look_for_segments();
   /// The text of an added token, or nullptr for ids that SentencePiece knows better.
   const std::string* added(int32_t id) const;
+  void find_special_texts();
+  /// Says once that texts hold a special token.
+  void tell_special(std::string_view text) const;
   std::string decode_pieces(const std::vector<int>& pieces, bool at_start) const;
 
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;
   TokenizerSettings settings_;
   int ordinary_ = -1;
   bool splits_ = false;  ///< a text may be encoded in segments
-  size_t skipped_ = 0;   ///< bytes in front of a later segment: the space that SentencePiece adds
+  PrefixTree special_;   ///< texts of special tokens
+  std::string folder_;
+  mutable std::atomic<bool> told_ = false;
+  size_t skipped_ = 0;  ///< bytes in front of a later segment: the space that SentencePiece adds
 };
 
 }  // namespace regroup

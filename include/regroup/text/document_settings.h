@@ -21,6 +21,11 @@ void visit_settings(DocumentOptions& options, Visit&& visit) {
          .help = "Stands between the documents of a .txt file; \\n, \\r and \\t are one character",
          .kind = Kind::kSeparator},
         options.separator);
+  visit({.name = "parse-special-tokens",
+         .help =
+             "Read the text of a special token, such as <|im_end|>, as the token and not as text; "
+             "needs a tokenizer.json"},
+        options.parse_special_tokens);
 }
 
 }  // namespace regroup

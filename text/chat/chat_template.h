@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace regroup {
+
+/// How a model writes a conversation down: the chat template of its folder, carried out as transformers' apply_chat_template
+/// does without tools, documents and a prompt for an answer. Today's date is none that a template may ask for, so that the
+/// same conversation always gives the same text.
+class ChatTemplate {
+ public:
+  /// Of chat_template.jinja, or of tokenizer_config.json.
+  /// @throws CheckpointError TPL_MISSING, TPL_TYPE; UnsupportedError TPL_UNSUPPORTED
+  static ChatTemplate open(const std::string& folder);
+  ChatTemplate(ChatTemplate&&) noexcept;
+  ~ChatTemplate();
+
+  /// The text of a conversation.
+  /// @param messages  JSON: [{"role": "user", "content": "Hello"}, ...]
+  /// @throws CheckpointError TPL_MESSAGES, TPL_BUDGET; UnsupportedError TPL_UNSUPPORTED
+  /// @param where     file and line that they come from, for errors
+  std::string render(std::string_view messages, const std::string& where) const;
+
+ private:
+  struct Parts;
+  explicit ChatTemplate(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace regroup
