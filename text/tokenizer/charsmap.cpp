@@ -48,6 +48,9 @@ uint32_t leaf_value(uint32_t unit) { return unit & 0x7FFFFFFF; }
 uint32_t unit_label(uint32_t unit) { return unit & 0x800000FF; }
 uint32_t unit_offset(uint32_t unit) { return unit >> 10 << ((unit & 1U << 9) >> 6); }
 
+/// True for a byte within a character: what begins there is not UTF-8.
+bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
+
 /// Where the grapheme cluster at `at` ends.
 size_t cluster_end(std::string_view text, size_t at) {
   utf8proc_int32_t state = 0;
@@ -92,13 +95,13 @@ std::optional<std::string_view> Charsmap::replacement(std::string_view text) con
     if (!has_leaf(unit)) continue;
     // The shortest key that `text` begins with, as in the package.
     const size_t begin = at < units_.size() ? leaf_value(units_[at]) : SIZE_MAX;
-    if (begin >= replacements_.size()) return std::nullopt;
+    if (begin >= replacements_.size() || is_continuation(replacements_[begin])) return std::nullopt;
     return std::string_view(replacements_.data() + begin);
   }
   return std::nullopt;
 }
 
-std::string Charsmap::apply(std::string_view text) const {
+std::string Charsmap::apply(std::string_view text, const GrowthLimit& limit) const {
   std::string out;
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
@@ -112,8 +115,10 @@ std::string Charsmap::apply(std::string_view text) const {
         n = character_bytes(static_cast<unsigned char>(cluster[i]));
         const std::string_view character = cluster.substr(i, n);
         out += replacement(character).value_or(character);
+        limit.require(out.size());
       }
     }
+    limit.require(out.size());
     at = end;
   }
   return out;

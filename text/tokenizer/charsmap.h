@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "part_errors.h"
+
 namespace regroup {
 
 /// The normalization of a SentencePiece model as tokenizer.json carries it ("Precompiled"): a double array over UTF-8
@@ -16,7 +18,7 @@ class Charsmap {
   Charsmap(const std::string& base64, const std::string& path);
 
   /// Replaces each grapheme cluster of up to 5 bytes that is known, else each of its characters that is.
-  std::string apply(std::string_view text) const;
+  std::string apply(std::string_view text, const GrowthLimit& limit) const;
 
  private:
   std::optional<std::string_view> replacement(std::string_view text) const;

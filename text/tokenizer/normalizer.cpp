@@ -1,13 +1,10 @@
 #include "normalizer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "charsmap.h"
-#include "part_errors.h"
 #include "part_reader.h"
 #include "regex.h"
 #include "unicode_normal_form.h"
@@ -17,13 +14,12 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMaxGrowth = 64;  // Precompiled and NFKC stay far below it
-constexpr size_t kAlwaysAllowed = 1 << 20;
-
 class NormalForm : public NormalizerStep {
  public:
   explicit NormalForm(UnicodeForm form) : form_(form) {}
-  std::string apply(std::string_view text) const override { return to_normal_form(text, form_); }
+  std::string apply(std::string_view text, const GrowthLimit&) const override {
+    return to_normal_form(text, form_);
+  }
 
  private:
   UnicodeForm form_;
@@ -32,7 +28,7 @@ class NormalForm : public NormalizerStep {
 class Prepend : public NormalizerStep {
  public:
   explicit Prepend(std::string text) : text_(std::move(text)) {}
-  std::string apply(std::string_view text) const override {
+  std::string apply(std::string_view text, const GrowthLimit&) const override {
     return text.empty() ? std::string() : text_ + std::string(text);
   }
 
@@ -43,7 +39,7 @@ class Prepend : public NormalizerStep {
 class Strip : public NormalizerStep {
  public:
   Strip(bool left, bool right) : left_(left), right_(right) {}
-  std::string apply(std::string_view text) const override {
+  std::string apply(std::string_view text, const GrowthLimit&) const override {
     size_t begin = 0, end = text.size();
     while (left_ && begin < end && is_white_space(character_at(text, begin))) {
       begin += character_bytes(static_cast<unsigned char>(text[begin]));
@@ -66,7 +62,7 @@ class Replace : public NormalizerStep {
  public:
   Replace(TextPattern pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  std::string apply(std::string_view text) const override {
+  std::string apply(std::string_view text, const GrowthLimit& limit) const override {
     std::string out;
     size_t done = 0;
     for (size_t from = 0; from <= text.size();) {
@@ -74,6 +70,7 @@ class Replace : public NormalizerStep {
       if (!found) break;
       out.append(text, done, found->begin - done);
       out += content_;
+      limit.require(out.size());
       done = found->end;
       // An empty match moves on by a character.
       from = found->end > found->begin || found->end >= text.size()
@@ -92,7 +89,9 @@ class Replace : public NormalizerStep {
 class Precompiled : public NormalizerStep {
  public:
   explicit Precompiled(Charsmap map) : map_(std::move(map)) {}
-  std::string apply(std::string_view text) const override { return map_.apply(text); }
+  std::string apply(std::string_view text, const GrowthLimit& limit) const override {
+    return map_.apply(text, limit);
+  }
 
  private:
   Charsmap map_;
@@ -131,15 +130,11 @@ Normalizer Normalizer::read(const Json* root, const std::string& path) {
 }
 
 std::string Normalizer::apply(std::string_view text) const {
+  const GrowthLimit limit(path_, "normalizer", text.size());
   std::string result(text);
   for (const auto& step : steps_) {
-    result = step->apply(result);
-    if (result.size() > text.size() * kMaxGrowth + kAlwaysAllowed) {
-      wrong_part(path_, "TOK_EXPANSION",
-                 fmt::format("the normalizer must not make a text {} times as long, found {} bytes "
-                             "for {}",
-                             kMaxGrowth, result.size(), text.size()));
-    }
+    result = step->apply(result, limit);
+    limit.require(result.size());
   }
   return result;
 }

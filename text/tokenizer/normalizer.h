@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "part_errors.h"
 #include "regroup/base/strict_json.h"
 
 namespace regroup {
@@ -14,7 +15,8 @@ namespace regroup {
 class NormalizerStep {
  public:
   virtual ~NormalizerStep() = default;
-  virtual std::string apply(std::string_view text) const = 0;
+  /// @param limit  what a step that can make a text many times as long must ask
+  virtual std::string apply(std::string_view text, const GrowthLimit& limit) const = 0;
 };
 
 /// The normalizer of a tokenizer.json: NFC, NFD, NFKC, NFKD, Replace, Prepend, Strip, Precompiled and sequences of

@@ -1,5 +1,7 @@
 #include "part_errors.h"
 
+#include <fmt/format.h>
+
 #include "regroup/base/error.h"
 #include "tokenizer_files.h"
 
@@ -15,6 +17,12 @@ void wrong_part(const std::string& path, const char* code, const std::string& me
                          .message = message,
                          .path = path,
                          .hint = "the file is damaged; fetch it again"});
+}
+
+void GrowthLimit::fail(size_t grown) const {
+  wrong_part(path_, "TOK_EXPANSION",
+             fmt::format("the {} must not make a text {} times as long, found {} bytes for {}",
+                         role_, kMaxGrowth, grown, bytes_));
 }
 
 }  // namespace regroup

@@ -7,6 +7,8 @@
 namespace regroup {
 
 std::string_view PieceCutter::source_at(size_t at) {
+  // A prefix or suffix that a model adds and spells in bytes counts as text that the piece does not have.
+  at = std::min(at, piece_.text.size());
   if (piece_.unit == PieceUnit::kSame) {
     const size_t bytes = at > piece_.added ? at - piece_.added : 0;
     return piece_.source.substr(std::min(bytes, piece_.source.size()));

@@ -46,6 +46,14 @@ std::vector<int32_t> special_ids(const Part& part, const Json& item) {
   return ids;
 }
 
+/// Asked after each item: a file of many that all stand for many would fill the memory.
+void require_one(const TextEnds& ends, const std::string& path) {
+  if (ends.front.size() <= 1 && ends.back.size() <= 1) return;
+  refuse_part(path, fmt::format("the post_processor must put at most one token in front of a text "
+                                "and one behind it, found {} and {}",
+                                ends.front.size(), ends.back.size()));
+}
+
 TextEnds read_template(const Part& part) {
   const Json* single = part.find("single");
   if (single == nullptr || !single->is_array()) part.refuse("must have a list \"single\"");
@@ -57,6 +65,7 @@ TextEnds read_template(const Part& part) {
     } else if (const Json* special = member(item, "SpecialToken")) {
       auto& side = texts == 0 ? ends.front : ends.back;
       for (const int32_t id : special_ids(part, *special)) side.push_back(id);
+      require_one(ends, part.path());
     } else {
       part.refuse("has an item that is neither a text nor a special token");
     }
@@ -89,11 +98,7 @@ TextEnds read_post_processor(const Json* root, const std::string& path) {
     }
     ends.front.insert(ends.front.begin(), more.front.begin(), more.front.end());
     ends.back.insert(ends.back.end(), more.back.begin(), more.back.end());
-  }
-  if (ends.front.size() > 1 || ends.back.size() > 1) {
-    refuse_part(path, fmt::format("the post_processor must put at most one token in front of a "
-                                  "text and one behind it, found {} and {}",
-                                  ends.front.size(), ends.back.size()));
+    require_one(ends, path);
   }
   return ends;
 }

@@ -26,7 +26,7 @@ std::string joined(const Tokens& tokens) {
 /// Symbols become bytes; a token with another character, an added one, stands for itself.
 class FromSymbols : public DecoderStep {
  public:
-  void apply(Tokens& tokens) const override {
+  void apply(Tokens& tokens, const GrowthLimit&) const override {
     std::string bytes;
     for (const std::string& token : tokens) bytes += from_byte_symbols(token).value_or(token);
     tokens = {repaired_utf8(bytes)};
@@ -37,7 +37,7 @@ class FromMarks : public DecoderStep {
  public:
   explicit FromMarks(const Metaspace& marks)
       : mark_(marks.mark()), drops_first_(marks.in_front() != MarkInFront::kNever) {}
-  void apply(Tokens& tokens) const override {
+  void apply(Tokens& tokens, const GrowthLimit&) const override {
     for (size_t i = 0; i < tokens.size(); ++i) {
       const std::string_view space = i == 0 && drops_first_ ? "" : " ";
       std::string text;
@@ -68,7 +68,7 @@ std::optional<unsigned char> byte_of(std::string_view token) {
 /// Runs of byte tokens become text, or a U+FFFD for each byte where they are none.
 class FromByteTokens : public DecoderStep {
  public:
-  void apply(Tokens& tokens) const override {
+  void apply(Tokens& tokens, const GrowthLimit&) const override {
     Tokens out;
     std::string bytes;
     const auto flush = [&] {
@@ -94,7 +94,7 @@ class FromByteTokens : public DecoderStep {
 
 class Fuse : public DecoderStep {
  public:
-  void apply(Tokens& tokens) const override { tokens = {joined(tokens)}; }
+  void apply(Tokens& tokens, const GrowthLimit&) const override { tokens = {joined(tokens)}; }
 };
 
 /// Takes up to so many of one character off both ends of each token.
@@ -102,7 +102,7 @@ class StripEnds : public DecoderStep {
  public:
   StripEnds(std::string content, int64_t left, int64_t right)
       : content_(std::move(content)), left_(left), right_(right) {}
-  void apply(Tokens& tokens) const override {
+  void apply(Tokens& tokens, const GrowthLimit&) const override {
     for (std::string& token : tokens) {
       std::string_view text = token;
       for (int64_t i = 0; i < left_ && text.starts_with(content_); ++i)
@@ -122,7 +122,8 @@ class ReplaceInTokens : public DecoderStep {
  public:
   ReplaceInTokens(TextPattern pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  void apply(Tokens& tokens) const override {
+  void apply(Tokens& tokens, const GrowthLimit& limit) const override {
+    size_t before = 0;  // bytes of the tokens in front
     for (std::string& token : tokens) {
       std::string text;
       size_t done = 0;
@@ -130,9 +131,11 @@ class ReplaceInTokens : public DecoderStep {
            found = pattern_.find(token, done)) {
         text.append(token, done, found->begin - done);
         text += content_;
+        limit.require(before + text.size());
         done = found->end;
       }
       text.append(token, done);
+      before += text.size();
       token = std::move(text);
     }
   }
@@ -164,6 +167,7 @@ std::unique_ptr<DecoderStep> read_step(const Part& part) {
 
 TextDecoder TextDecoder::read(const Json* root, const std::string& path) {
   TextDecoder decoder;
+  decoder.path_ = path;
   decoder.joins_with_spaces_ = root == nullptr || root->is_null();
   for (const Part& part : parts_of(root, "decoder", "decoders", path))
     decoder.steps_.push_back(read_step(part));
@@ -171,7 +175,10 @@ TextDecoder TextDecoder::read(const Json* root, const std::string& path) {
 }
 
 std::string TextDecoder::decode(Tokens tokens) const {
-  for (const auto& step : steps_) step->apply(tokens);
+  size_t bytes = 0;
+  for (const std::string& token : tokens) bytes += token.size();
+  const GrowthLimit limit(path_, "decoder", bytes);
+  for (const auto& step : steps_) step->apply(tokens, limit);
   return joins_with_spaces_ ? join(tokens, " ") : joined(tokens);
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "part_errors.h"
 #include "regroup/base/strict_json.h"
 
 namespace regroup {
@@ -12,7 +13,8 @@ namespace regroup {
 class DecoderStep {
  public:
   virtual ~DecoderStep() = default;
-  virtual void apply(std::vector<std::string>& tokens) const = 0;
+  /// @param limit  what a step that can make a text many times as long must ask
+  virtual void apply(std::vector<std::string>& tokens, const GrowthLimit& limit) const = 0;
 };
 
 /// The decoder of a tokenizer.json: ByteLevel, Metaspace, ByteFallback, Fuse, Strip, Replace and sequences of them.
@@ -22,11 +24,13 @@ class TextDecoder {
   /// @throws UnsupportedError TOK_UNSUPPORTED; CheckpointError TOK_PART
   static TextDecoder read(const Json* root, const std::string& path);
 
+  /// @throws CheckpointError TOK_EXPANSION: the text grows beyond all measure
   std::string decode(std::vector<std::string> tokens) const;
 
  private:
   std::vector<std::unique_ptr<DecoderStep>> steps_;
   bool joins_with_spaces_ = false;
+  std::string path_;
 };
 
 }  // namespace regroup

@@ -1,0 +1,104 @@
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "fuzz/targets.h"
+#include "regroup/base/error.h"
+#include "regroup/checkpoint/safetensors.h"
+
+namespace regroup::testing {
+namespace {
+
+constexpr size_t kLengthBytes = 8;
+
+/// A file in memory under a name of its own, with the bytes of one input after another.
+class MemoryFile {
+ public:
+  MemoryFile() : fd_(::memfd_create("safetensors", MFD_CLOEXEC)) {}
+  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
+  void hold(const uint8_t* data, size_t size) const {
+    const bool held = fd_ >= 0 && ::ftruncate(fd_, 0) == 0 &&
+                      ::pwrite(fd_, data, size, 0) == static_cast<ssize_t>(size);
+    if (!held) throw std::logic_error("cannot write a file in memory");
+  }
+
+ private:
+  int fd_;
+};
+
+/// tensor_bytes() counts bits in an int64_t, of shapes that are written; a header may hold larger ones.
+bool is_countable(const TensorInfo& tensor) {
+  int64_t bits = dtype_bits(tensor.dtype);
+  return std::none_of(tensor.shape.begin(), tensor.shape.end(), [&bits](int64_t dimension) {
+    return __builtin_mul_overflow(bits, std::max<int64_t>(dimension, 1), &bits);
+  });
+}
+
+/// An accepted header, written again and read again, must be the same.
+void check_rewritten(const SafetensorsHeader& header, int64_t data_bytes) {
+  if (!std::all_of(header.tensors.begin(), header.tensors.end(), is_countable)) return;
+  std::vector<TensorSpec> specs;
+  for (const TensorInfo& tensor : header.tensors) {
+    if (tensor.bytes() != tensor_bytes(tensor.dtype, tensor.shape))
+      throw std::logic_error("a tensor has another size than its shape");
+    specs.push_back({.name = tensor.name, .dtype = tensor.dtype, .shape = tensor.shape});
+  }
+  const std::string written = make_safetensors_prefix(specs, header.metadata).substr(kLengthBytes);
+  SafetensorsHeader again;
+  try {
+    again = parse_safetensors_header(written, data_bytes, "model.safetensors");
+  } catch (const Error& error) {
+    throw std::logic_error(std::string("the rewritten header is refused: ") + error.what());
+  }
+  bool same = again.metadata == header.metadata && again.tensors.size() == specs.size();
+  for (size_t i = 0; same && i < specs.size(); ++i) {
+    const TensorInfo &a = again.tensors[i], &b = header.tensors[i];
+    // Empty tensors at one place are sorted by name, as they were.
+    same = a.name == b.name && a.shape == b.shape && a.begin == b.begin && a.end == b.end;
+  }
+  if (!same) throw std::logic_error("the rewritten header is another one");
+}
+
+void read_header(std::string_view header, int64_t data_bytes) {
+  SafetensorsHeader accepted;
+  try {
+    accepted = parse_safetensors_header(header, data_bytes, "model.safetensors");
+  } catch (const Error&) {
+    return;
+  }
+  check_rewritten(accepted, data_bytes);
+}
+
+void read_file(const uint8_t* data, size_t size) {
+  static const MemoryFile file;
+  file.hold(data, size);
+  try {
+    const SafetensorsFile opened{InputFile(file.path())};
+    for (const TensorInfo& tensor : opened.tensors()) {
+      std::vector<std::byte> bytes(static_cast<size_t>(tensor.bytes()));
+      opened.read(tensor, 0, bytes);
+    }
+  } catch (const Error&) {
+  }
+}
+
+}  // namespace
+
+int fuzz_safetensors(const uint8_t* data, size_t size) {
+  uint64_t length = 0;
+  if (size >= kLengthBytes) std::memcpy(&length, data, kLengthBytes);
+  const bool has_header = size >= kLengthBytes && length <= INT64_MAX;
+  if (has_header) {
+    const auto* header = reinterpret_cast<const char*>(data) + kLengthBytes;
+    read_header({header, size - kLengthBytes}, static_cast<int64_t>(length));
+  }
+  read_file(data, size);
+  return 0;
+}
+
+}  // namespace regroup::testing
