@@ -68,8 +68,12 @@ int64_t writing_memory(const ModelConfig& config, int64_t seq_len) {
 /// The converted model in float32, its attention four times more (what it was, momentum, two gradients), and
 /// what a piece of a step keeps of every layer for its gradients.
 int64_t distillation_memory(const ModelConfig& config, const CalibrationSizes& sizes) {
+  // Of a token. A gate that is no SwiGLU's is kept too, and bounded scores three times.
+  const bool keeps_gate = config.family->block.gated && config.activation != Activation::kSilu;
+  const int64_t inner = mlp_matrices(config) + (keeps_gate ? 1 : 0);
+  const int64_t scores = config.caps.scores > 0 ? 3 * config.n_heads * sizes.text().seq_len : 0;
   const int64_t kept = 8 * config.hidden_size + 4 * (config.query_size() + config.kv_size()) +
-                       3 * config.intermediate_size;  // of a token
+                       inner * config.intermediate_size + scores;  // of a token
   const int64_t tokens = std::max(kDistillTokensAtOnce, sizes.text().seq_len);
   const int64_t head = config.vocab_size * config.hidden_size;  // the parent's own
   return 4 * (model_weights(config) + head +

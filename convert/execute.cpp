@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "model_card.h"
 #include "regroup/base/disk_space.h"
 #include "regroup/base/error.h"
 #include "regroup/base/input_file.h"
@@ -41,6 +42,7 @@ Json calibration_arguments(const CalibrationOptions& options) {
   const std::string& joined = options.documents.field_separator;
   if (!joined.empty()) json["field_separator"] = joined;
   if (options.documents.parse_special_tokens) json["parse_special_tokens"] = true;
+  if (!options.documents.chat_date.empty()) json["chat_date"] = options.documents.chat_date;
   return json;
 }
 
@@ -126,9 +128,7 @@ class Executor {
 
   ConvertResult run() {
     for (const ShardPlan& shard : plan_.shards) write_shard(shard);
-    for (const std::string& name : plan_.copied_files) {
-      write_text(name, InputFile(model_.path() + "/" + name).read_all());
-    }
+    write_companions();
     if (!plan_.index_text.empty()) write_text("model.safetensors.index.json", plan_.index_text);
     write_text("config.json", plan_.config_text);
     const std::vector<std::string> source_digests = source_.finish();
@@ -179,6 +179,19 @@ class Executor {
     Json record = file_record(out.finish(), shard.bytes);
     record["tensors"] = std::move(tensors);
     return record;
+  }
+
+  /// What is neither weights nor config.json, as the parent has it; another model has a card of its own.
+  void write_companions() {
+    const bool same = plan_.after.n_kv_heads == plan_.before.n_kv_heads && options_.dtype == "keep";
+    std::string parent_card;
+    for (const std::string& name : plan_.copied_files) {
+      const std::string text = InputFile(model_.path() + "/" + name).read_all();
+      const bool card = name == kModelCardName && !same;
+      if (card) parent_card = text;
+      write_text(card ? parent_card_name(plan_) : name, text);
+    }
+    if (!same) write_text(kModelCardName, model_card(plan_, options_, parent_card));
   }
 
   void write_text(const std::string& name, const std::string& text) {

@@ -2,6 +2,7 @@
 regroup_test(convert head_transform LIBRARIES regroup_calibration)
 regroup_test(convert merge LIBRARIES regroup_calibration)
 regroup_test(convert conversion_identity LIBRARIES regroup_calibration)
+regroup_test(convert model_card LIBRARIES regroup_calibration)
 regroup_test(convert conversion_shards LIBRARIES regroup_calibration)
 regroup_test(convert conversion_general_form LIBRARIES regroup_calibration)
 regroup_test(convert conversion_errors LIBRARIES regroup_calibration)
