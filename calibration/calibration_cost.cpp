@@ -42,8 +42,11 @@ double CalibrationCost::moment(int64_t tokens) const {
 
 double CalibrationCost::refit(int64_t tokens, int64_t seq) const {
   const auto q = static_cast<double>(before_.query_size());
-  return times(tokens, attention_flops(after_, seq) + 2 * q * q);
+  return times(tokens, attention_flops(after_, seq) + beside_flops() + 2 * q * q);
 }
+
+/// What stands beside attention: the MLP of a parallel block.
+double CalibrationCost::beside_flops() const { return after_.parallel ? mlp_flops(after_) : 0; }
 
 double CalibrationCost::refit() const {
   return over_sets([&](const WindowSizes& set) { return refit(set.tokens(), set.seq_len); });
@@ -59,12 +62,14 @@ double CalibrationCost::aim() const {
 
 double CalibrationCost::look() const {
   return over_sets([&](const WindowSizes& set) {
-    return times(set.held_out_tokens(), attention_flops(after_, set.seq_len));
+    return times(set.held_out_tokens(), attention_flops(after_, set.seq_len) + beside_flops());
   });
 }
 
 double CalibrationCost::step(const WindowSizes& set) const {
-  return times(set.step_tokens(), 3.0 * attention_flops(after_, set.seq_len));
+  // Steps that follow a refit know what they are to reach; the others find it out.
+  const double beside = options_.refit_output ? 0 : beside_flops();
+  return times(set.step_tokens(), 3.0 * attention_flops(after_, set.seq_len) + beside);
 }
 
 double CalibrationCost::step() const {

@@ -58,6 +58,7 @@ class CalibrationCost {
   double seconds(const CalibrationRates& rates) const;
 
  private:
+  double beside_flops() const;
   template <typename Cost>
   double over_sets(const Cost& cost) const {
     double sum = 0;

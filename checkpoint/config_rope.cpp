@@ -248,6 +248,15 @@ std::optional<RopeConfig> read_sliding_rope(const JsonFields& fields, const Mode
   double theta = family.defaults.sliding_theta;
   if (const std::string key(family.keys.sliding_theta); !key.empty()) {
     theta = fields.positive(key.c_str()).value_or(theta);
+  } else if (const auto given = fields.positive("rope_theta");
+             dict == nullptr && given && *given != theta) {
+    throw CheckpointError(
+        {.code = "CFG_INCONSISTENT",
+         .message = fmt::format("rope_theta must be {} for {}, or rope_parameters must say what "
+                                "layers with and without a window have; found {}",
+                                theta, family.architecture, *given),
+         .path = fields.path(),
+         .hint = "versions of transformers differ in what it means for layers with a window"});
   }
   const RopeConfig sliding =
       read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, fields.path()), theta,

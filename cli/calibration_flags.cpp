@@ -42,7 +42,8 @@ std::vector<std::pair<const char*, bool>> reading_flags(const CalibrationFlags& 
   return {{"--field", !other_text && flags.documents.field != plain.documents.field},
           {"--field-separator", !other_text && !flags.documents.field_separator.empty()},
           {"--document-separator", !other_text && !flags.documents.separator.empty()},
-          {"--parse-special-tokens", !other_text && flags.documents.parse_special_tokens}};
+          {"--parse-special-tokens", !other_text && flags.documents.parse_special_tokens},
+          {"--chat-date", !other_text && !flags.documents.chat_date.empty()}};
 }
 
 /// Flags that mean nothing without text are refused without it.

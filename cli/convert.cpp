@@ -16,6 +16,7 @@
 #include "regroup/base/quantity.h"
 #include "regroup/base/words.h"
 #include "regroup/convert/calibration_sizes.h"
+#include "regroup/convert/legality.h"
 #include "regroup/convert/plan.h"
 #include "regroup/text/token_stream.h"
 #include "regroup/text/tokenizer.h"
@@ -207,6 +208,18 @@ CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
   return output;
 }
 
+constexpr Method kDefaultOfClipped = Method::kWeighted;
+
+/// The default method mixes the channels of heads; where a model clips them one that does not takes its place.
+ConvertOptions with_exact_method(const ConvertFlags& flags, ConvertOptions options,
+                                 const ModelConfig& config) {
+  const bool exact = why_illegal(options.method, options.grouping, config).empty();
+  if (!flags.method.empty() || !config.clip_qkv || exact) return options;
+  options.method = kDefaultOfClipped;
+  if (flags.calibration.grouping.empty()) options.grouping = default_grouping(options.method);
+  return options;
+}
+
 /// The plan as far as it is known before weights and text are read: which tensors change, not how.
 ConversionPlan planned(const ModelFolder& model, const ConvertOptions& options) {
   if (!needs_transforms(model.config(), options)) return plan_conversion(model, options);
@@ -215,8 +228,8 @@ ConversionPlan planned(const ModelFolder& model, const ConvertOptions& options) 
 }
 
 void check_convert(const ConvertFlags& flags, const Globals& globals) {
-  const ConvertOptions options = to_options(flags, globals);
-  planned(ModelFolder::open(options.model), options);
+  const ModelFolder model = ModelFolder::open(flags.model);
+  planned(model, with_exact_method(flags, to_options(flags, globals), model.config()));
 }
 
 void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
@@ -264,9 +277,10 @@ std::pair<ConversionPlan, ConvertResult> convert(const ModelFolder& model,
 
 CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
-  const ConvertOptions options = to_options(flags, globals);
-  check_output(options);
-  const ModelFolder model = ModelFolder::open(options.model);
+  const ConvertOptions given = to_options(flags, globals);
+  check_output(given);
+  const ModelFolder model = ModelFolder::open(given.model);
+  const ConvertOptions options = with_exact_method(flags, given, model.config());
   if (!flags.dry_run && needs_transforms(model.config(), options)) {
     if (!has_torch()) planned(model, options);
     require_torch("convert");
@@ -344,7 +358,8 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
   command
       ->add_option("--method", flags->method,
                    "How the heads of a group merge: " + join(method_names(), ", ") +
-                       "; left out: " + method_name(kDefaultMethod))
+                       "; left out: " + method_name(kDefaultMethod) + ", or " +
+                       method_name(kDefaultOfClipped) + " for a model that clips its projections")
       ->type_name(kMethod);
   add_calibration_flags(*command, flags->calibration);
   command

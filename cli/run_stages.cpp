@@ -72,7 +72,13 @@ void RunStages::check() const {
     }
   }
   if (!reads_text()) return;
-  open_tokenizer(model_, read_model_config(model_ + "/config.json").vocab_size, {});
+  DocumentOptions documents;
+  for (const char* section : {"eval", "uptrain"}) {
+    for (const std::string& value : recipe_.values(section, "parse-special-tokens")) {
+      documents.parse_special_tokens = documents.parse_special_tokens || value == "true";
+    }
+  }
+  open_tokenizer(model_, read_model_config(model_ + "/config.json").vocab_size, documents);
 }
 
 ErrorInfo RunStages::in_recipe(ErrorInfo error, const Stage& stage,

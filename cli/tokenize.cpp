@@ -61,8 +61,12 @@ CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   for (const std::string& path : flags.files) {
     documents += read_documents(path, flags.documents, [&](const Document& document) {
       throw_if_stopped(/*resumable=*/false);
-      const std::string text = tokenizer.text_of(document);
-      writer.add(tokenizer.encode(document, text, add_bos, add_eos));
+      std::string written;
+      const std::string_view text = tokenizer.text_of(document, written);
+      // A chat template writes its own; what was asked for comes all the same.
+      const bool chat = document.is_chat;
+      writer.add(tokenizer.encode(document, text, chat ? flags.add_bos : add_bos,
+                                  chat ? flags.append_eos : add_eos));
       bytes += static_cast<int64_t>(text.size());
       progress.text(fmt::format("{} read, {} tokens", human_bytes(bytes),
                                 human_count(static_cast<double>(writer.size()))));

@@ -48,13 +48,12 @@ Tensor capped_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64
         grouped.narrow(3, first, n).flatten(2, 3);  // [batch, G, H / G * n, head_dim]
     const Tensor products =
         at::matmul(rows, k.narrow(2, first_key, keys).transpose(-1, -2)).unflatten(2, {readers, n});
-    const Tensor wide = products.scalar_type() == at::kDouble ? products : products.to(at::kFloat);
-    const Tensor scores =
-        wide.mul(scale / cap)
-            .tanh()
-            .mul(cap)
-            .masked_fill(hidden_keys(past + first, n, first_key, keys, window, q.device()),
-                         -std::numeric_limits<double>::infinity());
+    Tensor scores = products.scalar_type() == at::kDouble ? products : products.to(at::kFloat);
+    scores = scores.mul(scale / cap);  // one after the other: each lets go of the one before
+    scores = scores.tanh();
+    scores = scores.mul(cap);
+    scores = scores.masked_fill(hidden_keys(past + first, n, first_key, keys, window, q.device()),
+                                -std::numeric_limits<double>::infinity());
     const Tensor shares = at::softmax(scores, -1).to(v.scalar_type()).flatten(2, 3);
     mixed.push_back(at::matmul(shares, v.narrow(2, first_key, keys)).unflatten(2, {readers, n}));
   }

@@ -29,14 +29,6 @@ constexpr size_t kLongDocumentBytes = size_t{256} << 20;
   throw CheckpointError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
-/// What str.isspace() and \s of Python take for white space: the property White_Space of Unicode and
-/// the four information separators.
-bool is_python_space(uint32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
-         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-         c == 0x205F || c == 0x3000;
-}
-
 using Visit = std::function<bool(const Document&)>;
 
 /// Hands documents on and remembers what it saw.
@@ -123,7 +115,8 @@ std::string found_keys(const Json& record) {
 
 [[noreturn]] void refuse_record(const Json& record, const std::string& name,
                                 const std::string& where) {
-  const bool chat = record.is_object() && record.contains("conversations");
+  const bool chat =
+      record.is_object() && (record.contains("messages") || record.contains("conversations"));
   refuse("TEXT_FIELD", where,
          fmt::format("must be an object with a string \"{}\", {}", printable(name, 60),
                      found_keys(record)),

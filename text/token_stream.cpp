@@ -14,8 +14,8 @@ TokenStream read_text_stream(const std::string& path, const Tokenizer& tokenizer
                              const DocumentOptions& options, int64_t max_tokens) {
   TokenStream stream{.name = stream_name(path), .ids = {}, .bytes = 0, .words = 0, .path = path};
   read_documents_while(path, options, [&](const Document& document) {
-    const std::string written = document.is_chat ? tokenizer.text_of(document) : std::string();
-    const std::string_view text = document.is_chat ? written : document.text;
+    std::string written;
+    const std::string_view text = tokenizer.text_of(document, written);
     const size_t room =
         max_tokens > 0 ? static_cast<size_t>(max_tokens) - stream.ids.size() : SIZE_MAX - 1;
     // One more than fits tells whether the document is cut.

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <mutex>
 #include <optional>
 
@@ -17,6 +19,28 @@
 #include "tokenizer/tokenizer_kind.h"
 
 namespace regroup {
+namespace {
+
+/// @throws ConfigError FLAG_VALUE unless `date` is "" or a day as 2026-01-31
+void require_date(const std::string& date) {
+  if (date.empty()) return;
+  std::chrono::year_month_day day{};
+  int year = 0;
+  unsigned month = 0;
+  unsigned number = 0;
+  char end = 0;
+  const bool read = date.size() == 10 &&
+                    std::sscanf(date.c_str(), "%4d-%2u-%2u%c", &year, &month, &number, &end) == 3;
+  if (read) day = {std::chrono::year(year), std::chrono::month(month), std::chrono::day(number)};
+  if (read && year >= 1900 && day.ok()) return;
+  throw ConfigError(
+      {.code = "FLAG_VALUE",
+       .message = fmt::format("`chat-date` must be a day such as 2026-01-31, found {}",
+                              printable(date, 40)),
+       .hint = "leave it out unless the chat template asks for a date"});
+}
+
+}  // namespace
 
 struct Tokenizer::Use {
   bool special = false;  ///< the text of a special token is the token
@@ -32,12 +56,13 @@ struct Tokenizer::Conversations {
     const std::lock_guard lock(reading);
     if (!opened) {
       kind.allow_special_tokens();
-      opened.emplace(ChatTemplate::open(folder));
+      opened.emplace(ChatTemplate::open(folder, date));
     }
     return *opened;
   }
 
   const std::string folder;
+  std::string date;
   std::mutex reading;
   std::optional<ChatTemplate> opened;
 };
@@ -74,9 +99,10 @@ std::vector<int32_t> Tokenizer::encode_front(std::string_view text, size_t enoug
   return encode(text, enough, Use{parses_special_, adds_bos(), adds_eos()});
 }
 
-std::string Tokenizer::text_of(const Document& document) const {
-  if (!document.is_chat) return std::string(document.text);
-  return conversations_->chat_template(*kind_).render(document.text, document.where);
+std::string_view Tokenizer::text_of(const Document& document, std::string& written) const {
+  if (!document.is_chat) return document.text;
+  written = conversations_->chat_template(*kind_).render(document.text, document.where);
+  return written;
 }
 
 Tokenizer::Use Tokenizer::use_of(const Document& document) const {
@@ -86,8 +112,7 @@ Tokenizer::Use Tokenizer::use_of(const Document& document) const {
 
 std::vector<int32_t> Tokenizer::encode(const Document& document, std::string_view text,
                                        bool add_bos, bool add_eos) const {
-  if (document.is_chat) return encode(text, SIZE_MAX, use_of(document));
-  return encode(text, add_bos, add_eos);
+  return encode(text, SIZE_MAX, Use{document.is_chat || parses_special_, add_bos, add_eos});
 }
 
 std::vector<int32_t> Tokenizer::encode_front(const Document& document, std::string_view text,
@@ -173,7 +198,8 @@ void require_vocabulary(Tokenizer& tokenizer, int64_t rows, const std::string& p
 
 std::string chat_template_digest(const std::string& folder) {
   std::string decides;
-  for (const char* name : {"/chat_template.jinja", "/tokenizer_config.json"}) {
+  for (const char* name :
+       {"/chat_template.jinja", "/tokenizer_config.json", "/special_tokens_map.json"}) {
     if (path_exists(folder + name)) decides += sha256_of_file(folder + name);
   }
   return decides.empty() ? decides : sha256_of_text(decides);
@@ -182,6 +208,8 @@ std::string chat_template_digest(const std::string& folder) {
 Tokenizer open_tokenizer(const std::string& folder, int64_t rows, const DocumentOptions& options,
                          bool with_eos) {
   Tokenizer tokenizer = Tokenizer::open(folder);
+  require_date(options.chat_date);
+  tokenizer.conversations_->date = options.chat_date;
   if (options.parse_special_tokens) tokenizer.parse_special_tokens();
   require_vocabulary(tokenizer, rows, folder, with_eos);
   return tokenizer;

@@ -104,8 +104,10 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   const bool keeps_gate = block.gated && c.activation != Activation::kSilu;
   const int64_t inner = (block.gated ? 3 : 2) + (keeps_gate ? 1 : 0);
   const int64_t scores = c.caps.scores > 0 ? c.n_heads * options.seq_len * (narrow ? 6 : 3) : 0;
-  const int64_t per_layer = norms + 4 * c.hidden_size + 2 * (c.query_size() + 2 * c.kv_size()) +
-                            c.query_size() + inner * c.intermediate_size + scores;
+  const int64_t more_norms = block.place == NormPlace::kAround ? 2 * c.hidden_size : 0;
+  const int64_t per_layer = norms + more_norms + 4 * c.hidden_size +
+                            2 * (c.query_size() + 2 * c.kv_size()) + c.query_size() +
+                            inner * c.intermediate_size + scores;
   // One layer more: the gradients of the one that the backward pass is in.
   const int64_t kept_layers = 1 + (options.activation_checkpointing ? 1 : c.n_layers);
   const int64_t boundary = options.activation_checkpointing ? 2 * c.hidden_size * c.n_layers : 0;

@@ -46,27 +46,42 @@ Json cache_key(const std::string& path, const UptrainOptions& options, const Tok
   const std::string& joined = options.documents.field_separator;
   if (!joined.empty()) key["field_separator"] = joined;
   if (options.documents.parse_special_tokens) key["parse_special_tokens"] = true;
-  const std::string chat = chat_template_digest(options.model);
-  if (!chat.empty()) key["chat_template_sha256"] = chat;
   return key;
+}
+
+constexpr const char* kChatKey = "chat";
+constexpr int kChatRevision = 1;  // of what renders conversations
+
+/// What decides the ids of conversations besides.
+Json chat_key(const UptrainOptions& options) {
+  return {{"template_sha256", chat_template_digest(options.model)},
+          {"date", options.documents.chat_date},
+          {"revision", kChatRevision}};
 }
 
 std::string tokenize(const std::string& path, size_t index, const UptrainOptions& options,
                      const Tokenizer& tokenizer, int64_t vocab_size, const std::string& cache) {
   const std::string out = fmt::format("{}/{:02}-{}.bin", cache, index, stream_name(path));
-  const Json key = cache_key(path, options, tokenizer);
+  Json key = cache_key(path, options, tokenizer);
   const std::string sidecar = out + ".json";
-  if (path_exists(out) && path_exists(sidecar) && read_strict_json(sidecar, kConfigJson) == key) {
-    return out;
+  if (path_exists(out) && path_exists(sidecar)) {
+    const Json found = read_strict_json(sidecar, kConfigJson);
+    Json wanted = key;
+    if (found.contains(kChatKey)) wanted[kChatKey] = chat_key(options);
+    if (found == wanted) return out;
   }
   make_folder(cache);
   remove_tree(sidecar);  // killed between the two files, it must not vouch for other ids
   TokenFileWriter writer(out, vocab_size);
+  bool holds_chats = false;
   read_documents(path, options.documents, [&](const Document& document) {
-    const std::string text = tokenizer.text_of(document);
-    writer.add(tokenizer.encode(document, text, tokenizer.adds_bos(), tokenizer.adds_eos()));
+    std::string written;
+    const std::string_view text = tokenizer.text_of(document, written);
+    writer.add(tokenizer.encode_front(document, text, SIZE_MAX));
+    holds_chats = holds_chats || document.is_chat;
   });
   writer.finish();
+  if (holds_chats) key[kChatKey] = chat_key(options);
   write_file_atomically(sidecar, key.dump(2) + "\n");
   return out;
 }

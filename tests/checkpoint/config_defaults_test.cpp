@@ -82,7 +82,7 @@ const std::vector<Json>& configs() {
       bare("olmo", {{"vocab_size", 50304}}),
       bare("olmo", {{"clip_qkv", 8.0}, {"vocab_size", 300000}}),
       bare("olmo3", {{"vocab_size", 100278}}),
-      bare("olmo3", {{"rope_theta", 1e5}, {"vocab_size", 300000}}),
+      bare("olmo3", {{"rope_theta", 5e5}, {"vocab_size", 300000}}),
       bare("cohere", {{"vocab_size", 256000}}),
       bare("cohere2", {{"vocab_size", 256000}}),
       bare("cohere2",

@@ -156,6 +156,15 @@ TEST(FamilyConfig, RefusesWhatDoesNotFit) {
       {"more than all turned", "CFG_INCONSISTENT",
        with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
               "partial_rotary_factor": 1e300})")},
+      {"windows turned by whom", "CFG_INCONSISTENT",
+       with(
+           R"({"model_type": "olmo3", "architectures": ["Olmo3ForCausalLM"], "rope_theta": 10000.0})"),
+       "config.json: rope_theta must be 500000 for Olmo3ForCausalLM, or rope_parameters must say "
+       "what layers with and without a window have; found 10000"},
+      {"windows of no length", "CFG_INCONSISTENT",
+       with(R"({"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"],
+              "sliding_window": null})"),
+       "config.json: must hold \"sliding_window\", the tokens that layers with a window see"},
       {"two parts", "CFG_INCONSISTENT",
        with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
               "partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 0.25}})"),

@@ -242,6 +242,17 @@ TEST_F(FamilyProof, WhatIsNotExactIsRefused) {
   }
 }
 
+TEST_F(FamilyProof, TheDefaultMethodIsOneThatIsExact) {
+  for (const FamilyCase& family : family_cases()) {
+    SCOPED_TRACE(family.name);
+    const std::string out = *folder_ / (family.name + ", by default");
+    run({"convert", *folder_ / family.name, out, "--kv-heads", "2", "--device", "cpu", "--threads",
+         "1", "--quiet"});
+    const Json manifest = Json::parse(read_file(out + "/regroup.json"));
+    EXPECT_EQ(manifest["method"]["name"], is_clipped(family) ? "weighted" : "pca");
+  }
+}
+
 TEST_F(FamilyProof, AStepOfUptrainingGivesAnotherModelThatLoads) {
   REGROUP_REQUIRE_ORACLE();
   const at::Tensor ids = random_ids(1, kSeq, 64, 3);

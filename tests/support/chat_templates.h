@@ -126,9 +126,9 @@ message['content'] + '<|end|>\n' }}{% endif %}{% endfor %})"},
 {% for k, v in {'a': 1, 'b': 2}.items() if v > 1 %}{{ loop.index }}{{ k }}={{ v }}{% else %}none{% endfor %}
 
 {% for i in range(5) %}{% if i == 1 %}{% continue %}{% endif %}{% if i == 4 %}{% break %}{% endif %}{{ i }}{{ ", " if not loop.last }}{% endfor %}
-{{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 7 / 2 }} {{ 2 ** 3 * 2 }} {{ 1 + 2 ~ 'x' }} {{ -1|abs }} {{ 'ab' 'cd' }}
+{{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 7 / 2 }} {{ 2 ** 3 * 2 }} {{ (1 + 2) ~ 'x' }} {{ -1|abs }} {{ 'ab' 'cd' }}
 {{ messages | map(attribute='role') | join(', ') }} {{ messages | selectattr('role', 'equalto', 'user') | list | length }}
-{{ messages | rejectattr('role', 'in', ['user', 'tool']) | map(attribute='content') | first | default('nothing') }}
+{{ messages | rejectattr('role', 'in', ['user', 'tool']) | map(attribute='content', default='-') | first | default('nothing') }}
 {{ nothing is defined }} {{ nothing | default('d') }} {{ '' or 'e' }} {{ '' | default('f', true) }} {{ none is none }}
 {{ 'a-b-c'.split('-') }} {{ ' a  b '.split() }} {{ 'a,b,c'.split(',', 1) }} {{ 'aXbX'.replace('X', 'y') }} {{ 'the end'.title() }}
 {{ {'b': 1, 'a': [true, none, "ü\n"]} | tojson }} {{ [1, {'x': 2}] | tojson(indent=2) }}
@@ -139,6 +139,10 @@ message['content'] + '<|end|>\n' }}{% endif %}{% endfor %})"},
 {% generation %}{{ messages[-1].content | trim }}{% endgeneration %}
 {{ "a\
 b\u00e9\x41\q\'\U0001F642" }}
+{{ '\u3000a\u00a0b\u2009' | trim }}|{{ 'あ。。'.strip('。') }}|{{ ' a '.strip('') }}|{{ 'a\u3000b  c'.split() }} {{ 'xax'.strip('x') }}
+{{ 2 ** 10 }} {{ 2 ** -1 }} {{ '3.7' | int }} {{ 'x' | int(5) }} {{ "it's 2nd-hand (new) x" | title }} {{ "it's" .title() }}
+{{ {'a': 1, 'b': [2]} == {'b': [2], 'a': 1} }} {{ true is number }} {{ nothing is sequence }} {{ ['a', none] | map('default', 'z', true) | join('/') }}
+{{ [[1, 2], [3]] | map('join', '+') | list }} {{ (1, 2, 3)[::-1] | list }} {{ messages[-1].get('content') is defined }}
 {{ dict(a=1).get('b', 'no') }} {{ 'a' if 1 > 2 }}| {{ 1 == 1.0 }} {{ "10" | int + 1 }} {{ messages[0].absent }}|
 )"},
   };

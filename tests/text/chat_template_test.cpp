@@ -1,4 +1,5 @@
 // Conversations as a chat template writes them down: by hand, and against transformers.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -25,9 +26,11 @@ class ChatFolder {
     folder_.write("chat_template.jinja", source);
     if (!config.empty()) folder_.write("tokenizer_config.json", config);
   }
-  std::string render(const OrderedJson& messages) const {
-    return Tokenizer::open(folder_.path())
-        .text_of({messages.dump(), /*is_chat=*/true, "a.jsonl line 3"});
+  std::string render(const OrderedJson& messages, const std::string& date = "") const {
+    const std::string text = messages.dump();
+    std::string written;
+    const Tokenizer tokenizer = open_tokenizer(folder_.path(), 64, {.chat_date = date});
+    return std::string(tokenizer.text_of({text, /*is_chat=*/true, "a.jsonl line 3"}, written));
   }
   const TemporaryFolder& folder() const { return folder_; }
 
@@ -43,7 +46,8 @@ std::vector<OrderedJson> conversations() {
       {say("user", "Hello\n"), say("assistant", " Hi! ")},
       {say("system", "Be brief."), say("user", "  1 + 1? \n"), say("assistant", "2"),
        say("user", "Sure? \"quoted\" 'it'"), say("assistant", "<think>\nhm\n</think>\n\nYes.")},
-      {say("user", "h\u00E9llo \U0001F642"), say("assistant", "")},
+      {say("user", "\u3000h\u00E9llo \U0001F642\u00A0\n"), say("assistant", "")},
+      {say("user", "why"), {{"role", "assistant"}, {"reasoning", "because"}, {"content", "so"}}},
       {say("user", "a"), say("user", "b")},
       {say("user", "a"),
        {{"role", "assistant"},
@@ -52,6 +56,11 @@ std::vector<OrderedJson> conversations() {
        {{"role", "tool"}, {"content", {{"found", "\u00FC"}, {"n", 2}}}}},
   };
 }
+
+/// Conversations that a style does not take, in transformers either: by number, from 0.
+constexpr const char* kRefused =
+    "ChatML 5\nChatML with a default system text 5\nLlama 2 4\nLlama 2 5\nPhi-3 5\nGemma 1\n"
+    "Zephyr 5\n";
 
 TEST(ChatTemplates, GiveTheTextsOfTransformers) {
   REGROUP_REQUIRE_ORACLE();
@@ -64,7 +73,7 @@ TEST(ChatTemplates, GiveTheTextsOfTransformers) {
                   {"conversations", conversations()},
                   {"tokens", {{"bos_token", "<s>"}, {"eos_token", "</s>"}}}});
   ASSERT_EQ(theirs.size(), sources.size());
-  int same = 0;
+  std::string refused;
   for (size_t i = 0; i < sources.size(); ++i) {
     const ChatFolder folder(sources[i],
                             R"({"bos_token": "<s>", "eos_token": {"content": "</s>"}})");
@@ -72,13 +81,13 @@ TEST(ChatTemplates, GiveTheTextsOfTransformers) {
       SCOPED_TRACE(chat_styles()[i].name + ", conversation " + std::to_string(j));
       if (theirs[i][j].is_string()) {
         EXPECT_EQ(folder.render(conversations()[j]), theirs[i][j].get<std::string>());
-        ++same;
         continue;
       }
       EXPECT_ANY_THROW(folder.render(conversations()[j])) << theirs[i][j];
+      refused += fmt::format("{} {}\n", chat_styles()[i].name, j);
     }
   }
-  EXPECT_GE(same, 35);
+  EXPECT_EQ(refused, kRefused) << "what transformers' templates refuse";
 }
 
 TEST(ChatTemplates, ByHand) {
@@ -111,7 +120,9 @@ TEST(ChatTemplates, AreTakenFromTheConfigToo) {
   folder.write("tokenizer.json", tiny_tokenizer_json().dump());
   const auto render = [&](const OrderedJson& config) {
     folder.write("tokenizer_config.json", config.dump());
-    return Tokenizer::open(folder.path()).text_of({R"([{"role": "user"}])", true, "a"});
+    std::string written;
+    return std::string(
+        Tokenizer::open(folder.path()).text_of({R"([{"role": "user"}])", true, "a"}, written));
   };
   EXPECT_EQ(render({{"chat_template", "{{ messages[0].role }}"}}), "user");
   EXPECT_EQ(render({{"chat_template",
@@ -131,7 +142,12 @@ TEST(ChatTemplates, WhatIsNotKnownIsRefusedByName) {
       {"\n{{ messages | shuffle }}", "line 2: the filter \"shuffle\" is not known"},
       {"{{ messages is weird }}", "the test \"weird\" is not known"},
       {"{% include '/etc/passwd' %}", "the block \"include\" is not known"},
-      {"{{ strftime_now('%d') }}", "\"strftime_now\" is no function"},
+      {"{{ strftime_now('%d') }}", "today's date (strftime_now)"},
+      {"{{ 'x' | trim(of='y') }}", "\"trim\" does not know the argument \"of\""},
+      {"{{ {} | tojson(sort_keys=true) }}", "does not know the argument \"sort_keys\""},
+      {"{{ namespace(1) }}", "namespace is given what has no name"},
+      {"{% macro f(a) %}{% endmacro %}{{ f(b=1) }}", "f does not know the argument \"b\""},
+      {"{{ (1 }}", "\")\" is missing before \"}}\""},
       {"{{ 'x'.__class__ }}", ""},
       {"{{ 'x'.format(1) }}", "the method \"format\" of texts is not known"},
       {"{{ ().__class__.__bases__ }}",
@@ -178,7 +194,21 @@ TEST(ChatTemplates, StepsOutputAndDepthAreBounded) {
             "TPL_BUDGET");
   EXPECT_EQ(code_of("{% for a in range(9999) %}{{ messages[0].content }}{% endfor %}"),
             "TPL_BUDGET");
+  EXPECT_EQ(code_of("{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(40) %}"
+                    "{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
+            "TPL_BUDGET");
   EXPECT_EQ(code_of("{{ range(10000000000) }}"), "TPL_UNSUPPORTED");
+  EXPECT_EQ(code_of("{% macro f(a=f()) %}{% endmacro %}{{ f() }}"), "TPL_UNSUPPORTED");
+  for (const char* chain : {"1+", "1*", "1~", "1 and ", "1 or ", "not ", "1 if 1 else ", "1 if "}) {
+    std::string longest = "{{ ";
+    for (int i = 0; i < 50'000; ++i) longest += chain;
+    EXPECT_EQ(code_of(longest + "1 }}"), "TPL_UNSUPPORTED") << chain;
+  }
+  for (const char* chain : {".a", "|trim", "[0]", "()", " is defined"}) {
+    std::string longest = "{{ messages";
+    for (int i = 0; i < 50'000; ++i) longest += chain;
+    EXPECT_EQ(code_of(longest + " }}"), "TPL_UNSUPPORTED") << chain;
+  }
   EXPECT_EQ(code_of("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), "TPL_UNSUPPORTED");
   EXPECT_EQ(code_of("{{ " + std::string(100'000, '(')), "TPL_UNSUPPORTED");
   EXPECT_EQ(code_of("{{ " + std::string(100'000, '-') + "1 }}"), "TPL_UNSUPPORTED");
@@ -186,6 +216,23 @@ TEST(ChatTemplates, StepsOutputAndDepthAreBounded) {
   for (int i = 0; i < 10'000; ++i) blocks += "{% if true %}";
   EXPECT_EQ(code_of(blocks), "TPL_UNSUPPORTED");
   EXPECT_EQ(code_of(std::string((1 << 20) + 1, 'x')), "TPL_BUDGET");
+}
+
+// The date of today would give the same conversation another text every day; a given one does not.
+TEST(ChatTemplates, WriteAGivenDay) {
+  const OrderedJson messages = {{{"role", "user"}}};
+  const ChatFolder folder("{{ strftime_now('%A, %d %B %Y') }}");
+  EXPECT_EQ(folder.render(messages, "2026-01-31"), "Saturday, 31 January 2026");
+  for (const char* wrong : {"2026-02-30", "31.1.2026", "2026-1-3", "2026-01-31x", "yesterday"}) {
+    expect_error<ConfigError>("FLAG_VALUE", [&] { folder.render(messages, wrong); });
+  }
+}
+
+TEST(ChatTemplates, TakeTokensOfTheMapWhereTheConfigNamesNone) {
+  const ChatFolder folder("{{ bos_token }}|{{ eos_token }}", R"({"eos_token": "E"})");
+  folder.folder().write("special_tokens_map.json",
+                        R"({"bos_token": {"content": "B"}, "eos_token": "other"})");
+  EXPECT_EQ(folder.render({{{"role", "user"}}}), "B|E");
 }
 
 TEST(ChatTemplates, SayWhichConversationTheyRefuse) {

@@ -16,7 +16,7 @@ namespace regroup {
 namespace {
 
 constexpr int64_t kMaxTemplate = 1 << 20;
-constexpr JsonLimits kMessages{.bytes = 64 << 20};
+constexpr JsonLimits kMessages{.bytes = 16 << 20};
 
 [[noreturn]] void wrong_type(const std::string& path, const std::string& found) {
   throw CheckpointError({.code = "TPL_TYPE",
@@ -25,6 +25,16 @@ constexpr JsonLimits kMessages{.bytes = 64 << 20};
                                                 printable(found, 80)),
                          .path = path,
                          .hint = "correct the file, or fetch it again"});
+}
+
+void require_size(int64_t bytes, const std::string& path) {
+  if (bytes <= kMaxTemplate) return;
+  throw CheckpointError(
+      {.code = "TPL_BUDGET",
+       .message =
+           fmt::format("a chat template must have at most {} bytes, found {}", kMaxTemplate, bytes),
+       .path = path,
+       .hint = "is this the model's chat template?"});
 }
 
 /// A template, or the default one of several.
@@ -39,15 +49,32 @@ std::string source_of(const Json& given, const std::string& path) {
   wrong_type(path, given.dump());
 }
 
-/// The tokens that a template may name, as transformers hands them on.
-void add_special_tokens(const Json& config, chat::Value::Members& globals) {
+/// Adds tokens that a template may name and that are not known yet, as transformers hands them on.
+void add_special_tokens(const std::string& path, chat::Value::Members& globals) {
+  if (!path_exists(path)) return;
+  const Json config = read_strict_json(path, kTokenizerConfigJson);
+  if (!config.is_object()) return;
   for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
                           "cls_token", "mask_token"}) {
     const auto found = config.find(key);
-    if (found == config.end()) continue;
+    if (found == config.end() || globals.contains(key)) continue;
     if (found->is_string()) globals[key] = *found;
     const bool described = found->is_object() && found->contains("content");
     if (described && (*found)["content"].is_string()) globals[key] = (*found)["content"];
+  }
+}
+
+/// transformers gives what a message reasons the names that templates read.
+void name_reasoning(Json& messages) {
+  for (Json& message : messages) {
+    if (!message.is_object()) continue;
+    Json reasoning;
+    for (const char* key : {"reasoning_content", "reasoning", "thinking"}) {
+      if (reasoning.is_null() && message.contains(key)) reasoning = message[key];
+    }
+    if (reasoning.is_null()) continue;
+    if (!message.contains("thinking")) message["thinking"] = reasoning;
+    message["reasoning_content"] = reasoning;
   }
 }
 
@@ -55,6 +82,7 @@ void add_special_tokens(const Json& config, chat::Value::Members& globals) {
 
 struct ChatTemplate::Parts {
   std::string path;
+  std::string date;
   chat::Nodes nodes;
   chat::Value::Members globals;
 };
@@ -63,8 +91,9 @@ ChatTemplate::ChatTemplate(std::unique_ptr<Parts> parts) : parts_(std::move(part
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
-ChatTemplate ChatTemplate::open(const std::string& folder) {
+ChatTemplate ChatTemplate::open(const std::string& folder, const std::string& date) {
   auto parts = std::make_unique<Parts>();
+  parts->date = date;
   const std::string config_path = folder + "/tokenizer_config.json";
   Json config = Json::object();
   if (path_exists(config_path)) config = read_strict_json(config_path, kTokenizerConfigJson);
@@ -72,7 +101,9 @@ ChatTemplate ChatTemplate::open(const std::string& folder) {
   std::string source;
   parts->path = folder + "/chat_template.jinja";
   if (path_exists(parts->path)) {
-    source = InputFile(parts->path).read_all();
+    const InputFile file(parts->path);
+    require_size(file.size(), parts->path);
+    source = file.read_all();
   } else {
     parts->path = config_path;
     const auto given = config.find("chat_template");
@@ -87,14 +118,9 @@ ChatTemplate ChatTemplate::open(const std::string& folder) {
     }
     source = source_of(*given, parts->path);
   }
-  if (static_cast<int64_t>(source.size()) > kMaxTemplate) {
-    throw CheckpointError(
-        {.code = "TPL_BUDGET",
-         .message = fmt::format("a chat template must have at most {} bytes, found {}",
-                                kMaxTemplate, source.size()),
-         .path = parts->path});
-  }
-  add_special_tokens(config, parts->globals);
+  require_size(static_cast<int64_t>(source.size()), parts->path);
+  add_special_tokens(config_path, parts->globals);
+  add_special_tokens(folder + "/special_tokens_map.json", parts->globals);
   parts->globals["add_generation_prompt"] = Json(false);
   parts->globals["tools"] = Json();
   parts->globals["documents"] = Json();
@@ -104,8 +130,11 @@ ChatTemplate ChatTemplate::open(const std::string& folder) {
 
 std::string ChatTemplate::render(std::string_view messages, const std::string& where) const {
   chat::Value::Members globals = parts_->globals;
-  globals["messages"] = parse_strict_json(messages, where, kMessages);
-  return chat::TemplateRun({parts_->path, where}, std::move(globals)).print(parts_->nodes);
+  Json read = parse_strict_json(messages, where, kMessages);
+  name_reasoning(read);
+  globals["messages"] = std::move(read);
+  return chat::TemplateRun({parts_->path, where, parts_->date}, std::move(globals))
+      .print(parts_->nodes);
 }
 
 }  // namespace regroup

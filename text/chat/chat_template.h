@@ -14,7 +14,8 @@ class ChatTemplate {
  public:
   /// Of chat_template.jinja, or of tokenizer_config.json.
   /// @throws CheckpointError TPL_MISSING, TPL_TYPE; UnsupportedError TPL_UNSUPPORTED
-  static ChatTemplate open(const std::string& folder);
+  /// @param date  YYYY-MM-DD, for templates that ask for today's date; "": they are refused
+  static ChatTemplate open(const std::string& folder, const std::string& date);
   ChatTemplate(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 

@@ -15,8 +15,9 @@ using Kind = Expression::Kind;
 
 constexpr int kMaxDepth = 200;
 /// Tests that compare with a value, which may stand without brackets.
-constexpr std::array<std::string_view, 11> kTakeOne = {
-    "divisibleby", "eq", "equalto", "ge", "gt", "greaterthan", "in", "le", "lt", "lessthan", "ne"};
+constexpr std::array<std::string_view, 12> kTakeOne = {
+    "divisibleby", "eq", "equalto", "ge",       "gt", "greaterthan",
+    "in",          "le", "lt",      "lessthan", "ne", "sameas"};
 
 }  // namespace
 
@@ -66,12 +67,23 @@ ExpressionPtr ExpressionParser::make(Kind kind, const std::string& name) const {
   return expression;
 }
 
+ExpressionPtr ExpressionParser::whole(ExpressionPtr expression) const {
+  int highest = 0;
+  for (const ExpressionPtr& one : expression->arguments) {
+    if (one) highest = std::max(highest, one->height);
+  }
+  for (const auto& [name, one] : expression->named) highest = std::max(highest, one->height);
+  expression->height = highest + 1;
+  if (expression->height > kMaxDepth) tokens_.refuse("an expression is too long");
+  return expression;
+}
+
 ExpressionPtr ExpressionParser::binary(const std::string& name, ExpressionPtr left,
                                        ExpressionPtr right) const {
   ExpressionPtr out = make(Kind::kBinary, name);
   out->arguments.push_back(std::move(left));
   out->arguments.push_back(std::move(right));
-  return out;
+  return whole(std::move(out));
 }
 
 ExpressionPtr ExpressionParser::parse() {
@@ -82,7 +94,7 @@ ExpressionPtr ExpressionParser::parse() {
     out->arguments.push_back(std::move(value));
     out->arguments.push_back(parse_or());
     out->arguments.push_back(tokens_.accept_name("else") ? parse() : nullptr);
-    value = std::move(out);
+    value = whole(std::move(out));
   }
   --depth_;
   return value;
@@ -94,7 +106,7 @@ ExpressionPtr ExpressionParser::parse_tuple() {
   ExpressionPtr list = make(Kind::kList);
   list->arguments.push_back(std::move(first));
   while (tokens_.accept_operator(",")) list->arguments.push_back(parse());
-  return list;
+  return whole(std::move(list));
 }
 
 ExpressionPtr ExpressionParser::parse_or() {
@@ -103,7 +115,7 @@ ExpressionPtr ExpressionParser::parse_or() {
     ExpressionPtr out = make(Kind::kOr);
     out->arguments.push_back(std::move(left));
     out->arguments.push_back(parse_and());
-    left = std::move(out);
+    left = whole(std::move(out));
   }
   return left;
 }
@@ -114,7 +126,7 @@ ExpressionPtr ExpressionParser::parse_and() {
     ExpressionPtr out = make(Kind::kAnd);
     out->arguments.push_back(std::move(left));
     out->arguments.push_back(parse_not());
-    left = std::move(out);
+    left = whole(std::move(out));
   }
   return left;
 }
@@ -125,7 +137,7 @@ ExpressionPtr ExpressionParser::parse_not() {
   ExpressionPtr out = make(Kind::kNot);
   out->arguments.push_back(parse_not());
   --depth_;
-  return out;
+  return whole(std::move(out));
 }
 
 ExpressionPtr ExpressionParser::parse_comparison() {
@@ -149,7 +161,7 @@ ExpressionPtr ExpressionParser::parse_comparison() {
     if (!negated) continue;
     ExpressionPtr out = make(Kind::kNot);
     out->arguments.push_back(std::move(left));
-    left = std::move(out);
+    left = whole(std::move(out));
   }
 }
 
@@ -195,6 +207,7 @@ ExpressionPtr ExpressionParser::parse_unary(bool filtered) {
   if (tokens_.accept_operator("-")) {
     out = make(Kind::kNegative);
     out->arguments.push_back(parse_unary(/*filtered=*/false));
+    out = whole(std::move(out));
   } else {
     tokens_.accept_operator("+");
     out = parse_postfix(parse_primary());
@@ -258,7 +271,7 @@ ExpressionPtr ExpressionParser::parse_primary() {
       }
   }
   --depth_;
-  return out;
+  return whole(std::move(out));
 }
 
 ExpressionPtr ExpressionParser::parse_postfix(ExpressionPtr of) {
@@ -267,14 +280,14 @@ ExpressionPtr ExpressionParser::parse_postfix(ExpressionPtr of) {
       ExpressionPtr out = make(Kind::kAttribute);
       out->name = tokens_.is(Token::Kind::kInteger) ? tokens_.take().text : tokens_.expect_name();
       out->arguments.push_back(std::move(of));
-      of = std::move(out);
+      of = whole(std::move(out));
     } else if (tokens_.accept_operator("[")) {
       of = parse_subscript(std::move(of));
     } else if (tokens_.accept_operator("(")) {
       ExpressionPtr out = make(Kind::kCall);
       out->arguments.push_back(std::move(of));
       parse_arguments(*out);
-      of = std::move(out);
+      of = whole(std::move(out));
     } else {
       return of;
     }
@@ -288,7 +301,7 @@ ExpressionPtr ExpressionParser::parse_filters_and_tests(ExpressionPtr of) {
       out->name = tokens_.expect_name();
       out->arguments.push_back(std::move(of));
       if (tokens_.accept_operator("(")) parse_arguments(*out);
-      of = std::move(out);
+      of = whole(std::move(out));
     } else if (tokens_.accept_name("is")) {
       of = parse_test(std::move(of));
     } else if (tokens_.is_operator("(") || tokens_.is_operator(".") || tokens_.is_operator("[")) {
@@ -313,7 +326,7 @@ ExpressionPtr ExpressionParser::parse_subscript(ExpressionPtr of) {
   out->arguments.push_back(std::move(of));
   if (colons == 0 && !parts[0]) tokens_.refuse("an index is missing");
   for (size_t i = 0; i < (colons > 0 ? 3 : 1); ++i) out->arguments.push_back(std::move(parts[i]));
-  return out;
+  return whole(std::move(out));
 }
 
 void ExpressionParser::parse_arguments(Expression& call) {
@@ -343,10 +356,11 @@ ExpressionPtr ExpressionParser::parse_test(ExpressionPtr of) {
   } else if (takes_one) {  // x is divisibleby 2
     out->arguments.push_back(parse_postfix(parse_primary()));
   }
+  out = whole(std::move(out));
   if (!negated) return out;
   ExpressionPtr inverse = make(Kind::kNot);
   inverse->arguments.push_back(std::move(out));
-  return inverse;
+  return whole(std::move(inverse));
 }
 
 }  // namespace regroup::chat

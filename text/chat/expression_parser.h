@@ -65,6 +65,8 @@ class ExpressionParser {
   void parse_arguments(Expression& call);
   ExpressionPtr parse_test(ExpressionPtr of);
   ExpressionPtr make(Expression::Kind kind, const std::string& name = "") const;
+  /// Knows how high it is. @throws UnsupportedError TPL_UNSUPPORTED: too high to be run over
+  ExpressionPtr whole(ExpressionPtr expression) const;
   ExpressionPtr binary(const std::string& name, ExpressionPtr left, ExpressionPtr right) const;
 
   TokenReader& tokens_;

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cmath>
+#include <optional>
 #include <string_view>
 
 #include "regroup/base/printable.h"
@@ -22,26 +25,29 @@ constexpr auto kTests = std::to_array<NamedTest>({
     {"undefined", [](const Value& v) { return !v.defined(); }},
     {"none", [](const Value& v) { return v.is_none(); }},
     {"string", [](const Value& v) { return v.is_string(); }},
-    {"mapping", [](const Value& v) { return v.is_data() && v.data.is_object(); }},
+    {"mapping", [](const Value& v) { return v.is_data() && v.data().is_object(); }},
     {"sequence",
-     [](const Value& v) { return v.is_string() || (v.is_data() && v.data.is_structured()); }},
+     [](const Value& v) {
+       return !v.defined() || v.is_string() || (v.is_data() && v.data().is_structured());
+     }},
     {"iterable",
      [](const Value& v) {
-       return !v.defined() || v.is_string() || (v.is_data() && v.data.is_structured());
+       return !v.defined() || v.is_string() || (v.is_data() && v.data().is_structured());
      }},
-    {"number", [](const Value& v) { return v.is_data() && v.data.is_number(); }},
-    {"integer", [](const Value& v) { return v.is_data() && v.data.is_number_integer(); }},
-    {"float", [](const Value& v) { return v.is_data() && v.data.is_number_float(); }},
-    {"boolean", [](const Value& v) { return v.is_data() && v.data.is_boolean(); }},
-    {"true", [](const Value& v) { return v.is_data() && v.data == true; }},
-    {"false", [](const Value& v) { return v.is_data() && v.data == false; }},
+    {"number",
+     [](const Value& v) { return v.is_data() && (v.data().is_number() || v.data().is_boolean()); }},
+    {"integer", [](const Value& v) { return v.is_data() && v.data().is_number_integer(); }},
+    {"float", [](const Value& v) { return v.is_data() && v.data().is_number_float(); }},
+    {"boolean", [](const Value& v) { return v.is_data() && v.data().is_boolean(); }},
+    {"true", [](const Value& v) { return v.is_data() && v.data() == true; }},
+    {"false", [](const Value& v) { return v.is_data() && v.data() == false; }},
     {"odd",
      [](const Value& v) {
-       return v.is_data() && v.data.is_number_integer() && v.data.get<int64_t>() % 2 != 0;
+       return v.is_data() && v.data().is_number_integer() && v.data().get<int64_t>() % 2 != 0;
      }},
     {"even",
      [](const Value& v) {
-       return v.is_data() && v.data.is_number_integer() && v.data.get<int64_t>() % 2 == 0;
+       return v.is_data() && v.data().is_number_integer() && v.data().get<int64_t>() % 2 == 0;
      }},
 });
 
@@ -69,7 +75,8 @@ Expression renamed(const Expression& e, std::string name) {
 
 int64_t length_of(const TemplateRun& run, const Expression& e, const Value& value) {
   if (value.is_string()) return static_cast<int64_t>(character_starts(value.text()).size()) - 1;
-  if (value.is_data() && value.data.is_structured()) return static_cast<int64_t>(value.data.size());
+  if (value.is_data() && value.data().is_structured())
+    return static_cast<int64_t>(value.data().size());
   if (!value.defined()) return 0;
   run.refuse(e.line, "only texts, lists and dicts have a length");
 }
@@ -85,9 +92,12 @@ Value attribute_of(const TemplateRun& run, const Expression& e, Value value,
   return value;
 }
 
-Value list_of(const std::vector<Value>& values) {
+Value list_of(const TemplateRun& run, const std::vector<Value>& values) {
   Json list = Json::array();
-  for (const Value& value : values) list.push_back(value.data);
+  for (const Value& value : values) {
+    if (value.is_data()) run.charge(dumped(value.data(), -1).size());
+    list.push_back(value.is_data() ? value.data() : Json());
+  }
   return list;
 }
 
@@ -99,10 +109,7 @@ Value selected(const TemplateRun& run, const Expression& e, const Value& value,
   const std::string attribute = by_attribute ? printed(arguments.get(0, "")) : "";
   const size_t at = by_attribute ? 1 : 0;
   const Value test = arguments.get(at, "");
-  const Arguments rest{
-      {arguments.values.begin() + static_cast<long>(std::min(at + 1, arguments.values.size())),
-       arguments.values.end()},
-      {}};
+  const Arguments rest = arguments.from(at + 1);
   std::vector<Value> kept;
   for (const Value& one : elements(run, e.line, value)) {
     const Value looked = by_attribute ? attribute_of(run, e, one, attribute) : one;
@@ -110,7 +117,7 @@ Value selected(const TemplateRun& run, const Expression& e, const Value& value,
         test.is_string() ? tested(run, renamed(e, test.text()), looked, rest) : looked.truth();
     if (holds == wanted) kept.push_back(one);
   }
-  return list_of(kept);
+  return list_of(run, kept);
 }
 
 /// map(attribute="a") and map("filter")
@@ -126,10 +133,10 @@ Value mapped(const TemplateRun& run, const Expression& e, const Value& value,
       out.push_back(found);
     } else {
       const Expression inner = renamed(e, printed(arguments.get(0, "")));
-      out.push_back(filtered(run, inner, one, {}));
+      out.push_back(filtered(run, inner, one, arguments.from(1)));
     }
   }
-  return list_of(out);
+  return list_of(run, out);
 }
 
 Value joined(const TemplateRun& run, const Expression& e, const Value& value,
@@ -140,6 +147,7 @@ Value joined(const TemplateRun& run, const Expression& e, const Value& value,
   bool first = true;
   for (const Value& one : elements(run, e.line, value)) {
     if (!std::exchange(first, false)) out += between;
+    run.charge(between.size());
     out += printed(attribute.is_string() ? attribute_of(run, e, one, attribute.text()) : one);
   }
   return Json(out);
@@ -150,14 +158,14 @@ Value indented(const std::string& text, const Arguments& arguments) {
   const Value width = arguments.get(0, "width", Json(4));
   const bool first = arguments.get(1, "first", Json(false)).truth();
   const bool blank = arguments.get(2, "blank", Json(false)).truth();
-  const std::string space = width.is_string()
-                                ? width.text()
-                                : std::string(static_cast<size_t>(std::clamp<int64_t>(
-                                                  width.is_data() && width.data.is_number_integer()
-                                                      ? width.data.get<int64_t>()
-                                                      : 4,
-                                                  0, 256)),
-                                              ' ');
+  const std::string space =
+      width.is_string() ? width.text()
+                        : std::string(static_cast<size_t>(std::clamp<int64_t>(
+                                          width.is_data() && width.data().is_number_integer()
+                                              ? width.data().get<int64_t>()
+                                              : 4,
+                                          0, 256)),
+                                      ' ');
   std::string out;
   for (size_t at = 0; at <= text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
@@ -170,21 +178,51 @@ Value indented(const std::string& text, const Arguments& arguments) {
   return Json(out);
 }
 
+/// int: of a number, of the text of one, also of one with a point; else the default.
 Value as_integer(const Value& value, const Arguments& arguments) {
-  if (value.is_data() && value.data.is_number()) return Json(value.data.get<int64_t>());
-  if (value.is_data() && value.data.is_boolean()) return Json(value.data.get<bool>() ? 1 : 0);
-  const std::string text = value.is_string() ? stripped(value.text(), true, true) : "";
-  const bool digits =
-      !text.empty() && text.size() < 19 &&
-      text.find_first_not_of("0123456789", text[0] == '-' ? 1 : 0) == std::string::npos &&
-      text != "-";
-  return digits ? Value(Json(std::stoll(text))) : arguments.get(0, "default", Json(0));
+  constexpr double kLargest = 9e15;  // whole in float64
+  const Value otherwise = arguments.get(0, "default", Json(0));
+  if (value.is_data() && value.data().is_number_integer()) return value;
+  if (value.is_data() && value.data().is_boolean()) return Json(value.data().get<bool>() ? 1 : 0);
+  double number = 0;
+  if (value.is_data() && value.data().is_number()) {
+    number = value.data().get<double>();
+  } else {
+    const std::string text = value.is_string() ? stripped(value.text(), true, true) : "";
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) return otherwise;
+  }
+  return std::abs(number) <= kLargest ? Value(Json(static_cast<int64_t>(number))) : otherwise;
+}
+
+/// The filter title: letters behind white space and opening brackets are large, others small.
+std::string in_title_case(const TemplateRun& run, const Expression& e, const std::string& text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find_first_of("- \t\n\r\v\f({[<", at), text.size());
+    out += in_case(run, e, "capitalize", text.substr(at, end - at));
+    if (end < text.size()) out += text[end];
+    at = end + 1;
+  }
+  return out;
+}
+
+/// The named arguments that a filter has here.
+std::vector<std::string_view> known_arguments(const std::string& name) {
+  if (name == "default" || name == "d") return {"default_value", "boolean"};
+  if (name == "join") return {"d", "attribute"};
+  if (name == "map") return {"attribute", "default"};
+  if (name == "tojson") return {"indent", "ensure_ascii"};
+  if (name == "indent") return {"width", "first", "blank"};
+  if (name == "trim") return {"chars"};
+  if (name == "int") return {"default"};
+  return {};
 }
 
 /// Filters that are a method of texts.
 bool is_method(const std::string& name) {
-  constexpr auto kMethods = std::to_array<std::string_view>(
-      {"upper", "lower", "title", "capitalize", "replace", "items"});
+  constexpr auto kMethods =
+      std::to_array<std::string_view>({"upper", "lower", "capitalize", "replace", "items"});
   return std::find(kMethods.begin(), kMethods.end(), name) != kMethods.end();
 }
 
@@ -209,6 +247,7 @@ bool tested(const TemplateRun& run, const Expression& e, const Value& value,
 Value filtered(const TemplateRun& run, const Expression& e, const Value& value,
                const Arguments& arguments) {
   const std::string& name = e.name;
+  require_names(run, e, arguments, known_arguments(name));
   if (name == "default" || name == "d") {
     const bool also_false = arguments.get(1, "boolean").truth();
     const bool keeps = value.defined() && (!also_false || value.truth());
@@ -216,7 +255,7 @@ Value filtered(const TemplateRun& run, const Expression& e, const Value& value,
   }
   if (name == "length" || name == "count") return Json(length_of(run, e, value));
   if (name == "join") return joined(run, e, value, arguments);
-  if (name == "list") return list_of(elements(run, e.line, value));
+  if (name == "list") return list_of(run, elements(run, e.line, value));
   if (name == "first" || name == "last") {
     const std::vector<Value> all = elements(run, e.line, value);
     return all.empty() ? Value() : name == "first" ? all.front() : all.back();
@@ -227,27 +266,32 @@ Value filtered(const TemplateRun& run, const Expression& e, const Value& value,
   }
   if (name == "int") return as_integer(value, arguments);
   if (name == "string" || name == "safe") return Json(printed(value));
-  const bool of_text = name == "trim" || name == "indent" || is_method(name);
+  const bool of_text = name == "trim" || name == "title" || name == "indent" || is_method(name);
   if (!value.defined() && of_text) return filtered(run, e, Json(""), arguments);  // as Jinja
   if (!value.is_data()) {
     run.refuse(e.line, fmt::format("\"{}\" is not defined, and cannot go through the filter \"{}\"",
                                    printable(value.name), printable(name)));
   }
   if (name == "tojson") {
-    const Value indent = arguments.get(SIZE_MAX, "indent", arguments.get(1, ""));
-    const bool lines = indent.is_data() && indent.data.is_number_integer();
-    return Json(dumped(value.data, lines ? indent.data.get<int>() : -1));
+    if (arguments.get(0, "ensure_ascii").truth())
+      run.refuse(e.line, "tojson writes no \\u escapes");
+    const Value indent = arguments.get(1, "indent");
+    const bool lines = indent.is_data() && indent.data().is_number_integer();
+    return Json(dumped(value.data(), lines ? indent.data().get<int>() : -1));
   }
   if (name == "trim") {
-    return Json(stripped(printed(value), true, true, printed(arguments.get(0, "chars", Json("")))));
+    const Value of = arguments.get(0, "chars");
+    return Json(stripped(printed(value), true, true,
+                         of.is_string() ? std::optional(of.text()) : std::nullopt));
   }
+  if (name == "title") return Json(in_title_case(run, e, printed(value)));
   if (name == "indent") return indented(printed(value), arguments);
   if (name == "reverse") {
     Expression slice = renamed(e, name);
     return sliced(run, slice, value, {Json(), Json(), Json(-1)});
   }
-  if (name == "abs" && value.data.is_number()) {
-    return value.data.get<double>() < 0 ? operated(run, renamed(e, "-"), Json(0), value) : value;
+  if (name == "abs" && value.data().is_number()) {
+    return value.data().get<double>() < 0 ? operated(run, renamed(e, "-"), Json(0), value) : value;
   }
   if (is_method(name)) return method(run, e, name, value, arguments);
   run.refuse(e.line, fmt::format("the filter \"{}\" is not known", printable(name)));

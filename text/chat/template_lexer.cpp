@@ -53,7 +53,7 @@ class Lexer {
       if (at_ < source_.size() && (source_[at_] == '-' || source_[at_] == '+')) ++at_;
       kind == '#' ? skip_comment() : read_tag(kind == '{');
     }
-    tokens_.push_back({Token::Kind::kEnd, "", line()});
+    tokens_.push_back({Token::Kind::kEnd, "the end", line()});
     return std::move(tokens_);
   }
 
@@ -116,7 +116,7 @@ class Lexer {
       if (source_.compare(at_ + (marked ? 1 : 0), 2, end) == 0 && !opens_dict(end)) {
         trims_ = marked ? source_[at_] : output ? ' ' : 'n';
         at_ += marked ? 3 : 2;
-        tokens_.push_back({output ? Kind::kOutputEnd : Kind::kBlockEnd, "", line()});
+        tokens_.push_back({output ? Kind::kOutputEnd : Kind::kBlockEnd, end, line()});
         return;
       }
       read_token();

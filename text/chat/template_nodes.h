@@ -36,6 +36,7 @@ struct Expression {
   };
   Kind kind;
   int line = 0;
+  int height = 1;  ///< of the tree: what runs over it calls itself so often
   std::string name = {};
   Json literal = {};
   std::vector<ExpressionPtr> arguments = {};

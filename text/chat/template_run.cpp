@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "regroup/base/error.h"
 #include "regroup/base/printable.h"
 #include "template_lexer.h"
@@ -12,10 +14,24 @@ namespace {
 using Kind = Expression::Kind;
 
 constexpr int64_t kMaxSteps = 500'000;
-constexpr int64_t kMaxPrinted = 64 << 20;
+constexpr int64_t kMaxMade = int64_t{256} << 20;  // bytes
 constexpr int kMaxDepth = 60;
 
 }  // namespace
+
+Arguments Arguments::from(size_t index) const {
+  const auto begin = values.begin() + static_cast<long>(std::min(index, values.size()));
+  return {{begin, values.end()}, named};
+}
+
+void require_names(const TemplateRun& run, const Expression& e, const Arguments& arguments,
+                   const std::vector<std::string_view>& known) {
+  for (const auto& [name, value] : arguments.named) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    run.refuse(e.line, fmt::format("\"{}\" does not know the argument \"{}\"", printable(e.name),
+                                   printable(name)));
+  }
+}
 
 Value Arguments::get(size_t index, const std::string& name, Value otherwise) const {
   if (index < values.size()) return values[index];
@@ -26,7 +42,8 @@ Value Arguments::get(size_t index, const std::string& name, Value otherwise) con
 }
 
 void TemplateRun::refuse(int line, const std::string& why) const {
-  refuse_template(places_.source, line, why);
+  refuse_template(places_.source, line,
+                  fmt::format("{} (in the conversation of {})", why, places_.conversation));
 }
 
 void TemplateRun::step() {
@@ -45,16 +62,19 @@ std::string TemplateRun::print(const Nodes& nodes) {
   return out;
 }
 
-void TemplateRun::append(std::string& out, const std::string& text) {
-  printed_ += static_cast<int64_t>(text.size());
-  if (printed_ > kMaxPrinted) {
-    throw CheckpointError({.code = "TPL_BUDGET",
-                           .message = fmt::format("the chat template prints more than {} bytes for "
-                                                  "one conversation",
-                                                  kMaxPrinted),
-                           .path = places_.conversation,
-                           .hint = "check the template and the conversation"});
-  }
+void TemplateRun::charge(size_t bytes) const {
+  made_ += static_cast<int64_t>(bytes);
+  if (made_ <= kMaxMade) return;
+  throw CheckpointError({.code = "TPL_BUDGET",
+                         .message = fmt::format("the chat template makes texts and lists of more "
+                                                "than {} bytes for one conversation",
+                                                kMaxMade),
+                         .path = places_.conversation,
+                         .hint = "check the template and the conversation"});
+}
+
+void TemplateRun::append(std::string& out, const std::string& text) const {
+  charge(text.size());
   out += text;
 }
 
@@ -160,7 +180,7 @@ Value TemplateRun::look_up(const std::string& name) const {
     const auto found = scope->find(name);
     if (found != scope->end()) return found->second;
   }
-  for (const char* known : {"range", "namespace", "dict", "raise_exception"}) {
+  for (const char* known : {"range", "namespace", "dict", "raise_exception", "strftime_now"}) {
     if (name == known) return Value::function(name);
   }
   Value undefined;
@@ -190,7 +210,7 @@ Value TemplateRun::evaluate(const Expression& e) {
       for (const ExpressionPtr& one : e.arguments) {
         const Value value = evaluate(*one);
         if (!value.is_data()) refuse(e.line, "a list holds what is no data");
-        list.push_back(value.data);
+        list.push_back(value.data());
       }
       return list;
     }
@@ -200,7 +220,7 @@ Value TemplateRun::evaluate(const Expression& e) {
         const Value key = argument(i);
         const Value value = argument(i + 1);
         if (!key.is_string() || !value.is_data()) refuse(e.line, "a dict holds what is no data");
-        dict[key.text()] = value.data;
+        dict[key.text()] = value.data();
       }
       return dict;
     }
@@ -210,7 +230,7 @@ Value TemplateRun::evaluate(const Expression& e) {
       const Value of = argument(0);
       const Value index = argument(1);
       if (!index.is_data()) refuse(e.line, "an index is not defined");
-      return member(*this, e, of, index.data);
+      return member(*this, e, of, index.data());
     }
     case Kind::kSlice: {
       std::vector<Value> bounds;
@@ -275,6 +295,14 @@ Value TemplateRun::call_macro(const MacroNode& macro, const Arguments& arguments
   if (arguments.values.size() > macro.parameters.size()) {
     refuse(line, fmt::format("{} is given too many arguments", printable(macro.name)));
   }
+  for (const auto& [name, value] : arguments.named) {
+    const bool known = std::any_of(macro.parameters.begin(), macro.parameters.end(),
+                                   [&](const auto& one) { return one.first == name; });
+    if (!known)
+      refuse(line, fmt::format("{} does not know the argument \"{}\"", printable(macro.name),
+                               printable(name)));
+  }
+  if (++depth_ > kMaxDepth) refuse(line, "calls are nested too deep");
   // A macro sees what is set at the top, not what surrounds its call.
   std::vector<Value::Members> outside(std::make_move_iterator(scopes_.begin() + 1),
                                       std::make_move_iterator(scopes_.end()));
@@ -290,6 +318,7 @@ Value TemplateRun::call_macro(const MacroNode& macro, const Arguments& arguments
   scopes_.resize(1);
   scopes_.insert(scopes_.end(), std::make_move_iterator(outside.begin()),
                  std::make_move_iterator(outside.end()));
+  --depth_;
   return Json(std::move(out));
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "template_nodes.h"
@@ -15,16 +16,19 @@ struct Arguments {
 
   /// The argument at a place or of a name, or `otherwise`.
   Value get(size_t index, const std::string& name, Value otherwise = {}) const;
+  /// The arguments from a place on.
+  Arguments from(size_t index) const;
 };
 
-/// Where a run comes from, for errors.
+/// Where a run comes from, and when.
 struct Places {
   std::string source;        ///< the template's file
   std::string conversation;  ///< file and line of the messages
+  std::string date;          ///< what strftime_now() writes, YYYY-MM-DD; "": it is refused
 };
 
 /// One run of a template over its values. Nothing outside of them can be reached: no attribute of an object is looked up,
-/// and steps and output are bounded.
+/// and steps, depth and what is made are bounded.
 class TemplateRun {
  public:
   TemplateRun(Places places, Value::Members globals)
@@ -34,6 +38,8 @@ class TemplateRun {
   /// @throws UnsupportedError TPL_UNSUPPORTED; CheckpointError TPL_BUDGET, TPL_MESSAGES (raise_exception)
   std::string print(const Nodes& nodes);
 
+  /// Counts the bytes of a text or list that was made. @throws CheckpointError TPL_BUDGET
+  void charge(size_t bytes) const;
   [[noreturn]] void refuse(int line, const std::string& why) const;
   const Places& places() const { return places_; }
 
@@ -44,7 +50,7 @@ class TemplateRun {
   Flow run(const Node& node, std::string& out);
   Flow run_for(const Node& node, std::string& out);
   void run_set(const Node& node);
-  void append(std::string& out, const std::string& text);
+  void append(std::string& out, const std::string& text) const;
   void assign(const std::vector<std::string>& names, const Value& value, int line);
 
   Value evaluate(const Expression& e);
@@ -58,7 +64,7 @@ class TemplateRun {
   const Places places_;
   std::vector<Value::Members> scopes_;
   int64_t steps_ = 0;
-  int64_t printed_ = 0;
+  mutable int64_t made_ = 0;
   int depth_ = 0;
 };
 
@@ -73,6 +79,9 @@ bool tested(const TemplateRun& run, const Expression& e, const Value& value,
 /// value.name(arguments)
 Value method(const TemplateRun& run, const Expression& e, const std::string& name,
              const Value& value, const Arguments& arguments);
+/// upper, lower, capitalize, title of a text. Beyond ASCII it is refused.
+std::string in_case(const TemplateRun& run, const Expression& e, const std::string& name,
+                    std::string text);
 /// name(arguments) of range, namespace, dict, raise_exception
 Value function(const TemplateRun& run, const Expression& e, const std::string& name,
                const Arguments& arguments);
@@ -83,6 +92,9 @@ Value member(const TemplateRun& run, const Expression& e, const Value& value, co
 /// value[begin:end:step]
 Value sliced(const TemplateRun& run, const Expression& e, const Value& value,
              const std::vector<Value>& bounds);
+/// Refuses arguments of other names than these, which would change what is given.
+void require_names(const TemplateRun& run, const Expression& e, const Arguments& arguments,
+                   const std::vector<std::string_view>& known);
 /// What a loop goes through.
 std::vector<Value> elements(const TemplateRun& run, int line, const Value& value);
 bool contains(const TemplateRun& run, const Expression& e, const Value& all, const Value& one);

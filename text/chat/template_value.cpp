@@ -5,11 +5,10 @@
 #include <algorithm>
 
 #include "regroup/base/utf8.h"
+#include "text_checks.h"
 
 namespace regroup::chat {
 namespace {
-
-constexpr std::string_view kWhiteSpace = " \t\n\r\v\f";
 
 /// repr() of a float: the shortest that reads back, always with a point or an exponent.
 std::string python_float(double value) {
@@ -39,6 +38,13 @@ std::string quoted(const std::string& text) {
 
 }  // namespace
 
+Value Value::part(const Value& whole, const Json& part) {
+  Value value;
+  value.kind = Kind::kData;
+  value.data_ = std::shared_ptr<const Json>(whole.data_, &part);
+  return value;
+}
+
 Value Value::function(std::string name) {
   Value value;
   value.kind = Kind::kFunction;
@@ -62,11 +68,25 @@ Value Value::make_namespace() {
 
 bool Value::truth() const {
   if (!is_data()) return defined();
-  if (data.is_null()) return false;
-  if (data.is_boolean()) return data.get<bool>();
-  if (data.is_number()) return data.get<double>() != 0;
-  if (data.is_string()) return !text().empty();
-  return !data.empty();
+  if (data().is_null()) return false;
+  if (data().is_boolean()) return data().get<bool>();
+  if (data().is_number()) return data().get<double>() != 0;
+  if (data().is_string()) return !text().empty();
+  return !data().empty();
+}
+
+bool equal(const Json& a, const Json& b) {
+  if (a.is_object() && b.is_object()) {
+    return a.size() == b.size() &&
+           std::all_of(a.items().begin(), a.items().end(), [&](const auto& one) {
+             const auto found = b.find(one.key());
+             return found != b.end() && equal(one.value(), *found);
+           });
+  }
+  if (a.is_array() && b.is_array()) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), equal);
+  }
+  return a == b;
 }
 
 std::string represented(const Json& json) {
@@ -86,7 +106,7 @@ std::string represented(const Json& json) {
 
 std::string printed(const Value& value) {
   if (value.is_string()) return value.text();
-  return value.is_data() ? represented(value.data) : std::string();
+  return value.is_data() ? represented(value.data()) : std::string();
 }
 
 std::string dumped(const Json& json, int indent, int depth) {
@@ -116,13 +136,30 @@ std::vector<size_t> character_starts(const std::string& text) {
   return starts;
 }
 
-std::string stripped(const std::string& text, bool left, bool right, const std::string& of) {
-  const std::string_view set = of.empty() ? kWhiteSpace : std::string_view(of);
-  size_t begin = 0;
-  size_t end = text.size();
-  if (left) begin = std::min(text.find_first_not_of(set), end);
-  if (right) end = text.find_last_not_of(set) + 1;
-  return begin < end ? text.substr(begin, end - begin) : std::string();
+std::string stripped(std::string_view text, bool left, bool right,
+                     const std::optional<std::string>& of) {
+  std::vector<uint32_t> characters;
+  for (std::string_view rest = of ? std::string_view(*of) : ""; !rest.empty();) {
+    const CodePoint c = decode_front(rest);
+    characters.push_back(c.value);
+    rest.remove_prefix(std::max<size_t>(1, c.length));
+  }
+  const auto goes = [&](uint32_t c) {
+    return of ? std::find(characters.begin(), characters.end(), c) != characters.end()
+              : is_python_space(c);
+  };
+  while (left && !text.empty()) {
+    const CodePoint c = decode_front(text);
+    if (!goes(c.value)) break;
+    text.remove_prefix(std::max<size_t>(1, c.length));
+  }
+  while (right && !text.empty()) {
+    size_t at = text.size() - 1;
+    while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+    if (!goes(decode_front(text.substr(at)).value)) break;
+    text.remove_suffix(text.size() - at);
+  }
+  return std::string(text);
 }
 
 }  // namespace regroup::chat

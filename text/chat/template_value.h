@@ -3,7 +3,9 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "regroup/base/strict_json.h"
 
@@ -17,7 +19,10 @@ struct Value {
   using Members = std::map<std::string, Value>;
 
   Value() = default;
-  Value(Json json) : data(std::move(json)), kind(Kind::kData) {}  // NOLINT: data is a value
+  Value(Json json)  // NOLINT: data is a value
+      : kind(Kind::kData), data_(std::make_shared<const Json>(std::move(json))) {}
+  /// A part of `whole`, which lives on with it.
+  static Value part(const Value& whole, const Json& part);
 
   static Value function(std::string name);
   static Value macro(const MacroNode& node);
@@ -25,19 +30,22 @@ struct Value {
 
   bool defined() const { return kind != Kind::kUndefined; }
   bool is_data() const { return kind == Kind::kData; }
-  bool is_string() const { return is_data() && data.is_string(); }
-  bool is_none() const { return is_data() && data.is_null(); }
+  bool is_string() const { return is_data() && data().is_string(); }
+  bool is_none() const { return is_data() && data().is_null(); }
   /// As Python: false, None, 0, "" and empty lists are false, and what is not defined.
   bool truth() const;
-  const std::string& text() const { return data.get_ref<const std::string&>(); }
+  const std::string& text() const { return data().get_ref<const std::string&>(); }
+  const Json& data() const { return *data_; }
 
   enum class Kind : uint8_t { kUndefined, kData, kNamespace, kFunction, kMacro };
 
-  Json data;
   Kind kind = Kind::kUndefined;
   std::string name;                  ///< of a function, or of what is not defined
   const MacroNode* node = nullptr;   ///< of a macro
   std::shared_ptr<Members> members;  ///< of a namespace, shared by its copies
+
+ private:
+  std::shared_ptr<const Json> data_;  ///< shared by its copies
 };
 
 /// str() of Python: what {{ }} prints.
@@ -47,9 +55,13 @@ std::string represented(const Json& json);
 /// json.dumps(json, ensure_ascii=False) of Python; with `indent` >= 0 over several lines.
 std::string dumped(const Json& json, int indent, int depth = 0);
 
+/// Whether Python finds them equal: the order of a dict's keys does not count.
+bool equal(const Json& a, const Json& b);
+
 /// Where the characters of a UTF-8 text begin, and its end.
 std::vector<size_t> character_starts(const std::string& text);
 /// Python's str.strip() and its halves: of white space, or of the characters of `of`.
-std::string stripped(const std::string& text, bool left, bool right, const std::string& of = "");
+std::string stripped(std::string_view text, bool left, bool right,
+                     const std::optional<std::string>& of = std::nullopt);
 
 }  // namespace regroup::chat

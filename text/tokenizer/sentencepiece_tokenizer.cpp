@@ -157,8 +157,8 @@ SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 void SentencePieceTokenizer::allow_special_tokens() {
   throw UnsupportedError(
       {.code = "TOK_UNSUPPORTED",
-       .message = "special tokens are found in texts, and in conversations, by a tokenizer.json; "
-                  "found tokenizer.model alone",
+       .message = "special tokens, which conversations hold, are found with a tokenizer.json, but "
+                  "there is tokenizer.model alone",
        .path = folder_,
        .hint = "make one with AutoTokenizer.from_pretrained(MODEL).save_pretrained(MODEL) of "
                "transformers"});
@@ -190,11 +190,13 @@ void SentencePieceTokenizer::tell_special(std::string_view text) const {
 
 bool SentencePieceTokenizer::encode(std::string_view text, size_t enough, bool /*special*/,
                                     std::vector<int32_t>& ids) const {
-  tell_special(text);
   bool whole = true;
   visit(text, [&](std::string_view segment, size_t, size_t) {
     whole = ids.size() < enough;
-    if (whole) encode_segment(segment, ids);
+    if (whole) {
+      tell_special(segment);
+      encode_segment(segment, ids);
+    }
     return whole;
   });
   return whole;

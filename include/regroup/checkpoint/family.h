@@ -41,7 +41,7 @@ enum class Role : uint8_t {
   kQkv,        ///< kQuery, kKey and kValue in one tensor
   kQueryNorm,  ///< gains of QkNorm
   kKeyNorm,
-  kAttentionNorm,  ///< of what attention adds (NormPlace::kAfter)
+  kAttentionNorm,  ///< of what attention adds
   kMlpNorm,        ///< absent in a parallel block whose MLP reads what attention reads
   kMlpNormBias,
   kGate,
@@ -51,7 +51,7 @@ enum class Role : uint8_t {
   kUpBias,
   kDownBias,
   kGateUp,      ///< kGate and kUp in one tensor
-  kMlpOutNorm,  ///< of what the MLP adds (NormPlace::kAfter)
+  kMlpOutNorm,  ///< of what the MLP adds
   kFinalNorm,
   kFinalNormBias,
   kLmHead,

@@ -21,13 +21,13 @@ struct LayerWeights {
   NormWeights key_norm;        ///< [head_dim], [n_kv_heads head_dim] or undefined
   at::Tensor output;           ///< [hidden, n_heads head_dim]
   at::Tensor output_bias;      ///< [hidden] or undefined
-  NormWeights attention_norm;  ///< of what attention adds, or undefined (NormPlace::kAfter)
+  NormWeights attention_norm;  ///< of what attention adds, or undefined
   NormWeights mlp_norm;        ///< none in a parallel block: its MLP reads what attention reads
   at::Tensor gate_up;          ///< [2 intermediate, hidden]: gate, up; without a gate up alone
   at::Tensor gate_up_bias;     ///< as its rows, or undefined
   at::Tensor down;             ///< [hidden, intermediate]
   at::Tensor down_bias;        ///< [hidden] or undefined
-  NormWeights mlp_out_norm;    ///< of what the MLP adds, or undefined (NormPlace::kAfter)
+  NormWeights mlp_out_norm;    ///< of what the MLP adds, or undefined
 };
 
 /// Every tensor of a layer, in an order of its own; some may be undefined.

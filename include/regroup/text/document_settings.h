@@ -26,6 +26,13 @@ void visit_settings(DocumentOptions& options, Visit&& visit) {
              "Read the text of a special token, such as <|im_end|>, as the token and not as text; "
              "needs a tokenizer.json"},
         options.parse_special_tokens);
+  visit({.name = "chat-date",
+         .help =
+             "Day that a chat template writes down where it asks for today's, as 2026-01-31; left "
+             "out: such a template is refused",
+         .kind = Kind::kPlain,
+         .shows_default = false},
+        options.chat_date);
 }
 
 }  // namespace regroup

@@ -13,6 +13,7 @@ struct DocumentOptions {
   std::string separator;        ///< .txt: stands between documents and is removed; "": one document
   std::string field_separator;  ///< JSON: put between the texts of several keys
   bool parse_special_tokens = false;  ///< the text of a special token is the token
+  std::string chat_date;  ///< YYYY-MM-DD: the day that a chat template writes down; "": none
 };
 
 /// A document of a text file.

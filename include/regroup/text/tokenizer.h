@@ -36,13 +36,13 @@ class Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool add_bos, bool add_eos) const;
   /// The same, but it may end once there are `enough` ids: a long text is encoded in segments.
   std::vector<int32_t> encode_front(std::string_view text, size_t enough) const;
-  /// The text of a document: a conversation as the model's chat template writes it down.
+  /// The text of a document: its own, or a conversation as the model's chat template writes it down, in `written`.
   /// @throws CheckpointError TPL_MISSING, TPL_TYPE, TPL_MESSAGES, TPL_BUDGET; UnsupportedError TPL_UNSUPPORTED
-  std::string text_of(const Document& document) const;
-  /// Ids of text_of(): as encode(), but with the special tokens that a chat template writes, and none around them.
-  /// @param text  text_of(document)
+  std::string_view text_of(const Document& document, std::string& written) const;
+  /// Ids of text_of(document). A chat template's special tokens are tokens.
   std::vector<int32_t> encode(const Document& document, std::string_view text, bool add_bos,
                               bool add_eos) const;
+  /// The same with the special tokens that the tokenizer puts around texts; around conversations it puts none.
   std::vector<int32_t> encode_front(const Document& document, std::string_view text,
                                     size_t enough) const;
   /// The text of `ids`, with that of added tokens, special or not, but without BOS and EOS. Ids beyond
@@ -66,6 +66,8 @@ class Tokenizer {
  private:
   struct Use;  ///< how a text is read, and what is put around it
   struct Conversations;
+  friend Tokenizer open_tokenizer(const std::string& folder, int64_t rows,
+                                  const DocumentOptions& options, bool with_eos);
   std::vector<int32_t> encode(std::string_view text, size_t enough, const Use& use) const;
   Use use_of(const Document& document) const;
   Tokenizer(std::unique_ptr<Kind> kind, std::string folder);
