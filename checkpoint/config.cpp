@@ -212,9 +212,11 @@ std::string rewrite_config(const ModelFamily& family, const std::string& config_
   const Json before = parse_strict_json(config_text, path, kConfigJson);
   const std::string key(family.keys.kv_heads);
   Json after = Json::object();
+  auto& members = after.get_ref<Json::object_t&>();  // after[name] would look for each name
   for (const auto& [name, value] : before.items()) {
-    after[name] = value;
-    if (name == "num_attention_heads" && !before.contains(key)) after[key] = n_kv_heads;
+    members.emplace_back(name, value);
+    if (name == "num_attention_heads" && !before.contains(key))
+      members.emplace_back(key, n_kv_heads);
   }
   after[key] = n_kv_heads;
   if (!dtype.empty()) {

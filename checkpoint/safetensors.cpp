@@ -81,9 +81,9 @@ void SafetensorsFile::read(const TensorInfo& tensor, int64_t offset,
 }
 
 int64_t tensor_bytes(Dtype dtype, const std::vector<int64_t>& shape) {
-  int64_t bits = dtype_bits(dtype);
-  for (const int64_t dimension : shape) bits *= dimension;
-  return bits / 8;
+  auto bits = static_cast<uint64_t>(dtype_bits(dtype));  // 63 bits hold bytes, not bits
+  for (const int64_t dimension : shape) bits *= static_cast<uint64_t>(dimension);
+  return static_cast<int64_t>(bits / 8);
 }
 
 std::string make_safetensors_prefix(const std::vector<TensorSpec>& tensors,
