@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/family.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {
@@ -11,6 +12,7 @@ namespace {
 
 ModelConfig llama(int64_t max_positions) {
   ModelConfig config;
+  config.family = find_family("llama");
   config.n_layers = 5;
   config.n_heads = config.n_kv_heads = 8;
   config.head_dim = 32;

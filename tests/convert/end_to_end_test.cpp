@@ -15,6 +15,7 @@
 #include "convert/calibration_fixture.h"
 #include "measure_quality.h"
 #include "regroup/base/strict_json.h"
+#include "regroup/checkpoint/family.h"
 #include "regroup/convert/calibration_sizes.h"
 
 namespace regroup::testing {
@@ -308,6 +309,7 @@ TEST_F(EndToEndTest, CalibratesOnTheParentsOwnText) {
 
 TEST(EndToEndMemory, TheWholeModelIsCounted) {
   ModelConfig config;
+  config.family = find_family("llama");
   config.n_layers = 32;
   config.hidden_size = 4096;
   config.intermediate_size = 11008;

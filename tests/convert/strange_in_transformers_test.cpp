@@ -167,7 +167,7 @@ TEST(StrangeFolder, WhatIsNotWeightsComesAlong) {
        {"LICENSE", "chat_template.jinja", "additional_chat_templates/tool_use.jinja"}) {
     EXPECT_EQ(read_file(out + "/" + name), name);
   }
-  EXPECT_EQ(result.digests.size(), 6U);  // with weights, config.json and regroup.json
+  EXPECT_EQ(result.digests.size(), 7U);  // with weights, config.json, regroup.json and the card
   EXPECT_EQ(verify_folder(out, in).problems, std::vector<std::string>{});
   convert(in, out, 1, {.output = {.overwrite = true}});  // its folder is known to be ours
   write_file(out + "/additional_chat_templates/mine.jinja", "x");
