@@ -105,7 +105,7 @@ std::string tiny_config(const TinyModelSpec& spec) {
       {"num_attention_heads", spec.n_heads},
       {"num_hidden_layers", spec.n_layers},
       {"num_key_value_heads", spec.n_kv_heads},
-      {"rope_theta", 10000.0},
+      {"rope_theta", family == "olmo3" ? 500000.0 : 10000.0},  // its class takes no other
       {"tie_word_embeddings", spec.tie_word_embeddings},
       {"torch_dtype", dtype_word(spec.dtype)},
       {"use_cache", true},
