@@ -1,4 +1,5 @@
 # Tokenizers, documents, token files.
+regroup_test(text added_tokens)
 regroup_test(text chat_template)
 regroup_test(text documents)
 regroup_test(text token_file)
