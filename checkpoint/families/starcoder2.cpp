@@ -1,39 +1,29 @@
 // StarCoder2: LayerNorm, biases everywhere, an MLP without a gate.
-#include "families/families.h"
+#include "families/tensor_rows.h"
 
 namespace regroup {
 namespace {
 
-using enum Dim;
+using namespace families;
 
-constexpr auto kTensors = std::to_array<TensorRule>({
-    {"model.embed_tokens.weight", {kVocab, kHidden}, Role::kEmbedding},
-    {"model.layers.{}.input_layernorm.weight", {kHidden, kNone}, Role::kInputNorm},
-    {"model.layers.{}.input_layernorm.bias", {kHidden, kNone}, Role::kInputNormBias},
-    {"model.layers.{}.self_attn.q_proj.weight", {kQuery, kHidden}, Role::kQuery},
-    {"model.layers.{}.self_attn.k_proj.weight", {kKv, kHidden}, Role::kKey},
-    {"model.layers.{}.self_attn.v_proj.weight", {kKv, kHidden}, Role::kValue},
-    {"model.layers.{}.self_attn.o_proj.weight", {kHidden, kQuery}, Role::kOutput},
-    {"model.layers.{}.self_attn.q_proj.bias",
-     {kQuery, kNone},
-     Role::kQueryBias,
-     Presence::kQkvBias},
-    {"model.layers.{}.self_attn.k_proj.bias", {kKv, kNone}, Role::kKeyBias, Presence::kQkvBias},
-    {"model.layers.{}.self_attn.v_proj.bias", {kKv, kNone}, Role::kValueBias, Presence::kQkvBias},
-    {"model.layers.{}.self_attn.o_proj.bias",
-     {kHidden, kNone},
-     Role::kOutputBias,
-     Presence::kOutputBias},
-    {"model.layers.{}.post_attention_layernorm.weight", {kHidden, kNone}, Role::kMlpNorm},
-    {"model.layers.{}.post_attention_layernorm.bias", {kHidden, kNone}, Role::kMlpNormBias},
-    {"model.layers.{}.mlp.c_fc.weight", {kIntermediate, kHidden}, Role::kUp},
-    {"model.layers.{}.mlp.c_fc.bias", {kIntermediate, kNone}, Role::kUpBias, Presence::kMlpBias},
-    {"model.layers.{}.mlp.c_proj.weight", {kHidden, kIntermediate}, Role::kDown},
-    {"model.layers.{}.mlp.c_proj.bias", {kHidden, kNone}, Role::kDownBias, Presence::kMlpBias},
-    {"model.norm.weight", {kHidden, kNone}, Role::kFinalNorm},
-    {"model.norm.bias", {kHidden, kNone}, Role::kFinalNormBias},
-    {"lm_head.weight", {kVocab, kHidden}, Role::kLmHead, Presence::kUntied},
-});
+constexpr auto kTensors = joined(
+    kEmbeddingRow, kInputNormRow, kInputNormBiasRow, kAttentionRows, kOutputBiasRow,
+    std::to_array<TensorRule>({
+        {"model.layers.{}.post_attention_layernorm.weight", {kHidden, kNone}, Role::kMlpNorm},
+        {"model.layers.{}.post_attention_layernorm.bias", {kHidden, kNone}, Role::kMlpNormBias},
+        {"model.layers.{}.mlp.c_fc.weight", {kIntermediate, kHidden}, Role::kUp},
+        {"model.layers.{}.mlp.c_fc.bias",
+         {kIntermediate, kNone},
+         Role::kUpBias,
+         Presence::kMlpBias},
+        {"model.layers.{}.mlp.c_proj.weight", {kHidden, kIntermediate}, Role::kDown},
+        {"model.layers.{}.mlp.c_proj.bias", {kHidden, kNone}, Role::kDownBias, Presence::kMlpBias},
+    }),
+    kFinalNormRow,
+    std::to_array<TensorRule>({
+        {"model.norm.bias", {kHidden, kNone}, Role::kFinalNormBias},
+    }),
+    kLmHeadRow);
 
 constexpr auto kActivations = std::to_array<ActivationName>({
     {"gelu_pytorch_tanh", Activation::kGeluTanh},
