@@ -169,6 +169,10 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.rope = read_rope(fields, family, config.max_positions);
   config.sliding_rope = read_sliding_rope(fields, family, config.rope, config.max_positions);
   require_factors(config.rope, config.rotary_dim, path);
+  require_finite_angles(config.rope, config.rotary_dim, config.max_positions, path);
+  if (config.sliding_rope) {
+    require_finite_angles(*config.sliding_rope, config.rotary_dim, config.max_positions, path);
+  }
   config.clip_qkv = optional_number(fields, family.keys.clip_qkv);
   config.multipliers = read_multipliers(fields, config);
   config.caps = {.scores = read_cap(fields, family.keys.scores_cap, defaults.caps.scores),

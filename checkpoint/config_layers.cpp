@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "config_support.h"
 #include "regroup/base/error.h"
@@ -22,11 +26,36 @@ constexpr int64_t kEveryFourth = 4;  // transformers' default of no_rope_layer_i
                          .hint = "correct the file, or fetch it again"});
 }
 
-/// Layers that are said to slide over a window that is not there.
-void require_no_sliding_layer(const JsonFields& fields) {
+/// Which layers slide over a window, where layer_types says so: a name for every layer.
+std::optional<std::vector<bool>> read_layer_types(const JsonFields& fields, int64_t n_layers) {
   const Json* types = fields.find("layer_types");
-  if (types == nullptr || !types->is_array()) return;
-  if (std::find(types->begin(), types->end(), "sliding_attention") == types->end()) return;
+  if (types == nullptr) return std::nullopt;
+  if (!types->is_array() || static_cast<int64_t>(types->size()) != n_layers) {
+    refuse(
+        "CFG_INCONSISTENT", fields.path(),
+        fmt::format("layer_types must be a list of num_hidden_layers={} names, found {}", n_layers,
+                    types->is_array() ? std::to_string(types->size()) : printable(types->dump())));
+  }
+  std::vector<bool> slides;
+  for (const Json& type : *types) {
+    if (type != "sliding_attention" && type != "full_attention") {
+      throw UnsupportedError(
+          {.code = "CFG_UNSUPPORTED",
+           .message = fmt::format("layer_types[{}] must be \"full_attention\" or "
+                                  "\"sliding_attention\", found {}",
+                                  slides.size(), printable(type.dump())),
+           .path = fields.path(),
+           .hint = "README.md lists what is supported; nothing else is guessed at"});
+    }
+    slides.push_back(type == "sliding_attention");
+  }
+  return slides;
+}
+
+/// Layers that are said to slide over a window that is not there.
+void require_no_sliding_layer(const JsonFields& fields, int64_t n_layers) {
+  const auto slides = read_layer_types(fields, n_layers);
+  if (!slides || std::find(slides->begin(), slides->end(), true) == slides->end()) return;
   refuse("CFG_INCONSISTENT", fields.path(),
          "layer_types names \"sliding_attention\", but there is no sliding_window in use");
 }
@@ -45,7 +74,8 @@ void read_window(const JsonFields& fields, ModelConfig& config) {
   const WindowRule rule = config.family->window;
   if (rule == WindowRule::kNone) {
     // transformers slides over a window wherever layer_types says so.
-    return config.family->may_skip_rope ? require_no_sliding_layer(fields) : void();
+    return config.family->may_skip_rope ? require_no_sliding_layer(fields, config.n_layers)
+                                        : void();
   }
   const bool later = rule == WindowRule::kLaterLayers;
   const bool pattern = rule == WindowRule::kPattern;
@@ -59,7 +89,7 @@ void read_window(const JsonFields& fields, ModelConfig& config) {
     refuse("CFG_INCONSISTENT", fields.path(),
            "must hold \"sliding_window\", the tokens that layers with a window see");
   }
-  if (!config.sliding_window) return require_no_sliding_layer(fields);
+  if (!config.sliding_window) return require_no_sliding_layer(fields, config.n_layers);
   const int64_t first =
       later
           ? fields.integer("max_window_layers", 0, kMaxLayers).value_or(defaults.max_window_layers)
@@ -68,27 +98,8 @@ void read_window(const JsonFields& fields, ModelConfig& config) {
   for (int64_t layer = first; layer < config.n_layers; ++layer) {
     config.sliding_layers[static_cast<size_t>(layer)] = every == 0 || (layer + 1) % every != 0;
   }
-  const Json* types = fields.find("layer_types");
-  if (types == nullptr) return;
-  if (!types->is_array() || static_cast<int64_t>(types->size()) != config.n_layers) {
-    refuse(
-        "CFG_INCONSISTENT", fields.path(),
-        fmt::format("layer_types must be a list of num_hidden_layers={} names, found {}",
-                    config.n_layers,
-                    types->is_array() ? std::to_string(types->size()) : printable(types->dump())));
-  }
-  for (size_t layer = 0; layer < types->size(); ++layer) {
-    const Json& type = (*types)[layer];
-    if (type != "sliding_attention" && type != "full_attention") {
-      throw UnsupportedError(
-          {.code = "CFG_UNSUPPORTED",
-           .message = fmt::format("layer_types[{}] must be \"full_attention\" or "
-                                  "\"sliding_attention\", found {}",
-                                  layer, printable(type.dump())),
-           .path = fields.path(),
-           .hint = "README.md lists what is supported; nothing else is guessed at"});
-    }
-    config.sliding_layers[layer] = type == "sliding_attention";
+  if (auto slides = read_layer_types(fields, config.n_layers)) {
+    config.sliding_layers = std::move(*slides);
   }
 }
 

@@ -286,6 +286,24 @@ void require_factors(const RopeConfig& rope, int64_t rotary_dim, const std::stri
   }
 }
 
+void require_finite_angles(const RopeConfig& rope, int64_t rotary_dim, int64_t max_positions,
+                           const std::string& path) {
+  bool finite = std::isfinite(rope.attention_factor);
+  for (const int64_t seq_len : {int64_t{1}, kMaxPositions + 1}) {
+    const std::vector<double> frequencies =
+        rope_frequencies(rope, rotary_dim, seq_len, max_positions);
+    finite = finite && std::all_of(frequencies.begin(), frequencies.end(), [](double frequency) {
+               return std::isfinite(frequency * double{kMaxPositions});
+             });
+  }
+  if (finite) return;
+  throw CheckpointError({.code = "CFG_RANGE",
+                         .message = "the rope settings must give finite angles and a finite "
+                                    "attention factor, found others",
+                         .path = path,
+                         .hint = "take them from the model's original config.json"});
+}
+
 int64_t longest_context(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
   const bool lengthens = rope.kind == RopeKind::kLinear || rope.kind == RopeKind::kDynamic ||

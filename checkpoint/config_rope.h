@@ -22,6 +22,11 @@ std::optional<RopeConfig> read_sliding_rope(const JsonFields& fields, const Mode
 /// @throws CheckpointError CFG_INCONSISTENT
 void require_factors(const RopeConfig& rope, int64_t rotary_dim, const std::string& path);
 
+/// That no division by 0 or overflow makes an angle, or what attention is multiplied by, no number.
+/// @throws CheckpointError CFG_RANGE
+void require_finite_angles(const RopeConfig& rope, int64_t rotary_dim, int64_t max_positions,
+                           const std::string& path);
+
 /// How many channels of a head position turns: int(head_dim * partial_rotary_factor), as transformers
 /// rounds.
 /// @throws as read_rope, also when the number is odd or 0

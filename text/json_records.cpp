@@ -32,7 +32,7 @@ void require_size(size_t bytes, const std::string& where) {
 bool visit_record(const TextBuffer& text, size_t bytes, const std::string& where,
                   const Visit& visit) {
   const std::string_view record = text.view().substr(0, bytes);
-  require_text(record, text.offset(), text.path());
+  require_text(record, text.offset(), where);
   return visit(parse_strict_json(record, where, kRecord), where);
 }
 

@@ -14,6 +14,7 @@ namespace regroup {
 namespace {
 
 constexpr size_t kMaxAdded = 100'000;
+constexpr size_t kMaxAddedBytes = 4 << 20;  // the trees take 16 for each
 
 size_t character_before(std::string_view text, size_t end) {
   size_t at = end - 1;
@@ -48,11 +49,14 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocab
         fmt::format("must have at most {} added tokens, found {}", kMaxAdded, tokens_.size()));
   }
   give_ids(vocabulary, path);
+  size_t bytes = 0;
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& token = tokens_[i];
     const std::string text = token.normalized ? normalizer.apply(token.text) : token.text;
     if (!token.special) highest_ = std::max(highest_, token.id);
     if (text.empty()) continue;
+    require_token_length(text, token.id, path);
+    require_added_bytes(bytes += text.size(), path);
     Searched& searched = token.normalized ? after_ : before_;
     searched.tree.add(text, static_cast<int32_t>(i));
     searched.starts[static_cast<unsigned char>(text[0])] = true;
@@ -149,6 +153,13 @@ const std::string* AddedTokens::token(int32_t id) const {
 int32_t AddedTokens::find(std::string_view text) const {
   const auto found = by_text_.find(std::string(text));
   return found == by_text_.end() ? -1 : found->second;
+}
+
+void require_added_bytes(size_t bytes, const std::string& path) {
+  if (bytes <= kMaxAddedBytes) return;
+  wrong_part(
+      path, "LIMIT_ADDED_TOKENS",
+      fmt::format("added tokens must have at most {} bytes together, found more", kMaxAddedBytes));
 }
 
 }  // namespace regroup

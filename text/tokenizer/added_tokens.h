@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -35,7 +36,8 @@ struct AddedSegment {
 class AddedTokens {
  public:
   /// Ids are those that the tokenizers package gives: that of the vocabulary where it has the text, else the next free one.
-  /// @throws CheckpointError TOK_ADDED: the file says another one; LIMIT_ADDED_TOKENS
+  /// @throws CheckpointError TOK_ADDED: the file says another one; LIMIT_ADDED_TOKENS,
+  /// TOK_TOKEN_LENGTH
   AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocabulary,
               const Normalizer& normalizer, const std::string& path);
 
@@ -75,5 +77,9 @@ class AddedTokens {
   int32_t highest_ = -1;
   mutable std::atomic<bool> told_ = false;
 };
+
+/// That added tokens, as they are looked for, have no more bytes together.
+/// @throws CheckpointError LIMIT_ADDED_TOKENS
+void require_added_bytes(size_t bytes, const std::string& path);
 
 }  // namespace regroup

@@ -1,6 +1,9 @@
 #include "charsmap.h"
 
+#include <fmt/format.h>
 #include <utf8proc.h>
+
+#include <algorithm>
 
 #include "part_errors.h"
 #include "regroup/base/utf8.h"
@@ -9,7 +12,8 @@
 namespace regroup {
 namespace {
 
-constexpr size_t kMaxCluster = 5;  // of bytes that are looked up as one
+constexpr size_t kMaxCluster = 5;        // of bytes that are looked up as one
+constexpr size_t kMaxReplacement = 256;  // NFKC's longest has 33
 
 int base64_value(char c) {
   if (c >= 'A' && c <= 'Z') return c - 'A';
@@ -51,6 +55,13 @@ uint32_t unit_offset(uint32_t unit) { return unit >> 10 << ((unit & 1U << 9) >> 
 /// True for a byte within a character: what begins there is not UTF-8.
 bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
 
+/// Bytes of the trie of a charsmap, behind its own size; 0 unless both lie in the bytes.
+size_t trie_bytes(std::string_view bytes) {
+  if (bytes.size() <= 4) return 0;
+  const size_t trie = little_endian(bytes, 0);
+  return trie % 4 == 0 && trie <= bytes.size() - 4 ? trie : 0;
+}
+
 /// Where the grapheme cluster at `at` ends.
 size_t cluster_end(std::string_view text, size_t at) {
   utf8proc_int32_t state = 0;
@@ -69,9 +80,8 @@ size_t cluster_end(std::string_view text, size_t at) {
 
 Charsmap::Charsmap(const std::string& base64, const std::string& path) {
   const auto bytes = decode_base64(base64);
-  const bool has_size = bytes && bytes->size() > 4;
-  const size_t trie = has_size ? little_endian(*bytes, 0) : 0;
-  if (!has_size || trie % 4 != 0 || trie == 0 || trie > bytes->size() - 4) {
+  const size_t trie = bytes ? trie_bytes(*bytes) : 0;
+  if (trie == 0) {
     wrong_part(path, "TOK_CHARSMAP",
                "\"precompiled_charsmap\" must be base64 of a trie and its replacements");
   }
@@ -122,6 +132,34 @@ std::string Charsmap::apply(std::string_view text, const GrowthLimit& limit) con
     at = end;
   }
   return out;
+}
+
+void require_sound_charsmap(std::string_view charsmap, const std::string& path) {
+  const size_t trie = trie_bytes(charsmap);
+  const std::string_view replacements = charsmap.substr(std::min(4 + trie, charsmap.size()));
+  bool sound = trie > 0 && replacements.ends_with('\0');
+  const size_t n = trie / 4;
+  const auto unit_at = [&](size_t at) { return little_endian(charsmap, 4 + 4 * at); };
+  for (size_t at = 0; sound && at < n; ++at) {
+    const uint32_t unit = unit_at(at);
+    if (at > 0 && unit > INT32_MAX) continue;  // a value, at which no byte arrives
+    // Every byte that may follow is looked up in one block of 256 units.
+    const size_t next = at ^ unit_offset(unit);
+    sound = (next | 0xFF) < n;
+    if (!sound || !has_leaf(unit)) continue;
+    const size_t begin = leaf_value(unit_at(next));
+    sound = begin < replacements.size();
+    if (sound && replacements.find('\0', begin) - begin > kMaxReplacement) {
+      wrong_part(
+          path, "TOK_EXPANSION",
+          fmt::format("\"precompiled_charsmap\" must replace by at most {} bytes, found more",
+                      kMaxReplacement));
+    }
+  }
+  if (sound) return;
+  wrong_part(path, "TOK_CHARSMAP",
+             "\"precompiled_charsmap\" must be a trie that stays within itself and within its "
+             "replacements");
 }
 
 }  // namespace regroup

@@ -27,4 +27,9 @@ class Charsmap {
   std::string replacements_;  // ended by NUL
 };
 
+/// That a reader which follows offsets unchecked, as SentencePiece does, stays inside the charsmap
+/// of a tokenizer.model.
+/// @throws CheckpointError TOK_CHARSMAP, TOK_EXPANSION
+void require_sound_charsmap(std::string_view charsmap, const std::string& path);
+
 }  // namespace regroup

@@ -55,8 +55,12 @@ bool JsonTokenizer::encode(std::string_view text, size_t enough, bool special,
   const std::string repaired = is_utf8(text) ? std::string() : repaired_utf8(text);
   if (!repaired.empty()) text = repaired;
   const std::lock_guard lock(one_at_a_time_);
+  // Each part between added tokens may grow by a constant; many of them must not.
+  const GrowthLimit limit = parts_.normalizer.growth_limit(text.size());
+  const size_t before = ids.size();
   return visit(text, special, [&](const Step& step) {
     if (ids.size() >= enough) return false;
+    limit.require(ids.size() - before);
     if (step.added >= 0) {
       ids.push_back(step.added);
     } else {

@@ -130,7 +130,7 @@ Normalizer Normalizer::read(const Json* root, const std::string& path) {
 }
 
 std::string Normalizer::apply(std::string_view text) const {
-  const GrowthLimit limit(path_, "normalizer", text.size());
+  const GrowthLimit limit = growth_limit(text.size());
   std::string result(text);
   for (const auto& step : steps_) {
     result = step->apply(result, limit);

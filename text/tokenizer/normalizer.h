@@ -27,6 +27,8 @@ class Normalizer {
   /// @throws UnsupportedError TOK_UNSUPPORTED, TOK_REGEX_UNSUPPORTED; CheckpointError TOK_*
   static Normalizer read(const Json* root, const std::string& path);
 
+  /// How long all parts of a text of `bytes` may become together.
+  GrowthLimit growth_limit(size_t bytes) const { return {path_, "normalizer", bytes}; }
   bool changes_nothing() const { return steps_.empty(); }
   /// @throws CheckpointError TOK_EXPANSION: the text grows beyond all measure
   std::string apply(std::string_view text) const;

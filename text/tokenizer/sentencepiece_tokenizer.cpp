@@ -4,10 +4,18 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <new>
 #include <string_view>
 
+#include "added_tokens.h"
+#include "charsmap.h"
+#include "part_errors.h"
+#include "proto_reader.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
 #include "regroup/base/notice.h"
@@ -23,15 +31,71 @@ namespace {
 /// remove_extra_whitespaces (4) to false: protobuf merges what comes twice.
 constexpr std::string_view kNoPrefixSpace("\x1A\x04\x18\x00\x20\x00", 6);
 
+[[noreturn]] void refuse_model(const std::string& path, const std::string& why) {
+  wrong_part(path, "TOK_PROTO", fmt::format("is no SentencePiece model: {}", why));
+}
+
+/// A piece with its score and its type, as sentencepiece_model.proto has them.
+void require_sound_piece(std::string_view message, int64_t number, const std::string& path) {
+  constexpr uint32_t kText = 1, kScore = 2, kType = 3;
+  constexpr uint64_t kLastType = 6;
+  ProtoReader reader(message);
+  while (const auto field = reader.next()) {
+    if (field->number == kText && field->kind == ProtoReader::Kind::kBytes) {
+      require_token_length(field->bytes, number, path);
+    }
+    const bool no_score = field->number == kScore && field->kind == ProtoReader::Kind::kFixed32 &&
+                          !std::isfinite(std::bit_cast<float>(static_cast<uint32_t>(field->value)));
+    const bool no_type = field->number == kType && field->kind == ProtoReader::Kind::kVarint &&
+                         (field->value < 1 || field->value > kLastType);
+    if (!no_score && !no_type) continue;
+    wrong_part(path, "TOK_SCORES",
+               fmt::format("piece {} must have a finite score and a type from 1 to {}", number,
+                           kLastType));
+  }
+  if (reader.damaged()) refuse_model(path, fmt::format("piece {} is damaged", number));
+}
+
+void require_sound_normalizer(std::string_view message, const std::string& path) {
+  constexpr uint32_t kCharsmap = 2;
+  ProtoReader reader(message);
+  while (const auto field = reader.next()) {
+    const bool charsmap = field->number == kCharsmap && field->kind == ProtoReader::Kind::kBytes &&
+                          !field->bytes.empty();
+    if (charsmap) require_sound_charsmap(field->bytes, path);
+  }
+  if (reader.damaged()) refuse_model(path, "its normalizer is damaged");
+}
+
+/// What SentencePiece neither asks nor survives: it follows a charsmap unchecked, and goes a call
+/// deeper for each byte of a piece.
+void require_sound_model(std::string_view model, const std::string& path) {
+  constexpr uint32_t kPiece = 1, kNormalizer = 3, kDenormalizer = 5;
+  int64_t pieces = 0;
+  ProtoReader reader(model);
+  while (const auto field = reader.next()) {
+    if (field->kind != ProtoReader::Kind::kBytes) continue;
+    if (field->number == kPiece) require_sound_piece(field->bytes, pieces++, path);
+    if (field->number == kNormalizer || field->number == kDenormalizer) {
+      require_sound_normalizer(field->bytes, path);
+    }
+  }
+  if (reader.damaged()) refuse_model(path, "its fields do not follow one another");
+}
+
 void load(sentencepiece::SentencePieceProcessor& processor, const std::string& model,
           const std::string& path) {
-  const auto status = processor.LoadFromSerializedProto(model);
-  if (status.ok() && processor.GetPieceSize() > 0) return;
-  throw CheckpointError(
-      {.code = "TOK_PROTO",
-       .message = fmt::format("is no SentencePiece model: {}", printable(status.ToString())),
-       .path = path,
-       .hint = "the file is damaged; fetch it again"});
+  std::string why;
+  try {
+    const auto status = processor.LoadFromSerializedProto(model);
+    if (status.ok() && processor.GetPieceSize() > 0) return;
+    why = status.ToString();
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {  // of the trie that it builds
+    why = error.what();
+  }
+  refuse_model(path, printable(why));
 }
 
 /// The id of a token that tokenizer_config.json names; `own`, what the model says, where it does not, or
@@ -131,6 +195,7 @@ std::unique_ptr<SentencePieceTokenizer> SentencePieceTokenizer::open(const std::
   std::string model = read_tokenizer_model(folder);
   auto tokenizer = std::make_unique<SentencePieceTokenizer>();
   auto& processor = *tokenizer->processor_;
+  require_sound_model(model, folder + "/tokenizer.model");
   load(processor, model, folder + "/tokenizer.model");
   tokenizer->settings_ = read_tokenizer_settings(folder);
   const TokenizerSettings& settings = tokenizer->settings_;
@@ -165,6 +230,9 @@ void SentencePieceTokenizer::allow_special_tokens() {
 }
 
 void SentencePieceTokenizer::find_special_texts() {
+  size_t bytes = 0;
+  for (const auto& [id, text] : settings_.added) bytes += text.size();
+  require_added_bytes(bytes, folder_);
   int32_t value = 0;
   for (int id = 0; id < processor_->GetPieceSize(); ++id) {
     if (processor_->IsControl(id)) special_.add(processor_->IdToPiece(id), value++);

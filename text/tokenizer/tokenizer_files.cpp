@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "part_errors.h"
 #include "regroup/base/error.h"
 #include "regroup/base/input_file.h"
 #include "regroup/base/path.h"
@@ -19,6 +20,8 @@ const char* const kTokenizeElsewhere =
     "convert `calibration`, compare `text`, eval `tokens` and uptrain `data`";
 
 namespace {
+
+constexpr int64_t kMaxModelBytes = 256 << 20;
 
 [[noreturn]] void refuse_kind(const std::string& path, const std::string& found) {
   throw UnsupportedError(
@@ -102,7 +105,12 @@ std::string read_tokenizer_model(const std::string& folder) {
                            .hint = "copy the tokenizer files into the folder, or give token files "
                                    "(docs/formats.md) where a command takes them"});
   }
-  std::string bytes = InputFile(path).read_all();
+  const InputFile file(path);
+  if (file.size() > kMaxModelBytes) {
+    wrong_part(path, "LIMIT_FILE_SIZE",
+               fmt::format("must have at most {} bytes, found {}", kMaxModelBytes, file.size()));
+  }
+  std::string bytes = file.read_all();
   if (is_tiktoken(bytes)) refuse_kind(path, "a vocabulary of tiktoken, as Llama 3 has");
   const auto placeholder = find_placeholder(bytes);
   if (!placeholder) return bytes;

@@ -19,11 +19,7 @@ void Vocabulary::add(const std::string& token, int64_t id, const std::string& pa
                fmt::format("token ids must lie in 0..{}, found {} for \"{}\"", kHighestId, id,
                            printable(token, 40)));
   }
-  if (token.size() > kMaxTokenBytes) {
-    wrong_part(path, "TOK_TOKEN_LENGTH",
-               fmt::format("a token must have at most {} bytes, found {} for id {}", kMaxTokenBytes,
-                           token.size(), id));
-  }
+  require_token_length(token, id, path);
   const auto at = static_cast<size_t>(id);
   if (at >= tokens_.size()) tokens_.resize(at + 1, nullptr);
   const auto [entry, fresh] = ids_.try_emplace(token, static_cast<int32_t>(id));
@@ -45,6 +41,13 @@ int32_t Vocabulary::find(std::string_view token) const {
 
 const std::string* Vocabulary::token(int32_t id) const {
   return id >= 0 && id < size() ? tokens_[static_cast<size_t>(id)] : nullptr;
+}
+
+void require_token_length(std::string_view token, int64_t id, const std::string& path) {
+  if (token.size() <= kMaxTokenBytes) return;
+  wrong_part(path, "TOK_TOKEN_LENGTH",
+             fmt::format("a token must have at most {} bytes, found {} for id {}", kMaxTokenBytes,
+                         token.size(), id));
 }
 
 std::vector<int32_t> byte_tokens(const Vocabulary& vocabulary) {

@@ -37,6 +37,9 @@ class Vocabulary {
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> ids_;
 };
 
+/// That a token is no longer than any real one. @throws CheckpointError TOK_TOKEN_LENGTH
+void require_token_length(std::string_view token, int64_t id, const std::string& path);
+
 /// The id of "<0x00>" to "<0xFF>" for each byte; -1 where there is none.
 std::vector<int32_t> byte_tokens(const Vocabulary& vocabulary);
 
