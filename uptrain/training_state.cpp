@@ -44,8 +44,10 @@ std::optional<double> read_optional(const Json& json, const char* key) {
                                                      : std::nullopt;
 }
 
+constexpr const char* kStateFormat = "regroup-training-state/1";
+
 Json to_json(const TrainingState& state) {
-  return {{"format", "regroup-training-state/1"},
+  return {{"format", kStateFormat},
           {"step", state.step},
           {"tokens", state.tokens},
           {"skipped", state.skipped},
@@ -56,6 +58,14 @@ Json to_json(const TrainingState& state) {
           {"best_val_loss", state.best_val_loss},
           {"libtorch", libtorch_version()},
           {"settings", Json::parse(state.settings)}};
+}
+
+[[noreturn]] void refuse_state(const std::string& path, const std::string& message) {
+  throw CheckpointError(
+      {.code = "CKPT_STATE",
+       .message = message,
+       .path = path,
+       .hint = "remove this checkpoint's folder to go on from the one before it"});
 }
 
 TrainingState from_json(const Json& json) {
@@ -70,6 +80,28 @@ TrainingState from_json(const Json& json) {
   state.first_val_loss = read_optional(json, "first_val_loss");
   state.best_val_loss = read_optional(json, "best_val_loss").value_or(kNotFinite);
   state.settings = json.at("settings").dump();
+  return state;
+}
+
+/// The state of the checkpoint `step`, whose files are as they were written.
+TrainingState read_state(const std::string& path, int64_t step) {
+  const Json json = read_strict_json(path, kManifestJson);
+  const Json format = json.is_object() ? json.value("format", Json()) : Json();
+  if (format != kStateFormat) {
+    refuse_state(path, fmt::format("format must be {}, found {}", kStateFormat,
+                                   printable(format.dump(), 60)));
+  }
+  TrainingState state;
+  try {
+    state = from_json(json);
+  } catch (const nlohmann::json::exception& error) {
+    refuse_state(path, fmt::format("is no state of a run: {}", printable(error.what(), 120)));
+  }
+  const bool counts = state.tokens >= 0 && state.skipped >= 0 && state.skipped_in_a_row >= 0;
+  if (state.step != step || !counts) {
+    refuse_state(
+        path, fmt::format("must be of step {} and count from 0, found step {}", step, state.step));
+  }
   return state;
 }
 
@@ -233,7 +265,7 @@ std::optional<TrainingState> CheckpointStore::load_newest(AdamW& optimizer,
       warnings->push_back(fmt::format("{}: damaged, not used: {}", path, damage));
       continue;
     }
-    TrainingState state = from_json(read_strict_json(path + "/" + kStateJson, kManifestJson));
+    TrainingState state = read_state(path + "/" + kStateJson, *step);
     const std::string differing =
         differing_settings(Json::parse(state.settings), Json::parse(settings));
     if (!differing.empty()) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "regroup/base/digest.h"
 #include "regroup/base/path.h"
 #include "support/expect_error.h"
 #include "support/process.h"
@@ -108,6 +109,35 @@ TEST(Checkpoints, NoneIntactIsAnError) {
   write_file(options.out + "/checkpoints/step-3/state.json", "{");
   const ErrorInfo error = expect_error("CKPT_CORRUPT", [&] { uptrain(options, {}); });
   EXPECT_EQ(error.message, options.out + "/checkpoints: none of its 1 checkpoints is intact");
+}
+
+// Files that agree with their seal may still say what no run wrote.
+TEST(Checkpoints, ASealedStateThatIsNone) {
+  const Fixture f;
+  const UptrainOptions options = f.into("run");
+  stop_after(options, 3);
+  const std::string folder = options.out + "/checkpoints/step-3/";
+  const Json intact = Json::parse(read_file(folder + "state.json"));
+  const auto refused = [&](const Json& state) {
+    const std::string text = state.dump();
+    write_file(folder + "state.json", text);
+    Json seal = Json::parse(read_file(folder + "checkpoint.json"));
+    seal["files"]["state.json"]["sha256"] = sha256_of_text(text);
+    write_file(folder + "checkpoint.json", seal.dump());
+    return expect_error("CKPT_STATE", [&] { uptrain(options, {}); }).message;
+  };
+  for (const Json& step : {Json(9223372036854775808ULL), Json(-1), Json("NaN"), Json(4), Json()}) {
+    Json state = intact;
+    state["step"] = step;
+    EXPECT_NE(refused(state).find("state.json"), std::string::npos) << step;
+  }
+  Json state = intact;
+  state["format"] = "regroup-training-state/99";
+  EXPECT_NE(refused(state).find("format must be"), std::string::npos);
+  state = intact;
+  state.erase("tokens");
+  EXPECT_NE(refused(state).find("tokens"), std::string::npos);
+  EXPECT_NE(refused(Json::array()).find("format must be"), std::string::npos);
 }
 
 TEST(Checkpoints, FinishedRunIsNotTrainedFurther) {
