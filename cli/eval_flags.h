@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "command.h"
+#include "regroup/tasks/probe.h"
+#include "regroup/tasks/task.h"
 #include "regroup/text/documents.h"
 #include "regroup/text/token_file.h"
 
@@ -20,6 +22,11 @@ struct EvalFlags {
   std::string max_tokens;
   std::string dtype = "auto";
   std::string batch_size = "auto";
+  std::vector<std::string> tasks;
+  TaskOptions task_options;
+  std::string samples;
+  std::vector<std::string> probes;
+  ProbeOptions probe_options;
   std::string out;
   std::string token_nll;
 };

@@ -12,6 +12,7 @@
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/config.h"
+#include "regroup/tasks/task.h"
 #include "regroup/text/documents.h"
 #include "regroup/text/tokenizer.h"
 #include "regroup/version.h"
@@ -177,6 +178,13 @@ Stage RunStages::eval_stage(const std::string& name, const std::vector<std::stri
   stage.arguments.insert(stage.arguments.end(), {"--baseline", model_, "--out", result(file)});
   for (const char* key : {"text", "tokens"}) {
     for (const std::string& path : recipe_.values("eval", key)) stage.inputs.push_back(path);
+  }
+  for (const std::string& task : recipe_.values("eval", "task")) {
+    const std::vector<std::string> folder = recipe_.values("eval", "task-data");
+    for (std::string& path :
+         files_of_task(task, {.folder = folder.empty() ? "" : folder.front()})) {
+      stage.inputs.push_back(std::move(path));
+    }
   }
   return stage;
 }

@@ -22,7 +22,7 @@
 namespace regroup {
 namespace {
 
-constexpr const char* kFormat = "regroup-eval-state/2";
+constexpr const char* kFormat = "regroup-eval-state/3";
 constexpr auto kWriteInterval = std::chrono::seconds(30);
 
 static_assert(sizeof(WindowScore) == 32, "a window is stored as it lies in memory");
@@ -50,16 +50,46 @@ std::string metadata_of(const SafetensorsFile& file, const char* name) {
   return found == metadata.end() ? std::string() : found->second;
 }
 
-/// The texts of a state file, or nothing where it is not one of this evaluation.
-std::optional<std::vector<PartialScores>> read_texts(const std::string& path,
-                                                     const std::string& key) {
+constexpr std::string_view kRequests = "requests.";
+constexpr std::string_view kAnswers = "answers.";
+
+/// What a state file holds.
+struct Stored {
+  std::vector<PartialScores> texts;
+  std::map<std::string, std::vector<RequestScore>> requests;
+  std::map<std::string, std::vector<std::string>> answers;
+};
+
+/// [log-likelihood, 1 or 0, matched] of each request.
+std::string raw_scores(const std::vector<RequestScore>& scores) {
+  std::vector<double> numbers;
+  for (const RequestScore& score : scores) {
+    numbers.insert(numbers.end(), {score.log_likelihood, score.greedy ? 1.0 : 0.0,
+                                   static_cast<double>(score.matched)});
+  }
+  return raw(numbers);
+}
+
+std::vector<RequestScore> scores_of(const SafetensorsFile& file, const std::string& name) {
+  const auto numbers = values_of<double>(file, name);
+  std::vector<RequestScore> scores;
+  for (size_t i = 0; i + 2 < numbers.size(); i += 3) {
+    scores.push_back({.log_likelihood = numbers[i],
+                      .greedy = numbers[i + 1] > 0,
+                      .matched = static_cast<int64_t>(numbers[i + 2])});
+  }
+  return scores;
+}
+
+/// What a state file holds, or nothing where it is not one of this evaluation.
+std::optional<Stored> read_state(const std::string& path, const std::string& key) {
   const SafetensorsFile file{InputFile(path)};
   if (metadata_of(file, "format") != kFormat) return std::nullopt;
   if (metadata_of(file, "key") != key) return std::nullopt;
   const std::string whole = file.file().read_all();
   const std::string data = whole.substr(static_cast<size_t>(file.header().data_begin));
   if (sha256_of_text(data) != metadata_of(file, "sha256")) return std::nullopt;
-  std::vector<PartialScores> texts;
+  Stored stored;
   for (size_t t = 0; file.find(name_of(t, 0)) != nullptr; ++t) {
     PartialScores text;
     for (size_t m = 0; file.find(name_of(t, m)) != nullptr; ++m) {
@@ -69,9 +99,18 @@ std::optional<std::vector<PartialScores>> read_texts(const std::string& path,
            .token_nll = values_of<float>(file, name_of(t, m) + ".nll")});
     }
     text.windows = static_cast<int64_t>(text.scores.front().windows.size());
-    texts.push_back(std::move(text));
+    stored.texts.push_back(std::move(text));
   }
-  return texts;
+  for (const TensorInfo& info : file.tensors()) {
+    if (info.name.starts_with(kAnswers)) {
+      const auto bytes = values_of<char>(file, info.name);
+      stored.answers[info.name.substr(kAnswers.size())] =
+          Json::parse(bytes.begin(), bytes.end()).get<std::vector<std::string>>();
+    }
+    if (!info.name.starts_with(kRequests)) continue;
+    stored.requests[info.name.substr(kRequests.size())] = scores_of(file, info.name);
+  }
+  return stored;
 }
 
 }  // namespace
@@ -90,13 +129,15 @@ EvalState::EvalState(std::string path, const Json& key)
 }
 
 void EvalState::read() {
-  std::optional<std::vector<PartialScores>> texts;
+  std::optional<Stored> stored;
   try {
-    texts = read_texts(path_, key_);
+    stored = read_state(path_, key_);
   } catch (const CheckpointError&) {  // damaged
   }
-  if (texts) {
-    texts_ = std::move(*texts);
+  if (stored) {
+    texts_ = std::move(stored->texts);
+    requests_ = std::move(stored->requests);
+    answers_ = std::move(stored->answers);
     is_ours_ = true;
     return;
   }
@@ -112,8 +153,7 @@ PartialScores EvalState::find(size_t text) const {
 
 void EvalState::update(size_t text, const PartialScores& scores) {
   if (path_.empty()) return throw_if_stopped(/*resumable=*/false);
-  const bool due =
-      stop_signal() != 0 || std::chrono::steady_clock::now() - written_ >= kWriteInterval;
+  const bool due = is_due();
   const auto n_windows = static_cast<int64_t>(scores.scores.front().windows.size());
   const bool whole = scores.windows == n_windows;  // no later call would bring it
   if (!due && !whole) return;
@@ -127,9 +167,57 @@ void EvalState::update(size_t text, const PartialScores& scores) {
   throw_if_stopped(/*resumable=*/true);
 }
 
+std::vector<RequestScore> EvalState::find_requests(const std::string& name) const {
+  const auto found = requests_.find(name);
+  return found == requests_.end() ? std::vector<RequestScore>() : found->second;
+}
+
+void EvalState::update_requests(const std::string& name, const std::vector<RequestScore>& scores,
+                                bool whole) {
+  keep(requests_, name, scores, whole);
+}
+
+std::vector<std::string> EvalState::find_answers(const std::string& name) const {
+  const auto found = answers_.find(name);
+  return found == answers_.end() ? std::vector<std::string>() : found->second;
+}
+
+void EvalState::update_answers(const std::string& name, const std::vector<std::string>& answers,
+                               bool whole) {
+  keep(answers_, name, answers, whole);
+}
+
+template <typename Values>
+void EvalState::keep(std::map<std::string, Values>& all, const std::string& name,
+                     const Values& values, bool whole) {
+  if (path_.empty()) return throw_if_stopped(/*resumable=*/false);
+  const bool due = is_due();
+  if (!due && !whole) return;
+  all[name] = values;
+  if (!due) return;
+  write();
+  throw_if_stopped(/*resumable=*/true);
+}
+
+bool EvalState::is_due() const {
+  return stop_signal() != 0 || std::chrono::steady_clock::now() - written_ >= kWriteInterval;
+}
+
 void EvalState::write() {
   std::vector<TensorSpec> specs;
   std::string data;
+  for (const auto& [name, answers] : answers_) {
+    const std::string bytes = Json(answers).dump(-1, ' ', true, Json::error_handler_t::replace);
+    specs.push_back(
+        {std::string(kAnswers) + name, Dtype::kU8, {static_cast<int64_t>(bytes.size())}});
+    data += bytes;
+  }
+  for (const auto& [name, scores] : requests_) {
+    const std::string bytes = raw_scores(scores);
+    specs.push_back(
+        {std::string(kRequests) + name, Dtype::kU8, {static_cast<int64_t>(bytes.size())}});
+    data += bytes;
+  }
   for (size_t t = 0; t < texts_.size(); ++t) {
     for (size_t m = 0; m < texts_[t].scores.size(); ++m) {
       const TextScore& score = texts_[t].scores[m];

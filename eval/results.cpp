@@ -13,6 +13,7 @@
 #include "regroup/checkpoint/kv_cache.h"
 #include "regroup/model/runtime.h"
 #include "regroup/version.h"
+#include "task_comparison.h"
 
 namespace regroup {
 namespace {
@@ -154,10 +155,21 @@ ModelOrigin origin_of(const std::string& path) {
 }
 
 Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
-                  int64_t baseline, const std::vector<EvaluatedText>& texts) {
+                  int64_t baseline, const std::vector<EvaluatedText>& texts,
+                  const EvaluatedQuestions& questions) {
   Json all = Json::array();
   for (size_t m = 0; m < models.size(); ++m) {
-    if (listed[m]) all.push_back(model_results(models, m, baseline, texts));
+    if (!listed[m]) continue;
+    all.push_back(model_results(models, m, baseline, texts));
+    const auto& [tasks, options, probes, probe_options] = questions;
+    add_task_results(all.back(), m, tasks, options);
+    add_probe_results(all.back(), m, baseline, probes, probe_options);
+    if (baseline < 0 || static_cast<int64_t>(m) == baseline || tasks.empty()) continue;
+    all.back()["regroup"]["paired"] = compare_tasks(tasks,
+                                                    {.model = m,
+                                                     .baseline = static_cast<size_t>(baseline),
+                                                     .converted = find_converted(models, m)},
+                                                    options);
   }
   return all.size() == 1 ? all[0] : Json{{"models", all}};
 }

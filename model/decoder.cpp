@@ -80,6 +80,18 @@ int64_t KvCache::bytes() const {
   return total;
 }
 
+KvCache KvCache::select(const Tensor& rows, int64_t more) const {
+  KvCache chosen;
+  chosen.length_ = length_;
+  chosen.capacity_ = length_ + more;
+  const auto copy = [&](const Tensor& held) {
+    return grown(held.narrow(2, 0, length_).index_select(0, rows), length_, chosen.capacity_);
+  };
+  for (const Tensor& keys : keys_) chosen.keys_.push_back(copy(keys));
+  for (const Tensor& values : values_) chosen.values_.push_back(copy(values));
+  return chosen;
+}
+
 std::pair<Tensor, Tensor> KvCache::append(int64_t layer, const Tensor& k, const Tensor& v) {
   const auto i = static_cast<size_t>(layer);
   const int64_t added = k.size(2);

@@ -1,2 +1,3 @@
 # What was measured, as results hold it.
 regroup_test(results damage_profile)
+regroup_test(results paired)

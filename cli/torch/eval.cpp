@@ -1,23 +1,21 @@
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
-#include <filesystem>
 #include <span>
 
 #include "eval_flags.h"
-#include "notices.h"
-#include "progress.h"
+#include "eval_models.h"
+#include "eval_probes.h"
+#include "eval_tasks.h"
+#include "eval_texts.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
 #include "regroup/base/output_file.h"
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
-#include "regroup/base/quantity.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/eval/eval_state.h"
 #include "regroup/eval/results.h"
-#include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/simd.h"
 #include "regroup/version.h"
@@ -28,79 +26,54 @@
 namespace regroup {
 namespace {
 
-/// A folder, opened once even if it is named twice.
-struct Loaded {
-  EvaluatedModel info;
-  std::shared_ptr<Decoder> decoder;
-};
-
-bool same_folder(const std::string& a, const std::string& b) {
-  std::error_code error;
-  return std::filesystem::equivalent(a, b, error);
-}
-
-Loaded load(const std::string& path, const EvalFlags& flags, at::Device device) {
-  const ModelFolder folder = ModelFolder::open(path);
-  log_notices(folder);
-  const Dtype stored = folder.dtype(folder.tensors().front().name);
-  const at::ScalarType dtype = parse_compute_dtype(flags.dtype, device, stored);
-  const ModelOrigin origin = origin_of(path);
-  Loaded loaded;
-  loaded.info = {.path = path,
-                 .role = origin.role,
-                 .started_from = origin.started_from,
-                 .config = folder.config(),
-                 .dtype = compute_dtype_name(dtype),
-                 .digest = model_digest(folder),
-                 .stored_kv_bits = dtype_bits(stored)};
-  loaded.decoder = std::make_shared<Decoder>(load_decoder(folder, dtype, device));
-  return loaded;
-}
-
-void require_same_vocabulary(const std::vector<Loaded>& models) {
-  const EvaluatedModel& first = models.front().info;
-  for (const Loaded& model : models) {
-    if (model.info.config.vocab_size == first.config.vocab_size) continue;
-    throw ConfigError(
-        {.code = "VOCABULARY",
-         .message = fmt::format("all models must share one vocabulary, found {} and {} "
-                                "({})",
-                                first.config.vocab_size, model.info.config.vocab_size,
-                                printable(model.info.path)),
-         .path = first.path});
+void add_requests(const std::vector<TokenRequest>& requests, Xxh3& hash) {
+  for (const TokenRequest& request : requests) {
+    hash.update(std::as_bytes(std::span(request.ids)));
+    hash.update(std::as_bytes(std::span(&request.scored, 1)));
   }
 }
 
-std::vector<TokenStream> read_streams(const EvalFlags& flags, const ModelConfig& config) {
-  const int64_t max = flags.max_tokens.empty() ? 0 : parse_count(flags.max_tokens, "--max-tokens");
-  std::vector<TokenStream> streams;
-  if (!flags.text.empty()) {
-    const Tokenizer tokenizer =
-        open_tokenizer(flags.models.front(), config.vocab_size, flags.documents);
-    for (const std::string& path : flags.text) {
-      streams.push_back(read_text_stream(path, tokenizer, flags.documents, max));
-    }
+/// What decides answers in words, beside the models.
+void add_prompts(const Task& task, Xxh3& hash) {
+  const auto add = [&hash](const std::string& text) {
+    hash.update(std::as_bytes(std::span(text.data(), text.size() + 1)));
+  };
+  for (size_t i = 0; i < task.questions.size(); ++i) {
+    add(task.requests[i].front().first);
+    for (const std::string& stop : task.questions[i].until) add(stop);
+    add(std::to_string(task.questions[i].max_new_tokens));
   }
-  for (const std::string& path : flags.tokens) {
-    streams.push_back(read_token_stream(path, flags.token_format, config.vocab_size, max));
-  }
-  for (size_t i = 0; i < streams.size(); ++i) {
-    require_window(streams[i]);
-    for (size_t j = 0; j < i; ++j) {
-      if (streams[i].name == streams[j].name) streams[i].name += fmt::format("-{}", i + 1);
-    }
-  }
-  return streams;
 }
 
 /// Everything that decides the numbers, to the last bit.
-Json state_key(const std::vector<EvaluatedModel>& models, int64_t baseline,
-               const std::vector<EvaluatedText>& texts, bool keep_nll, const Globals& globals) {
-  Json key = {{"version", kVersion},   {"libtorch", libtorch_version()}, {"baseline", baseline},
-              {"keep_nll", keep_nll},  {"device", globals.device},       {"threads", get_threads()},
-              {"simd", simd_target()}, {"models", Json::array()},        {"texts", Json::array()}};
-  for (const EvaluatedModel& model : models) {
-    key["models"].push_back({{"digest", model.digest}, {"dtype", model.dtype}});
+Json state_key(const EvalModels& models, const std::vector<EvaluatedText>& texts,
+               const std::vector<OpenedTask>& tasks, const std::vector<EvaluatedProbe>& probes,
+               const EvalFlags& flags, const Globals& globals) {
+  Json key = {{"version", kVersion},           {"libtorch", libtorch_version()},
+              {"baseline", models.baseline()}, {"keep_nll", !flags.token_nll.empty()},
+              {"device", globals.device},      {"threads", get_threads()},
+              {"simd", simd_target()},         {"batch_size", flags.batch_size},
+              {"models", Json::array()},       {"texts", Json::array()},
+              {"tasks", Json::array()},        {"probes", Json::array()}};
+  for (const EvaluatedProbe& probe : probes) {
+    Xxh3 hash;
+    for (const auto& cells : probe.cells) {
+      for (const ProbeCell& cell : *cells) add_requests(cell.requests, hash);
+    }
+    key["probes"].push_back({{"name", probe.probe->name}, {"requests", hash.hex()}});
+  }
+  for (const EvalModel& model : models.all()) {
+    key["models"].push_back({{"digest", model.info.digest},
+                             {"dtype", model.info.dtype},
+                             {"tokenizer", model.tokenizer}});
+  }
+  for (const OpenedTask& task : tasks) {
+    Xxh3 hash;
+    for (const auto& encoded : task.encoded) add_requests(encoded->requests, hash);
+    if (task.evaluated.task.definition.kind == TaskKind::kGenerate) {
+      add_prompts(task.evaluated.task, hash);
+    }
+    key["tasks"].push_back({{"name", task.evaluated.task.name}, {"requests", hash.hex()}});
   }
   for (const EvaluatedText& text : texts) {
     const auto ids = std::as_bytes(std::span(text.stream.ids));
@@ -113,62 +86,104 @@ Json state_key(const std::vector<EvaluatedModel>& models, int64_t baseline,
   return key;
 }
 
-void score_texts(const std::vector<const Decoder*>& decoders, int64_t baseline, bool keep_nll,
-                 EvalState& state, std::vector<EvaluatedText>& texts, const Globals& globals) {
-  for (size_t t = 0; t < texts.size(); ++t) {
-    EvaluatedText& text = texts[t];
-    ProgressLine progress(fmt::format("eval {}: ", text.stream.name), globals.quiet);
-    PartialScores before = state.find(t);
-    if (before.windows > 0) {
-      spdlog::info("eval {}: goes on behind window {}", text.stream.name, before.windows);
-    }
-    text.scores = score_text(
-        decoders, baseline, text.stream, text.windows, keep_nll,
-        [&](int64_t done, int64_t total) {
-          progress.text(fmt::format("{} of {} windows", done, total), done == total);
-        },
-        std::move(before), [&](const PartialScores& now) { state.update(t, now); });
-  }
-}
-
-WindowOptions window_options(const EvalFlags& flags, const ModelConfig& config) {
-  WindowOptions options;
-  options.seq_len = eval_seq_len(flags.seq_len, config);
-  if (flags.batch_size != "auto")
-    options.batch_size = parse_count(flags.batch_size, "--batch-size");
-  return options;
-}
-
-std::string cell(const Json& result, const std::string& metric, const char* format) {
-  const auto value = result.find(metric + ",none");
+std::string cell(const Json& result, const std::string& metric, const char* format,
+                 const std::string& filter = "none") {
+  const auto value = result.find(metric + "," + filter);
   if (value == result.end() || !value->is_number()) return "-";
-  const Json& error = result.at(metric + "_stderr,none");
+  const Json& error = result.at(metric + "_stderr," + filter);
   return format_estimate(value->get<double>(),
                          error.is_number() ? std::optional(error.get<double>()) : std::nullopt,
                          format);
 }
 
-std::string results_table(const Json& results) {
+Json models_of(const Json& results) {
+  return results.contains("models") ? results["models"] : Json::array({results});
+}
+
+std::string heads_of(const Json& model) {
+  return std::to_string(model.at("regroup").at("n_kv_heads").get<int64_t>());
+}
+
+std::string texts_table(const Json& models) {
   std::vector<std::vector<std::string>> rows = {
       {"text", "model", "KV heads", "loss", "perplexity", "bits/byte", "KL", "top-1", "recovery"}};
-  const Json models = results.contains("models") ? results["models"] : Json::array({results});
   for (const Json& model : models) {
     for (const auto& [name, result] : model.at("results").items()) {
-      rows.push_back({name, model.at("model_name").get<std::string>(),
-                      std::to_string(model.at("regroup").at("n_kv_heads").get<int64_t>()),
+      if (!result.contains("loss,none")) continue;
+      rows.push_back({name, model.at("model_name").get<std::string>(), heads_of(model),
                       cell(result, "loss", "{:.4f}"), cell(result, "perplexity", "{:.3f}"),
                       cell(result, "bits_per_byte", "{:.4f}"), cell(result, "kl", "{:.4f}"),
                       cell(result, "top1_agreement", "{:.4f}"),
                       cell(result, "recovery", "{:.4f}")});
     }
   }
-  return format_table(rows);
+  return rows.size() > 1 ? format_table(rows) : "";
+}
+
+std::string tasks_table(const Json& models) {
+  std::vector<std::vector<std::string>> rows = {
+      {"task", "model", "KV heads", "shots", "items", "metric", "value"}};
+  for (const Json& model : models) {
+    for (const auto& [name, result] : model.at("results").items()) {
+      if (!result.contains("sample_len")) continue;
+      const Json& shots = model.at("n-shot");
+      for (const auto& [key, value] : result.items()) {
+        const size_t comma = key.find(',');
+        const std::string metric = key.substr(0, comma);
+        if (comma == std::string::npos || metric.ends_with("_stderr")) continue;
+        const std::string filter = key.substr(comma + 1);
+        rows.push_back({name, model.at("model_name").get<std::string>(), heads_of(model),
+                        shots.contains(name) ? shots[name].dump() : "-",
+                        result["sample_len"].dump(),
+                        filter == "none" ? metric : fmt::format("{} ({})", metric, filter),
+                        cell(result, metric, "{:.4f}", filter)});
+      }
+    }
+  }
+  return rows.size() > 1 ? format_table(rows) : "";
+}
+
+/// Task by task against the baseline, on the same questions.
+std::string paired_table(const Json& models) {
+  std::vector<std::vector<std::string>> rows = {{"task", "model", "metric", "against baseline",
+                                                 "95 %", "p (Holm)", "broken", "mended",
+                                                 "recovery"}};
+  for (const Json& model : models) {
+    const Json& about = model.at("regroup");
+    if (!about.contains("paired")) continue;
+    for (const auto& [name, measures] : about["paired"].items()) {
+      for (const auto& [measure, found] : measures.items()) {
+        const auto count = [&found = found](const char* key) {
+          return found.contains(key) ? found[key].dump() : "-";
+        };
+        const Json recovery = found.value("recovery", Json());
+        rows.push_back({name, model.at("model_name").get<std::string>(), measure,
+                        format_estimate(found.at("delta").get<double>(),
+                                        found.at("delta_stderr").get<double>(), "{:.4f}"),
+                        fmt::format("{:+.4f} to {:+.4f}", found.at("ci95")[0].get<double>(),
+                                    found.at("ci95")[1].get<double>()),
+                        fmt::format("{:.3g}", found.at("p_holm").get<double>()),
+                        count("right_to_wrong"), count("wrong_to_right"),
+                        recovery.is_object()
+                            ? fmt::format("{:.1f} %", 100 * recovery.at("value").get<double>())
+                        : recovery.is_string() ? recovery.get<std::string>()
+                                               : "-"});
+      }
+    }
+  }
+  return rows.size() > 1 ? "\n" + format_table(rows) : "";
+}
+
+std::string results_table(const Json& results) {
+  const Json models = models_of(results);
+  const std::string texts = texts_table(models);
+  const std::string tasks = tasks_table(models);
+  return texts + (texts.empty() || tasks.empty() ? "" : "\n") + tasks + paired_table(models);
 }
 
 std::string place_lines(const Json& results) {
-  const Json models = results.contains("models") ? results["models"] : Json::array({results});
   std::string text;
-  for (const Json& model : models) {
+  for (const Json& model : models_of(results)) {
     const Json& about = model.at("regroup");
     if (!about.contains("damage")) continue;
     for (const auto& [name, damage] : about["damage"].items()) {
@@ -187,62 +202,62 @@ void check_outputs(const EvalFlags& flags) {
   for (const auto* given : {&flags.models, &flags.text, &flags.tokens}) {
     inputs.insert(inputs.end(), given->begin(), given->end());
   }
-  if (!flags.out.empty()) {
-    check_output_file(flags.out, "--out", inputs);
-    check_output_file(flags.out + ".partial", "the state beside --out", inputs);
+  for (const std::string& task : flags.tasks) {
+    for (std::string& path : files_of_task(task, flags.task_options)) {
+      inputs.push_back(std::move(path));
+    }
   }
-  if (!flags.token_nll.empty()) check_output_file(flags.token_nll, "--token-nll", inputs);
-  if (flags.out.empty() || flags.token_nll.empty() || !is_inside(flags.out, flags.token_nll)) {
-    return;
+  const std::vector<std::pair<const char*, std::string>> outputs = {
+      {"--out", flags.out}, {"--token-nll", flags.token_nll}, {"--samples", flags.samples}};
+  for (const auto& [flag, path] : outputs) {
+    if (path.empty()) continue;
+    check_output_file(path, flag, inputs);
+    if (path == flags.out) check_output_file(path + ".partial", "the state beside --out", inputs);
+    for (const auto& [other_flag, other] : outputs) {
+      if (std::string(other_flag) == flag || other.empty() || !is_inside(path, other)) continue;
+      throw ConfigError(
+          {.code = "FLAG_VALUE",
+           .message = fmt::format("{} and {} must name two files, found one", flag, other_flag),
+           .path = path,
+           .hint = "choose another name for one of them"});
+    }
   }
-  throw ConfigError({.code = "FLAG_VALUE",
-                     .message = "--out and --token-nll must name two files, found one",
-                     .path = flags.out,
-                     .hint = "choose another name for one of them"});
+}
+
+void write_samples(const EvalFlags& flags, const EvalModels& models,
+                   const std::vector<EvaluatedTask>& tasks) {
+  std::string lines;
+  for (const EvaluatedTask& task : tasks) {
+    for (size_t m = 0; m < models.all().size(); ++m) {
+      if (models.all()[m].listed) lines += task_samples(task, m, models.all()[m].info.path);
+    }
+  }
+  write_file_atomically(flags.samples, lines);
 }
 
 CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   check_eval(flags, globals);
   check_outputs(flags);
   warn_if_separator_missing(flags.documents, flags.text);
-  const at::Device device = open_device(globals.device);
-  std::vector<Loaded> models;
-  for (const std::string& path : flags.models) {
-    throw_if_stopped(/*resumable=*/false);
-    models.push_back(load(path, flags, device));
-  }
-  std::vector<bool> listed(models.size(), true);
-  int64_t baseline = -1;
-  for (size_t m = 0; m < models.size() && !flags.baseline.empty(); ++m) {
-    if (same_folder(models[m].info.path, flags.baseline)) baseline = static_cast<int64_t>(m);
-  }
-  if (baseline < 0 && !flags.baseline.empty()) {
-    models.push_back(load(flags.baseline, flags, device));
-    listed.push_back(false);
-    baseline = static_cast<int64_t>(models.size()) - 1;
-  }
-  if (baseline >= 0) models[static_cast<size_t>(baseline)].info.role = "baseline";
-  require_same_vocabulary(models);
-
-  const WindowOptions windows = window_options(flags, models.front().info.config);
-  std::vector<const Decoder*> decoders;
-  std::vector<EvaluatedModel> infos;
-  for (const Loaded& model : models) {
-    decoders.push_back(model.decoder.get());
-    infos.push_back(model.info);
-  }
-  std::vector<EvaluatedText> texts;
-  for (TokenStream& stream : read_streams(flags, models.front().info.config)) {
-    texts.push_back({.stream = std::move(stream), .windows = windows, .scores = {}});
-  }
+  EvalModels models(flags, open_device(globals.device));
+  std::vector<EvaluatedText> texts = open_texts(flags, models);
+  std::vector<OpenedTask> opened = open_tasks(flags, models);
+  EvaluatedQuestions questions{.tasks = {},
+                               .task_options = flags.task_options,
+                               .probes = open_probes(flags, models, globals),
+                               .probe_options = flags.probe_options};
   const bool keep_nll = !flags.token_nll.empty();
   EvalState state(flags.out.empty() ? "" : flags.out + ".partial",
-                  state_key(infos, baseline, texts, keep_nll, globals));
-  score_texts(decoders, baseline, keep_nll, state, texts, globals);
+                  state_key(models, texts, opened, questions.probes, flags, globals));
+  score_texts(models, keep_nll, state, texts, globals);
+  score_tasks(flags, models, state, opened, globals);
+  score_probes(flags, models, state, questions.probes, globals);
+  for (OpenedTask& task : opened) questions.tasks.push_back(std::move(task.evaluated));
   CommandOutput output;
-  output.json = make_results(infos, listed, baseline, texts);
+  output.json = make_results(models.infos(), models.listed(), models.baseline(), texts, questions);
   output.text = results_table(output.json) + place_lines(output.json);
-  if (!flags.token_nll.empty()) write_token_nll(flags.token_nll, texts[0], texts[0].scores[0]);
+  if (keep_nll) write_token_nll(flags.token_nll, texts[0], texts[0].scores[0]);
+  if (!flags.samples.empty()) write_samples(flags, models, questions.tasks);
   if (!flags.out.empty()) {
     write_file_atomically(flags.out,
                           output.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

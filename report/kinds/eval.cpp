@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kinds/fields.h"
+#include "kinds/questions.h"
 #include "kinds/result_kind.h"
 #include "writers/csv_row.h"
 
@@ -67,7 +68,8 @@ ReportModel read_model(const Json& json, const std::string& path) {
   model.kv_bytes_per_token = count_of(about, "kv_bytes_per_token");
   for (const auto& [name, result] : json.at("results").items()) {
     if (!result.is_object()) wrong_type(path, "every entry of \"results\" must be an object");
-    model.scores.push_back(read_score(name, result, json, path));
+    if (is_text_result(name, result, json))
+      model.scores.push_back(read_score(name, result, json, path));
   }
   return model;
 }
@@ -100,9 +102,14 @@ void add_model(ReportModel model, ReportData& data) {
   data.models.push_back(std::move(model));
 }
 
+void add_result(const Json& json, const std::string& path, ReportData& data) {
+  add_model(read_model(json, path), data);
+  add_questions(json, path, data);
+}
+
 void add(const Json& json, const std::string& path, ReportData& data) {
-  if (!json.contains("models")) return add_model(read_model(json, path), data);
-  for (const Json& model : json["models"]) add_model(read_model(model, path), data);
+  if (!json.contains("models")) return add_result(json, path, data);
+  for (const Json& model : json["models"]) add_result(model, path, data);
 }
 
 Json score_json(const ReportScore& score) {

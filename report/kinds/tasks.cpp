@@ -129,6 +129,18 @@ void add(const Json& json, const std::string& path, ReportData& data) {
   }
 }
 
+Json paired_json(const ReportPaired& paired) {
+  return {{"delta", paired.delta.value},
+          {"stderr", optional_json(paired.delta.error)},
+          {"ci95", {paired.low, paired.high}},
+          {"p", paired.p},
+          {"right_to_wrong", optional_json(paired.broken)},
+          {"wrong_to_right", optional_json(paired.mended)},
+          {"margin", optional_json(paired.margin)},
+          {"items_needed", paired.items_needed},
+          {"recovery", optional_json(paired.recovery)}};
+}
+
 Json task_score_json(const ReportTaskScore& score) {
   return {{"model", score.model},
           {"task", score.on.task},
@@ -138,7 +150,8 @@ Json task_score_json(const ReportTaskScore& score) {
           {"value", score.value.value},
           {"stderr", score.value.error ? Json(*score.value.error) : Json()},
           {"higher_is_better", score.higher_is_better ? Json(*score.higher_is_better) : Json()},
-          {"samples", score.samples}};
+          {"samples", score.samples},
+          {"paired", score.paired ? paired_json(*score.paired) : Json()}};
 }
 
 std::string csv(const ReportData& data) {
@@ -152,6 +165,14 @@ std::string csv(const ReportData& data) {
          .value = csv_number(score.value.value),
          .error = score.value.error ? csv_number(*score.value.error) : "",
          .n = std::to_string(score.samples)});
+    if (!score.paired) continue;
+    text +=
+        csv_line({.section = "tasks-against-baseline",
+                  .model = score.model,
+                  .metric = fmt::format("{}:{}", score.on.task, score.on.metric),
+                  .value = csv_number(score.paired->delta.value),
+                  .error = score.paired->delta.error ? csv_number(*score.paired->delta.error) : "",
+                  .n = std::to_string(score.samples)});
   }
   return text;
 }

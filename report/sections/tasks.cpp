@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "report_document.h"
 
@@ -46,13 +47,71 @@ Column model_column(const ReportData& data, const std::string& name) {
   return {shorten_name(name), ColumnKind::kNumber};
 }
 
+/// What the interval of a difference says.
+std::string verdict(const ReportPaired& paired) {
+  const double margin = paired.margin.value_or(0);
+  if (paired.low > 0) return "better";
+  if (paired.high < 0) return paired.low > -margin ? "slightly worse" : "worse";
+  const bool open = margin > 0 && paired.low <= -margin;
+  return open ? "no difference seen, too few items" : "no difference seen";
+}
+
+std::string recovery_text(const ReportPaired& paired) {
+  if (paired.no_gap) return "no measurable gap";
+  return paired.recovery ? fmt::format("{:.1f} %", 100 * *paired.recovery) : kNothing;
+}
+
+/// Perplexity is compared by the log-likelihood of items.
+std::string difference_title(const ReportTaskScore& score) {
+  return score.on.metric == "perplexity" ? "log-likelihood" : score.on.metric;
+}
+
+/// Each model against the baseline on the same questions; no table where nothing was compared.
+std::optional<Table> paired_table(const ReportData& data) {
+  Table table{.caption =
+                  "Against the baseline on the same questions, with 95 % intervals of the "
+                  "paired bootstrap; p is corrected for the number of tasks (Holm)",
+              .columns = {{"Task"},
+                          {"Metric"},
+                          {"Model"},
+                          {"Difference", ColumnKind::kNumber},
+                          {"95 %", ColumnKind::kNumber},
+                          {"p", ColumnKind::kNumber},
+                          {"Broken", ColumnKind::kNumber},
+                          {"Mended", ColumnKind::kNumber},
+                          {"Items needed", ColumnKind::kNumber},
+                          {"Recovery", ColumnKind::kNumber},
+                          {"Verdict"}},
+              .rows = {}};
+  const auto count = [](const std::optional<int64_t>& n) {
+    return n ? grouped_digits(*n) : std::string(kNothing);
+  };
+  for (const ReportTaskScore& score : data.task_scores) {
+    if (!score.paired) continue;
+    const ReportPaired& paired = *score.paired;
+    table.rows.push_back(
+        {{task_title(score.on)},
+         {difference_title(score)},
+         {shorten_name(score.model)},
+         {measured_text(paired.delta)},
+         {fmt::format("{:.4f} to {:.4f}", paired.low, paired.high)},
+         {short_number(paired.p)},
+         {count(paired.broken)},
+         {count(paired.mended)},
+         {paired.items_needed > 0 ? grouped_digits(paired.items_needed) : std::string(kNothing)},
+         {recovery_text(paired)},
+         {verdict(paired)}});
+  }
+  return table.rows.empty() ? std::nullopt : std::optional(std::move(table));
+}
+
 }  // namespace
 
 void sections::tasks(const ReportData& data, std::vector<Section>& all) {
   if (data.task_scores.empty()) return;
   const auto models = distinct(data.task_scores, [](const auto& s) { return s.model; });
   const auto rows = distinct(data.task_scores, [](const auto& s) { return s.on; });
-  Table table{.caption = "Scores of lm-evaluation-harness, with their standard errors",
+  Table table{.caption = "Scores of tasks, with their standard errors",
               .columns = {{"Task"}, {"Metric"}, {"Items", ColumnKind::kNumber}},
               .rows = {}};
   for (const std::string& model : models) table.columns.push_back(model_column(data, model));
@@ -70,7 +129,9 @@ void sections::tasks(const ReportData& data, std::vector<Section>& all) {
     }
     table.rows.push_back(std::move(row));
   }
-  all.push_back({.id = "tasks", .title = "Tasks", .blocks = {std::move(table)}});
+  Section section{.id = "tasks", .title = "Tasks", .blocks = {std::move(table)}};
+  if (auto paired = paired_table(data)) section.blocks.push_back(std::move(*paired));
+  all.push_back(std::move(section));
 }
 
 }  // namespace regroup

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -146,6 +147,30 @@ TEST_F(Evaluation, BeginsAnewBesideAnythingElse) {
   }
   folder_.write("out.json.partial", whole);
   EXPECT_EQ(EvalState(path(), kKey).find(0).windows, 6);
+}
+
+TEST(QuestionState, KeepsRequestsAndAnswers) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "out.json.partial";
+  const std::vector<RequestScore> scores = {{.log_likelihood = -1.5, .greedy = true, .matched = 2},
+                                            {.log_likelihood = std::nan("")}};
+  {
+    EvalState state(path, kKey);
+    set_stop_signal(SIGTERM);
+    EXPECT_THROW(state.update_requests("0.mine", scores, false), StoppedError);
+    EXPECT_THROW(state.update_answers("0.words", {"a \"b\"\n", "é"}, false), StoppedError);
+    set_stop_signal(0);
+  }
+  const EvalState again(path, kKey);
+  const auto found = again.find_requests("0.mine");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].log_likelihood, -1.5);
+  EXPECT_TRUE(found[0].greedy);
+  EXPECT_EQ(found[0].matched, 2);
+  EXPECT_TRUE(std::isnan(found[1].log_likelihood));
+  EXPECT_EQ(again.find_answers("0.words"), (std::vector<std::string>{"a \"b\"\n", "é"}));
+  EXPECT_TRUE(again.find_requests("1.mine").empty());
+  EXPECT_TRUE(EvalState(path, {{"other", 1}}).find_requests("0.mine").empty());
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/model_folder.h"
+#include "regroup/eval/probe_results.h"
+#include "regroup/eval/task_results.h"
 #include "regroup/eval/text_eval.h"
 
 namespace regroup {
@@ -35,12 +37,21 @@ struct ModelOrigin {
 };
 ModelOrigin origin_of(const std::string& path);
 
+/// What models were asked beside texts.
+struct EvaluatedQuestions {
+  std::vector<EvaluatedTask> tasks = {};
+  TaskOptions task_options = {};
+  std::vector<EvaluatedProbe> probes = {};
+  ProbeOptions probe_options = {};
+};
+
 /// Results in lm-evaluation-harness's layout: one object for one model, else
 /// {"models": [...]}.
 /// @param baseline  index into `models`, or -1
 /// @param listed    which models to list (a baseline may only be a reference)
 Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
-                  int64_t baseline, const std::vector<EvaluatedText>& texts);
+                  int64_t baseline, const std::vector<EvaluatedText>& texts,
+                  const EvaluatedQuestions& questions = {});
 
 /// Writes ids int64 [n_windows, seq_len + 1] (padded with -1) and nll float32 [n_windows, seq_len]
 /// (padded with NaN) as safetensors.

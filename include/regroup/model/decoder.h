@@ -33,11 +33,15 @@ class KvCache {
   /// Appends [batch, n_kv_heads, new, head_dim] to `layer` and returns all of K and V so far.
   std::pair<at::Tensor, at::Tensor> append(int64_t layer, const at::Tensor& k, const at::Tensor& v);
   void advance(int64_t tokens) { length_ += tokens; }
+  /// The past of rows `rows` [n] int64 of the batch, copied, with room for `more` tokens behind it.
+  KvCache select(const at::Tensor& rows, int64_t more) const;
 
  private:
+  KvCache() = default;
+
   std::vector<at::Tensor> keys_;
   std::vector<at::Tensor> values_;
-  int64_t capacity_;
+  int64_t capacity_ = 0;
   int64_t length_ = 0;
 };
 

@@ -71,13 +71,51 @@ struct TaskMetric {
   bool operator==(const TaskMetric&) const = default;
 };
 
-/// A score of lm-evaluation-harness.
+/// A score against the baseline's on the same questions, as eval tested it.
+struct ReportPaired {
+  Measured delta;
+  double low = 0;  ///< 95 % interval
+  double high = 0;
+  double p = 1;                   ///< corrected for the number of tasks
+  std::optional<int64_t> broken;  ///< answers that were right before
+  std::optional<int64_t> mended;
+  std::optional<double> margin;    ///< what may be lost and is not inferior
+  int64_t items_needed = 0;        ///< to see a difference of the margin
+  std::optional<double> recovery;  ///< of an uptrained model, where there was a gap
+  bool no_gap = false;             ///< of an uptrained model, where there was none
+};
+
+/// A score of a task, of eval or of lm-evaluation-harness.
 struct ReportTaskScore {
   std::string model;
   TaskMetric on;
   Measured value;
   std::optional<bool> higher_is_better;
   int64_t samples = 0;  ///< 0: not known
+  std::optional<ReportPaired> paired = {};
+};
+
+/// What a model did in one cell of a probe.
+struct ReportProbeCell {
+  int64_t length = 0;
+  std::optional<double> depth;
+  std::optional<int64_t> count;
+  Measured log_prob;  ///< nats a token of the answer
+  Measured accuracy;
+  int64_t trials = 0;
+};
+
+/// What a model recalls of its context, as eval --probe measured it.
+struct ReportProbe {
+  std::string model;
+  std::string role;
+  std::string name;
+  std::string axis;  ///< what `count` counts
+  std::vector<ReportProbeCell> cells;
+  std::optional<bool> baseline_can;
+  std::optional<Measured> log_prob_delta;  ///< against the baseline, over all trials
+  double low = 0;                          ///< its 95 % interval
+  double high = 0;
 };
 
 struct ReportPlanOption {
@@ -186,6 +224,7 @@ struct ReportData {
   std::vector<ReportSource> sources;
   std::vector<ReportModel> models;  ///< the baseline first, then by KV heads, most first
   std::vector<ReportTaskScore> task_scores;
+  std::vector<ReportProbe> probes;
   std::vector<ReportPlan> plans;
   std::vector<ReportUptraining> uptrainings;
   std::vector<ReportSample> samples;

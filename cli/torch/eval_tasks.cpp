@@ -1,0 +1,142 @@
+#include "eval_tasks.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <map>
+
+#include "flag_values.h"
+#include "progress.h"
+#include "regroup/base/notice.h"
+#include "regroup/base/printable.h"
+#include "regroup/base/quantity.h"
+#include "regroup/base/stop_signal.h"
+#include "regroup/eval/answer_writer.h"
+#include "regroup/eval/request_scorer.h"
+#include "regroup/text/tokenizer.h"
+
+namespace regroup {
+namespace {
+
+std::string name_in_state(const std::string& task, size_t m) {
+  return fmt::format("{}.{}", m, task);
+}
+
+void tell_of_truncation(const OpenedTask& task, const EvalModels& models) {
+  for (size_t m = 0; m < task.encoded.size(); ++m) {
+    const int64_t truncated = task.evaluated.truncated[m];
+    if (truncated == 0) continue;
+    const Task& asked = task.evaluated.task;
+    const size_t all = asked.definition.kind == TaskKind::kGenerate
+                           ? asked.questions.size()
+                           : task.encoded[m]->requests.size();
+    notice(fmt::format(
+        "task {}: {} of {} requests are longer than the {} tokens that {} takes, and lose tokens "
+        "at "
+        "their start",
+        asked.name, truncated, all, models.all()[m].info.config.max_positions,
+        printable(models.all()[m].info.path)));
+  }
+}
+
+/// Answers in words, one question after the other.
+std::vector<std::string> write_answers(const EvalFlags& flags, EvalModels& models, size_t m,
+                                       const Task& task, EvalState& state, const Globals& globals) {
+  const EvaluatedModel& model = models.all()[m].info;
+  const Tokenizer tokenizer = models.open_tokenizer_of(m, flags);
+  const std::shared_ptr<const Decoder> decoder = models.decoder(m);
+  const std::string name = name_in_state(task.name, m);
+  const std::string of = models.all().size() > 1 ? printable(model.path) + " on " : "";
+  ProgressLine progress(fmt::format("eval {}{}: ", of, task.name), globals.quiet);
+  std::vector<std::string> answers = state.find_answers(name);
+  const size_t n = task.questions.size();
+  if (answers.size() > n) answers.clear();
+  const Stopwatch watch;
+  while (answers.size() < n) {
+    const size_t i = answers.size();
+    answers.push_back(
+        write_answer(*decoder, tokenizer, task.requests[i].front().first, task.questions[i]));
+    progress.share(static_cast<double>(i + 1) / static_cast<double>(n), watch.seconds(),
+                   fmt::format("{} of {} questions", i + 1, n));
+    state.update_answers(name, answers, i + 1 == n);
+  }
+  return answers;
+}
+
+}  // namespace
+
+RequestBatching batching_of(const EvalFlags& flags, const std::vector<TokenRequest>& requests) {
+  if (flags.batch_size == "auto") return {};
+  int64_t longest = 1;
+  for (const TokenRequest& request : requests) {
+    longest = std::max(longest, static_cast<int64_t>(request.ids.size()));
+  }
+  return {.batch_tokens = parse_count(flags.batch_size, "--batch-size") * longest};
+}
+
+std::vector<OpenedTask> open_tasks(const EvalFlags& flags, EvalModels& models) {
+  std::vector<OpenedTask> tasks;
+  if (flags.tasks.empty()) return tasks;
+  for (const std::string& name : flags.tasks) {
+    throw_if_stopped(/*resumable=*/false);
+    tasks.push_back({.evaluated = {.task = open_task(name, flags.task_options)}, .encoded = {}});
+  }
+  using Key = std::pair<std::string, int64_t>;  // a tokenizer and a context
+  std::map<Key, std::vector<std::shared_ptr<const EncodedTask>>> known;
+  for (size_t m = 0; m < models.all().size(); ++m) {
+    const Tokenizer tokenizer = models.open_tokenizer_of(m, flags);
+    const ModelConfig& config = models.all()[m].info.config;
+    auto& encoded = known[{models.all()[m].tokenizer, config.max_positions}];
+    for (size_t t = 0; t < tasks.size(); ++t) {
+      throw_if_stopped(/*resumable=*/false);
+      if (encoded.size() == t) {
+        encoded.push_back(std::make_shared<const EncodedTask>(
+            encode_task(tasks[t].evaluated.task, tokenizer, config.max_positions,
+                        flags.task_options.bos_mode)));
+      }
+      const Task& task = tasks[t].evaluated.task;
+      const bool writes = task.definition.kind == TaskKind::kGenerate;
+      tasks[t].encoded.push_back(encoded[t]);
+      tasks[t].evaluated.truncated.push_back(writes ? count_cut_prompts(task, tokenizer, config)
+                                                    : encoded[t]->truncated);
+    }
+  }
+  for (const OpenedTask& task : tasks) tell_of_truncation(task, models);
+  return tasks;
+}
+
+void score_tasks(const EvalFlags& flags, EvalModels& models, EvalState& state,
+                 std::vector<OpenedTask>& tasks, const Globals& globals) {
+  for (OpenedTask& task : tasks) task.evaluated.answers.resize(models.all().size());
+  if (tasks.empty()) return;
+  for (size_t m = 0; m < models.all().size(); ++m) {
+    const std::shared_ptr<const Decoder> decoder = models.decoder(m);
+    for (OpenedTask& task : tasks) {
+      const EncodedTask& encoded = *task.encoded[m];
+      const Task& asked = task.evaluated.task;
+      if (asked.definition.kind == TaskKind::kGenerate) {
+        task.evaluated.answers[m].texts = write_answers(flags, models, m, asked, state, globals);
+        continue;
+      }
+      const auto n = static_cast<int64_t>(encoded.requests.size());
+      const std::string name = name_in_state(asked.name, m);
+      const std::string of =
+          models.all().size() > 1 ? printable(models.all()[m].info.path) + " on " : "";
+      ProgressLine progress(fmt::format("eval {}{}: ", of, asked.name), globals.quiet);
+      std::vector<RequestScore> scores = state.find_requests(name);
+      if (!scores.empty()) {
+        spdlog::info("eval {}{}: goes on where it was stopped", of, asked.name);
+      }
+      const Stopwatch watch;
+      score_requests(*decoder, encoded.requests, batching_of(flags, encoded.requests), scores,
+                     [&](int64_t done) {
+                       progress.share(static_cast<double>(done) / static_cast<double>(n),
+                                      watch.seconds(), fmt::format("{} of {} requests", done, n));
+                       state.update_requests(name, scores, done == n);
+                     });
+      task.evaluated.answers[m].scores = scores_by_item(asked, encoded, scores);
+    }
+  }
+}
+
+}  // namespace regroup

@@ -1,0 +1,215 @@
+#include "regroup/eval/request_scorer.h"
+
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "regroup/base/error.h"
+#include "request_batches.h"
+
+namespace regroup {
+namespace {
+
+using at::Tensor;
+
+constexpr int64_t kLogitsAtOnce = int64_t{16} << 20;  // elements of [tokens, vocab]
+
+Tensor index_tensor(const std::vector<int64_t>& values) {
+  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
+                       at::TensorOptions().dtype(at::kLong))
+      .clone();
+}
+
+/// Tokens that hidden states predict: which row, and which token.
+struct Picks {
+  std::vector<int64_t> rows;         ///< of the hidden states, each once
+  std::map<int64_t, int64_t> place;  ///< of a row among `rows`
+  std::vector<int64_t> at;           ///< [picks] index into `rows`
+  std::vector<int64_t> targets;      ///< [picks]
+  std::vector<size_t> requests;      ///< [picks]
+
+  void add(int64_t row, int64_t target, size_t request) {
+    const auto [found, is_new] = place.try_emplace(row, static_cast<int64_t>(rows.size()));
+    if (is_new) rows.push_back(row);
+    at.push_back(found->second);
+    targets.push_back(target);
+    requests.push_back(request);
+  }
+};
+
+class Scorer {
+ public:
+  Scorer(const Decoder& model, const std::vector<TokenRequest>& requests,
+         std::vector<RequestScore>& scores)
+      : model_(model), requests_(requests), scores_(scores) {}
+
+  void run(const RequestBatch& batch) {
+    for (const RequestGroup& group : batch) {
+      for (size_t i = group.first; i < group.first + group.count; ++i)
+        scores_[i] = {.log_likelihood = 0, .greedy = true, .matched = 0};
+    }
+    const int64_t length = batch.front().prefix;
+    const bool has_suffixes =
+        std::any_of(batch.begin(), batch.end(), [](const auto& group) { return group.suffix > 0; });
+    std::optional<KvCache> cache;
+    if (has_suffixes) {
+      cache.emplace(model_.config(), static_cast<int64_t>(batch.size()), length, model_.dtype(),
+                    model_.device());
+    }
+    feed_prefixes(batch, length, cache ? &*cache : nullptr);
+    if (has_suffixes) feed_suffixes(batch, *cache);
+    for (const RequestGroup& group : batch) {
+      for (size_t i = group.first; i < group.first + group.count; ++i) require_finite(i);
+    }
+  }
+
+ private:
+  int64_t first_predicting(const TokenRequest& request) const {
+    return static_cast<int64_t>(request.ids.size()) - request.scored - 1;
+  }
+
+  void feed_prefixes(const RequestBatch& batch, int64_t length, KvCache* cache) {
+    Tensor ids = at::zeros({static_cast<int64_t>(batch.size()), length}, at::kLong);
+    auto* data = ids.data_ptr<int64_t>();
+    Picks picks;
+    for (size_t b = 0; b < batch.size(); ++b) {
+      const RequestGroup& group = batch[b];
+      const auto& tokens = requests_[group.first].ids;
+      const int64_t row = static_cast<int64_t>(b) * length;
+      std::copy_n(tokens.begin(), group.prefix, data + row);
+      for (size_t i = group.first; i < group.first + group.count; ++i) {
+        const TokenRequest& request = requests_[i];
+        for (int64_t j = first_predicting(request); j < group.prefix; ++j) {
+          picks.add(row + j, request.ids[static_cast<size_t>(j + 1)], i);
+        }
+      }
+    }
+    add(model_.hidden(ids.to(model_.device()), cache), picks);
+  }
+
+  void feed_suffixes(const RequestBatch& batch, const KvCache& cache) {
+    std::vector<int64_t> owners;
+    std::vector<size_t> members;
+    int64_t longest = 0;
+    for (size_t b = 0; b < batch.size(); ++b) {
+      for (size_t i = batch[b].first; i < batch[b].first + batch[b].count; ++i) {
+        const int64_t beyond = suffix_of(i, batch[b]);
+        if (beyond == 0) continue;
+        owners.push_back(static_cast<int64_t>(b));
+        members.push_back(i);
+        longest = std::max(longest, beyond);
+      }
+    }
+    const auto n = static_cast<int64_t>(members.size());
+    Tensor ids = at::zeros({n, longest}, at::kLong);
+    auto* data = ids.data_ptr<int64_t>();
+    Picks picks;
+    for (int64_t row = 0; row < n; ++row) {
+      const size_t i = members[static_cast<size_t>(row)];
+      const TokenRequest& request = requests_[i];
+      const RequestGroup& group = batch[static_cast<size_t>(owners[static_cast<size_t>(row)])];
+      std::copy_n(request.ids.begin() + group.prefix, suffix_of(i, group), data + row * longest);
+      const auto last = static_cast<int64_t>(request.ids.size()) - 1;
+      for (int64_t j = std::max(first_predicting(request), group.prefix); j < last; ++j) {
+        picks.add(row * longest + j - group.prefix, request.ids[static_cast<size_t>(j + 1)], i);
+      }
+    }
+    KvCache own = cache.select(index_tensor(owners).to(model_.device()), longest);
+    add(model_.hidden(ids.to(model_.device()), &own), picks);
+  }
+
+  int64_t suffix_of(size_t request, const RequestGroup& group) const {
+    return static_cast<int64_t>(requests_[request].ids.size()) - 1 - group.prefix;
+  }
+
+  /// @param hidden  [batch, seq, hidden]
+  void add(const Tensor& hidden, const Picks& picks) {
+    if (picks.rows.empty()) return;
+    const Tensor flat = hidden.flatten(0, 1);
+    const auto n_rows = static_cast<int64_t>(picks.rows.size());
+    const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / model_.config().vocab_size);
+    // Rows are in the order of their first pick, but picks of a row need not lie together.
+    std::vector<std::vector<size_t>> by_piece(static_cast<size_t>((n_rows + piece - 1) / piece));
+    for (size_t p = 0; p < picks.at.size(); ++p) {
+      by_piece[static_cast<size_t>(picks.at[p] / piece)].push_back(p);
+    }
+    const Tensor rows = index_tensor(picks.rows).to(model_.device());
+    for (int64_t first = 0; first < n_rows; first += piece) {
+      const int64_t count = std::min(piece, n_rows - first);
+      const Tensor logits =
+          model_.logits(flat.index_select(0, rows.narrow(0, first, count))).to(at::kFloat);
+      add_piece(logits, first, by_piece[static_cast<size_t>(first / piece)], picks);
+    }
+  }
+
+  /// @param logits  [rows, vocab] of rows [first, first + rows) of the picks
+  void add_piece(const Tensor& logits, int64_t first, const std::vector<size_t>& chosen,
+                 const Picks& picks) {
+    std::vector<int64_t> rows;
+    std::vector<int64_t> targets;
+    for (const size_t p : chosen) {
+      rows.push_back(picks.at[p] - first);
+      targets.push_back(picks.targets[p]);
+    }
+    const auto device = logits.device();
+    const Tensor at_rows = index_tensor(rows).to(device);
+    const Tensor flat = at_rows.mul(logits.size(1)).add(index_tensor(targets).to(device));
+    const Tensor picked = logits.flatten().index_select(0, flat).to(at::kCPU, at::kDouble);
+    const Tensor sums =
+        at::logsumexp(logits, {1}).index_select(0, at_rows).to(at::kCPU, at::kDouble);
+    const Tensor best = at::argmax(logits, 1).index_select(0, at_rows).to(at::kCPU);
+    for (size_t k = 0; k < chosen.size(); ++k) {
+      RequestScore& score = scores_[picks.requests[chosen[k]]];
+      score.log_likelihood += picked.data_ptr<double>()[k] - sums.data_ptr<double>()[k];
+      const bool likeliest = best.data_ptr<int64_t>()[k] == targets[k];
+      score.greedy = score.greedy && likeliest;
+      score.matched += likeliest ? 1 : 0;
+    }
+  }
+
+  void require_finite(size_t request) const {
+    if (std::isfinite(scores_[request].log_likelihood)) return;
+    throw CheckpointError(
+        {.code = "VAL_NONFINITE",
+         .message = fmt::format("the model gives no finite log-likelihood for request {} of {}",
+                                request + 1, requests_.size()),
+         .hint = "compute in `dtype` f32; if that fails too, the weights are damaged"});
+  }
+
+  const Decoder& model_;
+  const std::vector<TokenRequest>& requests_;
+  std::vector<RequestScore>& scores_;
+};
+
+}  // namespace
+
+RequestScore unscored() { return {.log_likelihood = std::numeric_limits<double>::quiet_NaN()}; }
+bool is_scored(const RequestScore& score) { return !std::isnan(score.log_likelihood); }
+
+void score_requests(const Decoder& model, const std::vector<TokenRequest>& requests,
+                    const RequestBatching& batching, std::vector<RequestScore>& scores,
+                    const std::function<void(int64_t done)>& after_batch) {
+  const c10::InferenceMode no_gradients;
+  if (scores.size() != requests.size()) scores.assign(requests.size(), unscored());
+  Scorer scorer(model, requests, scores);
+  int64_t done = 0;
+  for (const RequestBatch& batch : make_request_batches(requests, model.config(), batching)) {
+    const bool known = std::all_of(batch.begin(), batch.end(), [&](const RequestGroup& group) {
+      return is_scored(scores[group.first]);
+    });
+    for (const RequestGroup& group : batch) done += static_cast<int64_t>(group.count);
+    if (known) continue;
+    scorer.run(batch);
+    if (after_batch) after_batch(done);
+  }
+}
+
+}  // namespace regroup

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "regroup/base/strict_json.h"
+#include "regroup/tasks/probe.h"
+
+namespace regroup {
+
+/// A probe with what every model said, in the models' order.
+struct EvaluatedProbe {
+  const ProbeDefinition* probe = nullptr;
+  /// [models][cells]: made with each model's own tokenizer.
+  std::vector<std::shared_ptr<const std::vector<ProbeCell>>> cells = {};
+  std::vector<std::vector<std::vector<RequestScore>>> scores = {};  ///< [models][cells][requests]
+};
+
+/// Adds the probes to the results of model `m`: over all cells and for each.
+/// @param baseline  index of the model it is compared with, or -1
+void add_probe_results(Json& model, size_t m, int64_t baseline,
+                       const std::vector<EvaluatedProbe>& probes, const ProbeOptions& options);
+
+}  // namespace regroup

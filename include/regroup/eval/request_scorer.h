@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "regroup/model/decoder.h"
+#include "regroup/tasks/token_request.h"
+
+namespace regroup {
+
+/// A request that has not been scored.
+RequestScore unscored();
+bool is_scored(const RequestScore& score);
+
+struct RequestBatching {
+  int64_t batch_tokens = 0;    ///< fed to the model at once; 0: about 4,096
+  bool share_prefixes = true;  ///< false: every request is fed whole
+};
+
+/// Log-likelihoods of requests. The tokens that the requests of one item begin with are fed once, and their keys and values
+/// serve all of them. Longer ones come first; which are fed together follows from the requests alone, not from their order,
+/// so that neither changes a score.
+/// @param scores       [requests], unscored() or from an earlier run; filled
+/// @param after_batch  called with the requests done so far; it may throw to end the work
+/// @throws CheckpointError VAL_NONFINITE when the model gives no number
+void score_requests(const Decoder& model, const std::vector<TokenRequest>& requests,
+                    const RequestBatching& batching, std::vector<RequestScore>& scores,
+                    const std::function<void(int64_t done)>& after_batch = {});
+
+}  // namespace regroup

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "regroup/base/strict_json.h"
+#include "regroup/tasks/task_scores.h"
+
+namespace regroup {
+
+/// A task with what every model said, in the models' order.
+struct EvaluatedTask {
+  Task task;
+  std::vector<TaskAnswers> answers = {};  ///< [models]
+  std::vector<int64_t> truncated = {};    ///< [models] requests cut to the context
+};
+
+/// Adds the rows of all tasks to the results of model `m`, as lm-evaluation-harness writes them.
+void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& tasks,
+                      const TaskOptions& options);
+
+/// One line an item, with the keys of lm-evaluation-harness's samples_*.jsonl and "task" and "model".
+std::string task_samples(const EvaluatedTask& task, size_t m, const std::string& model);
+
+}  // namespace regroup

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "regroup/tasks/task.h"
+
+namespace regroup {
+
+/// Writes `task.requests`: descriptions, examples and questions put together as lm-evaluation-harness does.
+/// @param pool            what examples are drawn from
+/// @param pool_documents  the same as the file has them: the question itself is no example
+/// @throws CheckpointError TASK_SHOTS  the pool has too few
+void write_requests(Task& task, const std::vector<TaskQuestion>& pool,
+                    const std::vector<Json>& pool_documents, uint64_t shot_seed);
+
+}  // namespace regroup

@@ -1,0 +1,187 @@
+// `eval --task`: what users type, and what goes wrong.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "cli_tools.h"
+
+namespace regroup::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+class EvalTasks : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!path_exists(kTokenizer)) GTEST_SKIP() << "no " << kTokenizer;
+    for (const char* name : {"parent", "other"}) {
+      write_tiny_model(w_.folder / name,
+                       {.n_layers = 1, .vocab_size = 512, .seed = name[0] == 'p' ? 1u : 2u});
+      fs::copy_file(kTokenizer, (w_.folder / name) + "/tokenizer.model");
+    }
+    std::string records;
+    for (int i = 0; i < 12; ++i) {
+      records += fmt::format(
+          "{{\"context\": \"Tom has {} kites and\", \"choices\": [\"one ball.\", \"no dog.\"], "
+          "\"gold\": {}}}\n",
+          i, i % 2);
+    }
+    task_ = w_.folder.write("mine.jsonl", records);
+  }
+
+  Finished eval(Words more) const {
+    more.insert(more.begin(), {"eval", w_.folder / "parent"});
+    more.insert(more.end(), {"--device", "cpu", "--threads", "1", "--quiet", "--json"});
+    return regroup(more);
+  }
+
+  Workplace w_;
+  std::string task_;
+};
+
+TEST_F(EvalTasks, ScoresStandUnderTheTasksName) {
+  const Finished run =
+      eval({"--task", task_, "--out", w_.folder / "r.json", "--samples", w_.folder / "s.jsonl"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json row = Json::parse(run.out).at("results").at("mine");
+  EXPECT_TRUE(row.at("acc,none").is_number());
+  EXPECT_EQ(row.at("sample_len"), 12);
+  const std::string samples = read_file(w_.folder / "s.jsonl");
+  EXPECT_EQ(std::count(samples.begin(), samples.end(), '\n'), 12);
+  EXPECT_FALSE(path_exists((w_.folder / "r.json") + ".partial"));
+  const Finished report =
+      regroup({"report", w_.folder / "r.json", "--out", w_.folder / "report.md", "--quiet"});
+  ASSERT_EQ(report.exit_code, 0) << report.err;
+  EXPECT_NE(read_file(w_.folder / "report.md").find("| mine, 0-shot | acc ↑ | 12 |"),
+            std::string::npos)
+      << read_file(w_.folder / "report.md");
+}
+
+// The same model asked alone and beside another, with a text, in another order: the same scores.
+TEST_F(EvalTasks, CompanyDoesNotChangeAScore) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += fmt::format("Tom has {} kites and one ball. ", i);
+  const std::string valid = w_.folder.write("valid.txt", text);
+  const std::string more = w_.folder.write(
+      "more.jsonl", "{\"context\": \"to be or not to\", \"continuation\": \"be\"}\n");
+  const Json alone = Json::parse(eval({"--task", task_}).out);
+  const Finished run = eval({w_.folder / "other", "--baseline", w_.folder / "parent", "--text",
+                             valid, "--seq-len", "16", "--task", more, task_});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json both = Json::parse(run.out);
+  EXPECT_EQ(both.at("models")[0].at("results").at("mine"), alone.at("results").at("mine"));
+  EXPECT_TRUE(both.at("models")[1].at("results").at("more").contains("perplexity,none"));
+  EXPECT_TRUE(both.at("models")[1].at("results").at("valid").contains("kl,none"));
+}
+
+TEST_F(EvalTasks, SmallBatchesAndExamples) {
+  const Finished run =
+      eval({"--task", task_, "--num-fewshot", "2", "--batch-size", "1", "--limit", "3"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json result = Json::parse(run.out);
+  EXPECT_EQ(result.at("n-shot").at("mine"), 2);
+  EXPECT_EQ(result.at("n-samples").at("mine"), Json({{"original", 12}, {"effective", 3}}));
+}
+
+TEST_F(EvalTasks, AnswersInWords) {
+  const std::string asked = w_.folder.write(
+      "words.jsonl",
+      "{\"context\": \"Tom has\", \"targets\": [\"a kite\"], \"until\": [\"q\"], "
+      "\"max_new_tokens\": 5}\n"
+      "{\"context\": \"One\", \"targets\": [\"ball\", \"dog\"], \"max_new_tokens\": 5}\n");
+  const Finished run = eval({"--task", asked, "--samples", w_.folder / "s.jsonl"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json row = Json::parse(run.out).at("results").at("words");
+  for (const char* metric : {"exact_match,none", "f1,none", "rougeL,none", "bleu,none"}) {
+    EXPECT_TRUE(row.at(metric).is_number()) << metric;
+  }
+  const std::string samples = read_file(w_.folder / "s.jsonl");
+  const Json first = Json::parse(samples.substr(0, samples.find('\n')));
+  const std::string answer = first.at("filtered_resps")[0];
+  EXPECT_EQ(answer.find('q'), std::string::npos);
+  const Finished said =
+      regroup({"generate", w_.folder / "parent", "--prompt", "Tom has", "--max-new-tokens", "5",
+               "--temperature", "0", "--device", "cpu", "--threads", "1", "--json", "--quiet"});
+  const std::string whole = Json::parse(said.out).at("text");
+  EXPECT_EQ(answer, whole.substr(0, whole.find('q'))) << "what generate says";
+  EXPECT_EQ(mistake(w_,
+                    {"eval", w_.folder / "parent", "--task",
+                     w_.folder.write("long.jsonl", "{\"context\": \"x\", \"targets\": [\"y\"]}\n")},
+                    2, "TASK_TOO_LONG")
+                .at("message"),
+            "an answer of 256 tokens must leave room in the model's context of 128");
+}
+
+TEST_F(EvalTasks, ProbesByLengthAndDepth) {
+  const Finished run =
+      eval({w_.folder / "other", "--baseline", w_.folder / "parent", "--probe", "repeated_tokens",
+            "mqar", "--probe-trials", "3", "--out", w_.folder / "r.json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json models = Json::parse(run.out).at("models");
+  const Json& cells = models[1].at("results").at("repeated_tokens").at("cells");
+  ASSERT_EQ(cells.size(), 2u);  // 16 and 32 tokens twice: of 128 positions
+  EXPECT_EQ(cells[0].at("count"), 16);
+  EXPECT_EQ(cells[0].at("trials"), 3);
+  EXPECT_LT(cells[0].at("log_prob").get<double>(), 0);
+  EXPECT_TRUE(models[1].at("regroup").at("probes").at("mqar").contains("log_prob_delta"));
+  EXPECT_FALSE(models[0].at("regroup").at("probes").at("mqar").contains("log_prob_delta"));
+  const Finished report =
+      regroup({"report", w_.folder / "r.json", "--out", w_.folder / "r.html", "--quiet"});
+  ASSERT_EQ(report.exit_code, 0) << report.err;
+  EXPECT_NE(read_file(w_.folder / "r.html").find("Recall: mqar"), std::string::npos);
+  EXPECT_EQ(mistake(w_, {"eval", w_.folder / "parent", "--probe", "paskey"}, 2, "PROBE_UNKNOWN")
+                .at("hint"),
+            "did you mean passkey?");
+  mistake(w_,
+          {"eval", w_.folder / "parent", "--probe", "copy", "--task",
+           w_.folder.write("copy.jsonl", "{\"context\": \"x\", \"continuation\": \"y\"}\n")},
+          2, "FLAG_VALUE");
+}
+
+TEST_F(EvalTasks, DifferencesFromTheBaseline) {
+  const Finished run =
+      eval({w_.folder / "other", "--baseline", w_.folder / "parent", "--task", task_});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json models = Json::parse(run.out).at("models");
+  EXPECT_FALSE(models[0].at("regroup").contains("paired"));
+  const Json& found = models[1].at("regroup").at("paired").at("mine").at("acc");
+  const double delta = models[1].at("results").at("mine").at("acc,none").get<double>() -
+                       models[0].at("results").at("mine").at("acc,none").get<double>();
+  EXPECT_NEAR(found.at("delta").get<double>(), delta, 1e-12);
+  EXPECT_NEAR(
+      (found.at("wrong_to_right").get<double>() - found.at("right_to_wrong").get<double>()) / 12,
+      delta, 1e-12);
+  EXPECT_LE(found.at("ci95")[0], found.at("delta"));
+  EXPECT_GE(found.at("ci95")[1], found.at("delta"));
+}
+
+TEST_F(EvalTasks, Mistakes) {
+  const std::string parent = w_.folder / "parent";
+  const auto refused = [&](Words more, int exit_code, const char* code) {
+    Words line = {"eval", parent};
+    line.insert(line.end(), more.begin(), more.end());
+    return mistake(w_, line, exit_code, code);
+  };
+  EXPECT_EQ(refused({"--task", "hellaswagg"}, 2, "TASK_UNKNOWN").at("hint"),
+            "did you mean hellaswag?");
+  refused({"--task", "piqa"}, 2, "TASK_DATA");
+  refused({"--task", "piqa", "--task-data", w_.folder.path()}, 2, "TASK_DATA");
+  refused({"--task", w_.folder / "none.jsonl"}, 3, "IO_READ_ERROR");
+  refused({"--task", task_, task_}, 2, "FLAG_VALUE");
+  refused({"--task", task_, "--limit", "0"}, 2, "FLAG_VALUE");
+  refused({"--task", task_, "--num-fewshot", "-1"}, 2, "FLAG_VALUE");
+  refused({"--task", task_, "--num-fewshot", "50"}, 3, "TASK_SHOTS");
+  refused({"--task", task_, "--bos-mode", "none"}, 2, "FLAG_VALUE");
+  refused({"--task", task_, "--samples", task_}, 2, "OUTPUT_IS_INPUT");
+  refused({"--task", task_, "--samples", w_.out, "--out", w_.out}, 2, "FLAG_VALUE");
+  refused({"--samples", w_.out, "--tokens", "x.bin"}, 2, "FLAG_VALUE");
+  refused({}, 2, "FLAG_MISSING");
+  const std::string bad =
+      w_.folder.write("bad.jsonl", "{\"context\": \"x\", \"choices\": [\"a\"], \"gold\": 1}\n");
+  const Json error = refused({"--task", bad}, 3, "TASK_SCHEMA");
+  EXPECT_TRUE(error.at("path").get<std::string>().ends_with("bad.jsonl line 1"));
+}
+
+}  // namespace
+}  // namespace regroup::testing
