@@ -111,7 +111,9 @@ std::optional<double> loss_rise(const ReportData& data, const std::string& model
 }
 
 std::string verdict(const ReportProbe& probe, const std::optional<double>& loss) {
-  if (probe.baseline_can == false) return "the baseline cannot do this";
+  if (probe.baseline_can == false) {
+    return probe.log_prob_delta ? "the baseline cannot do this" : "cannot do this";
+  }
   if (!probe.log_prob_delta) return kNothing;
   if (probe.low <= 0 && probe.high >= 0) return "no difference seen";
   if (probe.low > 0) return "better";
@@ -132,7 +134,8 @@ std::optional<Table> change_table(const ReportData& data) {
               .rows = {}};
   for (const ReportProbe& probe : data.probes) {
     const std::optional<double> loss = loss_rise(data, probe.model);
-    if (!probe.log_prob_delta && probe.baseline_can != false) continue;
+    const bool is_baseline = parse_role(probe.role) == ModelRole::kBaseline;
+    if (!probe.log_prob_delta && (is_baseline || probe.baseline_can != false)) continue;
     const bool known = probe.log_prob_delta.has_value();
     table.rows.push_back(
         {{probe.name},

@@ -56,9 +56,13 @@ std::string verdict(const ReportPaired& paired) {
   return open ? "no difference seen, too few items" : "no difference seen";
 }
 
-std::string recovery_text(const ReportPaired& paired) {
-  if (paired.no_gap) return "no measurable gap";
-  return paired.recovery ? fmt::format("{:.1f} %", 100 * *paired.recovery) : kNothing;
+/// What the verdict would need, and what uptraining gave back.
+std::string verdict_note(const ReportPaired& paired) {
+  if (paired.no_gap) return "no measurable gap to recover";
+  if (paired.recovery) return fmt::format("recovery {:.1f} %", 100 * *paired.recovery);
+  if (paired.items_needed == 0) return "";
+  return fmt::format("{} questions show a difference of {}", grouped_digits(paired.items_needed),
+                     short_number(paired.margin.value_or(0)));
 }
 
 /// Perplexity is compared by the log-likelihood of items.
@@ -72,15 +76,11 @@ std::optional<Table> paired_table(const ReportData& data) {
                   "Against the baseline on the same questions, with 95 % intervals of the "
                   "paired bootstrap; p is corrected for the number of tasks (Holm)",
               .columns = {{"Task"},
-                          {"Metric"},
                           {"Model"},
                           {"Difference", ColumnKind::kNumber},
-                          {"95 %", ColumnKind::kNumber},
                           {"p", ColumnKind::kNumber},
                           {"Broken", ColumnKind::kNumber},
                           {"Mended", ColumnKind::kNumber},
-                          {"Items needed", ColumnKind::kNumber},
-                          {"Recovery", ColumnKind::kNumber},
                           {"Verdict"}},
               .rows = {}};
   const auto count = [](const std::optional<int64_t>& n) {
@@ -89,18 +89,14 @@ std::optional<Table> paired_table(const ReportData& data) {
   for (const ReportTaskScore& score : data.task_scores) {
     if (!score.paired) continue;
     const ReportPaired& paired = *score.paired;
-    table.rows.push_back(
-        {{task_title(score.on)},
-         {difference_title(score)},
-         {shorten_name(score.model)},
-         {measured_text(paired.delta)},
-         {fmt::format("{:.4f} to {:.4f}", paired.low, paired.high)},
-         {short_number(paired.p)},
-         {count(paired.broken)},
-         {count(paired.mended)},
-         {paired.items_needed > 0 ? grouped_digits(paired.items_needed) : std::string(kNothing)},
-         {recovery_text(paired)},
-         {verdict(paired)}});
+    table.rows.push_back({{.text = task_title(score.on), .note = difference_title(score)},
+                          {shorten_name(score.model)},
+                          {.text = measured_text(paired.delta),
+                           .note = fmt::format("{:.4f} to {:.4f}", paired.low, paired.high)},
+                          {short_number(paired.p)},
+                          {count(paired.broken)},
+                          {count(paired.mended)},
+                          {.text = verdict(paired), .note = verdict_note(paired)}});
   }
   return table.rows.empty() ? std::nullopt : std::optional(std::move(table));
 }

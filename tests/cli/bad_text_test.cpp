@@ -142,7 +142,7 @@ TEST_F(BadText, Tokens) {
        2,
        "FLAG_MISSING",
        {"--valid-tokens limits the text of --valid"}},
-      {"neither", {}, {"eval", "MODEL"}, 2, "FLAG_MISSING", {"give --text or --tokens"}},
+      {"neither", {}, {"eval", "MODEL"}, 2, "FLAG_MISSING", {"give --text, --tokens"}},
   });
 }
 

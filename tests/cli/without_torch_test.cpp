@@ -78,7 +78,7 @@ TEST(WithoutTorch, WrongFlagsOfTheOthersAreFoundFirst) {
   const std::pair<Words, const char*> wrong[] = {
       {{"uptrain", "MODEL", "OUT"}, "--data is required"},
       {{"uptrain", "MODEL", "OUT", "--data", "MODEL/config.json", "--steps", "x"}, "--steps"},
-      {{"eval", "MODEL"}, "give --text or --tokens"},
+      {{"eval", "MODEL"}, "give --text, --tokens"},
       {{"eval", "MODEL", "--text", "@absent.txt"}, "absent.txt"},
       {{"generate", "MODEL"}, "exactly one of --prompt, --prompt-file and --prompt-ids"},
       {{"generate", "MODEL", "--prompt", "a", "--dtype", "f8"}, "--dtype must be"},

@@ -54,8 +54,8 @@ TEST(Questions, TasksAreNoTexts) {
 TEST(Questions, DifferencesStandWithTheirIntervals) {
   const ReportData data = gathered();
   EXPECT_TRUE(contains(report_markdown(data),
-                       "| mine, 0-shot | acc | converted | -0.050 ± 0.010 | -0.0700 to -0.0300 | "
-                       "0.002 | 28 | 8 | 7,052 | – | worse |"))
+                       "| mine, 0-shot (acc) | converted | -0.050 ± 0.010 (-0.0700 to -0.0300) | "
+                       "0.002 | 28 | 8 | worse (7,052 questions show a difference of 0.01) |"))
       << report_markdown(data);
   EXPECT_TRUE(
       contains(report_csv(data), "tasks-against-baseline,converted,,0,mine:acc,,-0.05,0.01,400\n"))
@@ -72,7 +72,7 @@ TEST(Questions, VerdictsFollowFromTheInterval) {
                         "p_holm": 0.5, "margin": 0.01}}}}}})",
                     ci);
     const std::string text = report_markdown(gathered(compared.c_str()));
-    const size_t at = text.find("| mine, 0-shot | acc | converted |");
+    const size_t at = text.find("| mine, 0-shot (acc) | converted |");
     const std::string row = text.substr(at, text.find('\n', at) - at);
     const size_t last = row.rfind("| ", row.size() - 3);
     return row.substr(last + 2, row.size() - last - 4);
@@ -103,7 +103,9 @@ TEST(Questions, RecallHasAMapAndAVerdict) {
 TEST(Questions, ABaselineThatCannotRecallProvesNothing) {
   const ReportData data =
       gathered(kCompared, R"(, "probes": {"passkey": {"baseline_can": false}})");
-  EXPECT_TRUE(contains(report_markdown(data), "the baseline cannot do this"));
+  EXPECT_TRUE(contains(report_markdown(data),
+                       "| passkey | converted (converted) | – | – | +0.250 | "
+                       "cannot do this |"));
 }
 
 TEST(Questions, WrongTypesNameTheFile) {

@@ -124,7 +124,7 @@ TEST_F(Requests, WindowsPredictEveryTokenOnce) {
 TEST_F(Requests, TheHarnessPutsTwoBosBeforeAText) {
   const Task task = task_of({{"", "ab"}}, TaskKind::kRolling);
   EXPECT_EQ(encode_task(task, tokenizer(true), 9).requests[0].ids, (Ids{kEnd, kEnd, 3}));
-  EXPECT_EQ(encode_task(task, tokenizer(true), 9, BosMode::kSingle).requests[0].ids,
+  EXPECT_EQ(encode_task(task, tokenizer(true), 9, BosMode::kOneBos).requests[0].ids,
             (Ids{kEnd, 3}));
 }
 

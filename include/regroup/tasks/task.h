@@ -87,7 +87,7 @@ const TaskDefinition* find_task_definition(std::string_view name);
 /// Which tokens stand before a text that is scored whole.
 enum class BosMode : uint8_t {
   kHarness,  ///< those of lm-evaluation-harness: what the tokenizer puts there, behind BOS (or EOS)
-  kSingle    ///< one BOS (or EOS)
+  kOneBos    ///< one BOS (or EOS)
 };
 
 struct TaskOptions {

@@ -8,7 +8,7 @@ namespace regroup {
 template <>
 struct Words<BosMode> {
   static constexpr auto all =
-      std::to_array<Word<BosMode>>({{"lm-eval", BosMode::kHarness}, {"single", BosMode::kSingle}});
+      std::to_array<Word<BosMode>>({{"lm-eval", BosMode::kHarness}, {"single", BosMode::kOneBos}});
 };
 
 /// How tasks are found, asked and counted.
