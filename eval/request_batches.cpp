@@ -10,6 +10,8 @@ constexpr int64_t kTokensAtOnce = 4096;
 constexpr int64_t kLeastShared = 8;   // a shorter prefix is not worth a second step
 constexpr int64_t kGroupsWanted = 8;  // in a batch, on average
 constexpr int64_t kMostGranular = 8;
+constexpr int64_t kBusyShare = 16;     // of the tokens fed at once
+constexpr int64_t kSuffixShare = 5;    // a suffix may miss a fifth of the longest
 constexpr int64_t kPaddedShare = 8;    // of a request's tokens one may be padding
 constexpr int64_t kCopiesAtOnce = 16;  // tokens in caches, as a multiple of those fed at once
 
@@ -126,6 +128,9 @@ class BatchSize {
     if (longest.alone || group.alone || fed > at_once_ || copied > kCopiesAtOnce * at_once_) {
       return false;
     }
+    // Beyond what keeps the processor busy, much shorter ones are fed apart and not padded.
+    const bool busy = rows_ * suffix_ >= at_once_ / kBusyShare;
+    if (busy && kSuffixShare * group.suffix < (kSuffixShare - 1) * suffix_) return false;
     // Requests without a suffix may be padded behind their end; a cache holds prefixes of one length.
     const bool padded =
         larger.suffix_ == 0 && longest.prefix - group.prefix <= longest.prefix / kPaddedShare;
