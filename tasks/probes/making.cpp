@@ -89,6 +89,27 @@ std::vector<ProbeCell> needle_cells(const ProbePlace& place, std::string_view na
   return cells;
 }
 
+std::vector<ProbeCell> counted_cells(
+    const ProbePlace& place, std::string_view name, std::span<const int64_t> counts,
+    const std::function<Question(PythonRandom& random, int64_t count)>& write) {
+  std::vector<ProbeCell> cells;
+  for (const int64_t count : counts) {
+    throw_if_stopped(/*resumable=*/false);
+    ProbeCell cell{.length = 0, .depth = {}, .count = count, .requests = {}};
+    for (int64_t trial = 0; trial < place.trials; ++trial) {
+      PythonRandom random = trial_random(place, fmt::format("{}:{}", name, count), trial);
+      const Question question = write(random, count);
+      const auto tokens =
+          static_cast<int64_t>(place.tokenizer.encode(question.context + question.answer).size());
+      if (tokens > place.max_length) return cells;
+      cell.length = std::max(cell.length, tokens);
+      cell.requests.push_back(request_of(place, question, static_cast<size_t>(trial)));
+    }
+    cells.push_back(std::move(cell));
+  }
+  return cells;
+}
+
 std::string_view filling(int64_t i) { return kFilling[static_cast<size_t>(i) % kFilling.size()]; }
 
 int64_t ordinary_token(const ProbePlace& place, PythonRandom& random) {

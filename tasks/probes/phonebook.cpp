@@ -41,21 +41,7 @@ probes::Question write(PythonRandom& random, int64_t lines) {
 }
 
 std::vector<ProbeCell> make(const ProbePlace& place) {
-  std::vector<ProbeCell> cells;
-  for (const int64_t lines : kLines) {
-    ProbeCell cell{.length = 0, .depth = {}, .count = lines, .requests = {}};
-    for (int64_t trial = 0; trial < place.trials; ++trial) {
-      PythonRandom random = probes::trial_random(place, fmt::format("phonebook:{}", lines), trial);
-      const probes::Question question = write(random, lines);
-      const auto tokens =
-          static_cast<int64_t>(place.tokenizer.encode(question.context + question.answer).size());
-      if (tokens > place.max_length) return cells;
-      cell.length = std::max(cell.length, tokens);
-      cell.requests.push_back(probes::request_of(place, question, static_cast<size_t>(trial)));
-    }
-    cells.push_back(std::move(cell));
-  }
-  return cells;
+  return probes::counted_cells(place, "phonebook", kLines, write);
 }
 
 }  // namespace

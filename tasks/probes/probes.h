@@ -38,6 +38,11 @@ using WriteNeedle = std::function<Question(PythonRandom& random, int64_t sentenc
 std::vector<ProbeCell> needle_cells(const ProbePlace& place, std::string_view name,
                                     const WriteNeedle& write);
 
+/// A cell for each of `counts`, up to the first of which a question is longer than the model's context.
+std::vector<ProbeCell> counted_cells(
+    const ProbePlace& place, std::string_view name, std::span<const int64_t> counts,
+    const std::function<Question(PythonRandom& random, int64_t count)>& write);
+
 /// The filling sentence number `i`.
 std::string_view filling(int64_t i);
 
