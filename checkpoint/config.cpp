@@ -24,14 +24,9 @@ namespace {
 constexpr int64_t kMaxWidth = 1 << 20;
 constexpr int64_t kMaxRows = 1 << 24;
 
-[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message,
-                         const std::string& hint = "correct the file, or fetch it again") {
-  throw CheckpointError({.code = code, .message = message, .path = path, .hint = hint});
-}
-
 int64_t required(const JsonFields& fields, const char* key, int64_t max) {
   const auto value = fields.integer(key, 1, max);
-  if (!value) refuse("CFG_MISSING_KEY", fields.path(), fmt::format("must hold \"{}\"", key));
+  if (!value) refuse_config("CFG_MISSING_KEY", fields.path(), fmt::format("must hold \"{}\"", key));
   return *value;
 }
 
@@ -43,34 +38,35 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
   config.n_kv_heads = fields.integer(key.c_str(), 1, kMaxWidth)
                           .value_or(mha ? config.n_heads : config.family->defaults.kv_heads);
   if (config.n_heads % config.n_kv_heads != 0) {
-    refuse("CFG_INCONSISTENT", fields.path(),
-           fmt::format("num_attention_heads must be a multiple of {}, found {} and {}{}", key,
-                       config.n_heads, config.n_kv_heads,
-                       fields.has(key.c_str()) ? "" : ", the default of this family"));
+    refuse_config("CFG_INCONSISTENT", fields.path(),
+                  fmt::format("num_attention_heads must be a multiple of {}, found {} and {}{}",
+                              key, config.n_heads, config.n_kv_heads,
+                              fields.has(key.c_str()) ? "" : ", the default of this family"));
   }
   if (const auto head_dim = fields.integer("head_dim", 1, kMaxWidth)) {
     config.head_dim = *head_dim;
   } else if (config.family->defaults.head_dim > 0) {
     config.head_dim = config.family->defaults.head_dim;
   } else if (config.hidden_size % config.n_heads != 0) {
-    refuse("CFG_INCONSISTENT", fields.path(),
-           fmt::format("without \"head_dim\", hidden_size must be a multiple of "
-                       "num_attention_heads, found {} and {}",
-                       config.hidden_size, config.n_heads));
+    refuse_config("CFG_INCONSISTENT", fields.path(),
+                  fmt::format("without \"head_dim\", hidden_size must be a multiple of "
+                              "num_attention_heads, found {} and {}",
+                              config.hidden_size, config.n_heads));
   } else {
     config.head_dim = config.hidden_size / config.n_heads;
   }
   if (config.family->heads_fill_hidden && config.query_size() != config.hidden_size) {
-    refuse("CFG_INCONSISTENT", fields.path(),
-           fmt::format("head_dim times num_attention_heads must be hidden_size={} for {}, found "
-                       "{} * {}",
-                       config.hidden_size, config.family->architecture, config.head_dim,
-                       config.n_heads));
+    refuse_config(
+        "CFG_INCONSISTENT", fields.path(),
+        fmt::format("head_dim times num_attention_heads must be hidden_size={} for {}, found "
+                    "{} * {}",
+                    config.hidden_size, config.family->architecture, config.head_dim,
+                    config.n_heads));
   }
   if (config.query_size() > kMaxWidth) {
-    refuse("CFG_OVERFLOW", fields.path(),
-           fmt::format("num_attention_heads * head_dim must be at most {}, found {} * {}",
-                       kMaxWidth, config.n_heads, config.head_dim));
+    refuse_config("CFG_OVERFLOW", fields.path(),
+                  fmt::format("num_attention_heads * head_dim must be at most {}, found {} * {}",
+                              kMaxWidth, config.n_heads, config.head_dim));
   }
 }
 
@@ -79,9 +75,9 @@ void read_token_ids(const JsonFields& fields, ModelConfig& config) {
     const bool fits = value.is_number_unsigned() &&
                       value.get<uint64_t>() < static_cast<uint64_t>(config.vocab_size);
     if (!fits) {
-      refuse("CFG_TOKEN_ID", fields.path(),
-             fmt::format("\"{}\" must be a token id below vocab_size={}, found {}", key,
-                         config.vocab_size, printable(value.dump())));
+      refuse_config("CFG_TOKEN_ID", fields.path(),
+                    fmt::format("\"{}\" must be a token id below vocab_size={}, found {}", key,
+                                config.vocab_size, printable(value.dump())));
     }
     return value.get<int64_t>();
   };
@@ -143,8 +139,8 @@ double read_cap(const JsonFields& fields, std::string_view key, double otherwise
 ModelConfig parse_model_config(const std::string& text, const std::string& path) {
   const Json root = parse_strict_json(text, path, kConfigJson);
   if (!root.is_object()) {
-    refuse("CFG_NOT_OBJECT", path,
-           fmt::format("must be a JSON object, found {}", root.type_name()));
+    refuse_config("CFG_NOT_OBJECT", path,
+                  fmt::format("must be a JSON object, found {}", root.type_name()));
   }
   const JsonFields fields(root, path);
   ModelConfig config;
@@ -201,8 +197,9 @@ InputFile open_config_file(const std::string& path) {
   if (!path_exists(path)) refuse_without_config(parent_folder(path));
   InputFile file(path);
   if (file.size() > kConfigJson.bytes) {
-    refuse("LIMIT_FILE_SIZE", path,
-           fmt::format("must have at most {} bytes, found {}", kConfigJson.bytes, file.size()));
+    refuse_config(
+        "LIMIT_FILE_SIZE", path,
+        fmt::format("must have at most {} bytes, found {}", kConfigJson.bytes, file.size()));
   }
   return file;
 }

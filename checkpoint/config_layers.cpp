@@ -19,19 +19,12 @@ namespace {
 
 constexpr int64_t kEveryFourth = 4;  // transformers' default of no_rope_layer_interval
 
-[[noreturn]] void refuse(const char* code, const std::string& path, const std::string& message) {
-  throw CheckpointError({.code = code,
-                         .message = message,
-                         .path = path,
-                         .hint = "correct the file, or fetch it again"});
-}
-
 /// Which layers slide over a window, where layer_types says so: a name for every layer.
 std::optional<std::vector<bool>> read_layer_types(const JsonFields& fields, int64_t n_layers) {
   const Json* types = fields.find("layer_types");
   if (types == nullptr) return std::nullopt;
   if (!types->is_array() || static_cast<int64_t>(types->size()) != n_layers) {
-    refuse(
+    refuse_config(
         "CFG_INCONSISTENT", fields.path(),
         fmt::format("layer_types must be a list of num_hidden_layers={} names, found {}", n_layers,
                     types->is_array() ? std::to_string(types->size()) : printable(types->dump())));
@@ -56,8 +49,8 @@ std::optional<std::vector<bool>> read_layer_types(const JsonFields& fields, int6
 void require_no_sliding_layer(const JsonFields& fields, int64_t n_layers) {
   const auto slides = read_layer_types(fields, n_layers);
   if (!slides || std::find(slides->begin(), slides->end(), true) == slides->end()) return;
-  refuse("CFG_INCONSISTENT", fields.path(),
-         "layer_types names \"sliding_attention\", but there is no sliding_window in use");
+  refuse_config("CFG_INCONSISTENT", fields.path(),
+                "layer_types names \"sliding_attention\", but there is no sliding_window in use");
 }
 
 /// One layer in so many sees all tokens.
@@ -86,8 +79,8 @@ void read_window(const JsonFields& fields, ModelConfig& config) {
                                 : defaults.sliding_window;
   }
   if (!config.sliding_window && pattern) {
-    refuse("CFG_INCONSISTENT", fields.path(),
-           "must hold \"sliding_window\", the tokens that layers with a window see");
+    refuse_config("CFG_INCONSISTENT", fields.path(),
+                  "must hold \"sliding_window\", the tokens that layers with a window see");
   }
   if (!config.sliding_window) return require_no_sliding_layer(fields, config.n_layers);
   const int64_t first =
@@ -122,10 +115,11 @@ void read_turned_layers(const JsonFields& fields, ModelConfig& config) {
       layers->is_array() && static_cast<int64_t>(layers->size()) == config.n_layers &&
       std::all_of(layers->begin(), layers->end(), [](const Json& x) { return x == 0 || x == 1; });
   if (!fits) {
-    refuse("CFG_INCONSISTENT", fields.path(),
-           fmt::format("no_rope_layers must be a list of num_hidden_layers={} numbers, 1 where a "
-                       "layer has RoPE and 0 where not, found {}",
-                       config.n_layers, printable(layers->dump())));
+    refuse_config(
+        "CFG_INCONSISTENT", fields.path(),
+        fmt::format("no_rope_layers must be a list of num_hidden_layers={} numbers, 1 where a "
+                    "layer has RoPE and 0 where not, found {}",
+                    config.n_layers, printable(layers->dump())));
   }
   for (const Json& turned : *layers) config.turned_layers.push_back(turned == 1);
 }

@@ -39,6 +39,11 @@ std::string base_class(const ModelFamily& family) {
 
 }  // namespace
 
+void refuse_config(const char* code, const std::string& path, const std::string& message,
+                   const std::string& hint) {
+  throw CheckpointError({.code = code, .message = message, .path = path, .hint = hint});
+}
+
 const ModelFamily* read_family(const JsonFields& fields) {
   const auto model_type = fields.string("model_type");
   if (!model_type && inner_model(fields).empty()) {

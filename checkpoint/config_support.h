@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/block.h"
@@ -13,6 +14,11 @@ struct ModelFamily;
 // 64 bits.
 inline constexpr int64_t kMaxLayers = 10'000;
 inline constexpr int64_t kMaxPositions = 1 << 30;
+
+/// @throws CheckpointError of that code
+[[noreturn]] void refuse_config(const char* code, const std::string& path,
+                                const std::string& message,
+                                const std::string& hint = "correct the file, or fetch it again");
 
 /// The family that model_type names.
 /// @throws UnsupportedError CFG_UNSUPPORTED; CheckpointError CFG_MISSING_KEY

@@ -1,10 +1,12 @@
 # The headers of libraries, compiled once for all sources that would parse them: model/attention.cpp takes 19 s instead of 33.
-# A source still includes what it uses; the preset tsan does without them, and what it builds would not compile.
-option(REGROUP_PRECOMPILED_HEADERS "Compile the headers of LibTorch and of the tests once" ON)
+# A source still includes what it uses; the presets tsan and fuzz do without them, and what they build would not compile.
+option(REGROUP_PRECOMPILED_HEADERS "Compile the headers of libraries once" ON)
 
-set(headers_test <algorithm> <array> <charconv> <chrono> <cmath> <filesystem> <fstream> <functional> <map> <memory>
+set(headers_files <algorithm> <array> <charconv> <chrono> <cmath> <filesystem> <fstream> <functional> <map> <memory>
   <numeric> <optional> <set> <span> <string> <string_view> <unordered_map> <unordered_set> <utility> <variant> <vector>
-  <fmt/format.h> <gtest/gtest.h> <nlohmann/json.hpp>)
+  <fmt/format.h> <nlohmann/json.hpp>)
+set(headers_cli ${headers_files} <CLI/CLI.hpp> <spdlog/spdlog.h>)
+set(headers_test ${headers_files} <gtest/gtest.h>)
 set(headers_torch <fmt/format.h> <nlohmann/json.hpp> <ATen/core/Tensor.h> <ATen/Parallel.h> <ATen/ops/arange.h>
   <ATen/ops/cat.h> <ATen/ops/empty.h> <ATen/ops/from_blob.h> <ATen/ops/full_like.h> <ATen/ops/linear.h>
   <ATen/ops/log_softmax.h> <ATen/ops/matmul.h> <ATen/ops/ones.h> <ATen/ops/stack.h> <ATen/ops/tensor.h>
