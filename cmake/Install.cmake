@@ -20,10 +20,9 @@ add_executable(regroup_completions
   cli/completion/command_shape.cpp
   cli/completion/fish.cpp
   cli/completion/main.cpp
-  cli/completion/zsh.cpp
-  cli/without_torch.cpp)
+  cli/completion/zsh.cpp)
 target_include_directories(regroup_completions PRIVATE cli)
-target_link_libraries(regroup_completions PRIVATE regroup_cli regroup_flags fmt::fmt)
+target_link_libraries(regroup_completions PRIVATE regroup_without_torch regroup_cli regroup_flags fmt::fmt)
 set(completions "${CMAKE_BINARY_DIR}/completions")
 file(MAKE_DIRECTORY "${completions}")
 add_custom_command(OUTPUT "${completions}/regroup" "${completions}/_regroup" "${completions}/regroup.fish"
