@@ -14,7 +14,7 @@
 #include "regroup/base/printable.h"
 #include "regroup/base/utf8.h"
 #include "regroup/base/words.h"
-#include "text_buffer.h"
+#include "regroup/text/text_buffer.h"
 #include "text_checks.h"
 
 namespace regroup {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "regroup/base/strict_json.h"
-#include "text_buffer.h"
+#include "regroup/text/text_buffer.h"
 
 namespace regroup {
 

@@ -5,8 +5,8 @@
 #include "json_records.h"
 #include "regroup/base/error.h"
 #include "regroup/base/input_file.h"
+#include "regroup/text/text_buffer.h"
 #include "regroup/text/text_source.h"
-#include "text_buffer.h"
 
 namespace regroup {
 

@@ -1,4 +1,4 @@
-#include "text_buffer.h"
+#include "regroup/text/text_buffer.h"
 
 #include <fmt/format.h>
 

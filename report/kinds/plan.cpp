@@ -9,7 +9,7 @@ namespace regroup {
 namespace {
 
 bool matches(const Json& file) {
-  return has_field(file, "options", Json::value_t::array) &&
+  return !file.contains("format") && has_field(file, "options", Json::value_t::array) &&
          has_field(file, "model", Json::value_t::object);
 }
 
@@ -19,8 +19,8 @@ ReportPlanOption read_option(const Json& json, const std::string& path) {
   option.n_kv_heads = count_of(fields, "n_kv_heads");
   option.kv_bytes_per_token = count_of(fields, "kv_bytes_per_token");
   option.kv_bytes = count_of(fields, "kv_bytes");
-  option.weight_bytes = count_of(fields, "weight_bytes");
-  option.total_bytes = count_of(fields, "total_bytes");
+  option.weight_bytes = fields.integer("weight_bytes", 0, INT64_MAX);
+  option.total_bytes = fields.integer("total_bytes", 0, INT64_MAX);
   option.fits = fields.boolean("fits");
   option.max_batch = fields.integer("max_batch", 0, INT64_MAX);
   option.max_context = fields.integer("max_context", 0, INT64_MAX);
@@ -61,8 +61,8 @@ Json plan_json(const ReportPlan& plan) {
     json["options"].push_back({{"n_kv_heads", option.n_kv_heads},
                                {"kv_bytes_per_token", option.kv_bytes_per_token},
                                {"kv_bytes", option.kv_bytes},
-                               {"weight_bytes", option.weight_bytes},
-                               {"total_bytes", option.total_bytes},
+                               {"weight_bytes", optional_json(option.weight_bytes)},
+                               {"total_bytes", optional_json(option.total_bytes)},
                                {"fits", optional_json(option.fits)},
                                {"max_batch", optional_json(option.max_batch)},
                                {"max_context", optional_json(option.max_context)}});

@@ -60,6 +60,10 @@ std::string optional_count(const std::optional<int64_t>& count) {
   return count ? grouped_digits(*count) : kNothing;
 }
 
+std::string optional_bytes(const std::optional<int64_t>& bytes) {
+  return bytes ? human_bytes(*bytes) : kNothing;
+}
+
 Table plan_table(const ReportPlan& plan) {
   const bool limited = plan.gpu_memory_bytes.has_value();
   Table table{.caption = situation(plan),
@@ -76,11 +80,11 @@ Table plan_table(const ReportPlan& plan) {
     table.columns.push_back({"Longest context", ColumnKind::kNumber});
   }
   for (const ReportPlanOption& option : plan.options) {
-    std::vector<Cell> row = {{std::to_string(option.n_kv_heads)},
+    std::vector<Cell> row = {{option.n_kv_heads > 0 ? std::to_string(option.n_kv_heads) : kNothing},
                              {human_bytes(option.kv_bytes_per_token)},
                              {human_bytes(option.kv_bytes)},
-                             {human_bytes(option.weight_bytes)},
-                             {human_bytes(option.total_bytes)}};
+                             {optional_bytes(option.weight_bytes)},
+                             {optional_bytes(option.total_bytes)}};
     if (option.n_kv_heads == plan.n_kv_heads) row[0].note = "as it is";
     if (limited) {
       row.push_back({option.fits ? (*option.fits ? "yes" : "no") : kNothing});
@@ -100,11 +104,12 @@ BarChart plan_chart(const ReportPlan& plan) {
                  .limit_label = {}};
   double longest = 0;
   for (const ReportPlanOption& option : plan.options) {
+    const int64_t total = option.total_bytes.value_or(option.kv_bytes);
     chart.bars.push_back({heads_text(option.n_kv_heads),
-                          human_bytes(option.total_bytes),
-                          {{static_cast<double>(option.weight_bytes), 5},
+                          human_bytes(total),
+                          {{static_cast<double>(option.weight_bytes.value_or(0)), 5},
                            {static_cast<double>(option.kv_bytes), 1}}});
-    longest = std::max(longest, static_cast<double>(option.total_bytes));
+    longest = std::max(longest, static_cast<double>(total));
   }
   // A limit far beyond the bars would squeeze them to nothing; the table says that all fit.
   const double limit = static_cast<double>(plan.gpu_memory_bytes.value_or(0));

@@ -122,8 +122,8 @@ struct ReportPlanOption {
   int64_t n_kv_heads = 0;
   int64_t kv_bytes_per_token = 0;
   int64_t kv_bytes = 0;
-  int64_t weight_bytes = 0;
-  int64_t total_bytes = 0;
+  std::optional<int64_t> weight_bytes;  ///< where the plan knows them
+  std::optional<int64_t> total_bytes;
   std::optional<bool> fits;
   std::optional<int64_t> max_batch;
   std::optional<int64_t> max_context;
@@ -219,6 +219,42 @@ struct ReportSource {
   std::string sha256;
 };
 
+/// A distribution over requests, or over time.
+struct ReportSpread {
+  double mean = 0;
+  double std = 0;
+  double p50 = 0;
+  double p99 = 0;
+};
+
+/// A trace at one number of KV heads.
+struct ReportReplayOption {
+  int64_t n_kv_heads = 0;
+  int64_t completed = 0;
+  int64_t rejected = 0;
+  int64_t preemptions = 0;
+  int64_t budget_bytes = 0;
+  double tokens_per_s = 0;
+  std::optional<double> cost_per_million_tokens;
+  ReportSpread concurrency;
+  ReportSpread kv_bytes;
+  ReportSpread queue_s;
+  ReportSpread ttft_s;
+  ReportSpread tpot_s;
+};
+
+/// What `replay` simulated.
+struct ReportReplay {
+  std::string architecture;
+  int64_t n_kv_heads = 0;  ///< the model's own
+  std::string trace;       ///< "" for one that was made up
+  int64_t requests = 0;
+  double seconds = 0;
+  int64_t devices = 1;
+  int64_t memory_bytes = 0;  ///< of each
+  std::vector<ReportReplayOption> options;
+};
+
 /// Everything a report shows. Selected from the result files, never computed anew.
 struct ReportData {
   std::vector<ReportSource> sources;
@@ -226,6 +262,7 @@ struct ReportData {
   std::vector<ReportTaskScore> task_scores;
   std::vector<ReportProbe> probes;
   std::vector<ReportPlan> plans;
+  std::vector<ReportReplay> replays;
   std::vector<ReportUptraining> uptrainings;
   std::vector<ReportSample> samples;
   std::vector<ReportConversion> conversions;

@@ -1,5 +1,5 @@
 // Devices that share a model, and which groups engines are made for, by hand.
-#include "regroup/checkpoint/capacity.h"
+#include "regroup/serving/capacity.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 namespace regroup::testing {
 namespace {
 
-ModelConfig llama2_13b() {
-  return parse_model_config(tiny_config({.n_layers = 40,
+CacheLayout llama2_13b() {
+  return parse_cache_layout(tiny_config({.n_layers = 40,
                                          .n_heads = 40,
                                          .n_kv_heads = 40,
                                          .head_dim = 128,
@@ -58,7 +58,7 @@ TEST(Capacity, DevicesShareHeadsMlpAndVocabulary) {
     EXPECT_EQ(share.kv_bytes_per_token, 2 * 40 * cases[i].on_device * 128 * 2);
     EXPECT_EQ(share.kv_bytes, 2 * 4096 * share.kv_bytes_per_token);
     EXPECT_EQ(share.weight_bytes, weights(cases[i].on_device));
-    EXPECT_EQ(share.total_bytes, share.weight_bytes + share.kv_bytes);
+    EXPECT_EQ(share.total_bytes, *share.weight_bytes + share.kv_bytes);
   }
 }
 
@@ -87,9 +87,47 @@ TEST(Capacity, SaysWhereAGroupHasNoKernels) {
   EXPECT_EQ(plan_capacity(llama2_13b(), limited).why.find("groups"), std::string::npos);
 }
 
+TEST(Capacity, LayersWithFewHeadsKeepThemOnEveryDevice) {
+  CacheLayout layout = llama2_13b();
+  layout.config.reset();
+  layout.n_heads = layout.n_kv_heads = 8;
+  layout.layers.resize(4);
+  const int64_t heads[] = {8, 4, 4, 1};
+  for (size_t i = 0; i < 4; ++i) layout.layers[i].n_kv_heads = heads[i];
+  const auto on = [&](int64_t devices) {
+    return plan_capacity(layout, {.kv_heads = {8}, .context = 1, .devices = devices})
+        .options[0]
+        .device;
+  };
+  EXPECT_EQ(on(1).kv_bytes, 17 * 2 * 128 * 2);
+  EXPECT_EQ(on(4).kv_bytes, (2 + 1 + 1 + 1) * 2 * 128 * 2);
+  EXPECT_EQ(on(8).kv_bytes, 4 * 2 * 128 * 2);
+  EXPECT_TRUE(on(8).divides);
+  layout.layers[3].n_kv_heads = 3;
+  EXPECT_FALSE(on(8).divides);
+}
+
+TEST(Capacity, WhatDoesNotFitInNumbersDoesNotFit) {
+  CapacityRequest huge = request({40, 8}, 1);
+  huge.context = int64_t{1} << 40;
+  huge.batch = int64_t{1} << 24;
+  huge.gpu_memory_bytes = int64_t{80} << 30;
+  const CapacityPlan plan = plan_capacity(llama2_13b(), huge);
+  EXPECT_EQ(plan.options[0].total_bytes, INT64_MAX);
+  EXPECT_FALSE(plan.options[0].fits);
+  EXPECT_FALSE(plan.recommended);
+}
+
+TEST(FindGpu, KnowsNamesAsPeopleWriteThem) {
+  EXPECT_EQ(find_gpu("h100").product, "NVIDIA H100 SXM");
+  EXPECT_EQ(find_gpu("NVIDIA A100 SXM 80GB").name, "a100-80gb");
+  EXPECT_EQ(find_gpu("GeForce RTX 4090").name, "rtx4090");
+  const ErrorInfo error = expect_error<ConfigError>("GPU_UNKNOWN", [] { find_gpu("h1000"); });
+  EXPECT_EQ(error.hint.substr(0, 19), "did you mean h100? ");
+}
+
 TEST(Capacity, MoreHeadsThanTheModelsAreRepeated) {
-  ModelConfig config = llama2_13b();
-  config.n_kv_heads = 8;
+  const CacheLayout config = with_kv_heads(llama2_13b(), 8);
   const CapacityPlan plan = plan_capacity(config, request({40, 8}, 1));
   EXPECT_EQ(plan.options[0].kv_bytes, 5 * plan.options[1].kv_bytes);
   expect_error<ConfigError>("KV_HEADS", [&] { plan_capacity(config, request({16}, 1)); });

@@ -1,8 +1,9 @@
 // The memory of the KV cache, by hand.
-#include "regroup/checkpoint/kv_cache.h"
+#include "regroup/serving/cache_layout.h"
 
 #include <gtest/gtest.h>
 
+#include "regroup/checkpoint/kv_cache.h"
 #include "support/expect_error.h"
 #include "support/tiny_model.h"
 
@@ -38,6 +39,16 @@ ModelConfig mixed() {
                                           "config.json");
   config.sliding_layers = {false, true, false};
   return config;
+}
+
+int64_t kv_bytes(const ModelConfig& config, int64_t n_kv_heads, int64_t tokens, int64_t bits) {
+  return cache_bytes(with_kv_heads(cache_layout_of(config), n_kv_heads), tokens, bits);
+}
+
+int64_t max_context(const ModelConfig& config, int64_t n_kv_heads, int64_t batch, int64_t bits,
+                    int64_t budget) {
+  return longest_cached_context(with_kv_heads(cache_layout_of(config), n_kv_heads), batch, bits,
+                                budget);
 }
 
 TEST(KvBytes, OfLlama2) {

@@ -1,0 +1,10 @@
+# What serving costs: caches of open models, what fits, traces replayed.
+regroup_test(serving cache_layout)
+regroup_test(serving capacity)
+regroup_test(serving open_models)
+regroup_test(serving open_layers)
+regroup_test(serving open_states)
+regroup_test(serving open_refusals)
+regroup_test(serving trace)
+regroup_test(serving cache_ledger)
+regroup_test(serving replay)
