@@ -28,7 +28,7 @@ std::string human_count(double count) {
 }
 
 std::string human_seconds(double seconds) {
-  if (!(seconds >= 0)) return "?";
+  if (!(seconds >= 0 && seconds < 1e15)) return "?";
   const auto s = static_cast<int64_t>(seconds + 0.5);
   if (s < 60) return fmt::format("{} s", s);
   if (s < 3600) return fmt::format("{} min {:02d} s", s / 60, s % 60);

@@ -24,7 +24,7 @@ constexpr const char* kNoResults = "holds none of the results that a report is m
   throw ConfigError({.code = "REPORT_INPUT",
                      .message = message,
                      .path = path,
-                     .hint = "give the JSON of eval, compare, plan, convert or run, "
+                     .hint = "give the JSON of eval, compare, plan, replay, convert or run, "
                              "results of lm-evaluation-harness, a regroup.json, a metrics.jsonl of "
                              "uptrain, or a samples file"});
 }

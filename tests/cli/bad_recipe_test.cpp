@@ -98,7 +98,7 @@ struct Mistake {
 TEST(BadRecipe, EveryMessageHasItsPlace) {
   const Mistake cases[] = {
       {"seed = 1\nkv-heads = 2\n", "RECIPE_UNKNOWN_KEY", "line 2, column 1: unknown key kv-heads",
-       "kv-heads is a key of [plan], [convert], [compare]"},
+       "kv-heads is a key of [plan], [replay], [convert], [compare]"},
       {"[convert]\n  seed = 2\n", "RECIPE_UNKNOWN_KEY",
        "line 2, column 3: unknown key convert.seed", "write seed above the first section"},
       {"[convert]\nhelp = true\n", "RECIPE_UNKNOWN_KEY",
@@ -107,7 +107,7 @@ TEST(BadRecipe, EveryMessageHasItsPlace) {
        "line 1, column 10: unknown key convert.qqqqqqqqqqqqq",
        "see regroup COMMAND --help for the keys of its section"},
       {"[qqqqqqqqq]\n", "RECIPE_UNKNOWN_SECTION", "line 1, column 2: unknown section [qqqqqqqqq]",
-       "sections are plan, convert"},
+       "sections are plan, replay, convert"},
       {"plan = 3\n", "RECIPE_TYPE",
        "line 1, column 8: plan must be a section, [plan], found a value",
        "write [plan] on a line of its own"},

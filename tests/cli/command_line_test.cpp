@@ -21,7 +21,7 @@ TEST(Mistakes, UnknownNamesGetTheNearestKnownOne) {
   EXPECT_EQ(text(e, "hint"), "did you mean --context?");
   mistake(w, {"plan", w.model, "one too many"}, 2, "ARGUMENT_UNKNOWN");
   e = mistake(w, {}, 2, "FLAG_MISSING");
-  EXPECT_TRUE(contains(text(e, "message"), "name a command: plan, convert"));
+  EXPECT_TRUE(contains(text(e, "message"), "name a command: plan, replay, convert"));
 }
 
 TEST(Commands, PlanByHand) {
@@ -109,8 +109,8 @@ TEST(Commands, VerifyAgainstAnotherModelThanTheParent) {
 }
 
 TEST(Commands, HelpAndVersion) {
-  for (const char* command : {"", "plan", "convert", "tokenize", "uptrain", "eval", "generate",
-                              "report", "verify", "run"}) {
+  for (const char* command : {"", "plan", "replay", "convert", "tokenize", "uptrain", "eval",
+                              "generate", "report", "verify", "run"}) {
     Words words = {"--help"};
     if (*command != '\0') words.insert(words.begin(), command);
     const Finished run = regroup(words);

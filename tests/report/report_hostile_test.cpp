@@ -71,6 +71,13 @@ ReportData data_of(const std::string& s) {
                  .warnings = {s},
                  .options = {{8, 1024, 2048, 1000, 3048, true, 2, 100},
                              {4, 512, 1024, 1000, 2024, true, 4, std::nullopt}}}};
+  data.replays = {{.architecture = s,
+                   .n_kv_heads = 8,
+                   .trace = s,
+                   .requests = 5,
+                   .seconds = 9,
+                   .memory_bytes = 4096,
+                   .options = {{.n_kv_heads = 8, .completed = 4, .rejected = 1}}}};
   data.uptrainings = {run_of(4, s), run_of(2, s), run_of(2, s), run_of(8, s)};
   // Two labels that only the files tell apart; the others are made of the model's folder.
   data.uptrainings[1].method = data.uptrainings[2].method = s;
@@ -214,8 +221,8 @@ TEST(HostileReport, EverySvgIsWellFormed) {
       const size_t end = html.find("</svg>", at) + 6;
       EXPECT_NO_THROW(Markup(html.substr(at, end - at)).require_well_formed());
     }
-    // Two Pareto plots, two recoveries, four curves and bars, each for wide and narrow pages.
-    EXPECT_EQ(charts, 18u);
+    // Two Pareto plots, two recoveries, four curves and bars, a trace, each for wide and narrow pages.
+    EXPECT_EQ(charts, 20u);
   }
 }
 

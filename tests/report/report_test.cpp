@@ -190,6 +190,41 @@ TEST(Memory, SaysWhatTheSmallerCacheMeansToTheUser) {
   EXPECT_NE(markdown.find("Warning: beyond the model's limit"), std::string::npos);
 }
 
+const std::string kReplay = R"({"format": "regroup replay/1",
+ "model": {"family": "llama", "architecture": "Llama", "n_kv_heads": 8},
+ "trace": {"name": "monday.csv", "requests": 1200, "seconds": 3725, "unordered": 0},
+ "settings": {"devices": 1, "memory_bytes": 1073741824}, "options": [
+ {"n_kv_heads": 8, "completed": 1190, "rejected": 10, "preemptions": 7, "budget_bytes": 536870912,
+  "tokens_per_s": 512.5, "cost_per_million_tokens": 1.5,
+  "concurrency": {"mean": 3.25, "std": 1.5, "p50": 3, "p99": 7},
+  "kv_bytes": {"mean": 1048576, "std": 524288, "p50": 1048576, "p99": 3145728},
+  "queue_s": {"p50": 0.25, "p99": 12.5}, "ttft_s": {"p50": 0.5, "p99": 13},
+  "tpot_s": {"p50": 0.015, "p99": 0.02}}]})";
+
+TEST(ReplayedTrace, ShowsWaitingAndCache) {
+  const std::string markdown = report_markdown(Files().add("r.json", kReplay).gather());
+  EXPECT_NE(
+      markdown.find("Llama: 1,200 requests of monday.csv in 1 h 02 min, on one device of 1 GiB."),
+      std::string::npos)
+      << markdown;
+  EXPECT_NE(markdown.find("| 8 (as it is) | 1,190 (10 too long) | 512.5 | 250 ms (12.5 s) | 500 ms "
+                          "(13 s) | 15 ms (20 ms) | 1.5 |\n"),
+            std::string::npos)
+      << markdown;
+  EXPECT_NE(markdown.find("| 8 | 512 MiB | 1 MiB ± 512 KiB | 3 MiB | 3.2 ± 1.5 | 7 |\n"),
+            std::string::npos)
+      << markdown;
+}
+
+TEST(ReplayedTrace, IsInCsvAndJson) {
+  const ReportData data = Files().add("r.json", kReplay).gather();
+  EXPECT_NE(report_csv(data).find("replay,\"Llama on monday.csv\",,8,ttft_s_p99,,13,"),
+            std::string::npos)
+      << report_csv(data);
+  EXPECT_NE(report_json(data).find("\"cost_per_million_tokens\": 1.5"), std::string::npos)
+      << report_json(data);
+}
+
 TEST(Provenance, HoldsCommandsDigestsAndVersions) {
   Files files;
   files
@@ -238,7 +273,8 @@ TEST(Inputs, AFileOfNoKnownKindIsRefused) {
     } catch (const ConfigError& error) {
       EXPECT_EQ(error.info().code, "REPORT_INPUT");
       EXPECT_EQ(error.info().path, files.paths()[0]);
-      EXPECT_NE(error.info().hint.find("eval, compare, plan, convert or run"), std::string::npos);
+      EXPECT_NE(error.info().hint.find("eval, compare, plan, replay, convert or run"),
+                std::string::npos);
     }
   }
 }
