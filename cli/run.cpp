@@ -18,6 +18,7 @@
 #include "regroup/base/words.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/version.h"
+#include "run_pipeline.h"
 #include "run_report.h"
 #include "run_stages.h"
 
@@ -138,16 +139,16 @@ void check_pipeline(const RunFlags& flags, const Globals& globals) {
   RunStages(flags, globals).check();
 }
 
-CommandOutput run_pipeline(const RunFlags& flags, const Globals& globals) {
+}  // namespace
+
+CommandOutput run_recipe(const RunFlags& flags, const Globals& globals) {
   return Pipeline(flags, globals).run();
 }
-
-}  // namespace
 
 void add_run_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<RunFlags>(
       root, invocation, "run", "Carry out a recipe: convert, eval, uptrain, eval, report",
-      run_pipeline, check_pipeline);
+      run_recipe, check_pipeline);
   command->add_option("RECIPE", flags->recipe, "Recipe (TOML); paths in it are relative to here")
       ->type_name(kFile)
       ->required();
