@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <sstream>
 
@@ -158,8 +158,18 @@ Json point_json(const SweepPoint& point) {
 CommandOutput run_sweep(const SweepFlags& flags, const Globals& globals) {
   const toml::table recipe = recipe_of(flags, globals);
   require_texts(recipe, globals);
+  const bool fresh = !path_exists(flags.out);
   const std::string path = write_recipe(flags, recipe);
-  run_recipe({.recipe = path, .out = flags.out, .prompts = {}}, globals);
+  const RunFlags run{.recipe = path, .out = flags.out, .prompts = {}};
+  try {
+    RunStages(run, globals).check();
+  } catch (const Error&) {
+    // A mistake leaves nothing behind.
+    std::error_code ignored;
+    if (fresh) std::filesystem::remove_all(flags.out, ignored);
+    throw;
+  }
+  run_recipe(run, globals);
   const std::string results = flags.out + "/results/eval.json";
   const std::vector<SweepPoint> points =
       read_sweep_points(read_strict_json(results, kManifestJson), results);

@@ -84,9 +84,9 @@ TEST_F(Sweep, RefusesWhatCannotBeMeasured) {
   mistake(w_, {"sweep", parent, out, "--kv-heads", "2"}, 2, "FLAG_MISSING");
   mistake(w_, {"sweep", parent, "--kv-heads", "2", "--text", text_}, 2, "FLAG_MISSING");
   mistake(w_, words({"--tolerance", "-1"}), 2, "FLAG_VALUE");
-  const Finished run = regroup({"sweep", parent, out, "--kv-heads", "3", "--text", text_});
-  EXPECT_EQ(run.exit_code, 2) << run.err;
-  EXPECT_TRUE(contains(run.err, "KV_HEADS")) << run.err;
+  mistake(w_, {"sweep", parent, out, "--kv-heads", "3", "--text", text_}, 2, "KV_HEADS");
+  mistake(w_, {"sweep", parent, out, "--kv-heads", "2", "--text", out + ".txt"}, 3,
+          "IO_READ_ERROR");
 }
 
 }  // namespace
