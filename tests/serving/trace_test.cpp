@@ -109,7 +109,7 @@ TEST_F(TraceFile, SaysWhatIsWrongAndWhere) {
   expect_error<CheckpointError>("TRACE_VALUE", [&] {
     jsonl("{\"timestamp\": 1, \"input_length\": 5, \"output_length\": 1, \"hash_ids\": [\"a\"]}\n");
   });
-  expect_error<UnsupportedError>("TEXT_KIND", [&] { read_trace(folder_.write("t.parquet", "x")); });
+  expect_error<UnsupportedError>("TEXT_KIND", [&] { read_trace(folder_.write("t.arrow", "x")); });
   const ErrorInfo column =
       expect_error<ConfigError>("TRACE_COLUMN", [&] { csv(head + "1,2,3\n", {.time = "tiem"}); });
   EXPECT_NE(column.message.find("must have the column tiem"), std::string::npos) << column.message;

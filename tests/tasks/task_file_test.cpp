@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "regroup/tasks/task.h"
@@ -173,12 +174,28 @@ TEST_F(TaskFile, DocumentsOfADatasetThatMissAKey) {
   EXPECT_NE(letter.message.find("one of the labels"), std::string::npos);
 }
 
+// A folder of the hub's cache as it lies there, links and all; and the same records as lines.
+TEST_F(TaskFile, ParquetOfTheHub) {
+  const auto golden = std::filesystem::absolute("tests/text/golden/parquet");
+  std::filesystem::create_directories(folder_ / "parquet/arc_easy");
+  std::filesystem::create_symlink(golden / "arc.snappy.parquet",
+                                  folder_ / "parquet/arc_easy/test-00000-of-00001.parquet");
+  std::filesystem::create_directories(folder_ / "lines");
+  std::filesystem::create_symlink(golden / "arc.jsonl", folder_ / "lines/arc_easy.jsonl");
+  const Task task = open_task("arc_easy", {.folder = folder_ / "parquet"});
+  EXPECT_EQ(task.questions.size(), 12u);
+  EXPECT_EQ(task.requests, open_task("arc_easy", {.folder = folder_ / "lines"}).requests);
+  const ErrorInfo error = expect_error<CheckpointError>(
+      "TASK_SCHEMA", [&] { open_task(folder_.write("mine.parquet", read_file(task.path)), {}); });
+  EXPECT_TRUE(error.path.ends_with("mine.parquet row 1")) << error.path;
+}
+
 TEST_F(TaskFile, OtherKindsOfFiles) {
   const std::string text = folder_.write("notes.txt", "text");
   expect_error<UnsupportedError>("TEXT_KIND", [&] { require_task(text, {}); });
-  const std::string parquet = folder_.write("test.parquet", "PAR1");
+  const std::string arrow = folder_.write("test.arrow", "ARROW1");
   const ErrorInfo error =
-      expect_error<UnsupportedError>("TEXT_KIND", [&] { open_task(parquet, {}); });
+      expect_error<UnsupportedError>("TEXT_KIND", [&] { open_task(arrow, {}); });
   EXPECT_NE(error.hint.find("to_json"), std::string::npos);
   expect_error<CheckpointError>("IO_READ_ERROR", [&] { require_task(folder_ / "no.jsonl", {}); });
 }
