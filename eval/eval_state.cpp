@@ -22,14 +22,20 @@
 namespace regroup {
 namespace {
 
-constexpr const char* kFormat = "regroup-eval-state/3";
+constexpr const char* kFormat = "regroup-eval-state/4";
 constexpr auto kWriteInterval = std::chrono::seconds(30);
 
-static_assert(sizeof(WindowScore) == 32, "a window is stored as it lies in memory");
+static_assert(sizeof(WindowScore) == 48, "a window is stored as it lies in memory");
 
 template <typename T>
 std::string raw(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+void add_tensor(const std::string& name, const std::string& bytes, std::vector<TensorSpec>& specs,
+                std::string& data) {
+  specs.push_back({name, Dtype::kU8, {static_cast<int64_t>(bytes.size())}});
+  data += bytes;
 }
 
 /// "3.1": model 1 on text 3.
@@ -96,7 +102,10 @@ std::optional<Stored> read_state(const std::string& path, const std::string& key
       text.scores.push_back(
           {.windows = values_of<WindowScore>(file, name_of(t, m)),
            .positions = values_of<WindowScore>(file, name_of(t, m) + ".positions"),
-           .token_nll = values_of<float>(file, name_of(t, m) + ".nll")});
+           .token_nll = values_of<float>(file, name_of(t, m) + ".nll"),
+           .kl_blocks = unpack_histograms(values_of<uint64_t>(file, name_of(t, m) + ".kl")),
+           .delta_p_blocks =
+               unpack_histograms(values_of<uint64_t>(file, name_of(t, m) + ".delta_p"))});
     }
     text.windows = static_cast<int64_t>(text.scores.front().windows.size());
     stored.texts.push_back(std::move(text));
@@ -208,29 +217,23 @@ void EvalState::write() {
   std::string data;
   for (const auto& [name, answers] : answers_) {
     const std::string bytes = Json(answers).dump(-1, ' ', true, Json::error_handler_t::replace);
-    specs.push_back(
-        {std::string(kAnswers) + name, Dtype::kU8, {static_cast<int64_t>(bytes.size())}});
-    data += bytes;
+    add_tensor(std::string(kAnswers) + name, bytes, specs, data);
   }
   for (const auto& [name, scores] : requests_) {
-    const std::string bytes = raw_scores(scores);
-    specs.push_back(
-        {std::string(kRequests) + name, Dtype::kU8, {static_cast<int64_t>(bytes.size())}});
-    data += bytes;
+    add_tensor(std::string(kRequests) + name, raw_scores(scores), specs, data);
   }
   for (size_t t = 0; t < texts_.size(); ++t) {
     for (size_t m = 0; m < texts_[t].scores.size(); ++m) {
       const TextScore& score = texts_[t].scores[m];
-      const std::string windows = raw(score.windows);
-      const std::string positions = raw(score.positions);
-      const std::string nll = raw(score.token_nll);
-      specs.push_back({name_of(t, m), Dtype::kU8, {static_cast<int64_t>(windows.size())}});
-      specs.push_back(
-          {name_of(t, m) + ".positions", Dtype::kU8, {static_cast<int64_t>(positions.size())}});
-      if (!nll.empty()) {
-        specs.push_back({name_of(t, m) + ".nll", Dtype::kU8, {static_cast<int64_t>(nll.size())}});
+      add_tensor(name_of(t, m), raw(score.windows), specs, data);
+      add_tensor(name_of(t, m) + ".positions", raw(score.positions), specs, data);
+      if (!score.token_nll.empty()) {
+        add_tensor(name_of(t, m) + ".nll", raw(score.token_nll), specs, data);
       }
-      data += windows + positions + nll;
+      if (score.kl_blocks.empty()) continue;
+      add_tensor(name_of(t, m) + ".kl", raw(pack_histograms(score.kl_blocks)), specs, data);
+      add_tensor(name_of(t, m) + ".delta_p", raw(pack_histograms(score.delta_p_blocks)), specs,
+                 data);
     }
   }
   const std::string prefix = make_safetensors_prefix(

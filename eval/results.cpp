@@ -55,6 +55,17 @@ void put_fidelity(Json& result, const Fidelity& found) {
   put(result, "kl", found.kl);
   put(result, "top1_agreement", found.agreement);
   put(result, "loss_delta", found.loss_delta);
+  put(result, "delta_p", found.delta_p);
+  put(result, "rms_delta_p", found.rms_delta_p);
+}
+
+void put_quantiles_of_kl(Json& result, const FidelityCurve& curve) {
+  for (const auto& [name, share] :
+       {std::pair{"kl_p50", 0.5}, std::pair{"kl_p90", 0.9}, std::pair{"kl_p99", 0.99},
+        std::pair{"kl_p999", 0.999}, std::pair{"kl_max", 1.0}}) {
+    const QuantileEstimate found = curve.at(curve.kl, share);
+    put(result, name, {found.value, found.error});
+  }
 }
 
 /// The converted model that an uptrained one started from: the one with the digest that its manifest
@@ -80,6 +91,7 @@ Json text_result(const std::vector<EvaluatedModel>& models, size_t m, int64_t ba
   if (baseline < 0) return result;
   const TextScore& reference = text.scores[static_cast<size_t>(baseline)];
   put_fidelity(result, fidelity(text.scores[m], reference));
+  put_quantiles_of_kl(result, fidelity_curve(text.scores[m]));
   const int64_t converted = find_converted(models, m);
   if (converted >= 0) {
     put(result, "recovery",
@@ -134,6 +146,8 @@ Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t 
       const TextScore& reference = text.scores[static_cast<size_t>(baseline)];
       json["regroup"]["damage"][text.stream.name] =
           damage_profile_json(damage_profile(text.scores[m], reference, text.windows.seq_len));
+      json["regroup"]["fidelity"][text.stream.name] =
+          fidelity_curve_json(fidelity_curve(text.scores[m]));
     }
   }
   return json;

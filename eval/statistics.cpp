@@ -1,16 +1,10 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numeric>
 
 #include "regroup/eval/text_eval.h"
 
 namespace regroup {
 namespace {
-
-double sum_of(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0);
-}
 
 template <typename Value>
 std::vector<double> by_window(const TextScore& score, const Value& value) {
@@ -21,21 +15,13 @@ std::vector<double> by_window(const TextScore& score, const Value& value) {
   return values;
 }
 
-}  // namespace
-
-Estimate ratio_estimate(const std::vector<double>& numerator,
-                        const std::vector<double>& denominator) {
-  const auto n = static_cast<double>(numerator.size());
-  const double total = sum_of(denominator);
-  const double ratio = sum_of(numerator) / total;
-  double squares = 0;
-  for (size_t i = 0; i < numerator.size(); ++i) {
-    const double residual = numerator[i] - ratio * denominator[i];
-    squares += residual * residual;
-  }
-  if (numerator.size() < 2) return {ratio, std::numeric_limits<double>::quiet_NaN()};
-  return {ratio, std::sqrt(squares * n / (n - 1)) / total};
+/// The root of a mean of squares; its error to first order.
+Estimate root_estimate(const Estimate& squares) {
+  const double root = std::sqrt(squares.value);
+  return {root, squares.value == 0 ? squares.stderr_ : squares.stderr_ / (2 * root)};
 }
+
+}  // namespace
 
 Estimate loss_estimate(const TextScore& score) {
   return ratio_estimate(by_window(score, [](const WindowScore& w) { return w.nll; }),
@@ -49,7 +35,14 @@ Fidelity fidelity(const TextScore& score, const TextScore& baseline) {
   for (size_t i = 0; i < delta.size(); ++i) delta[i] -= baseline.windows[i].nll;
   return {.kl = ratio(by_window(score, [](const WindowScore& w) { return w.kl; })),
           .agreement = ratio(by_window(score, [](const WindowScore& w) { return w.agreed; })),
-          .loss_delta = ratio(delta)};
+          .loss_delta = ratio(delta),
+          .delta_p = ratio(by_window(score, [](const WindowScore& w) { return w.delta_p; })),
+          .rms_delta_p = root_estimate(
+              ratio(by_window(score, [](const WindowScore& w) { return w.delta_p_squared; })))};
+}
+
+FidelityCurve fidelity_curve(const TextScore& score) {
+  return fidelity_curve(score.kl_blocks, score.delta_p_blocks);
 }
 
 DamageProfile damage_profile(const TextScore& score, const TextScore& baseline, int64_t seq_len) {

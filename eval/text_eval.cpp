@@ -63,6 +63,11 @@ Piece score_piece(const Decoder& model, const at::Tensor& hidden) {
   return piece;
 }
 
+/// [tokens] float32.
+at::Tensor right_probability(const Piece& piece, const at::Tensor& targets) {
+  return piece.log_probs.gather(1, targets.unsqueeze(1)).squeeze(1).exp();
+}
+
 /// Where the tokens of a piece belong.
 struct Place {
   int64_t first_token;  ///< of the batch
@@ -79,7 +84,13 @@ class Scorer {
     for (size_t band = 0; band + 1 < edges.size(); ++band) {
       band_.insert(band_.end(), static_cast<size_t>(edges[band + 1] - edges[band]), band);
     }
-    for (TextScore& score : scores_) score.positions.resize(edges.size() - 1);
+    for (TextScore& score : scores_) {
+      score.positions.resize(edges.size() - 1);
+      if (baseline < 0) continue;
+      const size_t blocks = fidelity_blocks(static_cast<int64_t>(score.windows.size()));
+      score.kl_blocks.resize(blocks);
+      score.delta_p_blocks.resize(blocks);
+    }
   }
 
   void run(const Batch& batch) {
@@ -139,12 +150,36 @@ class Scorer {
       score.token_nll.insert(score.token_nll.end(), host.data_ptr<float>(),
                              host.data_ptr<float>() + host.numel());
     }
-    if (baseline_ < 0) return;
+    if (baseline_ >= 0) add_distances(own, reference, targets, place, score);
+  }
+
+  void add_distances(const Piece& own, const Piece& reference, const at::Tensor& targets,
+                     const Place& place, TextScore& score) const {
     const at::Tensor kl = reference.log_probs.exp()
                               .mul(reference.log_probs.sub(own.log_probs))
-                              .sum(-1, false, at::kDouble);
+                              .sum(-1, false, at::kDouble)  // [tokens]
+                              .to(at::kCPU);
+    const at::Tensor delta_p = right_probability(own, targets)
+                                   .sub(right_probability(reference, targets))  // [tokens] float32
+                                   .to(at::kCPU);
     add_tokens(kl, place, score, &WindowScore::kl);
     add_tokens(own.best.eq(reference.best), place, score, &WindowScore::agreed);
+    add_tokens(delta_p, place, score, &WindowScore::delta_p);
+    add_tokens(delta_p.to(at::kDouble).square(), place, score, &WindowScore::delta_p_squared);
+    count_tokens(kl, place, score, score.kl_blocks);
+    count_tokens(delta_p, place, score, score.delta_p_blocks);
+  }
+
+  /// Each token in its window's block.
+  static void count_tokens(const at::Tensor& values, const Place& place, const TextScore& score,
+                           std::vector<Histogram>& blocks) {
+    const at::Tensor host = values.to(at::kFloat).contiguous();
+    const float* p = host.data_ptr<float>();
+    const auto n_windows = static_cast<int64_t>(score.windows.size());
+    for (int64_t i = 0; i < host.numel(); ++i) {
+      const int64_t window = place.first_window + (place.first_token + i) / place.length;
+      blocks[fidelity_block(window, n_windows)].add(p[i]);
+    }
   }
 
   const std::vector<const Decoder*>& models_;

@@ -90,6 +90,40 @@ struct HeatMap {
 };
 std::string heat_map_svg(const HeatMap& map, double width);
 
+/// A number with what it may be.
+struct IntervalMark {
+  size_t series = 0;  ///< of the chart's
+  double value = 0;   ///< not finite: left out
+  double low = 0;     ///< not finite: no whisker
+  double high = 0;
+  std::string title;  ///< shown when the pointer rests on it
+};
+struct IntervalRow {
+  std::string label;
+  std::vector<IntervalMark> marks;
+};
+struct IntervalSeries {
+  std::string name;
+  int colour = 1;  ///< 1 to 5
+  Marker marker = Marker::kCircle;
+};
+struct IntervalLine {
+  double x = 0;
+  std::string label;
+};
+/// Rows of marks with whiskers over one axis: scores of models joined (a dumbbell), or differences beside lines (a forest).
+struct IntervalChart {
+  std::string title;
+  std::string x_label;
+  std::vector<IntervalSeries> series;
+  std::vector<IntervalRow> rows;
+  std::vector<IntervalLine> lines = {};
+  bool joined = false;  ///< a row's marks, in their order
+  bool log_x = false;   ///< marks and whiskers that are not positive are left out
+};
+/// As high as its rows ask for; narrow ones have their label above the marks.
+std::string interval_chart_svg(const IntervalChart& chart, double width);
+
 /// Ticks at 1, 2 or 5 times a power of ten, inside [low, high], at most `max`.
 std::vector<double> linear_ticks(double low, double high, int max);
 std::vector<double> log_ticks(double low, double high, int max);

@@ -1,5 +1,6 @@
 // What eval measured.
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -28,6 +29,19 @@ std::optional<double> number_in(const Json& json, const std::string& key) {
                                                    : std::nullopt;  // "N/A", or absent
 }
 
+/// Files in the harness's own layout name their stream beside the scores alone.
+int64_t tokens_of(const JsonFields& result, const JsonFields& config) {
+  if (result.has("tokens")) return count_of(result, "tokens");
+  return std::max<int64_t>(0, count_of(config, "stream_tokens") - 1);
+}
+
+/// "torch.float32", as the harness writes it, is "f32".
+std::string short_dtype(const std::string& name) {
+  if (name == "torch.float32") return "f32";
+  if (name == "torch.bfloat16") return "bf16";
+  return name == "torch.float16" ? "f16" : name;
+}
+
 ReportScore read_score(const std::string& name, const Json& result, const Json& model,
                        const std::string& path) {
   const JsonFields fields(result, path);
@@ -35,10 +49,12 @@ ReportScore read_score(const std::string& name, const Json& result, const Json& 
   const JsonFields samples(object_in(object_in(model, "n-samples"), name), path);
   ReportScore score;
   score.on = {
-      .text = name, .tokens = count_of(fields, "tokens"), .seq_len = count_of(config, "seq_len")};
+      .text = name, .tokens = tokens_of(fields, config), .seq_len = count_of(config, "seq_len")};
   score.windows = count_of(samples, "effective");
   const Json& damage = object_in(object_in(model, "regroup"), "damage");
   score.profile = read_damage_profile(object_in(damage, name), path);
+  const Json& curves = object_in(object_in(model, "regroup"), "fidelity");
+  score.curve = read_fidelity_curve(object_in(curves, name), path);
   for (size_t m = 0; m < kMetricCount; ++m) {
     const std::string metric = kMetricNames[m];
     if (const auto value = number_in(result, metric + ",none")) {
@@ -56,7 +72,7 @@ ReportModel read_model(const Json& json, const std::string& path) {
   model.role = text_of(about, "role");
   model.name = text_of(top, "model_name");
   model.architecture = text_of(about, "architecture");
-  model.dtype = text_of(config, "model_dtype");
+  model.dtype = short_dtype(text_of(config, "model_dtype"));
   model.digest = text_of(about, "digest");
   model.started_from = text_of(about, "started_from");
   model.version = text_of(about, "version");
@@ -87,6 +103,7 @@ void merge_scores(ReportModel& known, const ReportModel& other) {
       if (!same->metrics[m]) same->metrics[m] = score.metrics[m];
     }
     if (same->profile.positions.empty()) same->profile = score.profile;
+    if (same->curve.kl.empty()) same->curve = score.curve;
   }
 }
 
@@ -122,6 +139,7 @@ Json score_json(const ReportScore& score) {
     json[kMetricNames[m]] = {{"value", score.metrics[m]->value},
                              {"stderr", optional_json(score.metrics[m]->error)}};
   }
+  if (!score.curve.kl.empty()) json["fidelity"] = fidelity_curve_json(score.curve);
   return json;
 }
 
@@ -162,9 +180,33 @@ std::string scores_csv(const ReportModel& model) {
   return csv;
 }
 
+/// Quantiles over the tokens of a text; x is the share below.
+std::string curve_csv(const ReportModel& model, const ReportScore& score, const char* metric,
+                      const std::vector<QuantileEstimate>& quantiles) {
+  std::string csv;
+  for (size_t i = 0; i < quantiles.size(); ++i) {
+    if (std::isnan(quantiles[i].value)) continue;
+    csv += csv_line({.section = "fidelity",
+                     .model = model.name,
+                     .role = model.role,
+                     .n_kv_heads = model.n_kv_heads,
+                     .metric = score.on.text + ":" + metric,
+                     .x = csv_number(score.curve.shares[i]),
+                     .value = csv_number(quantiles[i].value),
+                     .n = std::to_string(score.curve.tokens)});
+  }
+  return csv;
+}
+
 std::string csv(const ReportData& data) {
   std::string text;
   for (const ReportModel& model : data.models) text += scores_csv(model);
+  for (const ReportModel& model : data.models) {
+    for (const ReportScore& score : model.scores) {
+      text += curve_csv(model, score, "kl", score.curve.kl);
+      text += curve_csv(model, score, "delta_p", score.curve.delta_p);
+    }
+  }
   return text;
 }
 

@@ -14,16 +14,6 @@ namespace {
 
 std::string model_heads(const ReportModel& model) { return std::to_string(model.n_kv_heads); }
 
-/// A model's label; its folder too where the label fits several models.
-Cell model_cell(const ReportData& data, const ReportModel& model) {
-  const ModelRole role = parse_role(model.role);
-  const auto same = std::count_if(data.models.begin(), data.models.end(), [&](const auto& m) {
-    return parse_role(m.role) == role && m.n_kv_heads == model.n_kv_heads;
-  });
-  const bool named = same > 1 || role == ModelRole::kModel;
-  return {.text = role_label(role), .note = named ? model.name : "", .role = role};
-}
-
 /// A column of the quality table.
 struct MetricColumn {
   const char* title;
@@ -31,7 +21,7 @@ struct MetricColumn {
   double factor;
   const char* unit;
 };
-constexpr std::array<MetricColumn, kMetricCount> kColumns = {{
+constexpr std::array<MetricColumn, 7> kColumns = {{
     {"Loss", Metric::kLoss, 1, ""},
     {"Perplexity", Metric::kPerplexity, 1, ""},
     {"Bits a byte", Metric::kBitsPerByte, 1, ""},
@@ -55,16 +45,6 @@ Cell metric_cell(const ReportData& data, const ReportModel& model, const ReportS
     if (before != nullptr && no_measurable_gap(*before)) return {"no measurable gap"};
   }
   return measured_cell(score[column.metric], column.factor, column.unit);
-}
-
-using Scored = std::vector<std::pair<const ReportModel*, const ReportScore*>>;
-
-Scored scored_on(const ReportData& data, const EvaluatedOn& on) {
-  Scored scored;
-  for (const ReportModel& model : data.models) {
-    if (const ReportScore* score = find_score(model, on)) scored.emplace_back(&model, score);
-  }
-  return scored;
 }
 
 std::vector<MetricColumn> columns_with_values(const Scored& scored) {
@@ -164,6 +144,28 @@ void add_model_positions(const ReportData& data, const EvaluatedOn& on, Section&
 }
 
 }  // namespace
+
+Cell model_cell(const ReportData& data, const ReportModel& model) {
+  const ModelRole role = parse_role(model.role);
+  const auto same = std::count_if(data.models.begin(), data.models.end(), [&](const auto& m) {
+    return parse_role(m.role) == role && m.n_kv_heads == model.n_kv_heads;
+  });
+  const bool named = same > 1 || role == ModelRole::kModel;
+  const ReportModel* baseline = find_baseline(data);
+  const bool control = role == ModelRole::kUptrained && baseline != nullptr &&
+                       model.n_kv_heads == baseline->n_kv_heads;
+  return {.text = control ? "control" : role_label(role),
+          .note = named ? model.name : "",
+          .role = role};
+}
+
+Scored scored_on(const ReportData& data, const EvaluatedOn& on) {
+  Scored scored;
+  for (const ReportModel& model : data.models) {
+    if (const ReportScore* score = find_score(model, on)) scored.emplace_back(&model, score);
+  }
+  return scored;
+}
 
 void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart) {
   const ReportScore* score = model != nullptr ? find_score(*model, on) : nullptr;

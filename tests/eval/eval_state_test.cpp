@@ -69,6 +69,9 @@ TEST_F(Evaluation, GoesOnWithTheSameBits) {
   const auto expected = run(none);
   const int all = n_batches_;
   ASSERT_EQ(all, 12);  // of each text 9 windows, 2 a batch, and a shorter one
+  ASSERT_EQ(expected[0][1].kl_blocks.size(), 10u);
+  EXPECT_EQ(expected[0][1].kl_blocks[0].count(), 16);
+  EXPECT_EQ(expected[0][1].delta_p_blocks[9].count(), 5);
   for (int stop_after = 1; stop_after <= all; ++stop_after) {
     SCOPED_TRACE(stop_after);
     {
@@ -87,6 +90,8 @@ TEST_F(Evaluation, GoesOnWithTheSameBits) {
         EXPECT_TRUE(same_bits(scores[t][m].windows, expected[t][m].windows));
         EXPECT_TRUE(same_bits(scores[t][m].positions, expected[t][m].positions));
         EXPECT_TRUE(same_bits(scores[t][m].token_nll, expected[t][m].token_nll));
+        EXPECT_TRUE(scores[t][m].kl_blocks == expected[t][m].kl_blocks);
+        EXPECT_TRUE(scores[t][m].delta_p_blocks == expected[t][m].delta_p_blocks);
       }
     }
   }

@@ -34,7 +34,9 @@ TextScore score_of(double first, double second, double kl = 0, int64_t agreed = 
                       {.tokens = 4, .nll = second, .kl = kl, .agreed = agreed}},
           .positions = {{.tokens = 2, .nll = first / 4 + second / 4, .kl = kl / 2},
                         {.tokens = 6, .nll = 3 * (first + second) / 4, .kl = 1.5 * kl}},
-          .token_nll = {}};
+          .token_nll = {},
+          .kl_blocks = std::vector<Histogram>(2),
+          .delta_p_blocks = std::vector<Histogram>(2)};
 }
 
 EvaluatedText text_of(std::vector<TextScore> scores, std::optional<int64_t> bytes = 16,
@@ -62,9 +64,26 @@ const Keys kLossKeys = {"alias",
                         "tokens",
                         "bytes",
                         "words"};
-const Keys kFidelityKeys = {
-    "kl,none",         "kl_stderr,none",        "top1_agreement,none", "top1_agreement_stderr,none",
-    "loss_delta,none", "loss_delta_stderr,none"};
+const Keys kFidelityKeys = {"kl,none",
+                            "kl_stderr,none",
+                            "top1_agreement,none",
+                            "top1_agreement_stderr,none",
+                            "loss_delta,none",
+                            "loss_delta_stderr,none",
+                            "delta_p,none",
+                            "delta_p_stderr,none",
+                            "rms_delta_p,none",
+                            "rms_delta_p_stderr,none",
+                            "kl_p50,none",
+                            "kl_p50_stderr,none",
+                            "kl_p90,none",
+                            "kl_p90_stderr,none",
+                            "kl_p99,none",
+                            "kl_p99_stderr,none",
+                            "kl_p999,none",
+                            "kl_p999_stderr,none",
+                            "kl_max,none",
+                            "kl_max_stderr,none"};
 
 Keys joined(Keys a, const Keys& b) {
   a.insert(a.end(), b.begin(), b.end());
@@ -127,6 +146,39 @@ TEST(Results, Baseline) {
   EXPECT_EQ(damage.at("worst_windows")[0].at("loss"), 3.0);
   EXPECT_EQ(damage.at("collapsed_windows"), 0);
   EXPECT_EQ(damage.at("positions").size(), 2u);
+}
+
+// Probabilities of the right token: sums -0.4 and 0 over 4 tokens each, squares 0.08 and 0.24. Mean -0.05, residuals -0.2 and
+// 0.2: sqrt(2 * 0.08) / 8 = 0.05. Mean of squares 0.04, residuals -0.08 and 0.08: 0.02; the root 0.2 with 0.02 / 0.4 = 0.05.
+TEST(Results, DistancesOfSingleTokens) {
+  TextScore score = score_of(12, 16, 1, 3);
+  score.windows[0].delta_p = -0.4;
+  score.windows[0].delta_p_squared = 0.08;
+  score.windows[1].delta_p_squared = 0.24;
+  for (size_t block = 0; block < 2; ++block) {
+    for (const float kl : {0.5F, 1.0F, 2.0F, 4.0F}) score.kl_blocks[block].add(kl);
+    for (int i = 0; i < 4; ++i) score.delta_p_blocks[block].add(-0.25F);
+  }
+  const Json json =
+      make_results({model_of("parent", "baseline", 4), model_of("g2", "converted", 2)},
+                   {false, true}, 0, {text_of({score_of(8, 12), score})});
+  const Json& valid = json.at("results").at("valid");
+  EXPECT_DOUBLE_EQ(valid.at("delta_p,none").get<double>(), -0.05);
+  EXPECT_DOUBLE_EQ(valid.at("delta_p_stderr,none").get<double>(), 0.05);
+  EXPECT_DOUBLE_EQ(valid.at("rms_delta_p,none").get<double>(), 0.2);
+  EXPECT_DOUBLE_EQ(valid.at("rms_delta_p_stderr,none").get<double>(), 0.05);
+  // 0.5, 0.5, 1, 1, 2, 2, 4, 4: the median lies between the 1 and the 2; both blocks hold the same.
+  EXPECT_NEAR(valid.at("kl_p50,none").get<double>(), 1.5, 1.5 / 128);
+  EXPECT_EQ(valid.at("kl_p50_stderr,none"), 0.0);
+  EXPECT_EQ(valid.at("kl_max,none"), 4.0);
+  EXPECT_EQ(valid.at("kl_max_stderr,none"), "N/A");
+  const Json& curve = json.at("regroup").at("fidelity").at("valid");
+  EXPECT_EQ(curve.at("tokens"), 8);
+  ASSERT_EQ(curve.at("quantiles").size(), 13u);
+  EXPECT_EQ(curve.at("kl")[0], 0.5);
+  EXPECT_EQ(curve.at("kl")[12], 4.0);
+  EXPECT_TRUE(curve.at("kl_high")[12].is_null());
+  for (const Json& delta_p : curve.at("delta_p")) EXPECT_EQ(delta_p, -0.25);
 }
 
 TEST(Results, SeveralModels) {

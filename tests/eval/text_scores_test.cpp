@@ -178,6 +178,39 @@ TEST(TextScores, KlByHand) {
   EXPECT_EQ(score({&base, &other}, 0, stream_of({0, 3}), {.seq_len = 8})[1].windows[0].agreed, 0);
 }
 
+// P and Q are the softmax of these logits; the right tokens are 3, 1 and 2. Every token has the same KL.
+TEST(TextScores, DistancesOfTokensByHand) {
+  const Decoder base = fixed_logits({2, 1, 0, -1});
+  const Decoder model = fixed_logits({1.5, 1.2, 0.1, -1.3});
+  const TextScore of = score({&base, &model}, 0, stream_of({0, 3, 1, 2}), {.seq_len = 8})[1];
+  const double p = std::exp(2) + std::exp(1) + 1 + std::exp(-1);
+  const double q = std::exp(1.5) + std::exp(1.2) + std::exp(0.1) + std::exp(-1.3);
+  const double third = std::exp(-1.3) / q - std::exp(-1) / p;  // -0.0021
+  const double first = std::exp(1.2) / q - std::exp(1) / p;    // 0.1281
+  const double second = std::exp(0.1) / q - 1 / p;             // 0.0347
+  EXPECT_NEAR(of.windows[0].delta_p, third + first + second, 1e-6);
+  EXPECT_NEAR(of.windows[0].delta_p_squared, third * third + first * first + second * second, 1e-6);
+  ASSERT_EQ(of.kl_blocks.size(), 1u);
+  for (const double share : {0.0, 0.5, 1.0}) {
+    EXPECT_NEAR(of.kl_blocks[0].quantile(share), 0.05226770201217215, 1e-7);
+  }
+  EXPECT_NEAR(of.delta_p_blocks[0].quantile(0), third, 1e-6);
+  EXPECT_NEAR(of.delta_p_blocks[0].quantile(0.5), second, second / 128);
+  EXPECT_NEAR(of.delta_p_blocks[0].quantile(1), first, 1e-6);
+}
+
+// Where the model rules a token out, the KL has no bound; where the baseline does, float32 gives none.
+TEST(TextScores, TokensThatAreRuledOut) {
+  const Decoder all = fixed_logits({2, 1, 0, -1});
+  const Decoder some = fixed_logits({2, 1, 0, -INFINITY});
+  const TokenStream stream = stream_of({0, 1, 2, 1});
+  const FidelityCurve model = fidelity_curve(score({&all, &some}, 0, stream, {.seq_len = 8})[1]);
+  EXPECT_TRUE(std::isinf(model.at(model.kl, 0.5).value));
+  const FidelityCurve base = fidelity_curve(score({&some, &all}, 0, stream, {.seq_len = 8})[1]);
+  EXPECT_TRUE(std::isnan(base.at(base.kl, 0.5).value));
+  EXPECT_LT(base.at(base.delta_p, 0.5).value, 0);
+}
+
 // Windows of 17, 17 and 4 predictions: bands 0, 1-15 and 16 hold 3, 15 + 15 + 3 and 2 of them.
 TEST(TextScores, AreSummedByPositionToo) {
   const TableModel base;

@@ -8,6 +8,8 @@
 
 #include "regroup/model/decoder.h"
 #include "regroup/results/damage_profile.h"
+#include "regroup/results/estimate.h"
+#include "regroup/results/fidelity_curve.h"
 #include "regroup/text/token_stream.h"
 
 namespace regroup {
@@ -25,6 +27,8 @@ struct WindowScore {
   double nll = 0;      ///< nats
   double kl = 0;       ///< KL(baseline || model), nats
   int64_t agreed = 0;  ///< tokens where both models' most likely token is the same
+  double delta_p = 0;  ///< the right token's probability, model - baseline
+  double delta_p_squared = 0;
 };
 
 /// What one model did on one stream.
@@ -32,6 +36,9 @@ struct TextScore {
   std::vector<WindowScore> windows;
   std::vector<WindowScore> positions;  ///< of each band of position_edges(seq_len)
   std::vector<float> token_nll;        ///< one a predicted token, in order; filled when asked for
+  // With a baseline, of each block of windows (fidelity_blocks): what single tokens are off by.
+  std::vector<Histogram> kl_blocks = {};
+  std::vector<Histogram> delta_p_blocks = {};
 };
 
 /// The scores of a text's first windows.
@@ -56,25 +63,19 @@ std::vector<TextScore> score_text(
 
 int64_t count_windows(int64_t n_tokens, int64_t seq_len);
 
-/// A mean with its standard error. Tokens of one window depend on each other, so windows, not tokens,
-/// are the independent draws (the cluster-robust variance of a ratio).
-struct Estimate {
-  double value = 0;
-  double stderr_ = 0;
-};
-/// sum(numerator) / sum(denominator) over windows.
-Estimate ratio_estimate(const std::vector<double>& numerator,
-                        const std::vector<double>& denominator);
-
 Estimate loss_estimate(const TextScore& score);  ///< nats a token
 
 /// How far a model is from the baseline it was scored with.
 struct Fidelity {
-  Estimate kl;          ///< KL(baseline || model), nats a token
-  Estimate agreement;   ///< share of tokens with the same most likely token
-  Estimate loss_delta;  ///< nats a token more than the baseline
+  Estimate kl;           ///< KL(baseline || model), nats a token
+  Estimate agreement;    ///< share of tokens with the same most likely token
+  Estimate loss_delta;   ///< nats a token more than the baseline
+  Estimate delta_p;      ///< mean of the right token's probability, model - baseline
+  Estimate rms_delta_p;  ///< root of the mean of its square
 };
 Fidelity fidelity(const TextScore& score, const TextScore& baseline);
+/// Quantiles over tokens of the same.
+FidelityCurve fidelity_curve(const TextScore& score);
 
 /// Where it loses against the baseline it was scored with.
 DamageProfile damage_profile(const TextScore& score, const TextScore& baseline, int64_t seq_len);
