@@ -25,6 +25,7 @@ struct EvalFlags {
   std::vector<std::string> tasks;
   TaskOptions task_options;
   std::string samples;
+  std::string harness_out;
   std::vector<std::string> probes;
   ProbeOptions probe_options;
   std::string out;

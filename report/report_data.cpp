@@ -24,9 +24,9 @@ constexpr const char* kNoResults = "holds none of the results that a report is m
   throw ConfigError({.code = "REPORT_INPUT",
                      .message = message,
                      .path = path,
-                     .hint = "give the JSON of eval, compare, plan, replay, convert or run, "
-                             "results of lm-evaluation-harness, a regroup.json, a metrics.jsonl of "
-                             "uptrain, or a samples file"});
+                     .hint = "give the JSON of eval, bench, compare, plan, replay, convert or run, "
+                             "results or samples of lm-evaluation-harness, a regroup.json, a "
+                             "metrics.jsonl of uptrain, or a samples file"});
 }
 
 std::string read_text(const std::string& path) {
@@ -66,6 +66,10 @@ const char* add_file(const std::string& path, const std::string& text, ReportDat
     add_uptraining(text, path, data);
     return kinds::uptraining.name;
   }
+  if (is_answers_log(text)) {
+    add_answers(without_python_nan(text), path, data);
+    return kinds::answers.name;
+  }
   const Json json = parse_strict_json(without_python_nan(text), path, kManifestJson);
   if (!json.is_object()) refuse(path, kNoResults);
   for (const ResultKind* kind : result_kinds()) {
@@ -104,12 +108,18 @@ ReportData gather_report(const std::vector<std::string>& paths) {
     }
     const std::string text = read_text(path);
     const std::string digest = sha256_of_text(text);
-    const auto same = [&](const ReportSource& source) { return source.sha256 == digest; };
+    // The harness names the model of its samples by their folder alone.
+    const bool by_folder = is_answers_log(text);
+    const auto same = [&](const ReportSource& source) {
+      return source.sha256 == digest &&
+             (!by_folder || parent_folder(source.path) == parent_folder(path));
+    };
     if (std::any_of(data.sources.begin(), data.sources.end(), same)) continue;  // given twice
     const std::string kind = add_file(path, text, data);
     data.sources.push_back({.path = path, .kind = kind, .sha256 = digest});
   }
   sort_models(data.models);
+  name_answering_models(data);
   std::stable_sort(data.uptrainings.begin(), data.uptrainings.end(),
                    [](const auto& a, const auto& b) { return a.n_kv_heads > b.n_kv_heads; });
   return data;

@@ -76,7 +76,7 @@ std::string bare(std::string_view text) {
 }
 
 double alias_match(const TaskQuestion& question, const std::string& answer) {
-  const std::string said = bare(python_strip(answer));
+  const std::string said = bare(answer);
   return std::any_of(question.targets.begin(), question.targets.end(),
                      [&](const std::string& target) { return bare(target) == said; })
              ? 1
@@ -92,14 +92,26 @@ double best_of(const TaskQuestion& question, const Score& score) {
 
 }  // namespace
 
+std::string filtered_answer(Measure measure, const std::string& answer) {
+  switch (measure) {
+    case Measure::kStrictMatch:
+      return strict_number(answer);
+    case Measure::kFlexibleMatch:
+      return last_number(answer);
+    case Measure::kAliasMatch:
+      return std::string(python_strip(answer));
+    default:
+      return answer;
+  }
+}
+
 double measure_text(Measure measure, const TaskQuestion& question, const std::string& answer) {
   switch (measure) {
     case Measure::kStrictMatch:
-      return number_match(question, strict_number(answer));
     case Measure::kFlexibleMatch:
-      return number_match(question, last_number(answer));
+      return number_match(question, filtered_answer(measure, answer));
     case Measure::kAliasMatch:
-      return alias_match(question, answer);
+      return alias_match(question, filtered_answer(measure, answer));
     case Measure::kAnswerMatch:
       return exact_answer(question.targets, answer, QaRules::kSquad);
     case Measure::kAnswerF1:

@@ -114,6 +114,7 @@ double per_unit(Measure measure, const std::vector<double>& items,
 TaskSummary pooled(const std::string& name, const std::vector<const TaskSummary*>& parts) {
   TaskSummary group{.name = name, .is_group = true, .items = 0, .scores = {}};
   for (const TaskSummary* part : parts) group.items += part->items;
+  for (const TaskSummary* part : parts) group.members.push_back(part->name);
   const auto total = static_cast<double>(group.items);
   for (size_t s = 0; s < parts.front()->scores.size(); ++s) {
     double sum = 0;
@@ -135,15 +136,6 @@ TaskSummary pooled(const std::string& name, const std::vector<const TaskSummary*
   return group;
 }
 
-/// "mmlu_anatomy", "mmlu_anatomy_continuation": as lm-evaluation-harness calls them.
-std::string row_name(const Task& task, const std::string& part) {
-  if (part.empty()) return task.name;
-  constexpr std::string_view kVariant = "_continuation";
-  if (!task.name.ends_with(kVariant)) return task.name + "_" + part;
-  const std::string plain = task.name.substr(0, task.name.size() - kVariant.size());
-  return plain + "_" + part + std::string(kVariant);
-}
-
 double bleu_of(const Task& task, const TaskAnswers& answers, const std::vector<size_t>& members) {
   std::vector<std::string> said;
   std::vector<std::string> wanted;
@@ -154,7 +146,36 @@ double bleu_of(const Task& task, const TaskAnswers& answers, const std::vector<s
   return corpus_bleu(said, wanted);
 }
 
+/// Behind the rows of the parts those of their groups, and of the task as a group of all.
+void add_groups(const Task& task, std::vector<TaskSummary>& rows) {
+  std::map<std::string, std::vector<const TaskSummary*>> groups;
+  std::vector<const TaskSummary*> all;
+  for (const TaskSummary& row : rows) {
+    all.push_back(&row);
+    const std::string_view group = subject_group(row.part);
+    if (!group.empty()) groups[task.name + "_" + std::string(group)].push_back(&row);
+  }
+  std::vector<TaskSummary> summaries;
+  TaskSummary top = pooled(task.name, all);
+  for (const auto& [name, members] : groups) {
+    summaries.push_back(pooled(name, members));
+    for (const TaskSummary* member : members) std::erase(top.members, member->name);
+    top.members.push_back(name);
+  }
+  summaries.push_back(std::move(top));
+  rows.insert(rows.end(), summaries.begin(), summaries.end());
+}
+
 }  // namespace
+
+/// "mmlu_anatomy", "mmlu_anatomy_continuation": as lm-evaluation-harness calls them.
+std::string task_row_name(const Task& task, const std::string& part) {
+  if (part.empty()) return task.name;
+  constexpr std::string_view kVariant = "_continuation";
+  if (!task.name.ends_with(kVariant)) return task.name + "_" + part;
+  const std::string plain = task.name.substr(0, task.name.size() - kVariant.size());
+  return plain + "_" + part + std::string(kVariant);
+}
 
 double measure_item(Measure measure, const TaskQuestion& question,
                     const std::vector<RequestScore>& scores) {
@@ -217,7 +238,7 @@ std::vector<TaskSummary> summarize_task(const Task& task, const TaskAnswers& ans
   }
   std::vector<TaskSummary> rows;
   for (const auto& [part, members] : parts) {
-    TaskSummary row{.name = row_name(task, part),
+    TaskSummary row{.name = task_row_name(task, part),
                     .part = part,
                     .is_group = false,
                     .items = static_cast<int64_t>(members.size()),
@@ -236,18 +257,7 @@ std::vector<TaskSummary> summarize_task(const Task& task, const TaskAnswers& ans
     rows.push_back(std::move(row));
   }
   if (rows.size() == 1 && rows.front().name == task.name) return rows;
-  std::map<std::string, std::vector<const TaskSummary*>> groups;
-  std::vector<const TaskSummary*> all;
-  for (const auto& [part, members] : parts) {
-    const TaskSummary& row = rows[all.size()];
-    all.push_back(&row);
-    const std::string_view group = subject_group(part);
-    if (!group.empty()) groups[task.name + "_" + std::string(group)].push_back(&row);
-  }
-  std::vector<TaskSummary> summaries;
-  for (const auto& [name, members] : groups) summaries.push_back(pooled(name, members));
-  summaries.push_back(pooled(task.name, all));
-  rows.insert(rows.end(), summaries.begin(), summaries.end());
+  add_groups(task, rows);
   return rows;
 }
 

@@ -1,5 +1,6 @@
 #include "regroup/text/python_text.h"
 
+#include <fmt/format.h>
 #include <utf8proc.h>
 
 #include <algorithm>
@@ -39,6 +40,32 @@ std::string in_case(std::string_view text, utf8proc_int32_t (*mapped)(utf8proc_i
     text.remove_prefix(std::max<size_t>(1, c.length));
   }
   return out;
+}
+
+/// str.isprintable() of a character.
+bool is_python_printable(uint32_t c) {
+  if (c == ' ') return true;
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+    case UTF8PROC_CATEGORY_ZS:
+      return false;
+    default:
+      return true;
+  }
+}
+
+std::string python_escape(uint32_t c) {
+  if (c == '\n') return "\\n";
+  if (c == '\r') return "\\r";
+  if (c == '\t') return "\\t";
+  if (c < 0x100) return fmt::format("\\x{:02x}", c);
+  return c < 0x10000 ? fmt::format("\\u{:04x}", c) : fmt::format("\\U{:08x}", c);
 }
 
 }  // namespace
@@ -85,6 +112,23 @@ std::string python_replace(std::string_view text, std::string_view from, std::st
     out += to;
     text.remove_prefix(at + from.size());
   }
+}
+
+std::string python_repr(std::string_view text) {
+  const bool doubled = text.find('\'') != text.npos && text.find('"') == text.npos;
+  const char quote = doubled ? '"' : '\'';
+  std::string out(1, quote);
+  while (!text.empty()) {
+    const CodePoint c = decode_front(text);
+    const size_t length = std::max<size_t>(1, c.length);
+    if (c.length == 1 && (c.value == '\\' || c.value == static_cast<uint32_t>(quote))) {
+      out += '\\';
+    }
+    out += c.length > 0 && !is_python_printable(c.value) ? python_escape(c.value)
+                                                         : std::string(text.substr(0, length));
+    text.remove_prefix(length);
+  }
+  return out + quote;
 }
 
 }  // namespace regroup

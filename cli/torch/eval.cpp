@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <optional>
 #include <span>
 
 #include "eval_flags.h"
@@ -7,6 +8,7 @@
 #include "eval_probes.h"
 #include "eval_tasks.h"
 #include "eval_texts.h"
+#include "harness_out.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
 #include "regroup/base/output_file.h"
@@ -196,8 +198,7 @@ std::string place_lines(const Json& results) {
   return text;
 }
 
-/// Not part of check_eval(): `run` makes the folders of its results after it has checked every stage.
-void check_outputs(const EvalFlags& flags) {
+std::vector<std::string> inputs_of(const EvalFlags& flags) {
   std::vector<std::string> inputs = {flags.baseline};
   for (const auto* given : {&flags.models, &flags.text, &flags.tokens}) {
     inputs.insert(inputs.end(), given->begin(), given->end());
@@ -207,6 +208,11 @@ void check_outputs(const EvalFlags& flags) {
       inputs.push_back(std::move(path));
     }
   }
+  return inputs;
+}
+
+/// Not part of check_eval(): `run` makes the folders of its results after it has checked every stage.
+void check_outputs(const EvalFlags& flags, const std::vector<std::string>& inputs) {
   const std::vector<std::pair<const char*, std::string>> outputs = {
       {"--out", flags.out}, {"--token-nll", flags.token_nll}, {"--samples", flags.samples}};
   for (const auto& [flag, path] : outputs) {
@@ -235,13 +241,36 @@ void write_samples(const EvalFlags& flags, const EvalModels& models,
   write_file_atomically(flags.samples, lines);
 }
 
+void write_harness_files(const HarnessOut& out, const Json& results, const EvalModels& models,
+                         const std::vector<EvaluatedTask>& tasks, const std::string& device) {
+  const Json all = models_of(results);
+  size_t listed = 0;
+  for (size_t m = 0; m < models.all().size(); ++m) {
+    if (!models.all()[m].listed) continue;
+    std::vector<AnsweredTask> answered;
+    for (const EvaluatedTask& task : tasks) {
+      answered.push_back({.task = task.task, .answers = task.answers[m]});
+    }
+    out.write(all[listed++], answered, models.all()[m].info.config.max_positions, device);
+  }
+}
+
 CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   check_eval(flags, globals);
-  check_outputs(flags);
+  const std::vector<std::string> inputs = inputs_of(flags);
+  check_outputs(flags, inputs);
+  std::optional<HarnessOut> harness;
+  if (!flags.harness_out.empty()) harness.emplace(flags.harness_out, flags.models, inputs);
   warn_if_separator_missing(flags.documents, flags.text);
-  EvalModels models(flags, open_device(globals.device));
+  const at::Device device = open_device(globals.device);
+  EvalModels models(flags, device);
   std::vector<EvaluatedText> texts = open_texts(flags, models);
   std::vector<OpenedTask> opened = open_tasks(flags, models);
+  if (harness) {
+    std::vector<const Task*> tasks;
+    for (const OpenedTask& task : opened) tasks.push_back(&task.evaluated.task);
+    harness->check_tasks(tasks);
+  }
   EvaluatedQuestions questions{.tasks = {},
                                .task_options = flags.task_options,
                                .probes = open_probes(flags, models, globals),
@@ -258,6 +287,7 @@ CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   output.text = results_table(output.json) + place_lines(output.json);
   if (keep_nll) write_token_nll(flags.token_nll, texts[0], texts[0].scores[0]);
   if (!flags.samples.empty()) write_samples(flags, models, questions.tasks);
+  if (harness) write_harness_files(*harness, output.json, models, questions.tasks, device.str());
   if (!flags.out.empty()) {
     write_file_atomically(flags.out,
                           output.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "kinds/fields.h"
+#include "kinds/harness_fields.h"
 #include "kinds/result_kind.h"
 #include "regroup/base/error.h"
 #include "writers/csv_row.h"
@@ -13,28 +15,9 @@
 namespace regroup {
 namespace {
 
-/// "acc,none" or, in older files, "acc": the metric and the filter of the answers.
-std::pair<std::string, std::string> metric_and_filter(const std::string& key) {
-  const size_t comma = key.find(',');
-  if (comma == std::string::npos) return {key, "none"};
-  return {key.substr(0, comma), key.substr(comma + 1)};
-}
-
 std::string stderr_key(const std::string& key) {
   const auto [metric, filter] = metric_and_filter(key);
   return metric + "_stderr" + (key == metric ? "" : "," + filter);
-}
-
-/// What is a count of items, or belongs to another number.
-bool is_no_metric(const std::string& metric) {
-  return metric.ends_with("_stderr") || metric == "sample_len" || metric == "sample_count" ||
-         metric == "samples";
-}
-
-std::optional<int64_t> count_in(const Json& json, const std::string& key) {
-  const auto found = json.find(key);
-  if (found == json.end() || !found->is_number_integer()) return std::nullopt;
-  return found->get<int64_t>();
 }
 
 const ReportTaskScore* find_same(const std::vector<ReportTaskScore>& scores,
@@ -47,84 +30,76 @@ const ReportTaskScore* find_same(const std::vector<ReportTaskScore>& scores,
 
 using Scores = std::vector<ReportTaskScore>;
 
-void add_task(const std::string& task, const Json& result, const Json& file,
+void add_task(const std::string& task, const Json& result, const HarnessFields& file,
               const std::string& model, Scores& scores) {
-  const Json& samples = object_in(object_in(file, "n-samples"), task);
-  const Json& directions = object_in(object_in(file, "higher_is_better"), task);
   for (const auto& [key, value] : result.items()) {
+    const std::optional<double> found = file.score(task, key, value);
+    if (!found) continue;
     const auto [metric, filter] = metric_and_filter(key);
-    if (!value.is_number() || is_no_metric(metric)) continue;
     ReportTaskScore score;
     score.model = model;
-    score.on = {.task = task,
-                .metric = metric,
-                .filter = filter,
-                .n_shot = count_in(object_in(file, "n-shot"), task)};
-    score.value.value = value.get<double>();
+    score.on = {.task = task, .metric = metric, .filter = filter, .n_shot = file.n_shot(task)};
+    score.value.value = *found;
     const auto error = result.find(stderr_key(key));
     if (error != result.end() && error->is_number()) score.value.error = error->get<double>();
-    score.samples = count_in(samples, "effective").value_or(0);
-    if (const auto up = directions.find(metric); up != directions.end() && up->is_boolean()) {
-      score.higher_is_better = up->get<bool>();
-    }
+    score.samples = file.items(task, key, result);
+    score.version = file.version(task);
+    score.higher_is_better = file.higher_is_better(task, metric);
     if (find_same(scores, score) == nullptr) scores.push_back(std::move(score));
   }
 }
 
-/// "pretrained=a/b,dtype=float32" -> "a/b".
-std::string pretrained(const std::string& arguments) {
-  constexpr std::string_view kKey = "pretrained=";
-  const size_t at = arguments.find(kKey);
-  if (at == std::string::npos) return {};
-  const size_t start = at + kKey.size();
-  return arguments.substr(start, arguments.find(',', start) - start);
+/// Whether two files say the same of a model and task; NaN is NaN.
+bool same_outcome(const ReportTaskScore& a, const ReportTaskScore& b) {
+  const bool no_numbers = std::isnan(a.value.value) && std::isnan(b.value.value);
+  return (no_numbers || a.value.value == b.value.value) && a.samples == b.samples &&
+         a.version == b.version;
 }
 
-std::string model_of(const Json& file, const std::string& path) {
-  const auto text = [](const Json& json, const char* key) {
-    const auto found = json.find(key);
-    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-  };
-  const Json& config = object_in(file, "config");
-  const Json& arguments = object_in(config, "model_args");
-  for (const std::string& name : {text(file, "model_name"), text(arguments, "pretrained"),
-                                  pretrained(text(config, "model_args"))}) {
-    if (!name.empty()) return name;
+/// The model's name. The same model measured twice with another outcome is shown twice, by the names of the files.
+std::string free_name(Scores scores, const std::string& stem, const ReportData& data) {
+  const std::string model = scores.front().model;
+  for (int n = 1;; ++n) {
+    const bool differs =
+        std::any_of(scores.begin(), scores.end(), [&](const ReportTaskScore& score) {
+          const ReportTaskScore* known = find_same(data.task_scores, score);
+          return known != nullptr && !same_outcome(*known, score);
+        });
+    if (!differs) return scores.front().model;
+    const std::string name =
+        n == 1 ? fmt::format("{} ({})", model, stem) : fmt::format("{} ({}, {})", model, stem, n);
+    for (ReportTaskScore& score : scores) score.model = name;
   }
-  return std::filesystem::path(path).stem().string();
 }
 
 bool matches(const Json& json) {
   const auto results = json.find("results");
-  if (results == json.end() || !results->is_object() || results->empty()) return false;
-  if (!json.contains("versions") && !json.contains("configs") && !json.contains("config"))
-    return false;
-  return std::all_of(results->begin(), results->end(), [](const Json& j) { return j.is_object(); });
+  if (results == json.end()) return false;
+  const auto has = [&](const char* key) { return json.contains(key); };
+  if (has("lm_eval_version") || has("n-shot") || has("versions")) return true;
+  return results->is_object() && (has("configs") || has("config"));
 }
 
 void add(const Json& json, const std::string& path, ReportData& data) {
-  const std::string model = model_of(json, path);
+  const HarnessFields file(json, path);
+  const std::string model = file.model();
   Scores scores;
   // Groups stand in both, with the same numbers, but for versions that kept them apart.
   for (const char* part : {"results", "groups"}) {
-    for (const auto& [task, result] : object_in(json, part).items()) {
-      if (result.is_object()) add_task(task, result, json, model, scores);
+    for (const auto& [task, result] : file.part(part).items()) {
+      add_task(task, file.row(part, task), file, model, scores);
     }
   }
-  if (scores.empty()) {
+  if (std::none_of(scores.begin(), scores.end(),
+                   [](const ReportTaskScore& s) { return std::isfinite(s.value.value); })) {
     throw ConfigError({.code = "REPORT_INPUT",
                        .message = "holds tasks without a single score",
                        .path = path,
                        .hint = "give the results_*.json of a finished evaluation"});
   }
-  // The same model measured twice with another outcome is shown twice, by the names of the files.
-  const bool differs = std::any_of(scores.begin(), scores.end(), [&](const ReportTaskScore& score) {
-    const ReportTaskScore* known = find_same(data.task_scores, score);
-    return known != nullptr && known->value.value != score.value.value;
-  });
-  const std::string stem = std::filesystem::path(path).stem().string();
+  const std::string name = free_name(scores, std::filesystem::path(path).stem().string(), data);
   for (ReportTaskScore& score : scores) {
-    if (differs) score.model = fmt::format("{} ({})", model, stem);
+    score.model = name;
     if (find_same(data.task_scores, score) == nullptr) data.task_scores.push_back(std::move(score));
   }
 }
@@ -147,6 +122,7 @@ Json task_score_json(const ReportTaskScore& score) {
           {"metric", score.on.metric},
           {"filter", score.on.filter},
           {"n_shot", score.on.n_shot ? Json(*score.on.n_shot) : Json()},
+          {"version", score.version.empty() ? Json() : Json(score.version)},
           {"value", score.value.value},
           {"stderr", score.value.error ? Json(*score.value.error) : Json()},
           {"higher_is_better", score.higher_is_better ? Json(*score.higher_is_better) : Json()},
@@ -162,7 +138,7 @@ std::string csv(const ReportData& data) {
          .model = score.model,
          .metric = fmt::format("{}:{},{}", score.on.task, score.on.metric, score.on.filter),
          .x = score.on.n_shot ? std::to_string(*score.on.n_shot) : "",
-         .value = csv_number(score.value.value),
+         .value = std::isfinite(score.value.value) ? csv_number(score.value.value) : "",
          .error = score.value.error ? csv_number(*score.value.error) : "",
          .n = std::to_string(score.samples)});
     if (!score.paired) continue;

@@ -1,4 +1,6 @@
 // HellaSwag (arXiv:1905.07830): how a description goes on.
+#include <nlohmann/json.hpp>
+
 #include "definitions/definitions.h"
 #include "regroup/text/python_text.h"
 
@@ -33,12 +35,23 @@ TaskQuestion question(const TaskRecord& document) {
   return question;
 }
 
+/// With what the question is made of.
+Json kept(const Json& document, const TaskQuestion& question) {
+  if (!document.contains("activity_label")) return document;  // a question written out
+  Json kept = document;
+  kept["query"] = question.contexts.front();
+  kept["choices"] = question.choices;
+  kept["gold"] = question.gold.front();
+  return kept;
+}
+
 }  // namespace
 
 const TaskDefinition tasks::hellaswag{.name = "hellaswag",
                                       .measures = tasks::kChoiceMeasures,
                                       .split = "validation",
                                       .draws_own_split = true,
-                                      .question = question};
+                                      .question = question,
+                                      .kept = kept};
 
 }  // namespace regroup

@@ -19,7 +19,7 @@ struct EvaluatedTask {
 void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& tasks,
                       const TaskOptions& options);
 
-/// One line an item, with the keys of lm-evaluation-harness's samples_*.jsonl and "task" and "model".
+/// The lines of lm-evaluation-harness's samples_*.jsonl, with "task" and "model".
 std::string task_samples(const EvaluatedTask& task, size_t m, const std::string& model);
 
 }  // namespace regroup

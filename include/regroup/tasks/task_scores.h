@@ -30,6 +30,7 @@ struct TaskSummary {
   bool is_group = false;
   int64_t items = 0;
   std::vector<TaskScore> scores;
+  std::vector<std::string> members = {};  ///< of a group: the names of the rows right below it
 };
 
 /// What one item is worth. Of words, bytes and texts: its log-likelihood.
@@ -38,6 +39,8 @@ double measure_item(Measure measure, const TaskQuestion& question,
                     const std::vector<RequestScore>& scores);
 /// The same of a generated answer; 0 for Measure::kBleu, which single answers do not have.
 double measure_text(Measure measure, const TaskQuestion& question, const std::string& answer);
+/// What measure_filter() leaves of a generated answer.
+std::string filtered_answer(Measure measure, const std::string& answer);
 /// Either, as the task is.
 double measure_answer(Measure measure, const Task& task, const TaskAnswers& answers, size_t item);
 
@@ -47,6 +50,8 @@ double measure_answer(Measure measure, const Task& task, const TaskAnswers& answ
 TaskScore aggregate(Measure measure, const std::vector<double>& items,
                     const std::vector<TaskQuestion>& questions, int64_t bootstrap_iterations);
 
+/// The row of a part: "mmlu_anatomy"; of "" the task's own name.
+std::string task_row_name(const Task& task, const std::string& part);
 /// The rows of a task: the task itself, and where it has parts each of them and their groups first. Groups are weighted by
 /// size.
 std::vector<TaskSummary> summarize_task(const Task& task, const TaskAnswers& answers,

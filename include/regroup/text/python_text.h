@@ -26,4 +26,7 @@ std::string python_lower(std::string_view text);
 /// str.replace()
 std::string python_replace(std::string_view text, std::string_view from, std::string_view to);
 
+/// repr(): in quotation marks, with escapes for what is not printable.
+std::string python_repr(std::string_view text);
+
 }  // namespace regroup
