@@ -39,6 +39,11 @@ void check_eval(const EvalFlags& flags, const Globals&) {
                        .message = "--samples needs a --task, whose items it holds",
                        .hint = "leave it out, or give --task"});
   }
+  if (flags.task_options.fewshot_as_singleturn && !flags.task_options.apply_chat_template) {
+    throw ConfigError({.code = "FLAG_CONFLICT",
+                       .message = "--fewshot-as-singleturn needs --apply-chat-template, found none",
+                       .hint = "leave it out, or give the other too"});
+  }
   require_compute_dtype_name(flags.dtype);
   if (!flags.seq_len.empty()) parse_context(flags.seq_len, "--seq-len");
   if (!flags.max_tokens.empty()) parse_count(flags.max_tokens, "--max-tokens");
@@ -102,6 +107,10 @@ void add_eval_command(CLI::App& root, Invocation& invocation) {
   visit_settings(flags->task_options, visit);
   command->add_option("--samples", flags->samples, "Write every question and its answers as JSONL")
       ->type_name(kFile);
+  command
+      ->add_option("--harness-out", flags->harness_out,
+                   "Write lm-evaluation-harness's result and sample files below this folder")
+      ->type_name(kFolder);
   command
       ->add_option("--probe", flags->probes,
                    "Synthetic tasks that ask for what stands in the context, or all")

@@ -6,6 +6,7 @@
 
 #include "regroup/base/error.h"
 #include "regroup/model/generate.h"
+#include "regroup/tasks/token_request.h"
 
 namespace regroup {
 namespace {
@@ -42,7 +43,7 @@ int64_t count_cut_prompts(const Task& task, const Tokenizer& tokenizer, const Mo
   int64_t cut = 0;
   for (size_t i = 0; i < task.questions.size(); ++i) {
     const auto tokens =
-        static_cast<int64_t>(tokenizer.encode(task.requests[i].front().first).size());
+        static_cast<int64_t>(encode_prompt(tokenizer, task.requests[i].front().first).size());
     if (tokens == 0) {
       throw CheckpointError({.code = "TASK_SCHEMA",
                              .message = fmt::format("question {} of task {} has no token before "
@@ -59,7 +60,7 @@ int64_t count_cut_prompts(const Task& task, const Tokenizer& tokenizer, const Mo
 std::string write_answer(const Decoder& model, const Tokenizer& tokenizer,
                          const std::string& context, const TaskQuestion& question) {
   const int64_t room = room_for(question, model.config());
-  std::vector<int32_t> prompt = tokenizer.encode(context);
+  std::vector<int32_t> prompt = encode_prompt(tokenizer, context);
   if (const int64_t over = static_cast<int64_t>(prompt.size()) - room; over > 0) {
     prompt.erase(prompt.begin(), prompt.begin() + over);
   }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "regroup/base/digest.h"
+#include "regroup/tasks/harness_samples.h"
 #include "regroup/tasks/task_settings.h"
 
 namespace regroup {
@@ -59,32 +60,17 @@ Json config_json(const Task& task, const std::string& name) {
           {"metadata", {{"version", task.definition.version}}}};
 }
 
-/// str() of Python: samples hold numbers as texts.
-std::string python_text(double value) {
-  const std::string text = fmt::format("{}", value);
-  const bool whole = text.find_first_of(".einf") == std::string::npos;
-  return whole ? text + ".0" : text;
-}
-
-/// What the model said of an item: [[log-likelihood, greedy], ...], or [text].
-Json answers_json(const Task& task, const TaskAnswers& all, size_t item) {
-  if (task.definition.kind == TaskKind::kGenerate) return Json::array({all.texts[item]});
-  Json answers = Json::array();
-  for (const RequestScore& score : all.scores[item]) {
-    answers.push_back({python_text(score.log_likelihood), score.greedy ? "True" : "False"});
+/// What the rows right below a group agree on, as lm-evaluation-harness hands it up.
+void describe_group(Json& model, const TaskSummary& group) {
+  std::optional<Json> shots;
+  for (const std::string& member : group.members) {
+    model["group_subtasks"][group.name].push_back(member);
+    const auto found = model["n-shot"].find(member);
+    if (found == model["n-shot"].end()) continue;
+    shots = !shots || *shots == *found ? std::optional(*found) : std::optional(Json());
+    model["higher_is_better"][group.name].update(model["higher_is_better"][member]);
   }
-  return answers;
-}
-
-std::string written(const Json& json, int indent = -1) {
-  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
-
-/// str(target) of lm-evaluation-harness.
-std::string target_text(const Task& task, const TaskQuestion& question) {
-  if (task.definition.kind != TaskKind::kMultipleChoice) return question.choices.front();
-  if (question.contexts.size() > 1) return question.choices.front();
-  return question.gold.empty() ? "" : std::to_string(question.gold.front());
+  if (shots && !shots->is_null()) model["n-shot"][group.name] = *shots;
 }
 
 }  // namespace
@@ -99,6 +85,7 @@ void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& t
       if (row.is_group) {
         model["groups"][row.name] = row_json(row);
         model["versions"][row.name] = 2;
+        describe_group(model, row);
         continue;
       }
       model["configs"][row.name] = config_json(task, row.name);
@@ -120,54 +107,19 @@ void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& t
   model["config"]["bootstrap_iters"] = options.bootstrap_iterations;
   model["config"]["fewshot_seed"] = options.shot_seed;
   model["config"]["bos_mode"] = name_of(options.bos_mode);
+  model["config"]["apply_chat_template"] = options.apply_chat_template;
+  model["config"]["fewshot_as_multiturn"] =
+      options.apply_chat_template && !options.fewshot_as_singleturn;
 }
 
 std::string task_samples(const EvaluatedTask& evaluated, size_t m, const std::string& model) {
-  const Task& task = evaluated.task;
   std::string lines;
-  for (size_t i = 0; i < task.documents.size(); ++i) {
-    const TaskQuestion& question = task.questions[i];
-    Json arguments = Json::object();
-    for (size_t r = 0; r < task.requests[i].size(); ++r) {
-      const auto& [context, continuation] = task.requests[i][r];
-      Json& own = arguments[fmt::format("gen_args_{}", r)];
-      if (task.definition.kind == TaskKind::kRolling) {
-        own = {{"arg_0", continuation}};
-      } else if (task.definition.kind == TaskKind::kGenerate) {
-        own = {{"arg_0", context},
-               {"arg_1", {{"until", question.until}, {"max_gen_toks", question.max_new_tokens}}}};
-      } else {
-        own = {{"arg_0", context}, {"arg_1", continuation}};
-      }
-    }
-    const Json answers = answers_json(task, evaluated.answers[m], i);
-    Json repeated = Json::array();
-    for (const Json& answer : answers) repeated.push_back(Json::array({answer}));
-    const std::string target = target_text(task, question);
-    const auto& [first_context, first_continuation] = task.requests[i].front();
-    const bool rolls = task.definition.kind == TaskKind::kRolling;
-    Json line = {{"doc_id", i},
-                 {"doc", task.documents[i]},
-                 {"target", target},
-                 {"arguments", arguments},
-                 {"resps", repeated},
-                 {"filtered_resps", answers},
-                 {"filter", "none"},
-                 {"metrics", Json::array()},
-                 {"doc_hash", sha256_of_text(written(task.documents[i], 2))},
-                 {"prompt_hash", sha256_of_text(rolls ? first_continuation : first_context)},
-                 {"target_hash", sha256_of_text(target)},
-                 {"task", task.name},
-                 {"model", model}};
-    for (const Measure measure : task.definition.measures) {
-      std::string name(measure_name(measure));
-      if (line.contains(name)) name += fmt::format(",{}", measure_filter(measure));
-      if (measure == Measure::kBleu) continue;  // of all answers together
-      line["metrics"].push_back(name);
-      line[name] = number(measure_answer(measure, task, evaluated.answers[m], i));
-    }
-    lines += written(line) + "\n";
-  }
+  visit_harness_samples(evaluated.task, evaluated.answers[m],
+                        [&](const std::string& row, Json line) {
+                          line["task"] = row;
+                          line["model"] = model;
+                          lines += harness_json(line) + "\n";
+                        });
   return lines;
 }
 

@@ -16,12 +16,29 @@ constexpr const char* kBehindExample = "\n\n";
 
 bool has_several_contexts(const TaskQuestion& question) { return question.contexts.size() > 1; }
 
+using Turns = std::vector<ChatTurn>;
+
 /// A question with its answer.
-std::string example_of(const TaskQuestion& question) {
+void add_example(const TaskQuestion& question, Turns& turns) {
   const size_t gold = question.gold.empty() ? 0 : static_cast<size_t>(question.gold.front());
   const bool several = has_several_contexts(question);
-  return question.contexts[several ? gold : 0] + kBeforeAnswer +
-         question.choices[several ? 0 : gold] + kBehindExample;
+  turns.push_back({"user", question.contexts[several ? gold : 0], kBeforeAnswer});
+  turns.push_back({"assistant", question.choices[several ? 0 : gold], kBehindExample});
+}
+
+std::string joined(const Turns& turns) {
+  std::string text;
+  for (const ChatTurn& turn : turns) text += turn.content + turn.behind;
+  return text;
+}
+
+/// All but the system's turn as one of the user's.
+Turns as_one_turn(const Turns& turns) {
+  const bool system = turns.front().role == "system";
+  Turns one;
+  if (system) one.push_back(turns.front());
+  one.push_back({"user", joined({turns.begin() + (system ? 1 : 0), turns.end()}), ""});
+  return one;
 }
 
 /// Examples for one question after the other: the draws of one generator, in the questions' order.
@@ -31,10 +48,8 @@ class Examples {
            const std::vector<Json>& documents, uint64_t seed)
       : task_(task), pool_(pool), documents_(documents), random_(seed) {}
 
-  std::string before(size_t question) {
-    std::string text;
-    for (const int64_t i : choose(question)) text += example_of(pool_[static_cast<size_t>(i)]);
-    return text;
+  void add_before(size_t question, Turns& turns) {
+    for (const int64_t i : choose(question)) add_example(pool_[static_cast<size_t>(i)], turns);
   }
 
  private:
@@ -111,21 +126,33 @@ class Examples {
 }  // namespace
 
 void write_requests(Task& task, const std::vector<TaskQuestion>& pool,
-                    const std::vector<Json>& pool_documents, uint64_t shot_seed) {
-  Examples examples(task, pool, pool_documents, shot_seed);
+                    const std::vector<Json>& pool_documents, const TaskOptions& options,
+                    const ChatWriter& chat) {
+  const TaskKind kind = task.definition.kind;
+  const bool converses = chat && kind != TaskKind::kRolling;
+  const auto written = [&](const Turns& turns) {
+    if (!converses) return joined(turns);
+    return chat(options.fewshot_as_singleturn ? as_one_turn(turns) : turns);
+  };
+  Examples examples(task, pool, pool_documents, static_cast<uint64_t>(options.shot_seed));
   for (size_t i = 0; i < task.questions.size(); ++i) {
     const TaskQuestion& question = task.questions[i];
-    const std::string before = question.description + examples.before(i);
-    // The answer of such a task begins with its own space.
-    const bool bare = task.definition.kind != TaskKind::kMultipleChoice;
+    Turns before;
+    if (!question.description.empty()) before.push_back({"system", question.description, ""});
+    examples.add_before(i, before);
+    // An answer that is no choice begins with its own space; behind a chat template none stands before it.
+    const bool bare = converses || kind != TaskKind::kMultipleChoice;
     auto& requests = task.requests.emplace_back();
-    if (task.definition.kind == TaskKind::kGenerate) {
-      requests.emplace_back(before + question.contexts.front(), "");
-      continue;
-    }
     for (const std::string& context : question.contexts) {
+      Turns turns = before;
+      turns.push_back({"user", context, ""});
+      const std::string prompt = written(turns);
+      if (kind == TaskKind::kGenerate) {
+        requests.emplace_back(prompt, "");
+        break;
+      }
       for (const std::string& choice : question.choices) {
-        requests.emplace_back(before + context, (bare ? "" : kBeforeAnswer) + choice);
+        requests.emplace_back(prompt, (bare ? "" : kBeforeAnswer) + choice);
       }
     }
   }

@@ -29,6 +29,9 @@ std::vector<std::string> known_names() {
   return names;
 }
 
+/// As the hub names the only file of a split.
+constexpr const char* kOneShard = "-00000-of-00001";
+
 /// "a/b.jsonl.gz", or "" where there is none of the endings.
 std::string file_of(const std::string& stem, bool may_be_text) {
   for (const char* kind : {".jsonl", ".json", ".ndjson", ".txt"}) {
@@ -36,6 +39,10 @@ std::string file_of(const std::string& stem, bool may_be_text) {
     for (const char* packed : {"", ".gz", ".zst"}) {
       if (path_exists(stem + kind + packed)) return stem + kind + packed;
     }
+  }
+  for (const char* shard : {"", kOneShard}) {
+    const std::string path = stem + shard + ".parquet";
+    if (path_exists(path)) return path;
   }
   return {};
 }
@@ -178,10 +185,11 @@ void require_task(const std::string& task, const TaskOptions& options) {
   const std::string name = without_compression(task);
   const TaskDefinition* known = find_task_definition(stream_name(task));
   if (name.ends_with(".txt") && (known == nullptr || known->split_text == nullptr)) {
-    throw UnsupportedError({.code = "TEXT_KIND",
-                            .message = "a task must be a file of records, .jsonl or .json",
-                            .path = task,
-                            .hint = "give a text to `text`"});
+    throw UnsupportedError(
+        {.code = "TEXT_KIND",
+         .message = "a task must be a file of records, .jsonl, .json or .parquet",
+         .path = task,
+         .hint = "give a text to `text`"});
   }
 }
 
@@ -197,7 +205,7 @@ std::vector<std::string> files_of_task(const std::string& task, const TaskOption
   return files;
 }
 
-Task open_task(const std::string& name, const TaskOptions& options) {
+Task open_task(const std::string& name, const TaskOptions& options, const ChatWriter& chat) {
   require_task(name, options);
   const bool is_file = is_task_file(name);
   Task task;
@@ -221,7 +229,7 @@ Task open_task(const std::string& name, const TaskOptions& options) {
   cut(asked, options.limit);
   task.documents = std::move(asked.documents);
   task.questions = std::move(asked.questions);
-  write_requests(task, pool.questions, pool.documents, static_cast<uint64_t>(options.shot_seed));
+  write_requests(task, pool.questions, pool.documents, options, chat);
   return task;
 }
 

@@ -44,7 +44,7 @@ class Encoder {
  private:
   Ids ids_of(std::string_view text, bool with_specials) const {
     const auto ids =
-        with_specials ? tokenizer_.encode(text) : tokenizer_.encode(text, false, false);
+        with_specials ? encode_prompt(tokenizer_, text) : tokenizer_.encode(text, false, false);
     return {ids.begin(), ids.end()};
   }
 
@@ -139,6 +139,14 @@ class Encoder {
 };
 
 }  // namespace
+
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, std::string_view text) {
+  if (tokenizer.adds_bos()) {
+    std::vector<int32_t> bare = tokenizer.encode(text, false, false);
+    if (!bare.empty() && bare.front() == tokenizer.bos_id()) return bare;
+  }
+  return tokenizer.encode(text);
+}
 
 EncodedTask encode_task(const Task& task, const Tokenizer& tokenizer, int64_t max_length,
                         BosMode bos_mode) {

@@ -9,11 +9,11 @@
 #include <mutex>
 #include <optional>
 
-#include "chat/chat_template.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
+#include "regroup/text/chat_template.h"
 #include "tokenizer/gpt2_files.h"
 #include "tokenizer/tokenizer_choice.h"
 #include "tokenizer/tokenizer_kind.h"

@@ -64,11 +64,14 @@ std::vector<bool> EvalModels::listed() const {
 
 Tokenizer EvalModels::open_tokenizer_of(size_t m, const EvalFlags& flags) {
   EvaluatedModel& info = models_[m].info;
-  Tokenizer tokenizer = open_tokenizer(info.path, info.config.vocab_size, flags.documents);
+  DocumentOptions documents = flags.documents;
+  // What a chat template puts around turns are tokens.
+  documents.parse_special_tokens |= flags.task_options.apply_chat_template;
+  Tokenizer tokenizer = open_tokenizer(info.path, info.config.vocab_size, documents);
   // The digest is that of the vocabulary; tokenizer_config.json decides what stands around a text.
   models_[m].tokenizer = fmt::format("{} {} {} {} {} {} {}", tokenizer.digest(), tokenizer.bos_id(),
                                      tokenizer.eos_id(), tokenizer.adds_bos(), tokenizer.adds_eos(),
-                                     info.config.vocab_size, flags.documents.parse_special_tokens);
+                                     info.config.vocab_size, documents.parse_special_tokens);
   return tokenizer;
 }
 

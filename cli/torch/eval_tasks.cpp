@@ -4,15 +4,19 @@
 #include <spdlog/spdlog.h>
 
 #include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
 
 #include "flag_values.h"
 #include "progress.h"
+#include "regroup/base/error.h"
 #include "regroup/base/notice.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/quantity.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/eval/answer_writer.h"
 #include "regroup/eval/request_scorer.h"
+#include "regroup/text/chat_template.h"
 #include "regroup/text/tokenizer.h"
 
 namespace regroup {
@@ -74,12 +78,42 @@ RequestBatching batching_of(const EvalFlags& flags, const std::vector<TokenReque
   return {.batch_tokens = parse_count(flags.batch_size, "--batch-size") * longest};
 }
 
+namespace {
+
+/// Conversations as the model in `folder` writes them down; nothing where questions are no conversations. A template that
+/// has no place for the system's turn is given the others, as lm-evaluation-harness does.
+ChatWriter chat_writer(const EvalFlags& flags, const std::string& folder) {
+  if (!flags.task_options.apply_chat_template) return {};
+  auto chat =
+      std::make_shared<const ChatTemplate>(ChatTemplate::open(folder, flags.documents.chat_date));
+  return [chat](const std::vector<ChatTurn>& turns) {
+    const auto rendered = [&](bool with_system) {
+      Json messages = Json::array();
+      for (const ChatTurn& turn : turns) {
+        if (!with_system && turn.role == "system") continue;
+        messages.push_back({{"role", turn.role}, {"content", turn.content}});
+      }
+      return chat->render(messages.dump(), "a question of a task", /*add_generation_prompt=*/true);
+    };
+    try {
+      return rendered(/*with_system=*/true);
+    } catch (const CheckpointError& error) {
+      if (error.info().code != "TPL_MESSAGES" || turns.front().role != "system") throw;
+      return rendered(/*with_system=*/false);
+    }
+  };
+}
+
+}  // namespace
+
 std::vector<OpenedTask> open_tasks(const EvalFlags& flags, EvalModels& models) {
   std::vector<OpenedTask> tasks;
   if (flags.tasks.empty()) return tasks;
+  const ChatWriter chat = chat_writer(flags, models.all().front().info.path);
   for (const std::string& name : flags.tasks) {
     throw_if_stopped(/*resumable=*/false);
-    tasks.push_back({.evaluated = {.task = open_task(name, flags.task_options)}, .encoded = {}});
+    tasks.push_back(
+        {.evaluated = {.task = open_task(name, flags.task_options, chat)}, .encoded = {}});
   }
   using Key = std::pair<std::string, int64_t>;  // a tokenizer and a context
   std::map<Key, std::vector<std::shared_ptr<const EncodedTask>>> known;

@@ -183,5 +183,15 @@ TEST_F(EvalTasks, Mistakes) {
   EXPECT_TRUE(error.at("path").get<std::string>().ends_with("bad.jsonl line 1"));
 }
 
+// Questions as turns of a conversation: what the template puts around them counts, and is a token where it names one.
+TEST_F(EvalTasks, ThroughAChatTemplate) {
+  const Json plain = Json::parse(eval({"--task", task_}).out);
+  EXPECT_EQ(plain.at("config").at("apply_chat_template"), false);
+  mistake(w_, {"eval", w_.folder / "parent", "--task", task_, "--apply-chat-template"}, 3,
+          "TPL_MISSING");
+  mistake(w_, {"eval", w_.folder / "parent", "--task", task_, "--fewshot-as-singleturn"}, 2,
+          "FLAG_CONFLICT");
+}
+
 }  // namespace
 }  // namespace regroup::testing

@@ -11,33 +11,67 @@ namespace regroup::testing {
 namespace {
 
 constexpr const char* kGolden = "tests/tasks/golden";
+constexpr const char* kDocuments = "tests/tasks/golden/documents";
 
 Json golden() { return Json::parse(read_file(std::string(kGolden) + "/prompts.json")); }
+
+/// Compares the requests of a task, without the contexts of texts that roll. @return how many
+size_t compare(const Task& task, const Json& documents, const std::string& what) {
+  SCOPED_TRACE(task.name + " " + what);
+  size_t compared = 0;
+  EXPECT_EQ(task.requests.size(), documents.size());
+  for (size_t i = 0; i < std::min(task.requests.size(), documents.size()); ++i) {
+    EXPECT_EQ(task.requests[i].size(), documents[i].size()) << i;
+    for (size_t r = 0; r < std::min(task.requests[i].size(), documents[i].size()); ++r) {
+      const auto& [context, continuation] = task.requests[i][r];
+      const Json& expected = documents[i][r];
+      const bool rolls = task.definition.kind == TaskKind::kRolling;
+      if (!rolls) {
+        EXPECT_EQ(context, expected[0]) << i;
+      }
+      EXPECT_EQ(continuation, expected[rolls ? 0 : 1]) << i;
+      ++compared;
+    }
+  }
+  return compared;
+}
 
 TEST(Prompts, AreThoseOfTheHarness) {
   const Json all = golden();
   size_t compared = 0;
   for (const auto& [name, by_shots] : all.items()) {
     for (const auto& [shots, documents] : by_shots.items()) {
-      const Task task = open_task(
-          name, {.folder = std::string(kGolden) + "/documents", .n_shot = std::stoll(shots)});
-      ASSERT_EQ(task.requests.size(), documents.size()) << name;
-      for (size_t i = 0; i < documents.size(); ++i) {
-        ASSERT_EQ(task.requests[i].size(), documents[i].size()) << name << " " << i;
-        for (size_t r = 0; r < documents[i].size(); ++r) {
-          const auto& [context, continuation] = task.requests[i][r];
-          const Json& expected = documents[i][r];
-          const bool rolls = task.definition.kind == TaskKind::kRolling;
-          if (!rolls) {
-            EXPECT_EQ(context, expected[0]) << name << " " << shots << "-shot " << i;
-          }
-          EXPECT_EQ(continuation, expected[rolls ? 0 : 1]) << name << " " << shots << "-shot " << i;
-          ++compared;
-        }
-      }
+      if (shots == "chat") continue;
+      const Task task = open_task(name, {.folder = kDocuments, .n_shot = std::stoll(shots)});
+      compared += compare(task, documents, shots + "-shot");
     }
   }
   EXPECT_EQ(compared, 121u);
+}
+
+// The same questions through a chat template: descriptions are the system's turn, examples turns of their own or not.
+TEST(Prompts, OfConversationsAreThoseOfTheHarness) {
+  const ChatWriter chat = [](const std::vector<ChatTurn>& turns) {
+    std::string text;
+    for (const ChatTurn& turn : turns) text += "<|" + turn.role + "|>" + turn.content + "<|end|>";
+    text += "<|assistant|>";
+    return text;
+  };
+  const Json all = golden();
+  size_t compared = 0;
+  for (const auto& [name, by_shots] : all.items()) {
+    for (const char* turns : {"multiturn", "singleturn"}) {
+      const int64_t shots = by_shots.contains("2") ? 2 : 0;
+      const Task task = open_task(name,
+                                  {.folder = kDocuments,
+                                   .n_shot = shots,
+                                   .apply_chat_template = true,
+                                   .fewshot_as_singleturn = std::string(turns) == "singleturn"},
+                                  chat);
+      compared += compare(task, by_shots["chat"][turns], turns);
+    }
+  }
+  EXPECT_GT(compared, 121u);
 }
 
 TEST(Prompts, EveryTaskIsCompared) {

@@ -1,4 +1,6 @@
 // Conversations as a chat template writes them down: by hand, and against transformers.
+#include "regroup/text/chat_template.h"
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -95,6 +97,16 @@ TEST(ChatTemplates, ByHand) {
   EXPECT_EQ(
       folder.render({{{"role", "user"}, {"content", "x"}}, {{"role", "bot"}, {"content", "y"}}}),
       "[user] x[bot] y");
+}
+
+TEST(ChatTemplates, WhatBeginsAnAnswerIsThereWhenAskedFor) {
+  const ChatFolder folder(
+      "{% for m in messages %}{{ m.content }}|{% endfor %}{% if add_generation_prompt %}bot:{% "
+      "endif %}");
+  const ChatTemplate chat = ChatTemplate::open(folder.folder().path(), "");
+  const char* messages = R"([{"role": "user", "content": "x"}])";
+  EXPECT_EQ(chat.render(messages, "here"), "x|");
+  EXPECT_EQ(chat.render(messages, "here", /*add_generation_prompt=*/true), "x|bot:");
 }
 
 // The template's special tokens are tokens, none is put around, and what is told apart from text is no text.

@@ -1,4 +1,4 @@
-#include "chat_template.h"
+#include "regroup/text/chat_template.h"
 
 #include <fmt/format.h>
 
@@ -121,15 +121,16 @@ ChatTemplate ChatTemplate::open(const std::string& folder, const std::string& da
   require_size(static_cast<int64_t>(source.size()), parts->path);
   add_special_tokens(config_path, parts->globals);
   add_special_tokens(folder + "/special_tokens_map.json", parts->globals);
-  parts->globals["add_generation_prompt"] = Json(false);
   parts->globals["tools"] = Json();
   parts->globals["documents"] = Json();
   parts->nodes = chat::parse_template(source, parts->path);
   return ChatTemplate(std::move(parts));
 }
 
-std::string ChatTemplate::render(std::string_view messages, const std::string& where) const {
+std::string ChatTemplate::render(std::string_view messages, const std::string& where,
+                                 bool add_generation_prompt) const {
   chat::Value::Members globals = parts_->globals;
+  globals["add_generation_prompt"] = Json(add_generation_prompt);
   Json read = parse_strict_json(messages, where, kMessages);
   name_reasoning(read);
   globals["messages"] = std::move(read);

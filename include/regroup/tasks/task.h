@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -77,6 +78,8 @@ struct TaskDefinition {
   int64_t n_shot = 0;
   bool fixed_shots = false;  ///< whatever the user asks for
   TaskQuestion (*question)(const TaskRecord& document) = nullptr;
+  /// A document as lm-evaluation-harness keeps it beside the answers; null: as it is in the file.
+  Json (*kept)(const Json& document, const TaskQuestion& question) = nullptr;
   /// Documents of a .txt file; null where the task has none.
   std::vector<Json> (*split_text)(const std::string& text) = nullptr;
 };
@@ -97,6 +100,9 @@ struct TaskOptions {
   int64_t shot_seed = 1234;       ///< that examples are drawn with
   BosMode bos_mode = BosMode::kHarness;
   int64_t bootstrap_iterations = 100'000;
+  bool apply_chat_template = false;  ///< questions are turns of a conversation
+  /// Examples are part of the question's turn; else each is a turn of its own.
+  bool fewshot_as_singleturn = false;
   double margin =
       0.01;  ///< a model that loses less than this of its baseline's accuracy is not inferior
 };
@@ -114,6 +120,15 @@ struct Task {
   std::vector<std::vector<std::pair<std::string, std::string>>> requests;
 };
 
+/// A part of a prompt, as a conversation has it.
+struct ChatTurn {
+  std::string role;  ///< "system", "user" or "assistant"
+  std::string content;
+  std::string behind;  ///< stands behind it where there is no conversation
+};
+/// Writes a conversation down, up to where the model's answer begins.
+using ChatWriter = std::function<std::string(const std::vector<ChatTurn>&)>;
+
 /// Whether `task` is a file and not the name of a task.
 bool is_task_file(const std::string& task);
 /// That a task of this name is known, or is a file that is there, before anything is loaded.
@@ -123,7 +138,8 @@ void require_task(const std::string& task, const TaskOptions& options);
 std::vector<std::string> files_of_task(const std::string& task, const TaskOptions& options);
 /// Reads the questions of a task by its name, or of a file: the neutral form (docs/tasks.md), or the records of the task's
 /// dataset as the datasets package writes them to JSON.
+/// @param chat  how the model's conversations are written, where options.apply_chat_template says so
 /// @throws as require_task and read_records; CheckpointError TASK_SCHEMA, TASK_DUPLICATE, TASK_SHOTS with file and line
-Task open_task(const std::string& task, const TaskOptions& options);
+Task open_task(const std::string& task, const TaskOptions& options, const ChatWriter& chat = {});
 
 }  // namespace regroup

@@ -16,7 +16,9 @@ template <typename Visit>
 void visit_settings(TaskOptions& options, Visit&& visit) {
   using Kind = Setting::Kind;
   visit({.name = "task-data",
-         .help = "Folder that holds the questions of named tasks: NAME.jsonl, or NAME/test.jsonl",
+         .help =
+             "Folder that holds the questions of named tasks: NAME.jsonl, or NAME/test.jsonl; also "
+             ".parquet",
          .kind = Kind::kFolderPath},
         options.folder);
   visit({.name = "limit",
@@ -32,6 +34,15 @@ void visit_settings(TaskOptions& options, Visit&& visit) {
         options.n_shot);
   visit({.name = "fewshot-seed", .help = "Seed that examples are drawn with", .min = 0},
         options.shot_seed);
+  visit({.name = "apply-chat-template",
+         .help = "Ask questions as a user of the first model's chat template does"},
+        options.apply_chat_template);
+  visit(
+      {.name = "fewshot-as-singleturn",
+       .help =
+           "With a chat template: examples and question are one turn; left out: each example is a "
+           "turn with its answer"},
+      options.fewshot_as_singleturn);
   visit({.name = "bos-mode",
          .help = "What stands before a text that is scored whole: the tokens that "
                  "lm-evaluation-harness puts there, or a single BOS"},

@@ -30,6 +30,10 @@ struct EncodedTask {
       0;  ///< requests that lost tokens at their start: the model's context is shorter
 };
 
+/// Ids of what a model is asked, with what its tokenizer puts around texts, but no second BOS where the text of a chat template
+/// begins with one.
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, std::string_view text);
+
 /// Requests as tokens. A context and its continuation are encoded together and cut where the context alone would end; white
 /// space at the end of the context counts to the continuation (_encode_pair of lm-evaluation-harness).
 /// @param max_length  tokens that the model is fed at most; what is too long loses tokens at its start

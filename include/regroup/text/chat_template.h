@@ -8,7 +8,7 @@
 namespace regroup {
 
 /// How a model writes a conversation down: the chat template of its folder, carried out as transformers' apply_chat_template
-/// does without tools, documents and a prompt for an answer. Today's date is none that a template may ask for, so that the
+/// does without tools and documents. Today's date is none that a template may ask for, so that the
 /// same conversation always gives the same text.
 class ChatTemplate {
  public:
@@ -23,7 +23,9 @@ class ChatTemplate {
   /// @param messages  JSON: [{"role": "user", "content": "Hello"}, ...]
   /// @throws CheckpointError TPL_MESSAGES, TPL_BUDGET; UnsupportedError TPL_UNSUPPORTED
   /// @param where     file and line that they come from, for errors
-  std::string render(std::string_view messages, const std::string& where) const;
+  /// @param add_generation_prompt  behind it stands what begins an answer
+  std::string render(std::string_view messages, const std::string& where,
+                     bool add_generation_prompt = false) const;
 
  private:
   struct Parts;
