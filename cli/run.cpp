@@ -38,6 +38,7 @@ class Pipeline {
     std::filesystem::create_directories(out() + "/results", error);
     if (error) throw_output_error(error.value(), "create", out());
     for (const std::string& g : stages_.kv_heads()) make_folder(stages_.folder(g));
+    if (flags_.control) make_folder(out() + "/control");
     const FileDescriptor lock = lock_folder(out());
     load_journal();
     try {
@@ -147,7 +148,7 @@ CommandOutput run_recipe(const RunFlags& flags, const Globals& globals) {
 
 void add_run_command(CLI::App& root, Invocation& invocation) {
   auto [command, flags] = add_command<RunFlags>(
-      root, invocation, "run", "Carry out a recipe: convert, eval, uptrain, eval, report",
+      root, invocation, "run", "Carry out a recipe: convert, eval, uptrain, eval, bench, report",
       run_recipe, check_pipeline);
   command->add_option("RECIPE", flags->recipe, "Recipe (TOML); paths in it are relative to here")
       ->type_name(kFile)
@@ -156,6 +157,8 @@ void add_run_command(CLI::App& root, Invocation& invocation) {
       ->type_name(kFolder);
   command->add_option("--prompts", flags->prompts,
                       "Texts that every model continues in the report");
+  command->add_flag("--control", flags->control,
+                    "Uptrain the parent too, as a converted model: what the tokens alone bring");
   command->add_option("--sample-tokens", flags->sample_tokens, "Length of the continuations")
       ->capture_default_str()
       ->check(whole_number(1, 4096));

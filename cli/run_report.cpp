@@ -63,13 +63,14 @@ void write_samples(const RunStages& stages, const RunFlags& flags, const Globals
 void make_run_report(const RunStages& stages, const RunFlags& flags, const Globals& globals) {
   write_samples(stages, flags, globals);
   std::vector<std::string> inputs = {"report", stages.result("eval"), stages.out() + "/run.json"};
-  for (const char* name : {"plan", "samples"}) {
+  for (const char* name : {"plan", "bench", "samples"}) {
     if (path_exists(stages.result(name))) inputs.push_back(stages.result(name));
   }
   for (const std::string& g : stages.kv_heads()) {
-    const std::string metrics = stages.folder(g) + "/uptrained/metrics.jsonl";
-    if (path_exists(metrics)) inputs.push_back(metrics);
     inputs.push_back(stages.folder(g) + "/converted/regroup.json");
+  }
+  for (const std::string& run : stages.uptrainings()) {
+    if (path_exists(run + "/metrics.jsonl")) inputs.push_back(run + "/metrics.jsonl");
   }
   for (const char* extension : {"html", "md"}) {
     std::vector<std::string> line = inputs;

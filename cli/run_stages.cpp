@@ -57,6 +57,13 @@ RunStages::RunStages(const RunFlags& flags, const Globals& globals)
 
 void RunStages::check() const {
   check_device(globals_.device);
+  if (flags_.control && !recipe_.has_section("uptrain")) {
+    throw ConfigError({.code = "RECIPE_MISSING_KEY",
+                       .message = "must have a section [uptrain] for a control: the parent trained "
+                                  "as the converted models are",
+                       .path = flags_.recipe,
+                       .hint = "add the section, or leave --control out"});
+  }
   if (is_inside(out_, model_)) {
     throw ConfigError({.code = "OUTPUT_IS_INPUT",
                        .message = fmt::format("must lie outside the input {}", printable(model_)),
@@ -124,18 +131,28 @@ std::vector<Stage> RunStages::stages() const {
         {"plan", {"plan", model_}, {model_ + "/config.json"}, result("plan"), result("plan")});
   }
   std::vector<std::string> models = {model_};
+  std::vector<std::string> shapes = {model_};  // uptraining does not change how fast a model is
   for (const std::string& g : kv_heads_) {
     all.push_back(convert_stage(g));
     const std::string converted = all.back().output;
     models.push_back(converted);
+    shapes.push_back(converted);
     if (evaluates()) {
       all.push_back(eval_stage("g" + g + "/eval", {model_, converted}, "g" + g + "-converted"));
     }
     if (!recipe_.has_section("uptrain")) continue;
-    all.push_back(uptrain_stage(g));
+    all.push_back(uptrain_stage("g" + g, converted));
+    models.push_back(all.back().output);
+  }
+  if (flags_.control) {
+    all.push_back(uptrain_stage("control", model_));
     models.push_back(all.back().output);
   }
   if (evaluates()) all.push_back(eval_stage("eval", models, "eval"));
+  if (recipe_.has_section("bench")) {
+    all.push_back({"bench", {"bench"}, shapes, result("bench"), result("bench")});
+    all.back().arguments.insert(all.back().arguments.end(), shapes.begin(), shapes.end());
+  }
   return all;
 }
 
@@ -149,11 +166,18 @@ Stage RunStages::convert_stage(const std::string& g) const {
           true};
 }
 
-Stage RunStages::uptrain_stage(const std::string& g) const {
-  const std::string converted = folder(g) + "/converted";
-  const std::string run = folder(g) + "/uptrained";
-  Stage stage{"g" + g + "/uptrain", {"uptrain", converted, run},  {converted},
-              run + "/model",       result("g" + g + "-uptrain"), true};
+std::vector<std::string> RunStages::uptrainings() const {
+  if (!recipe_.has_section("uptrain")) return {};
+  std::vector<std::string> all;
+  for (const std::string& g : kv_heads_) all.push_back(folder(g) + "/uptrained");
+  if (flags_.control) all.push_back(out_ + "/control/uptrained");
+  return all;
+}
+
+Stage RunStages::uptrain_stage(const std::string& name, const std::string& start) const {
+  const std::string run = out_ + "/" + name + "/uptrained";
+  Stage stage{name + "/uptrain", {"uptrain", start, run},   {start},
+              run + "/model",    result(name + "-uptrain"), true};
   if (const std::string teacher = teacher_path(); !teacher.empty()) {
     stage.arguments.insert(stage.arguments.end(), {"--teacher", teacher});
     stage.inputs.push_back(teacher);

@@ -13,6 +13,7 @@ struct RunFlags {
   std::string out;
   std::vector<std::string> prompts;
   int64_t sample_tokens = 80;
+  bool control = false;
 };
 
 /// One command of the pipeline.
@@ -43,6 +44,8 @@ class RunStages {
   const std::string& out() const { return out_; }
   const std::vector<std::string>& kv_heads() const { return kv_heads_; }
   std::string folder(const std::string& g) const;
+  /// Where runs of uptrain lie: of every number of KV heads, and of the control.
+  std::vector<std::string> uptrainings() const;
   std::string result(const std::string& name) const;
 
  private:
@@ -52,7 +55,9 @@ class RunStages {
   bool reads_text() const;
   std::string teacher_path() const;
   Stage convert_stage(const std::string& g) const;
-  Stage uptrain_stage(const std::string& g) const;
+  /// @param name   of the results: "g4"
+  /// @param start  the model that is trained
+  Stage uptrain_stage(const std::string& name, const std::string& start) const;
   Stage eval_stage(const std::string& name, const std::vector<std::string>& models,
                    const std::string& file) const;
 

@@ -230,6 +230,9 @@ Finding finding_without_conversion(const ReportData& data) {
     const ReportPlan& plan = data.plans[0];
     return {"Plan", plan.why.empty() ? "No model was evaluated." : capitalized(plan.why) + ".", {}};
   }
+  if (!data.speeds.empty()) {
+    return {"Speed", "Prefill and decode speed was measured; no model was evaluated.", {}};
+  }
   if (!data.uptrainings.empty()) {
     const ReportUptraining& run = data.uptrainings[0];
     return {heads_text(run.n_kv_heads),
