@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "control_group.h"
+#include "regroup/base/printable.h"
 
 namespace regroup {
 namespace {
@@ -71,6 +72,16 @@ int usable_threads(const std::string& root) {
   // All threads of a group are stopped together when its quota is spent: one more than it feeds costs a little,
   // half a processor left idle costs more (bench/quota).
   return std::max(1, static_cast<int>(std::lround(std::min(min, kMaxThreads))));
+}
+
+std::string processor_name(const std::string& root) {
+  std::ifstream file(root + "/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos)
+      return printable(line.substr(colon + 2), 100);
+  }
+  return {};
 }
 
 }  // namespace regroup

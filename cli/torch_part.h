@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench_flags.h"
 #include "command.h"
 #include "comparison.h"
 #include "eval_flags.h"
@@ -27,6 +28,7 @@ bool has_torch();
 /// @throws TorchNeeded  in the program that has none. Before it nothing is written or said.
 void require_torch(const std::string& command);
 
+CommandOutput run_bench(const BenchFlags& flags, const Globals& globals);
 CommandOutput run_eval(const EvalFlags& flags, const Globals& globals);
 CommandOutput run_generate(const GenerateFlags& flags, const Globals& globals);
 TrainResult run_training(const UptrainOptions& options, const TrainObserver& observer);

@@ -6,6 +6,7 @@ namespace regroup {
 bool has_torch() { return false; }
 void require_torch(const std::string& command) { throw TorchNeeded{command}; }
 
+CommandOutput run_bench(const BenchFlags&, const Globals&) { throw TorchNeeded(); }
 CommandOutput run_eval(const EvalFlags&, const Globals&) { throw TorchNeeded(); }
 CommandOutput run_generate(const GenerateFlags&, const Globals&) { throw TorchNeeded(); }
 TrainResult run_training(const UptrainOptions&, const TrainObserver&) { throw TorchNeeded(); }

@@ -180,9 +180,10 @@ ReportDocument compose_report(const ReportData& data) {
 #undef REGROUP_ENTRY
   const bool read_off = !find_recoveries(data).empty();
   document.footer = fmt::format(
-      "Made by regroup {} from {} file{}. Every number is one that a result file holds{}.",
+      "Made by regroup {} from {} file{}. Every number is one that a result file holds{}{}.",
       kVersion, data.sources.size(), data.sources.size() == 1 ? "" : "s",
-      read_off ? ", or is read off a curve of one" : "");
+      read_off ? ", or is read off a curve of one" : "",
+      data.answers.empty() ? "" : ", or counts answers of one");
   return document;
 }
 

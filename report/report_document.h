@@ -39,7 +39,7 @@ struct Paragraph {
 };
 /// A chart, what it shows, and its numbers for those who cannot see it.
 struct Figure {
-  std::variant<LineChart, BarChart, HeatMap> chart;
+  std::variant<LineChart, BarChart, HeatMap, IntervalChart> chart;
   std::string caption;
   Table numbers;
   bool repeats_table = false;  ///< a table beside it has the numbers: a text needs no figure
@@ -100,6 +100,13 @@ namespace sections {
 
 /// The least damage at every number of KV heads, in one sentence.
 std::string damage_summary(const DamageReport& report);
+
+/// A model's label; its folder too where the label fits several models.
+Cell model_cell(const ReportData& data, const ReportModel& model);
+
+using Scored = std::vector<std::pair<const ReportModel*, const ReportScore*>>;
+/// Who was evaluated on it, in the order of the report.
+Scored scored_on(const ReportData& data, const EvaluatedOn& on);
 
 /// A reference line at the loss of `model` on a text; none when it is not known.
 void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart);

@@ -8,7 +8,7 @@
 #include "regroup/base/human_number.h"
 #include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/kv_heads.h"
-#include "roofline.h"
+#include "regroup/serving/roofline.h"
 
 namespace regroup {
 namespace {

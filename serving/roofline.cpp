@@ -1,4 +1,4 @@
-#include "roofline.h"
+#include "regroup/serving/roofline.h"
 
 #include <algorithm>
 

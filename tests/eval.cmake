@@ -1,9 +1,11 @@
 # What a model is worth: scores, statistics, results.
 regroup_test(eval statistics)
 regroup_test(eval text_scores)
+regroup_test(eval text_fidelity)
 regroup_test(eval token_nll)
 regroup_test(eval eval_state)
 regroup_test(eval request_scorer)
+regroup_test(eval model_speed)
 regroup_test(eval results)
 regroup_test(eval scores_oracle)
 regroup_test(eval task_parity)

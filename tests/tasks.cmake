@@ -1,5 +1,7 @@
 # What evaluation tasks ask, and what answers are worth.
 regroup_test(tasks generated)
+regroup_test(tasks harness_samples)
+regroup_test(tasks harness_results)
 regroup_test(tasks probe)
 regroup_test(tasks prompts)
 regroup_test(tasks python_random)

@@ -9,6 +9,7 @@ regroup_test(text tokenizer_json)
 regroup_test(text malformed_tokenizer)
 regroup_test(text malformed_sentencepiece)
 regroup_test(text malformed_records)
+regroup_test(text parquet)
 regroup_test(text text_source LIBRARIES PkgConfig::ZLIB PkgConfig::ZSTD)
 if(NOT REGROUP_SANITIZE)  # every character of Unicode, many times
   regroup_test(text tokenizer_json_oracle TIMEOUT 1800 LABELS slow)

@@ -18,13 +18,19 @@ bool has_number(const Json& result) {
   return false;
 }
 
+/// In the harness's own layout a probe has no cells, and nothing that a report shows.
+bool is_probe_result(const std::string& name, const Json& result, const Json& model) {
+  return result.contains("cells") ||
+         object_in(object_in(model, "configs"), name).value("output_type", Json()) == "probe";
+}
+
 /// The tasks of a model, as a file of the harness.
 Json tasks_of(const Json& model) {
   Json tasks = model;
   auto& results = tasks["results"].get_ref<Json::object_t&>();
   for (auto it = results.begin(); it != results.end();) {
     const bool keeps = !is_text_result(it->first, it->second, model) &&
-                       !it->second.contains("cells") && has_number(it->second);
+                       !is_probe_result(it->first, it->second, model) && has_number(it->second);
     it = keeps ? std::next(it) : results.erase(it);
   }
   return tasks;

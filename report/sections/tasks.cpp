@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "report_document.h"
+#include "sections/task_charts.h"
 
 namespace regroup {
 namespace {
@@ -27,6 +29,20 @@ std::string metric_title(const TaskMetric& on, const std::optional<bool>& higher
   if (on.filter != "none") text += fmt::format(" ({})", on.filter);
   if (higher_is_better) text += *higher_is_better ? " ↑" : " ↓";
   return text;
+}
+
+/// What a score does not share with the others of its row.
+std::string unlike_note(const ReportTaskScore& score, const ReportTaskScore& first) {
+  std::string note;
+  const auto add = [&](const std::string& text) { note += (note.empty() ? "" : ", ") + text; };
+  if (score.samples != first.samples && first.samples > 0) {
+    add(score.samples > 0 ? fmt::format("of {} items", grouped_digits(score.samples))
+                          : "items not known");
+  }
+  if (score.version != first.version && !score.version.empty() && !first.version.empty()) {
+    add(fmt::format("version {}, not {}", score.version, first.version));
+  }
+  return note;
 }
 
 template <typename Get>
@@ -101,6 +117,35 @@ std::optional<Table> paired_table(const ReportData& data) {
   return table.rows.empty() ? std::nullopt : std::optional(std::move(table));
 }
 
+/// @param on  of the row
+std::vector<Cell> scores_row(const ReportData& data, const std::vector<std::string>& models,
+                             const TaskMetric& on) {
+  std::vector<Cell> row = {{task_title(on)}, {}, {kNothing}};
+  const ReportTaskScore* first = nullptr;  // that the others are compared with
+  std::optional<bool> direction;
+  for (const std::string& model : models) {
+    const ReportTaskScore* found = find_score_of(data.task_scores, {.model = model, .on = on});
+    if (found == nullptr) {
+      row.push_back({kNothing});
+      continue;
+    }
+    if (first == nullptr) first = found;
+    if (!direction) direction = found->higher_is_better;
+    const bool no_number = std::isnan(found->value.value);
+    row.push_back({.text = no_number ? "no number" : measured_text(found->value),
+                   .note = unlike_note(*found, *first)});
+  }
+  row[1].text = metric_title(on, direction);
+  if (first != nullptr && first->samples > 0) row[2].text = grouped_digits(first->samples);
+  return row;
+}
+
+bool has_unlike(const std::vector<std::vector<Cell>>& rows) {
+  return std::any_of(rows.begin(), rows.end(), [](const auto& row) {
+    return std::any_of(row.begin(), row.end(), [](const Cell& cell) { return !cell.note.empty(); });
+  });
+}
+
 }  // namespace
 
 void sections::tasks(const ReportData& data, std::vector<Section>& all) {
@@ -112,21 +157,17 @@ void sections::tasks(const ReportData& data, std::vector<Section>& all) {
               .rows = {}};
   for (const std::string& model : models) table.columns.push_back(model_column(data, model));
   for (const TaskMetric& on : rows) {
-    std::vector<Cell> row = {{task_title(on)}, {}, {kNothing}};
-    for (const std::string& model : models) {
-      const ReportTaskScore* found = find_score_of(data.task_scores, {.model = model, .on = on});
-      if (found == nullptr) {
-        row.push_back({kNothing});
-        continue;
-      }
-      row[1].text = metric_title(on, found->higher_is_better);
-      if (found->samples > 0) row[2].text = grouped_digits(found->samples);
-      row.push_back({measured_text(found->value)});
-    }
-    table.rows.push_back(std::move(row));
+    table.rows.push_back(scores_row(data, models, on));
   }
+  const bool unlike = has_unlike(table.rows);
   Section section{.id = "tasks", .title = "Tasks", .blocks = {std::move(table)}};
+  if (unlike) {
+    section.blocks.push_back(
+        Paragraph{"A number with a note was not measured as the first one of its row was: on "
+                  "other items, or with another version of the task. It does not compare."});
+  }
   if (auto paired = paired_table(data)) section.blocks.push_back(std::move(*paired));
+  add_task_charts(data, section);
   all.push_back(std::move(section));
 }
 

@@ -110,7 +110,7 @@ TEST(Commands, VerifyAgainstAnotherModelThanTheParent) {
 
 TEST(Commands, HelpAndVersion) {
   for (const char* command : {"", "plan", "replay", "convert", "tokenize", "uptrain", "eval",
-                              "generate", "report", "verify", "run", "sweep"}) {
+                              "bench", "generate", "report", "verify", "run", "sweep"}) {
     Words words = {"--help"};
     if (*command != '\0') words.insert(words.begin(), command);
     const Finished run = regroup(words);

@@ -259,5 +259,43 @@ TEST_F(Pipeline, GoesOnWithAnInterruptedReconversion) {
   EXPECT_FALSE(path_exists(out + ".partial"));
 }
 
+// The parent trained as the others are, and the speed of the parent and the converted models.
+TEST_F(Pipeline, AControlAndABenchAreStagesToo) {
+  folder_.write("r.toml", recipe_ + R"(control = true
+
+[bench]
+batch = [1, 2]
+context = ["16"]
+new-tokens = 2
+repetitions = 1
+no-prefill = true
+)");
+  EXPECT_EQ(run().at("stages_run"), 10);
+  EXPECT_TRUE(path_exists(out_ + "/control/uptrained/model/model.safetensors"));
+  const Json models = Json::parse(read_file(out_ + "/results/eval.json")).at("models");
+  ASSERT_EQ(models.size(), 6u);
+  EXPECT_EQ(models[5].at("model_name"), out_ + "/control/uptrained/model");
+  EXPECT_EQ(models[5].at("regroup").at("role"), "uptrained");
+  EXPECT_EQ(models[5].at("regroup").at("n_kv_heads"), 4);
+  const Json runs = Json::parse(read_file(out_ + "/results/bench.json")).at("runs");
+  ASSERT_EQ(runs.size(), 6u);
+  std::set<int64_t> heads;
+  for (const Json& point : runs) heads.insert(point.at("n_kv_heads").get<int64_t>());
+  EXPECT_EQ(heads, (std::set<int64_t>{1, 2, 4}));
+  const std::string report = read_file(out_ + "/report.md");
+  EXPECT_TRUE(contains(report, "control"));
+  EXPECT_TRUE(contains(report, "Speed"));
+  EXPECT_EQ(run().at("stages_run"), 0);
+}
+
+TEST_F(Pipeline, AControlNeedsTraining) {
+  std::string without = recipe_;
+  const size_t from = without.find("[uptrain]");
+  without.erase(from, without.find("[eval]") - from);
+  recipe_ = without;
+  const Json error = mistake("sample-tokens = 4", "control = true", 2, "RECIPE_MISSING_KEY");
+  EXPECT_TRUE(contains(error.value("message", ""), "[uptrain]"));
+}
+
 }  // namespace
 }  // namespace regroup::testing

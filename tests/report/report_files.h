@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,7 +53,9 @@ inline std::string models(const std::vector<std::string>& all) {
 /// A folder of result files.
 class Files {
  public:
+  /// @param name  may hold folders
   Files& add(const std::string& name, const std::string& text) {
+    std::filesystem::create_directories(std::filesystem::path((*folder_) / name).parent_path());
     paths_.push_back(folder_->write(name, text));
     return *this;
   }

@@ -18,6 +18,10 @@ using testing::Markup;
 ReportModel model_of(const std::string& role, int64_t n_kv_heads, const std::string& s) {
   ReportScore score{.on = {.text = s, .tokens = 1000, .seq_len = 64}, .windows = 16, .metrics = {}};
   for (size_t m = 0; m < kMetricCount; ++m) score.metrics[m] = Measured{1.5, 0.25};
+  score.curve = {.tokens = 1000,
+                 .shares = {0.5, 1},
+                 .kl = {{.value = 0.1, .low = 0.05, .high = 0.2}, {.value = 4}},
+                 .delta_p = {{.value = -0.1, .low = -0.2, .high = 0}, {.value = 0.5}}};
   ReportScore other = score;
   other.on.tokens = 2000;
   ReportModel model{.role = role,
@@ -54,6 +58,21 @@ ReportUptraining run_of(int64_t n_kv_heads, const std::string& s) {
           .valid = {{0, 0, n_kv_heads == 8 ? 1.0 : 2.0}, {2, 200, 1.1}}};
 }
 
+/// Scores of tasks and answers to them. Two models, as the first column of a table has it.
+void add_questions_of(const std::string& s, ReportData& data) {
+  const TaskMetric on{.task = s, .metric = s, .filter = s, .n_shot = 5};
+  data.task_scores = {{.model = s, .on = on, .value = {0.5, 0.1}, .samples = 4, .version = "1"},
+                      {.model = s + "'s", .on = on, .value = {0.25, 0.1}, .samples = 3}};
+  data.task_scores[0].paired = ReportPaired{.delta = {0.5, 0.1}, .low = 0.1, .high = 0.9};
+  data.task_scores[1].version = s + ".";
+  const auto answers = [&](const std::string& model, double worth) {
+    const ReportAnswer answer{s, s, model, s, s, {worth}};
+    return ReportAnswers{
+        .model = model, .task = s, .filter = s, .metrics = {s}, .items = {answer, answer}};
+  };
+  data.answers = {answers(s, 1), answers(s + "'s", 0)};
+}
+
 /// Every kind of section, with `s` wherever a text can stand.
 ReportData data_of(const std::string& s) {
   ReportData data;
@@ -78,12 +97,19 @@ ReportData data_of(const std::string& s) {
                    .seconds = 9,
                    .memory_bytes = 4096,
                    .options = {{.n_kv_heads = 8, .completed = 4, .rejected = 1}}}};
+  SpeedRun fast{
+      .model = s, .n_kv_heads = 2, .batch = 1, .context = 16, .speed_up = SpeedUp{.over = s}};
+  SpeedRun slow = fast;
+  slow.model = "another";
+  slow.context = 32;
+  data.speeds = {{.device = s, .processor = s, .dtype = s, .version = s, .runs = {fast, slow}}};
   data.uptrainings = {run_of(4, s), run_of(2, s), run_of(2, s), run_of(8, s)};
   // Two labels that only the files tell apart; the others are made of the model's folder.
   data.uptrainings[1].method = data.uptrainings[2].method = s;
   data.samples = {{s, {{"baseline", 8, s}, {"uptrained", 4, s}, {s, 4, s}}}};
   data.conversions = {{s, s, s, s, 8, 4, {{s, s}}, {{s, s}}}};
   data.runs = {{s, s, s, s, {{s, s, 1.0, {s, s}, {{s, s}}}}}};
+  add_questions_of(s, data);
   return data;
 }
 
@@ -221,8 +247,9 @@ TEST(HostileReport, EverySvgIsWellFormed) {
       const size_t end = html.find("</svg>", at) + 6;
       EXPECT_NO_THROW(Markup(html.substr(at, end - at)).require_well_formed());
     }
-    // Two Pareto plots, two recoveries, four curves and bars, a trace, each for wide and narrow pages.
-    EXPECT_EQ(charts, 20u);
+    // Two Pareto plots, two KL curves, two recoveries, four curves and bars, a trace, scores and differences of tasks, each for
+    // wide and narrow pages.
+    EXPECT_EQ(charts, 28u);
   }
 }
 

@@ -85,7 +85,7 @@ TEST(Tasks, WithoutAModelNameTheFileNamesIt) {
   EXPECT_EQ(data.task_scores.at(0).model, "results_7");
 }
 
-TEST(Tasks, WhatPythonWritesForNoNumberIsNone) {
+TEST(Tasks, WhatPythonWritesForNoNumberIsSaidToBeNone) {
   const ReportData data =
       Files()
           .add(
@@ -93,10 +93,13 @@ TEST(Tasks, WhatPythonWritesForNoNumberIsNone) {
               R"({"results": {"x \"NaN": {"a": 0.5, "a_stderr": NaN, "b": -Infinity, "c": Infinity}},
                            "versions": {}})")
           .gather();
-  ASSERT_EQ(data.task_scores.size(), 1u);
+  ASSERT_EQ(data.task_scores.size(), 3u);
   EXPECT_EQ(data.task_scores[0].on.task, "x \"NaN");
   EXPECT_EQ(data.task_scores[0].value.value, 0.5);
   EXPECT_FALSE(data.task_scores[0].value.error.has_value());
+  EXPECT_TRUE(contains(report_markdown(data), "| x \"NaN | b | – | no number |\n"));
+  EXPECT_TRUE(contains(report_csv(data), "b,none\",,,,0\n")) << report_csv(data);
+  EXPECT_TRUE(nlohmann::json::parse(report_json(data))["tasks"][1]["value"].is_null());
 }
 
 TEST(Tasks, WithoutAScoreTheyAreRefused) {

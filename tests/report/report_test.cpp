@@ -273,7 +273,7 @@ TEST(Inputs, AFileOfNoKnownKindIsRefused) {
     } catch (const ConfigError& error) {
       EXPECT_EQ(error.info().code, "REPORT_INPUT");
       EXPECT_EQ(error.info().path, files.paths()[0]);
-      EXPECT_NE(error.info().hint.find("eval, compare, plan, replay, convert or run"),
+      EXPECT_NE(error.info().hint.find("eval, bench, compare, plan, replay, convert or run"),
                 std::string::npos);
     }
   }

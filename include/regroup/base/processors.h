@@ -9,4 +9,8 @@ namespace regroup {
 /// @param root  where /proc and /sys are found; tests give a folder
 int usable_threads(const std::string& root = "");
 
+/// What the system calls the processor: "AMD EPYC"; "" where it says nothing.
+/// @param root  likewise
+std::string processor_name(const std::string& root = "");
+
 }  // namespace regroup

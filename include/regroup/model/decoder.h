@@ -8,6 +8,7 @@
 
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/family.h"
+#include "regroup/model/kv_cache.h"
 #include "regroup/model/layer.h"
 #include "regroup/model/lm_head.h"
 #include "regroup/model/ops.h"
@@ -20,29 +21,6 @@ struct NamedWeight {
   at::Tensor view;
   Role role;
   int64_t layer;  ///< -1 outside the layers
-};
-
-/// K and V of past tokens, one pair a layer: [batch, n_kv_heads, capacity, head_dim].
-class KvCache {
- public:
-  KvCache(const ModelConfig& config, int64_t batch, int64_t capacity, at::ScalarType dtype,
-          at::Device device);
-  int64_t length() const { return length_; }
-  int64_t capacity() const { return capacity_; }
-  int64_t bytes() const;
-  /// Appends [batch, n_kv_heads, new, head_dim] to `layer` and returns all of K and V so far.
-  std::pair<at::Tensor, at::Tensor> append(int64_t layer, const at::Tensor& k, const at::Tensor& v);
-  void advance(int64_t tokens) { length_ += tokens; }
-  /// The past of rows `rows` [n] int64 of the batch, copied, with room for `more` tokens behind it.
-  KvCache select(const at::Tensor& rows, int64_t more) const;
-
- private:
-  KvCache() = default;
-
-  std::vector<at::Tensor> keys_;
-  std::vector<at::Tensor> values_;
-  int64_t capacity_ = 0;
-  int64_t length_ = 0;
 };
 
 /// A decoder-only transformer of the family's table: norms, rotary embedding, grouped-query attention (K and V are

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "regroup/report/damage.h"
+#include "regroup/results/fidelity_curve.h"
+#include "regroup/results/speed.h"
 
 namespace regroup {
 
@@ -20,11 +22,20 @@ enum class Metric {
   kAgreement,
   kLossDelta,
   kRecovery,
+  kKlMedian,
+  kKl90,
+  kKl99,
+  kKl999,
+  kKlMax,
+  kDeltaP,
+  kRmsDeltaP,
 };
-inline constexpr size_t kMetricCount = 7;
+inline constexpr size_t kMetricCount = 14;
 /// eval's names: "loss" stands for the keys "loss,none" and "loss_stderr,none".
 inline constexpr std::array<const char*, kMetricCount> kMetricNames = {
-    "loss", "perplexity", "bits_per_byte", "kl", "top1_agreement", "loss_delta", "recovery"};
+    "loss",       "perplexity", "bits_per_byte", "kl",         "top1_agreement",
+    "loss_delta", "recovery",   "kl_p50",        "kl_p90",     "kl_p99",
+    "kl_p999",    "kl_max",     "delta_p",       "rms_delta_p"};
 
 /// Which measurement two scores must share to be compared.
 struct EvaluatedOn {
@@ -39,7 +50,8 @@ struct ReportScore {
   EvaluatedOn on;
   int64_t windows = 0;
   std::array<std::optional<Measured>, kMetricCount> metrics;
-  DamageProfile profile;  ///< against the baseline; empty without one
+  DamageProfile profile;     ///< against the baseline; empty without one
+  FidelityCurve curve = {};  ///< likewise
   const std::optional<Measured>& operator[](Metric metric) const {
     return metrics[static_cast<size_t>(metric)];
   }
@@ -93,6 +105,27 @@ struct ReportTaskScore {
   std::optional<bool> higher_is_better;
   int64_t samples = 0;  ///< 0: not known
   std::optional<ReportPaired> paired = {};
+  std::string version = {};  ///< of the task; "" where it is not known
+};
+
+/// What a model said to one question of a task.
+struct ReportAnswer {
+  std::string question;       ///< digest of the document
+  std::string prompt;         ///< its end
+  std::string prompt_digest;  ///< of all of it
+  std::string target;
+  std::string said;
+  std::vector<double> worth;  ///< [metrics]; NaN: no number
+};
+
+/// A samples_*.jsonl of lm-evaluation-harness, or what eval --samples wrote for one model and task.
+struct ReportAnswers {
+  std::string model;
+  bool named_by_folder = false;  ///< the model, as the harness names the folder
+  std::string task;
+  std::string filter;
+  std::vector<std::string> metrics;
+  std::vector<ReportAnswer> items;
 };
 
 /// What a model did in one cell of a probe.
@@ -260,9 +293,11 @@ struct ReportData {
   std::vector<ReportSource> sources;
   std::vector<ReportModel> models;  ///< the baseline first, then by KV heads, most first
   std::vector<ReportTaskScore> task_scores;
+  std::vector<ReportAnswers> answers;
   std::vector<ReportProbe> probes;
   std::vector<ReportPlan> plans;
   std::vector<ReportReplay> replays;
+  std::vector<SpeedReport> speeds;
   std::vector<ReportUptraining> uptrainings;
   std::vector<ReportSample> samples;
   std::vector<ReportConversion> conversions;
