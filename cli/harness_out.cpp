@@ -17,7 +17,6 @@
 #include "regroup/base/output_file.h"
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
-#include "regroup/tasks/harness_results.h"
 #include "regroup/tasks/harness_samples.h"
 
 namespace regroup {
@@ -115,7 +114,7 @@ void HarnessOut::check_tasks(const std::vector<const Task*>& tasks) const {
 }
 
 void HarnessOut::write(const Json& model, const std::vector<AnsweredTask>& tasks,
-                       int64_t max_length, const std::string& device) const {
+                       HarnessRun run) const {
   const std::string place = place_of(model.at("model_name"));
   make_folder(folder_);
   make_folder(place);
@@ -132,9 +131,9 @@ void HarnessOut::write(const Json& model, const std::vector<AnsweredTask>& tasks
       hashes[row] = file.second.hex();
     }
   }
-  const Json results =
-      harness_results(model, hashes, max_length,
-                      {.started = started_, .seconds = watch_.seconds(), .device = device});
+  run.started = started_;
+  run.seconds = watch_.seconds();
+  const Json results = harness_results(model, hashes, run);
   write_file_atomically(fmt::format("{}/results_{}.json", place, date_), harness_json(results, 2));
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "progress.h"
+#include "regroup/tasks/harness_results.h"
 #include "regroup/tasks/task_scores.h"
 
 namespace regroup {
@@ -26,11 +27,10 @@ class HarnessOut {
              const std::vector<std::string>& inputs);
   /// The same of the tasks' rows, each of which has a file. @throws ConfigError OUTPUT_NAME
   void check_tasks(const std::vector<const Task*>& tasks) const;
-  /// @param model       one object of make_results()
-  /// @param max_length  of its context
+  /// @param model  one object of make_results()
+  /// @param run    without its times
   /// @throws OutputError
-  void write(const Json& model, const std::vector<AnsweredTask>& tasks, int64_t max_length,
-             const std::string& device) const;
+  void write(const Json& model, const std::vector<AnsweredTask>& tasks, HarnessRun run) const;
 
  private:
   std::string place_of(const std::string& model) const;

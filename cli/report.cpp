@@ -44,7 +44,8 @@ void add_report_command(CLI::App& root, Invocation& invocation) {
       run_report);
   command
       ->add_option("RESULTS,--results", flags->results,
-                   "JSON of eval, plan, replay, convert or run; metrics.jsonl of uptrain; samples")
+                   "JSON of eval, plan, replay, convert or run; metrics.jsonl of uptrain; samples; "
+                   "files of lm-evaluation-harness")
       ->type_name(kFile)
       ->required();
   command->add_option("--out", flags->out, "File to write: .html, .md, .json or .csv")

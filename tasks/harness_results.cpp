@@ -7,6 +7,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "regroup/base/digest.h"
 #include "regroup/base/harness_name.h"
 #include "regroup/version.h"
 
@@ -81,7 +82,7 @@ std::string harness_date(double seconds) {
 }
 
 Json harness_results(const Json& model, const std::map<std::string, std::string>& task_hashes,
-                     int64_t max_length, const HarnessRun& run) {
+                     const HarnessRun& run) {
   const std::string path = model.at("model_name");
   const Json groups = model.value("groups", Json::object());
   Json out = {{"results", harness_rows(model, "results", groups)}};
@@ -99,15 +100,17 @@ Json harness_results(const Json& model, const std::map<std::string, std::string>
   out["transformers_version"] = "N/A";
   out["lm_eval_version"] = kHarnessVersion;
   out["upper_git_hash"] = Json();
-  out["max_length"] = max_length;
+  out["max_length"] = run.max_length;
   out["task_hashes"] = Json::object();
   for (const auto& [row, hash] : task_hashes) out["task_hashes"][row] = hash;
   out["model_source"] = "regroup";
   out["model_name"] = path;
   out["model_name_sanitized"] = harness_file_name(path);
   for (const char* key : {"system_instruction", "system_instruction_sha"}) out[key] = Json();
-  out["fewshot_as_multiturn"] = false;
-  for (const char* key : {"chat_template", "chat_template_sha"}) out[key] = Json();
+  out["fewshot_as_multiturn"] = model.at("config").value("fewshot_as_multiturn", false);
+  const std::string& chat = run.chat_template;
+  out["chat_template"] = chat.empty() ? Json() : Json(chat);
+  out["chat_template_sha"] = chat.empty() ? Json() : Json(sha256_of_text(chat));
   out["total_evaluation_time_seconds"] = fmt::format("{}", run.seconds);
   out["regroup"] = about;
   return out;

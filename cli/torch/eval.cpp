@@ -20,6 +20,7 @@
 #include "regroup/eval/results.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/simd.h"
+#include "regroup/text/chat_template.h"
 #include "regroup/version.h"
 #include "table.h"
 #include "text_files.h"
@@ -241,8 +242,15 @@ void write_samples(const EvalFlags& flags, const EvalModels& models,
   write_file_atomically(flags.samples, lines);
 }
 
+/// The first model's, through which all are asked.
+std::string chat_template_of(const EvalFlags& flags) {
+  if (!flags.task_options.apply_chat_template) return {};
+  return ChatTemplate::open(flags.models.front(), flags.documents.chat_date).source();
+}
+
+/// @param run  of all models
 void write_harness_files(const HarnessOut& out, const Json& results, const EvalModels& models,
-                         const std::vector<EvaluatedTask>& tasks, const std::string& device) {
+                         const std::vector<EvaluatedTask>& tasks, HarnessRun run) {
   const Json all = models_of(results);
   size_t listed = 0;
   for (size_t m = 0; m < models.all().size(); ++m) {
@@ -251,7 +259,8 @@ void write_harness_files(const HarnessOut& out, const Json& results, const EvalM
     for (const EvaluatedTask& task : tasks) {
       answered.push_back({.task = task.task, .answers = task.answers[m]});
     }
-    out.write(all[listed++], answered, models.all()[m].info.config.max_positions, device);
+    run.max_length = models.all()[m].info.config.max_positions;
+    out.write(all[listed++], answered, run);
   }
 }
 
@@ -266,7 +275,9 @@ CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   EvalModels models(flags, device);
   std::vector<EvaluatedText> texts = open_texts(flags, models);
   std::vector<OpenedTask> opened = open_tasks(flags, models);
+  HarnessRun harness_run{.device = device.str()};
   if (harness) {
+    harness_run.chat_template = chat_template_of(flags);
     std::vector<const Task*> tasks;
     for (const OpenedTask& task : opened) tasks.push_back(&task.evaluated.task);
     harness->check_tasks(tasks);
@@ -287,7 +298,7 @@ CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   output.text = results_table(output.json) + place_lines(output.json);
   if (keep_nll) write_token_nll(flags.token_nll, texts[0], texts[0].scores[0]);
   if (!flags.samples.empty()) write_samples(flags, models, questions.tasks);
-  if (harness) write_harness_files(*harness, output.json, models, questions.tasks, device.str());
+  if (harness) write_harness_files(*harness, output.json, models, questions.tasks, harness_run);
   if (!flags.out.empty()) {
     write_file_atomically(flags.out,
                           output.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <tuple>
 
 #include "kinds/answer_line.h"
@@ -119,7 +120,8 @@ bool is_answers_log(std::string_view text) {
     const std::string_view front = text.substr(start, 1 << 16);
     return front.find("\"doc_id\"") != front.npos;
   }
-  const std::string line(text.substr(start, text.find('\n', start) - start));
+  const std::string_view line = text.substr(start, text.find('\n', start) - start);
+  if (line.find("\"doc_id\"") == line.npos) return false;  // most files are one line, and long
   const Json first = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   return first.is_object() && first.contains("doc_id") &&
          (first.contains("resps") || first.contains("filtered_resps") || first.contains("target"));
@@ -157,18 +159,13 @@ void name_answering_models(ReportData& data) {
     if (answers.named_by_folder && known != names.end()) answers.model = known->second;
   }
   // Of answers that were given twice the later ones count.
-  std::map<std::tuple<std::string, std::string, std::string>, ReportAnswers> last;
-  for (ReportAnswers& answers : data.answers) {
-    std::tuple key(answers.model, answers.task, answers.filter);
-    last.insert_or_assign(std::move(key), answers);
-  }
+  std::set<std::tuple<std::string, std::string, std::string>> seen;
   std::vector<ReportAnswers> kept;
-  for (ReportAnswers& answers : data.answers) {
-    const auto found = last.find({answers.model, answers.task, answers.filter});
-    if (found == last.end()) continue;
-    kept.push_back(std::move(found->second));
-    last.erase(found);
+  for (auto answers = data.answers.rbegin(); answers != data.answers.rend(); ++answers) {
+    const bool is_new = seen.emplace(answers->model, answers->task, answers->filter).second;
+    if (is_new) kept.push_back(std::move(*answers));
   }
+  std::reverse(kept.begin(), kept.end());
   data.answers = std::move(kept);
 }
 

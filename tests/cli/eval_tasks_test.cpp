@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cli_tools.h"
+#include "regroup/base/harness_name.h"
 
 namespace regroup::testing {
 namespace {
@@ -56,6 +57,49 @@ TEST_F(EvalTasks, ScoresStandUnderTheTasksName) {
   EXPECT_NE(read_file(w_.folder / "report.md").find("| mine, 0-shot | acc ↑ | 12 |"),
             std::string::npos)
       << read_file(w_.folder / "report.md");
+}
+
+/// Files of `folder` whose names begin with `front`.
+std::vector<std::string> files_in(const std::string& folder, const std::string& front) {
+  std::vector<std::string> files;
+  if (!fs::is_directory(folder)) return files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename().string().starts_with(front)) files.push_back(entry.path());
+  }
+  return files;
+}
+
+TEST_F(EvalTasks, FilesOfTheHarnessForEachModel) {
+  const std::string out = w_.folder / "harness";
+  const Finished run =
+      eval({w_.folder / "other", "--task", task_, "--baseline", w_.folder / "parent",
+            "--harness-out", out, "--out", w_.folder / "r.json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json models = Json::parse(run.out).at("models");
+  Words report = {"report", w_.folder / "r.json", "--quiet", "--out", w_.folder / "report.md"};
+  for (size_t m = 0; m < 2; ++m) {
+    const std::string folder = out + "/" + harness_file_name(models[m].at("model_name"));
+    const auto results = files_in(folder, "results_");
+    const auto samples = files_in(folder, "samples_mine_");
+    ASSERT_EQ(results.size(), 1u);
+    ASSERT_EQ(samples.size(), 1u);
+    const Json file = Json::parse(read_file(results[0]));
+    for (const char* key : {"acc,none", "acc_stderr,none", "acc_norm,none", "sample_len"}) {
+      EXPECT_EQ(file.at("results").at("mine").at(key), models[m].at("results").at("mine").at(key));
+    }
+    EXPECT_EQ(file.at("task_hashes").size(), 1u);
+    EXPECT_EQ(file.at("max_length"), 128);
+    EXPECT_TRUE(file.at("chat_template").is_null());
+    const std::string lines = read_file(samples[0]);
+    EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 12);
+    report.insert(report.end(), {results[0], samples[0]});
+  }
+  const Finished made = regroup(report);
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const std::string page = read_file(w_.folder / "report.md");
+  EXPECT_NE(page.find("/parent (before) | "), std::string::npos) << page;
+  EXPECT_NE(page.find("/other (model) |\n"), std::string::npos) << "one column for each\n" << page;
+  EXPECT_NE(page.find("/other | 12 | "), std::string::npos) << page;
 }
 
 // The same model asked alone and beside another, with a text, in another order: the same scores.
@@ -176,6 +220,10 @@ TEST_F(EvalTasks, Mistakes) {
   refused({"--task", task_, "--samples", task_}, 2, "OUTPUT_IS_INPUT");
   refused({"--task", task_, "--samples", w_.out, "--out", w_.out}, 2, "FLAG_VALUE");
   refused({"--samples", w_.out, "--tokens", "x.bin"}, 2, "FLAG_VALUE");
+  refused({"--task", task_, "--harness-out", task_}, 2, "OUTPUT_NOT_FOLDER");
+  refused({"--task", task_, "--harness-out", w_.folder / "no/where"}, 2, "OUTPUT_PARENT");
+  refused({"--task", task_, "--harness-out", parent}, 2, "OUTPUT_IS_INPUT");
+  refused({parent, "--task", task_, "--harness-out", w_.out}, 2, "OUTPUT_NAME");
   refused({}, 2, "FLAG_MISSING");
   const std::string bad =
       w_.folder.write("bad.jsonl", "{\"context\": \"x\", \"choices\": [\"a\"], \"gold\": 1}\n");

@@ -81,7 +81,7 @@ class HarnessFiles : public ::testing::Test {
     for (size_t t = 0; t < tasks_.size(); ++t) answered.push_back({tasks_[t], answers_[t]});
     const HarnessOut out(out_, {model}, {});
     out.check_tasks(named);
-    out.write(results_of(model, answered), answered, 128, "cpu");
+    out.write(results_of(model, answered), answered, {.device = "cpu", .max_length = 128});
   }
 
   /// What the harness reads; null where there is none.
@@ -162,7 +162,7 @@ TEST_F(HarnessFiles, NoNumberIsReadAsNone) {
   Json results = results_of("m", answered);
   results["results"]["mine"]["perplexity,none"] = "N/A";
   results["results"]["mine"]["perplexity_stderr,none"] = "N/A";
-  HarnessOut(out_, {"m"}, {}).write(results, answered, 128, "cpu");
+  HarnessOut(out_, {"m"}, {}).write(results, answered, {.device = "cpu", .max_length = 128});
   const Json read = harness_reads();
   if (read.is_null()) GTEST_SKIP() << "no lm_eval beside transformers (scripts/setup --bench)";
   EXPECT_EQ(read.at("wrong"), Json::array());
@@ -175,7 +175,8 @@ TEST_F(HarnessFiles, ALaterRunLeavesTheEarlierFiles) {
   const TaskAnswers answers = answers_to(task);
   const std::vector<AnsweredTask> answered = {{task, answers}};
   for (int run = 0; run < 2; ++run) {
-    HarnessOut(out_, {"m"}, {}).write(results_of("m", answered), answered, 128, "cpu");
+    HarnessOut(out_, {"m"}, {})
+        .write(results_of("m", answered), answered, {.device = "cpu", .max_length = 128});
   }
   EXPECT_EQ(names_below(out_).size(), 4u);
 }

@@ -54,6 +54,30 @@ TEST_F(Results, OneItemHasNoStandardError) {
   EXPECT_EQ(results().at("results").at("mine").at("acc_stderr,none"), "N/A");
 }
 
+TEST_F(Results, GroupsSayWhatTheirTasksShare) {
+  std::string records;
+  for (const char* subject : {"anatomy", "virology"}) {
+    records += Json({{"question", "Who?"},
+                     {"subject", subject},
+                     {"choices", {"a", "b", "c", "d"}},
+                     {"answer", 1}})
+                   .dump() +
+               "\n";
+  }
+  folder_.write("mmlu.jsonl", records);
+  evaluated_.task = open_task("mmlu", {.folder = folder_.path()});
+  evaluated_.answers[0].scores = {{{-1, true}, {-2, true}, {-3, true}, {-4, true}},
+                                  {{-2, true}, {-1, true}, {-3, true}, {-4, true}}};
+  const Json model = results();
+  EXPECT_EQ(model.at("group_subtasks").at("mmlu"), Json({"mmlu_other", "mmlu_stem"}));
+  EXPECT_EQ(model.at("group_subtasks").at("mmlu_stem"), Json::array({"mmlu_anatomy"}));
+  EXPECT_EQ(model.at("n-shot").at("mmlu"), 0);
+  EXPECT_EQ(model.at("higher_is_better").at("mmlu").at("acc"), true);
+  EXPECT_EQ(model.at("groups").at("mmlu").at("acc,none"), 0.5);
+  const std::string lines = task_samples(evaluated_, 0, "m");
+  EXPECT_EQ(Json::parse(lines.substr(0, lines.find('\n'))).at("task"), "mmlu_anatomy");
+}
+
 TEST_F(Results, SamplesHaveTheHarnessesKeys) {
   const std::string lines = task_samples(evaluated_, 0, "out/g2");
   const Json second = Json::parse(lines.substr(lines.find('\n') + 1));

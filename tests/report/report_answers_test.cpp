@@ -140,6 +140,20 @@ TEST(Answers, OlderLayoutsAndTornEnds) {
   EXPECT_EQ(compare_answers(data).at(0).broken, 1) << "told by the document itself";
 }
 
+TEST(Answers, GivenTwiceTheLaterOnesCount) {
+  const std::string samples = golden_samples("piqa");
+  const ReportData data = Files()
+                              .add("parent/samples_piqa_1.jsonl", answered(samples, {1, 1}))
+                              .add("g2/samples_piqa_1.jsonl", answered(samples, {0, 0}))
+                              .add("g2/samples_piqa_2.jsonl", answered(samples, {1, 0}))
+                              .add("same/samples_piqa_1.jsonl", answered(samples, {1, 1}))
+                              .gather();
+  ASSERT_EQ(data.answers.size(), 3u) << "equal bytes in another folder are another model's";
+  EXPECT_EQ(data.answers[0].model, "parent");
+  EXPECT_EQ(compare_answers(data).at(0).broken, 1);
+  EXPECT_EQ(compare_answers(data).at(0).other->items.size(), 2u);
+}
+
 TEST(Answers, NoNumbersAreNoVerdicts) {
   const std::string samples = golden_samples("piqa");
   const ReportData data =

@@ -32,8 +32,9 @@ Json a_model() {
 }
 
 Json written() {
-  return harness_results(a_model(), {{"mmlu_anatomy", "abc"}}, 128,
-                         {.started = 1769860805.5, .seconds = 1.5, .device = "cpu"});
+  return harness_results(
+      a_model(), {{"mmlu_anatomy", "abc"}},
+      {.started = 1769860805.5, .seconds = 1.5, .device = "cpu", .max_length = 128});
 }
 
 TEST(HarnessResults, HaveEveryKeyOfTheHarness) {
@@ -53,6 +54,18 @@ TEST(HarnessResults, HaveEveryKeyOfTheHarness) {
   EXPECT_EQ(ours.at("config").at("model_dtype"), "torch.bfloat16");
   EXPECT_EQ(ours.at("config").at("limit"), 2);
   EXPECT_EQ(ours.at("regroup").at("n_kv_heads"), 2);
+}
+
+TEST(HarnessResults, TheChatTemplateIsNamed) {
+  EXPECT_TRUE(written().at("chat_template").is_null());
+  Json model = a_model();
+  model["config"]["fewshot_as_multiturn"] = true;
+  const Json asked = harness_results(model, {}, {.device = "cpu", .chat_template = "{{ x }}"});
+  EXPECT_EQ(asked.at("chat_template"), "{{ x }}");
+  EXPECT_EQ(asked.at("fewshot_as_multiturn"), true);
+  // printf '{{ x }}' | sha256sum
+  EXPECT_EQ(asked.at("chat_template_sha"),
+            "e52c737297f7dad622da7e58f5a16e7437f2716daccb4da859fc567ccd75c9a4");
 }
 
 TEST(HarnessResults, RowsHoldNumbersAlone) {

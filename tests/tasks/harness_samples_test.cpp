@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "regroup/text/python_text.h"
 #include "support/temporary_folder.h"
 
 namespace regroup::testing {
@@ -166,6 +167,22 @@ TEST(HarnessSamples, DocumentsHashAsPythonWritesThem) {
       R"({"a": [], "b": {}, "t": "é\u0000\u007f\u2028\"\\/\n\t😀", "x": [1, -0.5, 1e-05, 0.0001, true, null], "n": [[2], {"k": "v"}]})");
   EXPECT_EQ(sha256_of_text(harness_json(document, 2)),
             "9bc270b9752eac5044109c68684a0015005f1af59027ba0bde5cc7dd8ca0f62c");
+}
+
+// What a list of targets is written with. By Python: repr(text).
+TEST(HarnessSamples, TextsAreQuotedAsPythonQuotesThem) {
+  const std::pair<std::string, const char*> cases[] = {
+      {"", "''"},
+      {"plain", "'plain'"},
+      {"it's", "\"it's\""},
+      {"say \"x\"", "'say \"x\"'"},
+      {"both ' and \"", "'both \\' and \"'"},
+      {"a\\b\012\015\011", "'a\\\\b\\n\\r\\t'"},
+      {std::string("\000\037\177\302\200\302\240\302\255", 9), "'\\x00\\x1f\\x7f\\x80\\xa0\\xad'"},
+      {"\303\251\346\227\245\360\237\230\200", "'\303\251\346\227\245\360\237\230\200'"},
+      {"\342\200\213\342\200\250\357\273\277\343\200\200", "'\\u200b\\u2028\\ufeff\\u3000'"},
+      {"\363\240\200\201\364\217\277\277", "'\\U000e0001\\U0010ffff'"}};
+  for (const auto& [text, quoted] : cases) EXPECT_EQ(python_repr(text), quoted);
 }
 
 }  // namespace

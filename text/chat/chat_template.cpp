@@ -82,6 +82,7 @@ void name_reasoning(Json& messages) {
 
 struct ChatTemplate::Parts {
   std::string path;
+  std::string source;
   std::string date;
   chat::Nodes nodes;
   chat::Value::Members globals;
@@ -98,7 +99,7 @@ ChatTemplate ChatTemplate::open(const std::string& folder, const std::string& da
   Json config = Json::object();
   if (path_exists(config_path)) config = read_strict_json(config_path, kTokenizerConfigJson);
   if (!config.is_object()) wrong_type(config_path, config.dump());
-  std::string source;
+  std::string& source = parts->source;
   parts->path = folder + "/chat_template.jinja";
   if (path_exists(parts->path)) {
     const InputFile file(parts->path);
@@ -126,6 +127,8 @@ ChatTemplate ChatTemplate::open(const std::string& folder, const std::string& da
   parts->nodes = chat::parse_template(source, parts->path);
   return ChatTemplate(std::move(parts));
 }
+
+const std::string& ChatTemplate::source() const { return parts_->source; }
 
 std::string ChatTemplate::render(std::string_view messages, const std::string& where,
                                  bool add_generation_prompt) const {

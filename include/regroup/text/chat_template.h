@@ -19,6 +19,8 @@ class ChatTemplate {
   ChatTemplate(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
+  /// The template itself.
+  const std::string& source() const;
   /// The text of a conversation.
   /// @param messages  JSON: [{"role": "user", "content": "Hello"}, ...]
   /// @throws CheckpointError TPL_MESSAGES, TPL_BUDGET; UnsupportedError TPL_UNSUPPORTED
