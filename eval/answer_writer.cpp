@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "regroup/base/error.h"
 #include "regroup/model/generate.h"
@@ -57,22 +58,38 @@ int64_t count_cut_prompts(const Task& task, const Tokenizer& tokenizer, const Mo
   return cut;
 }
 
-std::string write_answer(const Decoder& model, const Tokenizer& tokenizer,
-                         const std::string& context, const TaskQuestion& question) {
-  const int64_t room = room_for(question, model.config());
-  std::vector<int32_t> prompt = encode_prompt(tokenizer, context);
-  if (const int64_t over = static_cast<int64_t>(prompt.size()) - room; over > 0) {
-    prompt.erase(prompt.begin(), prompt.begin() + over);
+void write_answers(const Decoder& model, const Tokenizer& tokenizer, const Task& task,
+                   std::vector<std::optional<std::string>>& answers,
+                   const std::function<void()>& after_answer) {
+  answers.resize(task.questions.size());
+  std::vector<size_t> asked;
+  std::vector<GreedyPrompt> prompts;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i]) continue;
+    const TaskQuestion& question = task.questions[i];
+    const int64_t room = room_for(question, model.config());
+    std::vector<int32_t> ids = encode_prompt(tokenizer, task.requests[i].front().first);
+    if (const int64_t over = static_cast<int64_t>(ids.size()) - room; over > 0) {
+      ids.erase(ids.begin(), ids.begin() + over);
+    }
+    asked.push_back(i);
+    prompts.push_back({std::move(ids), question.max_new_tokens});
   }
-  std::vector<int32_t> made;
-  const SamplingOptions greedy{.max_new_tokens = question.max_new_tokens, .temperature = 0};
-  generate(model, prompt, greedy, [&](int32_t id) {
-    made.push_back(id);
-    return !ends_with_a_stop(made, tokenizer, question);
-  });
-  std::string text = tokenizer.decode(made);
-  for (const std::string& stop : question.until) text = text.substr(0, text.find(stop));
-  return text;
+  std::vector<std::vector<int32_t>> made(prompts.size());
+  generate_greedily(
+      model, prompts,
+      [&](size_t p, int32_t id) {
+        made[p].push_back(id);
+        return !ends_with_a_stop(made[p], tokenizer, task.questions[asked[p]]);
+      },
+      [&](size_t p) {
+        std::string text = tokenizer.decode(std::exchange(made[p], {}));
+        for (const std::string& stop : task.questions[asked[p]].until) {
+          text = text.substr(0, text.find(stop));
+        }
+        answers[asked[p]] = std::move(text);
+        if (after_answer) after_answer();
+      });
 }
 
 }  // namespace regroup

@@ -22,7 +22,7 @@
 namespace regroup {
 namespace {
 
-constexpr const char* kFormat = "regroup-eval-state/4";
+constexpr const char* kFormat = "regroup-eval-state/5";
 constexpr auto kWriteInterval = std::chrono::seconds(30);
 
 static_assert(sizeof(WindowScore) == 48, "a window is stored as it lies in memory");
@@ -63,7 +63,7 @@ constexpr std::string_view kAnswers = "answers.";
 struct Stored {
   std::vector<PartialScores> texts;
   std::map<std::string, std::vector<RequestScore>> requests;
-  std::map<std::string, std::vector<std::string>> answers;
+  std::map<std::string, WrittenAnswers> answers;
 };
 
 /// [log-likelihood, 1 or 0, matched] of each request.
@@ -85,6 +85,21 @@ std::vector<RequestScore> scores_of(const SafetensorsFile& file, const std::stri
                       .matched = static_cast<int64_t>(numbers[i + 2])});
   }
   return scores;
+}
+
+/// A list of texts, null where none is yet.
+std::string packed(const WrittenAnswers& answers) {
+  Json list = Json::array();
+  for (const auto& answer : answers) list.push_back(answer ? Json(*answer) : Json());
+  return list.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+WrittenAnswers answers_of(const std::vector<char>& bytes) {
+  WrittenAnswers answers;
+  for (const Json& answer : Json::parse(bytes.begin(), bytes.end())) {
+    answers.push_back(answer.is_null() ? std::nullopt : std::optional(answer.get<std::string>()));
+  }
+  return answers;
 }
 
 /// What a state file holds, or nothing where it is not one of this evaluation.
@@ -112,9 +127,8 @@ std::optional<Stored> read_state(const std::string& path, const std::string& key
   }
   for (const TensorInfo& info : file.tensors()) {
     if (info.name.starts_with(kAnswers)) {
-      const auto bytes = values_of<char>(file, info.name);
       stored.answers[info.name.substr(kAnswers.size())] =
-          Json::parse(bytes.begin(), bytes.end()).get<std::vector<std::string>>();
+          answers_of(values_of<char>(file, info.name));
     }
     if (!info.name.starts_with(kRequests)) continue;
     stored.requests[info.name.substr(kRequests.size())] = scores_of(file, info.name);
@@ -186,13 +200,12 @@ void EvalState::update_requests(const std::string& name, const std::vector<Reque
   keep(requests_, name, scores, whole);
 }
 
-std::vector<std::string> EvalState::find_answers(const std::string& name) const {
+WrittenAnswers EvalState::find_answers(const std::string& name) const {
   const auto found = answers_.find(name);
-  return found == answers_.end() ? std::vector<std::string>() : found->second;
+  return found == answers_.end() ? WrittenAnswers() : found->second;
 }
 
-void EvalState::update_answers(const std::string& name, const std::vector<std::string>& answers,
-                               bool whole) {
+void EvalState::update_answers(const std::string& name, const WrittenAnswers& answers, bool whole) {
   keep(answers_, name, answers, whole);
 }
 
@@ -216,8 +229,7 @@ void EvalState::write() {
   std::vector<TensorSpec> specs;
   std::string data;
   for (const auto& [name, answers] : answers_) {
-    const std::string bytes = Json(answers).dump(-1, ' ', true, Json::error_handler_t::replace);
-    add_tensor(std::string(kAnswers) + name, bytes, specs, data);
+    add_tensor(std::string(kAnswers) + name, packed(answers), specs, data);
   }
   for (const auto& [name, scores] : requests_) {
     add_tensor(std::string(kRequests) + name, raw_scores(scores), specs, data);

@@ -3,7 +3,6 @@
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/logsumexp.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
@@ -52,87 +51,26 @@ class Scorer {
       : model_(model), requests_(requests), scores_(scores) {}
 
   void run(const RequestBatch& batch) {
-    for (const RequestGroup& group : batch) {
-      for (size_t i = group.first; i < group.first + group.count; ++i)
-        scores_[i] = {.log_likelihood = 0, .greedy = true, .matched = 0};
+    for (const size_t i : batch.requests) {
+      scores_[i] = {.log_likelihood = 0, .greedy = true, .matched = 0};
     }
-    const int64_t length = batch.front().prefix;
-    const bool has_suffixes =
-        std::any_of(batch.begin(), batch.end(), [](const auto& group) { return group.suffix > 0; });
-    std::optional<KvCache> cache;
-    if (has_suffixes) {
-      cache.emplace(model_.config(), static_cast<int64_t>(batch.size()), length, model_.dtype(),
-                    model_.device());
+    Picks picks;
+    for (size_t member = 0; member < batch.requests.size(); ++member) {
+      const size_t i = batch.requests[member];
+      const TokenRequest& request = requests_[i];
+      const auto last = static_cast<int64_t>(request.ids.size()) - 1;
+      for (int64_t j = last - request.scored; j < last; ++j) {
+        picks.add(batch.row_of(member, j), request.ids[static_cast<size_t>(j + 1)], i);
+      }
     }
-    feed_prefixes(batch, length, cache ? &*cache : nullptr);
-    if (has_suffixes) feed_suffixes(batch, *cache);
-    for (const RequestGroup& group : batch) {
-      for (size_t i = group.first; i < group.first + group.count; ++i) require_finite(i);
-    }
+    const Tensor ids = index_tensor(batch.ids).unsqueeze(0).to(model_.device());
+    add(model_.hidden(ids, batch.tree), picks);
+    for (const size_t i : batch.requests) require_finite(i);
   }
 
  private:
-  int64_t first_predicting(const TokenRequest& request) const {
-    return static_cast<int64_t>(request.ids.size()) - request.scored - 1;
-  }
-
-  void feed_prefixes(const RequestBatch& batch, int64_t length, KvCache* cache) {
-    Tensor ids = at::zeros({static_cast<int64_t>(batch.size()), length}, at::kLong);
-    auto* data = ids.data_ptr<int64_t>();
-    Picks picks;
-    for (size_t b = 0; b < batch.size(); ++b) {
-      const RequestGroup& group = batch[b];
-      const auto& tokens = requests_[group.first].ids;
-      const int64_t row = static_cast<int64_t>(b) * length;
-      std::copy_n(tokens.begin(), group.prefix, data + row);
-      for (size_t i = group.first; i < group.first + group.count; ++i) {
-        const TokenRequest& request = requests_[i];
-        for (int64_t j = first_predicting(request); j < group.prefix; ++j) {
-          picks.add(row + j, request.ids[static_cast<size_t>(j + 1)], i);
-        }
-      }
-    }
-    add(model_.hidden(ids.to(model_.device()), cache), picks);
-  }
-
-  void feed_suffixes(const RequestBatch& batch, const KvCache& cache) {
-    std::vector<int64_t> owners;
-    std::vector<size_t> members;
-    int64_t longest = 0;
-    for (size_t b = 0; b < batch.size(); ++b) {
-      for (size_t i = batch[b].first; i < batch[b].first + batch[b].count; ++i) {
-        const int64_t beyond = suffix_of(i, batch[b]);
-        if (beyond == 0) continue;
-        owners.push_back(static_cast<int64_t>(b));
-        members.push_back(i);
-        longest = std::max(longest, beyond);
-      }
-    }
-    const auto n = static_cast<int64_t>(members.size());
-    Tensor ids = at::zeros({n, longest}, at::kLong);
-    auto* data = ids.data_ptr<int64_t>();
-    Picks picks;
-    for (int64_t row = 0; row < n; ++row) {
-      const size_t i = members[static_cast<size_t>(row)];
-      const TokenRequest& request = requests_[i];
-      const RequestGroup& group = batch[static_cast<size_t>(owners[static_cast<size_t>(row)])];
-      std::copy_n(request.ids.begin() + group.prefix, suffix_of(i, group), data + row * longest);
-      const auto last = static_cast<int64_t>(request.ids.size()) - 1;
-      for (int64_t j = std::max(first_predicting(request), group.prefix); j < last; ++j) {
-        picks.add(row * longest + j - group.prefix, request.ids[static_cast<size_t>(j + 1)], i);
-      }
-    }
-    KvCache own = cache.select(index_tensor(owners).to(model_.device()), longest);
-    add(model_.hidden(ids.to(model_.device()), &own), picks);
-  }
-
-  int64_t suffix_of(size_t request, const RequestGroup& group) const {
-    return static_cast<int64_t>(requests_[request].ids.size()) - 1 - group.prefix;
-  }
-
-  /// @param hidden  [batch, seq, hidden]
+  /// @param hidden  [1, tokens, hidden]
   void add(const Tensor& hidden, const Picks& picks) {
-    if (picks.rows.empty()) return;
     const Tensor flat = hidden.flatten(0, 1);
     const auto n_rows = static_cast<int64_t>(picks.rows.size());
     const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / model_.config().vocab_size);
@@ -202,10 +140,9 @@ void score_requests(const Decoder& model, const std::vector<TokenRequest>& reque
   Scorer scorer(model, requests, scores);
   int64_t done = 0;
   for (const RequestBatch& batch : make_request_batches(requests, model.config(), batching)) {
-    const bool known = std::all_of(batch.begin(), batch.end(), [&](const RequestGroup& group) {
-      return is_scored(scores[group.first]);
-    });
-    for (const RequestGroup& group : batch) done += static_cast<int64_t>(group.count);
+    const bool known =
+        std::ranges::all_of(batch.requests, [&](size_t i) { return is_scored(scores[i]); });
+    done += static_cast<int64_t>(batch.requests.size());
     if (known) continue;
     scorer.run(batch);
     if (after_batch) after_batch(done);

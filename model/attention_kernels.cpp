@@ -40,17 +40,50 @@ HWY_INLINE void pack(const float* in, const HeadRows<T>& rows, int64_t head, int
   }
 }
 
+/// Rows [first, first + count) of the KV head transposed, as keys [key, key + count) of panels of 16 keys,
+/// [padded(keys) / 16, head_dim, 16].
+template <typename T>
+HWY_INLINE void unpack_columns(const HeadRows<const T>& rows, int64_t first, int64_t count,
+                               int64_t dim, int64_t key, float* out) {
+  const One one;
+  for (int64_t r = 0; r < count; ++r) {
+    float* to = out + (key + r) / kPanel * dim * kPanel + (key + r) % kPanel;
+    const T* in = rows.data + (first + r) * rows.row_stride;
+    for (int64_t i = 0; i < dim; ++i) to[i * kPanel] = hn::GetLane(load(one, in + i));
+  }
+}
+
+/// Zero as keys [keys, padded(keys)) of the panels.
+HWY_INLINE void clear_columns(int64_t keys, int64_t dim, float* out) {
+  for (int64_t r = keys; r < padded(keys); ++r) {
+    float* to = out + r / kPanel * dim * kPanel + r % kPanel;
+    for (int64_t i = 0; i < dim; ++i) to[i * kPanel] = 0.0f;
+  }
+}
+
 /// The KV head transposed, in panels of 16 tokens, [padded(seq) / 16, head_dim, 16]; the padding is zero.
 template <typename T>
 HWY_INLINE void unpack_panels(const HeadRows<const T>& rows, int64_t seq, int64_t dim, float* out) {
-  const One one;
-  for (int64_t r = 0; r < padded(seq); ++r) {
-    float* to = out + r / kPanel * dim * kPanel + r % kPanel;
-    const T* in = rows.data + r * rows.row_stride;
-    for (int64_t i = 0; i < dim; ++i) {
-      to[i * kPanel] = r < seq ? hn::GetLane(load(one, in + i)) : 0.0f;
-    }
-  }
+  unpack_columns(rows, 0, seq, dim, 0, out);
+  clear_columns(seq, dim, out);
+}
+
+/// All keys transposed in panels, keys_t, and all values [padded(keys), width]: those of the past, then the
+/// sequence's own.
+template <typename T>
+HWY_INLINE void unpack_all(const AttentionShape& s, const HeadRows<const T>& k,
+                           const HeadRows<const T>& v, int64_t width, float* keys_t,
+                           float* values) {
+  int64_t key = 0;
+  const auto add = [&](const RowSpan& span) {
+    unpack_columns(k, span.first, span.count, s.head_dim, key, keys_t);
+    unpack(v, 0, span.first, span.count, s.head_dim, width, 1.0f, values + key * width);
+    key += span.count;
+  };
+  for (const RowSpan& span : s.past) add(span);
+  add({0, s.seq});
+  clear_columns(key, s.head_dim, keys_t);
+  std::fill(values + key * width, values + padded(key) * width, 0.0f);
 }
 
 /// A block of query rows and the span of keys any of them sees, cut at multiples of 16. Rows and keys are counted
@@ -115,20 +148,19 @@ HWY_INLINE float softmax_row(float* z, const Block& b, int64_t r, float* sum) {
 template <typename T>
 void forward(const AttentionShape& s, const HeadRows<const T>& q, const HeadRows<const T>& k,
              const HeadRows<const T>& v, const HeadRows<T>& out, float* lse, float* scratch) {
-  const int64_t tokens = padded(s.seq);
+  const int64_t past = s.past_keys();
+  const int64_t keys = padded(past + s.seq);
   const int64_t dim = s.head_dim;
   const int64_t width = padded(dim);
-  const int64_t max_rows = rows_at_once(s.seq);
-  float* keys_t = scratch;                     // [tokens / 16, head_dim, 16]
-  float* values = keys_t + dim * tokens;       // [tokens, width]
-  float* queries = values + tokens * width;    // [rows, width]
+  const int64_t max_rows = rows_at_once(keys);
+  float* keys_t = scratch;                     // [keys / 16, head_dim, 16]
+  float* values = keys_t + dim * keys;         // [keys, width]
+  float* queries = values + keys * width;      // [rows, width]
   float* scores = queries + max_rows * width;  // [rows, keys]
-  unpack_panels(k, s.seq, dim, keys_t);
-  unpack(v, 0, 0, s.seq, dim, width, 1.0f, values);
-  std::fill(values + s.seq * width, values + tokens * width, 0.0f);
+  unpack_all(s, k, v, width, keys_t, values);
   for (int64_t head = 0; head < s.group_size; ++head) {
     for (int64_t first = 0; first < s.seq; first += max_rows) {
-      const Block b = block_at(first, std::min(max_rows, s.seq - first), s.window);
+      const Block b = block_at(past + first, std::min(max_rows, s.seq - first), s.window);
       const auto scored = [&](int64_t r, int64_t n) { return Part{b.seen_by(r, n), {0, dim}}; };
       const auto by_row = [&](int64_t r, int64_t n) { return Part{{0, width}, b.seen_by(r, n)}; };
       unpack(q, head, first, b.rows, dim, width, s.scale, queries);
@@ -248,9 +280,9 @@ HWY_AFTER_NAMESPACE();
 namespace regroup::kernels {
 
 int64_t attention_scratch(const AttentionShape& s) {
-  const int64_t tokens = padded(s.seq);
+  const int64_t tokens = padded(s.past_keys() + s.seq);
   const int64_t width = padded(s.head_dim);
-  const int64_t rows = rows_at_once(s.seq);
+  const int64_t rows = rows_at_once(tokens);
   return 5 * tokens * width + 3 * rows * width + 2 * rows * tokens;
 }
 

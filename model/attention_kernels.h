@@ -2,17 +2,32 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 
 namespace regroup::kernels {
+
+/// Neighbouring rows of K and V.
+struct RowSpan {
+  int64_t first;
+  int64_t count;
+};
 
 /// Causal attention of one sequence: what its heads share. Rows of q, k, v and their gradients are
 /// contiguous; strides are in elements.
 struct AttentionShape {
-  int64_t seq;
+  int64_t seq;  ///< queries, each of which sees itself and what is before it
   int64_t head_dim;
   int64_t group_size;  ///< query heads that read one KV head
   int64_t window;      ///< a query sees itself and window - 1 tokens before; 0: all before
   float scale;
+  /// Keys before the first query's, forward alone: where they lie, counted from the row of the first query's key.
+  std::span<const RowSpan> past = {};
+
+  int64_t past_keys() const {
+    int64_t count = 0;
+    for (const RowSpan& span : past) count += span.count;
+    return count;
+  }
 };
 
 /// A head's rows: row r of head h is at data + h * head_stride + r * row_stride.
@@ -42,8 +57,8 @@ constexpr int64_t kMaxRows = 64;
 constexpr int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
 /// Query rows computed together: their scores against all keys stay in the second-level cache.
-constexpr int64_t rows_at_once(int64_t seq) {
-  return std::clamp<int64_t>((int64_t{1} << 16) / padded(seq) / 8 * 8, 8, kMaxRows);
+constexpr int64_t rows_at_once(int64_t keys) {
+  return std::clamp<int64_t>((int64_t{1} << 16) / padded(keys) / 8 * 8, 8, kMaxRows);
 }
 
 /// Floats of scratch that a call of either needs.

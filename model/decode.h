@@ -2,6 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <span>
+
 namespace regroup {
 
 // One new token, or a few, at a time: what counts is how often memory is read. No gradients.
@@ -15,10 +18,11 @@ at::Tensor project_few(const at::Tensor& x, const at::Tensor& weight, const at::
 bool takes_decode_attention(const at::Tensor& q, const at::Tensor& k);
 /// softmax(q k^T / sqrt(head_dim)) v for one new token; keys in spans whose sums are joined at the end
 /// (flash decoding; arXiv:2205.14135, section 3.1), so that all threads have work with a single KV head.
-/// @param q  [batch, n_heads, 1, head_dim]   @param k, v  [batch, n_kv_heads, length, head_dim] of a cache
+/// @param q  [batch, n_heads, 1, head_dim]   @param k, v  [batch, n_kv_heads, longest, head_dim] of a cache
+/// @param lengths  [batch] keys of each sequence; those behind them are not read
 /// @param window  the last so many keys count; 0: all
 /// @return   [batch, 1, n_heads * head_dim]
 at::Tensor decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            int64_t window);
+                            std::span<const int64_t> lengths, int64_t window);
 
 }  // namespace regroup

@@ -237,7 +237,8 @@ HWY_INLINE void attend_heads(const KeySpan<T>& span, int64_t first, const SpanSu
 template <typename T>
 HWY_INLINE void attend_span_of(const KeySpan<T>& span, const SpanSums& sums) {
   int64_t g = 0;
-  for (; g + kHeadsAtOnce <= span.group_size; g += kHeadsAtOnce) attend_heads<3>(span, g, sums);
+  for (; g + kHeadsAtOnce <= span.group_size; g += kHeadsAtOnce)
+    attend_heads<static_cast<size_t>(kHeadsAtOnce)>(span, g, sums);
   for (; g + 2 <= span.group_size; g += 2) attend_heads<2>(span, g, sums);
   if (g < span.group_size) attend_heads<1>(span, g, sums);
 }

@@ -1,21 +1,20 @@
 #include "regroup/model/decoder.h"
 
-#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/outer.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 
+#include "cached_attention.h"
 #include "capped_attention.h"
 #include "checkpointing.h"
 #include "decode.h"
 #include "heads.h"
 #include "rope_rows.h"
+#include "tree_attention.h"
 
 namespace regroup {
 
@@ -23,33 +22,18 @@ using at::Tensor;
 
 struct Decoder::Step {
   RopeTables rope;
-  KvCache* cache;
-  bool whole;          // no past: each token sees those before it
-  Tensor mask;         // otherwise [seq, past + seq] bool, or undefined: all is seen
-  Tensor window_mask;  // the same for layers with a window
+  KvCache* cache = nullptr;
+  std::vector<int64_t> lengths = {};  // of each sequence in the cache, with the new tokens
+  bool uneven = false;  // a token of each sequence: they stand side by side in one row
+  const TreeAttention* tree = nullptr;  // the row is that of a tree
+  bool whole = false;                   // no past: each token sees those before it
+  Tensor mask = {};         // otherwise [seq, past + seq] bool, or undefined: all is seen
+  Tensor window_mask = {};  // the same for layers with a window
 };
 
 namespace {
 
 constexpr int64_t kFewestAngles = 256;
-
-/// What each query may see: no later token, and with a window no token `window` or more back.
-Tensor visibility(int64_t seq, int64_t past, int64_t window, at::Device device) {
-  const auto options = at::TensorOptions().dtype(at::kLong).device(device);
-  const Tensor query = at::arange(past, past + seq, options).unsqueeze(1);  // [seq, 1]
-  const Tensor key = at::arange(0, past + seq, options).unsqueeze(0);       // [1, past + seq]
-  Tensor visible = key.le(query);
-  if (window > 0) visible = visible.logical_and(key.gt(query.sub(window)));
-  return visible;
-}
-
-/// New queries against all keys so far. @return [batch, seq, n_heads * head_dim]
-Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
-  const Tensor mixed = at::scaled_dot_product_attention(
-      q, k, v, mask.defined() ? std::optional(mask) : std::nullopt, /*dropout_p=*/0.0,
-      /*is_causal=*/false, /*scale=*/std::nullopt, /*enable_gqa=*/q.size(1) != k.size(1));
-  return mixed.transpose(1, 2).flatten(2);
-}
 
 }  // namespace
 
@@ -96,21 +80,60 @@ RopeTables Decoder::rope_tables(int64_t first, int64_t count) const {
   return {rows(rope_cache_.full), rows(rope_cache_.sliding)};
 }
 
+namespace {
+
+/// The rows of some positions.
+RopeTables rows_at(const RopeTables& tables, const Tensor& positions) {
+  const auto rows = [&](const RopeTable& t) {
+    return RopeTable{t.cos.index_select(0, positions), t.sin.index_select(0, positions)};
+  };
+  return {rows(tables.full), rows(tables.sliding)};
+}
+
+/// One new token of each sequence without decode_attention(): a sequence after the other.
+Tensor attend_uneven(const ModelConfig& config, int64_t window, const Tensor& q, const Tensor& k,
+                     const Tensor& v, const std::vector<int64_t>& lengths) {
+  std::vector<Tensor> mixed;
+  for (int64_t row = 0; row < q.size(0); ++row) {
+    const int64_t length = lengths[static_cast<size_t>(row)];
+    const int64_t seen = window > 0 ? std::min(window, length) : length;
+    const auto own = [&](const Tensor& x) {
+      return x.narrow(0, row, 1).narrow(2, length - seen, seen);
+    };
+    const Tensor query = q.narrow(0, row, 1);
+    mixed.push_back(config.caps.scores > 0
+                        ? capped_attention(query, own(k), own(v), 0, config.caps.scores)
+                        : cached_attention(query, own(k), own(v), {}));
+  }
+  return at::cat(mixed, 0);
+}
+
+}  // namespace
+
 Tensor Decoder::attention(const LayerWeights& w, int64_t layer, const Tensor& y,
                           const Step& step) const {
   auto [q, k, v] = project_heads(config_, w, layer, y, step.rope);
+  if (step.tree != nullptr) {
+    return attention_output(config_, w, step.tree->attend(layer, q, k, v));
+  }
+  if (step.uneven) {
+    for (Tensor* rows : {&q, &k, &v}) *rows = rows->transpose(0, 2);  // [sequences, heads, 1, ...]
+  }
   if (step.cache != nullptr) std::tie(k, v) = step.cache->append(layer, k, v);
   const int64_t window = window_of(config_, layer);
   Tensor mixed;
   if (step.whole) {
     mixed = attend_all(config_, layer, q, k, v);
+  } else if (config_.caps.scores == 0 && takes_decode_attention(q, k)) {
+    mixed = decode_attention(q, k, v, step.lengths, window);
+  } else if (step.uneven) {
+    mixed = attend_uneven(config_, window, q, k, v, step.lengths);
   } else if (config_.caps.scores > 0) {
     mixed = capped_attention(q, k, v, window, config_.caps.scores);
-  } else if (takes_decode_attention(q, k)) {
-    mixed = decode_attention(q, k, v, window);
   } else {
     mixed = cached_attention(q, k, v, window > 0 ? step.window_mask : step.mask);
   }
+  if (step.uneven) mixed = mixed.transpose(0, 1);
   return attention_output(config_, w, mixed);
 }
 
@@ -172,29 +195,55 @@ std::tuple<Tensor, Tensor> Decoder::run_checkpointed(int64_t layer, const Tensor
   return {out[0], out[1]};
 }
 
-Tensor Decoder::hidden(const Tensor& ids, KvCache* cache) const {
-  const int64_t seq = ids.size(1);
-  const int64_t past = cache == nullptr ? 0 : cache->length();
-  const int64_t window = config_.sliding_window.value_or(0);
-  Step step{.rope = rope_tables(past, seq),
-            .cache = cache,
-            .whole = past == 0,
-            .mask = {},
-            .window_mask = {}};
-  // A single new token sees all of the past: no mask at all, unless a window cuts it.
-  if (past > 0 && seq > 1) step.mask = visibility(seq, past, 0, device_);
-  step.window_mask = past > 0 && window > 0 && past + seq > window
-                         ? visibility(seq, past, window, device_)
-                         : step.mask;
-
+Tensor Decoder::run(const Tensor& ids, const Step& step) const {
   Tensor x = embedded(config_, at::embedding(embedding_, ids));  // [batch, seq, hidden]
   Tensor y = norm(x, layers_.front().input_norm, config_.norm_eps);
   const bool recompute = checkpointing_ && c10::GradMode::is_enabled();
   for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
     std::tie(x, y) = recompute ? run_checkpointed(layer, x, y, step) : run_layer(layer, x, y, step);
   }
-  if (cache != nullptr) cache->advance(seq);
   return scaled(y, config_.multipliers.logits);
+}
+
+Tensor Decoder::hidden(const Tensor& ids, KvCache* cache) const {
+  if (cache != nullptr && !cache->is_even()) return hidden_of_uneven(ids, *cache);
+  const int64_t seq = ids.size(1);
+  const int64_t past = cache == nullptr ? 0 : cache->length();
+  const int64_t window = config_.sliding_window.value_or(0);
+  Step step{.rope = rope_tables(past, seq),
+            .cache = cache,
+            .lengths = std::vector<int64_t>(static_cast<size_t>(ids.size(0)), past + seq),
+            .whole = past == 0};
+  // A single new token sees all of the past: no mask at all, unless a window cuts it.
+  if (past > 0 && seq > 1) step.mask = visibility(seq, past, 0, device_);
+  step.window_mask = past > 0 && window > 0 && past + seq > window
+                         ? visibility(seq, past, window, device_)
+                         : step.mask;
+  const Tensor result = run(ids, step);
+  if (cache != nullptr) cache->advance(seq);
+  return result;
+}
+
+Tensor Decoder::hidden_of_uneven(const Tensor& ids, KvCache& cache) const {
+  TORCH_CHECK(ids.size(1) == 1, "sequences of different lengths go on by one token at a time");
+  const std::vector<int64_t>& past = cache.lengths();
+  const Tensor positions = at::tensor(past, at::kLong).to(device_);
+  Step step{.rope = rows_at(rope_tables(0, cache.length() + 1), positions),
+            .cache = &cache,
+            .lengths = past,
+            .uneven = true};
+  for (int64_t& length : step.lengths) ++length;
+  const Tensor result = run(ids.transpose(0, 1), step);  // [1, sequences, hidden]
+  cache.advance(1);
+  return result.transpose(0, 1);
+}
+
+Tensor Decoder::hidden(const Tensor& ids, const TokenTree& tree) const {
+  const TreeAttention attention(tree, config_, dtype_, device_);
+  const Tensor positions = attention.positions();
+  const int64_t longest = positions.max().item<int64_t>() + 1;
+  return run(ids,
+             {.rope = rows_at(rope_tables(0, longest), positions.to(device_)), .tree = &attention});
 }
 
 }  // namespace regroup

@@ -2,6 +2,8 @@
 regroup_test(model decoder_logits)
 regroup_test(model capped_attention)
 regroup_test(model decode_cache)
+regroup_test(model token_tree)
+regroup_test(model generate_greedily)
 regroup_test(model ops EVERY_SIMD_TARGET)
 regroup_test(model attention EVERY_SIMD_TARGET)
 regroup_test(model activation_checkpointing)

@@ -73,11 +73,8 @@ void score_probes(const EvalFlags& flags, EvalModels& models, EvalState& state,
     for (EvaluatedProbe& probe : probes) {
       const auto& cells = *probe.cells[m];
       std::vector<TokenRequest> requests;
-      for (size_t c = 0; c < cells.size(); ++c) {
-        for (TokenRequest request : cells[c].requests) {
-          request.item += c << 32;  // trials of different cells share nothing
-          requests.push_back(std::move(request));
-        }
+      for (const ProbeCell& cell : cells) {
+        requests.insert(requests.end(), cell.requests.begin(), cell.requests.end());
       }
       const std::string name = fmt::format("{}.probe.{}", m, probe.probe->name);
       const std::string of =

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -43,28 +44,31 @@ void tell_of_truncation(const OpenedTask& task, const EvalModels& models) {
   }
 }
 
-/// Answers in words, one question after the other.
-std::vector<std::string> write_answers(const EvalFlags& flags, EvalModels& models, size_t m,
-                                       const Task& task, EvalState& state, const Globals& globals) {
+/// Answers in words.
+std::vector<std::string> answers_in_words(const EvalFlags& flags, EvalModels& models, size_t m,
+                                          const Task& task, EvalState& state,
+                                          const Globals& globals) {
   const EvaluatedModel& model = models.all()[m].info;
   const Tokenizer tokenizer = models.open_tokenizer_of(m, flags);
   const std::shared_ptr<const Decoder> decoder = models.decoder(m);
   const std::string name = name_in_state(task.name, m);
   const std::string of = models.all().size() > 1 ? printable(model.path) + " on " : "";
   ProgressLine progress(fmt::format("eval {}{}: ", of, task.name), globals.quiet);
-  std::vector<std::string> answers = state.find_answers(name);
   const size_t n = task.questions.size();
-  if (answers.size() > n) answers.clear();
+  WrittenAnswers answers = state.find_answers(name);
+  if (answers.size() != n) answers.assign(n, std::nullopt);
+  auto done = static_cast<size_t>(
+      std::ranges::count_if(answers, [](const auto& answer) { return answer.has_value(); }));
   const Stopwatch watch;
-  while (answers.size() < n) {
-    const size_t i = answers.size();
-    answers.push_back(
-        write_answer(*decoder, tokenizer, task.requests[i].front().first, task.questions[i]));
-    progress.share(static_cast<double>(i + 1) / static_cast<double>(n), watch.seconds(),
-                   fmt::format("{} of {} questions", i + 1, n));
-    state.update_answers(name, answers, i + 1 == n);
-  }
-  return answers;
+  write_answers(*decoder, tokenizer, task, answers, [&] {
+    ++done;
+    progress.share(static_cast<double>(done) / static_cast<double>(n), watch.seconds(),
+                   fmt::format("{} of {} questions", done, n));
+    state.update_answers(name, answers, done == n);
+  });
+  std::vector<std::string> texts;
+  for (auto& answer : answers) texts.push_back(std::move(*answer));
+  return texts;
 }
 
 }  // namespace
@@ -86,14 +90,14 @@ ChatWriter chat_writer(const EvalFlags& flags, const std::string& folder) {
   if (!flags.task_options.apply_chat_template) return {};
   auto chat =
       std::make_shared<const ChatTemplate>(ChatTemplate::open(folder, flags.documents.chat_date));
-  return [chat](const std::vector<ChatTurn>& turns) {
+  return [chat](const std::vector<ChatTurn>& turns, const std::string& where) {
     const auto rendered = [&](bool with_system) {
       Json messages = Json::array();
       for (const ChatTurn& turn : turns) {
         if (!with_system && turn.role == "system") continue;
         messages.push_back({{"role", turn.role}, {"content", turn.content}});
       }
-      return chat->render(messages.dump(), "a question of a task", /*add_generation_prompt=*/true);
+      return chat->render(messages.dump(), where, /*add_generation_prompt=*/true);
     };
     try {
       return rendered(/*with_system=*/true);
@@ -149,7 +153,7 @@ void score_tasks(const EvalFlags& flags, EvalModels& models, EvalState& state,
       const EncodedTask& encoded = *task.encoded[m];
       const Task& asked = task.evaluated.task;
       if (asked.definition.kind == TaskKind::kGenerate) {
-        task.evaluated.answers[m].texts = write_answers(flags, models, m, asked, state, globals);
+        task.evaluated.answers[m].texts = answers_in_words(flags, models, m, asked, state, globals);
         continue;
       }
       const auto n = static_cast<int64_t>(encoded.requests.size());

@@ -157,13 +157,14 @@ TEST_F(Evaluation, BeginsAnewBesideAnythingElse) {
 TEST(QuestionState, KeepsRequestsAndAnswers) {
   const TemporaryFolder folder;
   const std::string path = folder / "out.json.partial";
+  const WrittenAnswers answers = {"a \"b\"\n", std::nullopt, "é", ""};
   const std::vector<RequestScore> scores = {{.log_likelihood = -1.5, .greedy = true, .matched = 2},
                                             {.log_likelihood = std::nan("")}};
   {
     EvalState state(path, kKey);
     set_stop_signal(SIGTERM);
     EXPECT_THROW(state.update_requests("0.mine", scores, false), StoppedError);
-    EXPECT_THROW(state.update_answers("0.words", {"a \"b\"\n", "é"}, false), StoppedError);
+    EXPECT_THROW(state.update_answers("0.words", answers, false), StoppedError);
     set_stop_signal(0);
   }
   const EvalState again(path, kKey);
@@ -173,7 +174,7 @@ TEST(QuestionState, KeepsRequestsAndAnswers) {
   EXPECT_TRUE(found[0].greedy);
   EXPECT_EQ(found[0].matched, 2);
   EXPECT_TRUE(std::isnan(found[1].log_likelihood));
-  EXPECT_EQ(again.find_answers("0.words"), (std::vector<std::string>{"a \"b\"\n", "é"}));
+  EXPECT_EQ(again.find_answers("0.words"), answers);
   EXPECT_TRUE(again.find_requests("1.mine").empty());
   EXPECT_TRUE(EvalState(path, {{"other", 1}}).find_requests("0.mine").empty());
 }

@@ -188,37 +188,69 @@ TEST_F(LengthScorer, PositionsThatDependOnTheLength) {
   expect_alone(items({12, 13, 14, 15, 16, 20}, 4), {});
 }
 
-// One long choice does not swell what is fed beside it.
-TEST(Batches, AreBoundedWithTheirPadding) {
-  const TemporaryFolder folder;
-  write_tiny_model(folder / "model", {.n_layers = 1});
-  const ModelConfig config = ModelFolder::open(folder / "model").config();
-  std::vector<TokenRequest> requests = items(std::vector<int64_t>(40, 12), 4);
-  requests[0].ids.resize(100, 1);
-  for (const RequestBatch& batch : make_request_batches(requests, config, {.batch_tokens = 300})) {
-    int64_t rows = 0;
-    int64_t suffix = 0;
-    for (const RequestGroup& group : batch) {
-      rows += static_cast<int64_t>(group.count);
-      suffix = std::max(suffix, group.suffix);
+/// The tokens of requests[member] that a batch feeds, read back.
+std::vector<int64_t> fed_of(const RequestBatch& batch, size_t member, size_t count) {
+  std::vector<int64_t> ids;
+  for (size_t j = 0; j < count; ++j) {
+    ids.push_back(batch.ids[static_cast<size_t>(batch.row_of(member, static_cast<int64_t>(j)))]);
+  }
+  return ids;
+}
+
+struct Batches : ::testing::Test {
+  Batches() { write_tiny_model(folder_ / "model", {.n_layers = 1}); }
+  std::vector<RequestBatch> make(const std::vector<TokenRequest>& requests,
+                                 const RequestBatching& batching = {}) const {
+    return make_request_batches(requests, ModelFolder::open(folder_ / "model").config(), batching);
+  }
+  TemporaryFolder folder_;
+};
+
+// Every request once, its own tokens in its order, no more tokens than allowed and none without a request.
+TEST_F(Batches, FeedEveryRequest) {
+  std::vector<TokenRequest> requests = items({20, 9, 33, 20, 12, 8, 20, 40}, 4);
+  requests.push_back(requests.front());
+  requests.push_back({.ids = {requests[0].ids.begin(), requests[0].ids.begin() + 5}, .scored = 1});
+  for (const RequestBatching& batching :
+       {RequestBatching{}, RequestBatching{.batch_tokens = 60}, RequestBatching{.batch_tokens = 1},
+        RequestBatching{.batch_tokens = 60, .share_prefixes = false}}) {
+    std::vector<int> seen(requests.size());
+    for (const RequestBatch& batch : make(requests, batching)) {
+      EXPECT_EQ(batch.tree.size(), static_cast<int64_t>(batch.ids.size()));
+      if (batching.batch_tokens > 0 && batch.requests.size() > 1) {
+        EXPECT_LE(batch.tree.size(), batching.batch_tokens);
+      }
+      std::vector<bool> used(batch.ids.size());
+      for (size_t member = 0; member < batch.requests.size(); ++member) {
+        const TokenRequest& request = requests[batch.requests[member]];
+        ++seen[batch.requests[member]];
+        const size_t count = request.ids.size() - 1;
+        EXPECT_EQ(fed_of(batch, member, count),
+                  std::vector<int64_t>(request.ids.begin(), request.ids.end() - 1));
+        for (size_t j = 0; j < count; ++j) {
+          used[static_cast<size_t>(batch.row_of(member, static_cast<int64_t>(j)))] = true;
+        }
+      }
+      EXPECT_EQ(std::count(used.begin(), used.end(), false), 0);
     }
-    if (batch.size() > 1) {
-      EXPECT_LE(rows * suffix, 300);
-    }
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), static_cast<int64_t>(requests.size()));
   }
 }
 
-// Prefixes are fed once: of 4 choices behind 20 tokens 20 + 4 * 3 at most are fed, not 4 * 23.
-TEST(Batches, SharedTokensAreFedOnce) {
-  const TemporaryFolder folder;
-  write_tiny_model(folder / "model", {.n_layers = 1});
-  const ModelConfig config = ModelFolder::open(folder / "model").config();
-  const auto batches = make_request_batches(items({20, 20}, 4), config, {});
+// What requests begin with is fed once, within a question and among questions: 20 tokens, and behind them 0 to 3 of
+// four choices.
+TEST_F(Batches, SharedTokensAreFedOnce) {
+  const auto batches = make(items({20}, 4));
   ASSERT_EQ(batches.size(), 1u);
-  ASSERT_EQ(batches[0].size(), 2u);
-  EXPECT_EQ(batches[0][0].count, 4u);
-  EXPECT_GE(batches[0][0].prefix, 16);
-  EXPECT_LE(batches[0][0].suffix, 7);
+  EXPECT_EQ(batches[0].tree.size(), 20 + 0 + 1 + 2 + 3);
+  EXPECT_EQ(make(items({20}, 4), {.share_prefixes = false})[0].tree.size(), 4 * 20 + 6);
+  std::vector<TokenRequest> examples;
+  for (int64_t question = 0; question < 10; ++question) {
+    TokenRequest request{.ids = std::vector<int64_t>(30, 7), .scored = 1};
+    request.ids.insert(request.ids.end(), {question, 1, 2});
+    examples.push_back(std::move(request));
+  }
+  EXPECT_EQ(make(examples)[0].tree.size(), 30 + 10 * 2);
 }
 
 }  // namespace

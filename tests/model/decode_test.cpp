@@ -52,7 +52,8 @@ TEST(Decode, AttentionIsTheDefinition) {
             const at::Tensor k = cache(2, n_kv_heads, length, dim, ++seed, dtype);
             const at::Tensor v = cache(2, n_kv_heads, length, dim, ++seed, dtype);
             ASSERT_TRUE(takes_decode_attention(q, k));
-            const at::Tensor made = decode_attention(q, k, v, window);
+            const at::Tensor made =
+                decode_attention(q, k, v, std::vector<int64_t>(2, length), window);
             EXPECT_EQ(made.scalar_type(), dtype);
             EXPECT_LE(relative_error(made, definition(q, k, v, window)), tolerance(dtype))
                 << fmt::format("{} heads of {}, {} KV, length {}, window {}", n_heads, dim,
@@ -64,13 +65,37 @@ TEST(Decode, AttentionIsTheDefinition) {
   }
 }
 
+// Of each sequence the keys that it has.
+TEST(Decode, SequencesOfDifferentLengths) {
+  const c10::InferenceMode no_gradients;
+  const std::vector<int64_t> lengths = {1, 300, 128, 129};
+  uint64_t seed = 500;
+  for (const int64_t window : {0, 130}) {
+    const at::Tensor q = random_tensor({4, 6, 1, 20}, ++seed);
+    const at::Tensor k = cache(4, 2, 300, 20, ++seed, at::kFloat);
+    const at::Tensor v = cache(4, 2, 300, 20, ++seed, at::kFloat);
+    const at::Tensor made = decode_attention(q, k, v, lengths, window);
+    for (int64_t row = 0; row < 4; ++row) {
+      const auto own = [&](const at::Tensor& x) {
+        return x.narrow(0, row, 1).narrow(2, 0, lengths[static_cast<size_t>(row)]);
+      };
+      EXPECT_LE(relative_error(made.narrow(0, row, 1),
+                               definition(q.narrow(0, row, 1), own(k), own(v), window)),
+                5e-6)
+          << row;
+    }
+  }
+}
+
 // Scores of 200: without the largest taken out the exponentials are infinite.
 TEST(Decode, LargeScoresStayFinite) {
   const c10::InferenceMode no_gradients;
   const at::Tensor q = random_tensor({1, 2, 1, 16}, 1).mul(30);
   const at::Tensor k = cache(1, 1, 200, 16, 2, at::kFloat).mul(7);
   const at::Tensor v = cache(1, 1, 200, 16, 3, at::kFloat);
-  EXPECT_LE(relative_error(decode_attention(q, k, v, 0), definition(q, k, v, 0)), 1e-5);
+  EXPECT_LE(relative_error(decode_attention(q, k, v, std::vector<int64_t>{200}, 0),
+                           definition(q, k, v, 0)),
+            1e-5);
 }
 
 TEST(Decode, ProjectionIsTheDefinition) {

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "regroup/model/decoder.h"
 #include "regroup/tasks/task.h"
@@ -13,11 +16,13 @@ namespace regroup {
 ///         CheckpointError TASK_SCHEMA  a context has no token
 int64_t count_cut_prompts(const Task& task, const Tokenizer& tokenizer, const ModelConfig& config);
 
-/// Has the model go on greedily behind `context` until it says where it stops: its own end, question.until or
-/// question.max_new_tokens. A context that leaves no room for the answer loses tokens at its start.
-/// @return the text before the first of each stop
+/// Has the model go on greedily behind the context of each question until it says where it stops: its own end,
+/// question.until or question.max_new_tokens. A context that leaves no room for the answer loses tokens at its start.
+/// @param answers       [questions] the text before the first of each stop; those that are there stay
+/// @param after_answer  called when another one is there; it may throw to end the work
 /// @throws as count_cut_prompts
-std::string write_answer(const Decoder& model, const Tokenizer& tokenizer,
-                         const std::string& context, const TaskQuestion& question);
+void write_answers(const Decoder& model, const Tokenizer& tokenizer, const Task& task,
+                   std::vector<std::optional<std::string>>& answers,
+                   const std::function<void()>& after_answer = {});
 
 }  // namespace regroup

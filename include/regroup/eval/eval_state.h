@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,9 @@
 #include "regroup/tasks/token_request.h"
 
 namespace regroup {
+
+/// Answers in words, nothing where none is yet.
+using WrittenAnswers = std::vector<std::optional<std::string>>;
 
 /// Whether an interrupted evaluation left its state at `path`.
 bool holds_eval_state(const std::string& path);
@@ -37,8 +41,8 @@ class EvalState {
   void update_requests(const std::string& name, const std::vector<RequestScore>& scores,
                        bool whole);
   /// The same of the answers in words so far.
-  std::vector<std::string> find_answers(const std::string& name) const;
-  void update_answers(const std::string& name, const std::vector<std::string>& answers, bool whole);
+  WrittenAnswers find_answers(const std::string& name) const;
+  void update_answers(const std::string& name, const WrittenAnswers& answers, bool whole);
   /// Removes the file if it is this state's: the results are written.
   void finish();
 
@@ -55,7 +59,7 @@ class EvalState {
   bool is_ours_ = false;  ///< the file at path_ was read as this evaluation's, or written
   std::vector<PartialScores> texts_;
   std::map<std::string, std::vector<RequestScore>> requests_;
-  std::map<std::string, std::vector<std::string>> answers_;
+  std::map<std::string, WrittenAnswers> answers_;
   std::chrono::steady_clock::time_point written_ = std::chrono::steady_clock::now();
 };
 

@@ -18,9 +18,9 @@ struct RequestBatching {
   bool share_prefixes = true;  ///< false: every request is fed whole
 };
 
-/// Log-likelihoods of requests. The tokens that the requests of one item begin with are fed once, and their keys and values
-/// serve all of them. Longer ones come first; which are fed together follows from the requests alone, not from their order,
-/// so that neither changes a score.
+/// Log-likelihoods of requests. Requests stand side by side in one row of tokens, those that begin alike share what they
+/// begin with, and nothing is padded. Which are fed together follows from the requests alone, not from their order, so
+/// that neither changes a score.
 /// @param scores       [requests], unscored() or from an earlier run; filled
 /// @param after_batch  called with the requests done so far; it may throw to end the work
 /// @throws CheckpointError VAL_NONFINITE when the model gives no number

@@ -12,6 +12,7 @@
 #include "regroup/model/layer.h"
 #include "regroup/model/lm_head.h"
 #include "regroup/model/ops.h"
+#include "regroup/model/token_tree.h"
 
 namespace regroup {
 
@@ -36,10 +37,14 @@ class Decoder {
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
 
-  /// @param ids    [batch, seq] int64
+  /// @param ids    [batch, seq] int64; [batch, 1] behind sequences of different lengths
   /// @param cache  past tokens, extended by these; nullptr: none
   /// @return       final hidden states after the last norm, times the constant of the logits, [batch, seq, hidden]
   at::Tensor hidden(const at::Tensor& ids, KvCache* cache = nullptr) const;
+  /// The same of sequences that stand side by side: each token sees its own sequence alone. No gradients; positions
+  /// are turned as in a sequence of the longest one's length.
+  /// @param ids  [1, tree.size()] int64   @return  [1, tree.size(), hidden]
+  at::Tensor hidden(const at::Tensor& ids, const TokenTree& tree) const;
   /// hidden [..., hidden] -> [..., vocab]
   at::Tensor logits(const at::Tensor& hidden) const;
   /// Its weight is the embedding itself when tied.
@@ -60,6 +65,8 @@ class Decoder {
 
  private:
   struct Step;  // what every layer of one forward pass shares
+  at::Tensor run(const at::Tensor& ids, const Step& step) const;
+  at::Tensor hidden_of_uneven(const at::Tensor& ids, KvCache& cache) const;
   at::Tensor attention(const LayerWeights& w, int64_t layer, const at::Tensor& y,
                        const Step& step) const;
   /// One layer: residual stream x and its norm y before, the same after.

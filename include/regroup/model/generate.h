@@ -26,6 +26,19 @@ std::vector<int32_t> generate(const Decoder& decoder, const std::vector<int32_t>
                               const SamplingOptions& options,
                               const std::function<bool(int32_t)>& on_token = {});
 
+struct GreedyPrompt {
+  std::vector<int32_t> ids;
+  int64_t max_new_tokens = 128;
+};
+
+/// Continues several prompts with their most likely tokens, a few prompts at a time: one that ends makes room for the
+/// next. On a CPU each has the tokens that generate() gives it alone.
+/// @param on_token  called with each new id of a prompt; return false to stop it
+/// @param on_end    called when a prompt has no further token; it may throw to end the work
+void generate_greedily(const Decoder& decoder, const std::vector<GreedyPrompt>& prompts,
+                       const std::function<bool(size_t prompt, int32_t id)>& on_token,
+                       const std::function<void(size_t prompt)>& on_end);
+
 /// Texts that the model writes itself, many at once: each token is drawn from the softmax of its logits, ends of
 /// documents too, as the model saw them in training.
 /// @param first  the first id of each text
