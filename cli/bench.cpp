@@ -52,7 +52,7 @@ void add_bench_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--new-tokens", flags->new_tokens, "Decode steps of a repetition")
       ->capture_default_str()
       ->check(whole_number(1, 1 << 20));
-  command->add_option("--repetitions", flags->repetitions, "Of everything that is measured")
+  command->add_option("--repetitions", flags->repetitions, "How often each point is measured")
       ->capture_default_str()
       ->check(whole_number(1, 1 << 16));
   command->add_flag("--no-prefill", flags->no_prefill, "Measure decoding alone");

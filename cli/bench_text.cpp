@@ -86,9 +86,9 @@ std::string bench_text(const SpeedReport& report) {
       report.copy_bytes_per_s / 1e9, report.read_bytes_per_s / 1e9, report.flops_per_s / 1e9);
   text += format_table(rate_table(report, names));
   text += fmt::format(
-      "\ntokens a second of the whole batch: medians of {} steps; bandwidth: what a step has to "
-      "read, of\nthe faster of copied and read; what fits into the processor's caches may exceed "
-      "it\n",
+      "\ntokens a second of the whole batch: medians of {} steps; bandwidth: bytes a step "
+      "must\nread a second, as a share of the measured bandwidth, the larger of copied and read; "
+      "what\nfits into the processor's caches may exceed it\n",
       report.new_tokens * report.repetitions);
   if (any_speed_up(report)) {
     text += "faster: than with the most KV heads, measured and as the roofline predicts\n";

@@ -21,7 +21,7 @@ class HarnessOut {
  public:
   /// Checks that the folders can be made and written to, before any work is done.
   /// @param models  paths, whose names must differ as the harness writes them
-  /// @param inputs  that no file must come to lie in
+  /// @param inputs  folders that must not receive files
   /// @throws ConfigError OUTPUT_NOT_FOLDER, OUTPUT_PARENT, OUTPUT_IS_INPUT, OUTPUT_NAME; OutputError
   HarnessOut(std::string folder, const std::vector<std::string>& models,
              const std::vector<std::string>& inputs);

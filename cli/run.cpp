@@ -41,13 +41,18 @@ class Pipeline {
     if (flags_.control) make_folder(out() + "/control");
     const FileDescriptor lock = lock_folder(out());
     load_journal();
+    bool measures = false;  // the last stage, without which the report has its other sections
     try {
       for (const Stage& stage : stages_.stages()) {
         throw_if_stopped(/*resumable=*/true);
+        measures = stage.name == "bench";
         carry_out(stage);
       }
       if (stages_.evaluates()) make_run_report(stages_, flags_, globals_);
     } catch (const Error& stop) {
+      if (measures && stages_.evaluates() && stop.info().code != "INTERRUPTED") {
+        make_run_report(stages_, flags_, globals_);
+      }
       // A stage that had nothing to keep yet: those before it are kept.
       if (stop.info().code == "INTERRUPTED") throw_if_stopped(/*resumable=*/true);
       throw;

@@ -11,6 +11,7 @@
 #include "regroup/base/folder.h"
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
+#include "regroup/base/quantity.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/tasks/task.h"
 #include "regroup/text/documents.h"
@@ -40,19 +41,26 @@ std::string digest_of(const std::string& path) {
   return sha256_of_text(all);
 }
 
+/// "4,2" and ["4", "2"] are the same.
+std::vector<std::string> single_values(const std::vector<std::string>& lists) {
+  std::vector<std::string> all;
+  for (const std::string& text : lists) {
+    for (size_t start = 0; start <= text.size();) {
+      const size_t comma = std::min(text.find(',', start), text.size());
+      all.push_back(text.substr(start, comma - start));
+      start = comma + 1;
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 RunStages::RunStages(const RunFlags& flags, const Globals& globals)
     : flags_(flags), globals_(globals), recipe_(read_recipe(flags.recipe)), out_(flags.out) {
   if (out_.empty()) out_ = "runs/" + fs::path(flags.recipe).stem().string();
   model_ = required("model", "the parent").front();
-  for (const std::string& text : required("kv-heads", "the KV heads to keep")) {
-    for (size_t start = 0; start <= text.size();) {  // "4,2" and ["4", "2"] are the same
-      const size_t comma = std::min(text.find(',', start), text.size());
-      kv_heads_.push_back(text.substr(start, comma - start));
-      start = comma + 1;
-    }
-  }
+  kv_heads_ = single_values(required("kv-heads", "the KV heads to keep"));
 }
 
 void RunStages::check() const {
@@ -64,6 +72,8 @@ void RunStages::check() const {
                        .path = flags_.recipe,
                        .hint = "add the section, or leave --control out"});
   }
+  check_control_objective();
+  check_bench_heads();
   if (is_inside(out_, model_)) {
     throw ConfigError({.code = "OUTPUT_IS_INPUT",
                        .message = fmt::format("must lie outside the input {}", printable(model_)),
@@ -87,6 +97,33 @@ void RunStages::check() const {
     }
   }
   open_tokenizer(model_, read_model_config(model_ + "/config.json").vocab_size, documents);
+}
+
+/// The parent that learns from itself alone has no gradient: it would show nothing.
+void RunStages::check_control_objective() const {
+  const std::vector<std::string> weight = recipe_.values("uptrain", "kl-weight");
+  const bool learns_text = !weight.empty() && std::strtod(weight.front().c_str(), nullptr) < 1;
+  if (!flags_.control || learns_text || teacher_path().empty()) return;
+  std::error_code none;  // a teacher that is not there is refused with its stage
+  if (!fs::equivalent(teacher_path(), model_, none)) return;
+  throw ConfigError(
+      {.code = "FLAG_CONFLICT",
+       .message =
+           "`control` must learn from something else than itself: the teacher is the parent, "
+           "and `kl-weight` is 1",
+       .path = flags_.recipe,
+       .hint = "leave the control out, name another teacher, or give the text a share: kl-weight = "
+               "0.5"});
+}
+
+/// Heads that a later stage measures, before anything is converted.
+void RunStages::check_bench_heads() const {
+  const std::vector<std::string> asked = recipe_.values("bench", "kv-heads");
+  if (asked.empty()) return;
+  const ModelConfig config = read_model_config(model_ + "/config.json");
+  for (const std::string& n : single_values(asked)) {
+    require_kv_heads(config, parse_count(n, "[bench] kv-heads"));
+  }
 }
 
 ErrorInfo RunStages::in_recipe(ErrorInfo error, const Stage& stage,

@@ -53,6 +53,8 @@ class RunStages {
   ErrorInfo in_recipe(ErrorInfo error, const Stage& stage, const RecipeValues& values) const;
   std::vector<std::string> required(const std::string& key, const std::string& what) const;
   bool reads_text() const;
+  void check_control_objective() const;
+  void check_bench_heads() const;
   std::string teacher_path() const;
   Stage convert_stage(const std::string& g) const;
   /// @param name   of the results: "g4"

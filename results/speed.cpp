@@ -114,14 +114,27 @@ DecodeRate decode_rate(std::vector<double> step_s, int64_t batch) {
   return {.median = rate(0.5), .p10 = rate(0.9), .p90 = rate(0.1)};
 }
 
+namespace {
+
+/// The run with most KV heads at the batch and context of `run`; nullptr where none has more than it.
+const SpeedRun* most_heads(const std::vector<SpeedRun>& runs, const SpeedRun& run,
+                           bool same_model) {
+  const SpeedRun* most = &run;
+  for (const SpeedRun& other : runs) {
+    const bool same_point = other.batch == run.batch && other.context == run.context;
+    if (!same_point || (same_model && other.model != run.model)) continue;
+    if (other.n_kv_heads > most->n_kv_heads) most = &other;
+  }
+  return most == &run ? nullptr : most;
+}
+
+}  // namespace
+
 void compare_speeds(std::vector<SpeedRun>& runs) {
   for (SpeedRun& run : runs) {
-    const SpeedRun* most = &run;
-    for (const SpeedRun& other : runs) {
-      const bool same_point = other.batch == run.batch && other.context == run.context;
-      if (same_point && other.n_kv_heads > most->n_kv_heads) most = &other;
-    }
-    if (most == &run) continue;
+    const SpeedRun* most = most_heads(runs, run, /*same_model=*/true);
+    if (most == nullptr) most = most_heads(runs, run, /*same_model=*/false);
+    if (most == nullptr) continue;
     run.speed_up = SpeedUp{.over = most->model,
                            .n_kv_heads = most->n_kv_heads,
                            .measured = run.decode.median / most->decode.median,

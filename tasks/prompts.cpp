@@ -130,13 +130,16 @@ void write_requests(Task& task, const std::vector<TaskQuestion>& pool,
                     const ChatWriter& chat) {
   const TaskKind kind = task.definition.kind;
   const bool converses = chat && kind != TaskKind::kRolling;
+  size_t asked = 0;
   const auto written = [&](const Turns& turns) {
     if (!converses) return joined(turns);
-    return chat(options.fewshot_as_singleturn ? as_one_turn(turns) : turns);
+    return chat(options.fewshot_as_singleturn ? as_one_turn(turns) : turns,
+                fmt::format("question {} of task {}", asked + 1, task.name));
   };
   Examples examples(task, pool, pool_documents, static_cast<uint64_t>(options.shot_seed));
   for (size_t i = 0; i < task.questions.size(); ++i) {
     const TaskQuestion& question = task.questions[i];
+    asked = i;
     Turns before;
     if (!question.description.empty()) before.push_back({"system", question.description, ""});
     examples.add_before(i, before);

@@ -141,11 +141,11 @@ class Encoder {
 }  // namespace
 
 std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, std::string_view text) {
-  if (tokenizer.adds_bos()) {
-    std::vector<int32_t> bare = tokenizer.encode(text, false, false);
-    if (!bare.empty() && bare.front() == tokenizer.bos_id()) return bare;
-  }
-  return tokenizer.encode(text);
+  std::vector<int32_t> ids = tokenizer.encode(text);
+  const bool twice =
+      tokenizer.adds_bos() && ids.size() > 1 && ids[0] == tokenizer.bos_id() && ids[1] == ids[0];
+  if (twice) ids.erase(ids.begin());
+  return ids;
 }
 
 EncodedTask encode_task(const Task& task, const Tokenizer& tokenizer, int64_t max_length,

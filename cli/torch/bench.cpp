@@ -42,10 +42,11 @@ struct Figures {
   int64_t step_allocated_bytes = 0;
 };
 
+/// Beside others a model of fewer heads is left out where it cannot have as many.
 std::vector<int64_t> kv_heads_of(const BenchFlags& flags, const ModelConfig& config) {
   std::vector<int64_t> all = {config.n_kv_heads};
   for (const int64_t n : flags.kv_heads) {
-    if (n == config.n_kv_heads) continue;
+    if (n == config.n_kv_heads || (flags.models.size() > 1 && n > config.n_kv_heads)) continue;
     require_kv_heads(config, n);
     all.push_back(n);
   }
@@ -63,6 +64,7 @@ class SpeedBench {
       log_notices(folders_.back());
       kv_heads_of(flags, folders_.back().config());
     }
+    for (const int64_t n : flags.kv_heads) require_someone_with(n);
     const ModelFolder& first = folders_.front();
     dtype_ = parse_compute_dtype(flags.dtype, device_, first.dtype(first.tensors().front().name));
     choose_points();
@@ -92,6 +94,12 @@ class SpeedBench {
   }
 
  private:
+  void require_someone_with(int64_t n_kv_heads) const {
+    const auto most = std::ranges::max_element(
+        folders_, {}, [](const ModelFolder& folder) { return folder.config().n_kv_heads; });
+    if (n_kv_heads > most->config().n_kv_heads) require_kv_heads(most->config(), n_kv_heads);
+  }
+
   void choose_points() {
     int64_t longest = INT64_MAX;
     for (const ModelFolder& folder : folders_) {

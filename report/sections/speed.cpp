@@ -80,11 +80,14 @@ ChartSeries speed_series(const SpeedLine& line, size_t index, bool roofline) {
   return series;
 }
 
-/// Measured and possible speed by context; nothing where there is one context alone.
+/// Speed by context, measured and by the roofline; nothing where there is one context alone.
 void add_line_chart(const SpeedReport& report, int64_t batch, Section& section) {
   std::vector<SpeedLine> lines = lines_of(report, batch);
-  if (lines.empty() || lines.front().runs.size() < 2) return;
-  lines.resize(std::min(lines.size(), kMostLines));
+  const bool has_contexts =
+      std::ranges::any_of(lines, [](const SpeedLine& line) { return line.runs.size() > 1; });
+  if (!has_contexts) return;
+  const size_t all = lines.size();
+  lines.resize(std::min(all, kMostLines));
   LineChart chart{.title = fmt::format("Decoding at a batch of {}", batch),
                   .x_label = "tokens of context",
                   .y_label = "tokens a second",
@@ -96,9 +99,12 @@ void add_line_chart(const SpeedReport& report, int64_t batch, Section& section) 
   }
   section.blocks.push_back(Figure{
       .chart = std::move(chart),
-      .caption = fmt::format("Decoding at a batch of {}: tokens a second of the whole batch, "
-                             "measured, and dashed what the machine could do at best.",
-                             batch),
+      .caption = fmt::format(
+          "Decoding at a batch of {}: tokens a second of the whole batch, "
+          "measured, and dashed what the roofline allows.{}",
+          batch,
+          all > kMostLines ? fmt::format(" Of {} the first {}; the table has all.", all, kMostLines)
+                           : ""),
       .numbers = {},
       .repeats_table = true});
 }
@@ -133,9 +139,10 @@ Table speed_table(const SpeedReport& report) {
          run.memory_bound ? "memory-bound" : "compute-bound"}};
     if (several) row.insert(row.begin(), {shorten_name(run.model)});
     if (compared) {
-      row.push_back(run.speed_up ? Cell{fmt::format("{:.2f} x", run.speed_up->measured),
-                                        fmt::format("{:.2f} x possible", run.speed_up->predicted)}
-                                 : Cell{kNothing});
+      row.push_back(run.speed_up
+                        ? Cell{fmt::format("{:.2f} x", run.speed_up->measured),
+                               fmt::format("{:.2f} x by the roofline", run.speed_up->predicted)}
+                        : Cell{kNothing});
     }
     table.rows.push_back(std::move(row));
   }

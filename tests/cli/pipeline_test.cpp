@@ -297,5 +297,31 @@ TEST_F(Pipeline, AControlNeedsTraining) {
   EXPECT_TRUE(contains(error.value("message", ""), "[uptrain]"));
 }
 
+// A parent that learned from itself alone would be no control; with a share of the text it is one.
+TEST_F(Pipeline, AControlLearnsSomethingElse) {
+  recipe_.replace(recipe_.find("batch-size = 2"), 14, "batch-size = 2\nteacher = \"parent\"");
+  const Json error = mistake("sample-tokens = 4", "control = true", 2, "FLAG_CONFLICT");
+  EXPECT_TRUE(contains(error.value("message", ""), "the teacher is the parent")) << error;
+  recipe_.replace(recipe_.find("batch-size = 2"), 14, "batch-size = 2\nkl-weight = 0.5");
+  folder_.write("r.toml", recipe_ + "control = true\n");
+  EXPECT_EQ(run().at("stages_run"), 9);
+}
+
+// Heads that the last stage could not measure are refused before the first.
+TEST_F(Pipeline, HeadsOfABenchAreCheckedFirst) {
+  mistake("sample-tokens = 4", "sample-tokens = 4\n[bench]\nkv-heads = [2, 3]", 2, "KV_HEADS");
+  folder_.write("r.toml", recipe_ + R"(
+[bench]
+kv-heads = [2, 1]
+context = "16"
+new-tokens = 2
+repetitions = 1
+no-prefill = true
+)");
+  EXPECT_EQ(run().at("stages_run"), 9);
+  const Json runs = Json::parse(read_file(out_ + "/results/bench.json")).at("runs");
+  EXPECT_EQ(runs.size(), 3u + 2u + 1u) << "of 4, 2 and 1 heads those it can have";
+}
+
 }  // namespace
 }  // namespace regroup::testing

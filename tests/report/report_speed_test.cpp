@@ -31,7 +31,7 @@ TEST(MeasuredSpeed, ShowsRatesTheirShareAndSpeedUps) {
        {"Measured on A processor; cpu, 2 threads, computed and cached in f32.",
         "| 8 | 1 | 512 | 1,235 | 10.0 (8.2 to 12.0) | 1 MiB | 71 % (memory-bound) | – |\n",
         "| 2 | 1 | 512 | – | 15.0 (14.0 to 16.0) | 256 KiB | 60 % (compute-bound) | 1.50 x (2.00 x "
-        "possible) |\n",
+        "by the roofline) |\n",
         "| 8 | 1 | 2,048 | – | 4,321 (4,000 to 5,000) | 4 MiB | 50 % (memory-bound) | – |\n"}) {
     EXPECT_NE(markdown.find(part), std::string::npos) << part << "\n" << markdown;
   }

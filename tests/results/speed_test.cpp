@@ -63,6 +63,17 @@ TEST(Speed, ComparedWithTheMostKvHeadsAtTheSamePoint) {
   EXPECT_FALSE(runs[4].speed_up.has_value()) << "nothing else was measured there";
 }
 
+TEST(Speed, ComparedWithItsOwnModelFirst) {
+  std::vector<SpeedRun> runs = {run_at(8, 1, 512, 10, 20), run_at(8, 1, 512, 30, 20),
+                                run_at(2, 1, 512, 60, 40), run_at(4, 1, 512, 45, 40)};
+  for (size_t i = 0; i < 4; ++i) runs[i].model = i == 0 ? "a" : "b";
+  runs[3].model = "c";
+  compare_speeds(runs);
+  EXPECT_EQ(runs[2].speed_up->over, "b");
+  EXPECT_DOUBLE_EQ(runs[2].speed_up->measured, 2);
+  EXPECT_EQ(runs[3].speed_up->over, "a") << "it has no run with more heads";
+}
+
 TEST(Speed, IsReadBackAsItWasWritten) {
   const Json json = speed_json(report_of_two());
   EXPECT_TRUE(is_speed_json(json));

@@ -51,7 +51,7 @@ TEST(Prompts, AreThoseOfTheHarness) {
 
 // The same questions through a chat template: descriptions are the system's turn, examples turns of their own or not.
 TEST(Prompts, OfConversationsAreThoseOfTheHarness) {
-  const ChatWriter chat = [](const std::vector<ChatTurn>& turns) {
+  const ChatWriter chat = [](const std::vector<ChatTurn>& turns, const std::string&) {
     std::string text;
     for (const ChatTurn& turn : turns) text += "<|" + turn.role + "|>" + turn.content + "<|end|>";
     text += "<|assistant|>";

@@ -69,7 +69,13 @@ void ColumnReader::pass(int definition) {
 }
 
 void ColumnReader::refuse_levels() const {
-  refuse("PARQUET_LEVELS", place_, "its levels must make records, as those of the other columns");
+  refuse("PARQUET_LEVELS", place_,
+         is_at_end_
+             ? "its repetition and definition levels must describe as many records as those "
+               "of the other columns, and end before them"
+             : fmt::format("its repetition and definition levels must fit those of the other "
+                           "columns, found definition level {} of at most {}",
+                           definition_, leaf_.max_definition));
 }
 
 int ColumnReader::level(RleHybrid& levels, int max) const {

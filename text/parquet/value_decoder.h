@@ -27,7 +27,7 @@ class Dictionary {
   std::vector<uint32_t> begins_;  // of texts: each with its length in front
 };
 
-/// The values of a data page, one after the other; nulls are none of them.
+/// The values of a data page, one after the other, without nulls.
 class ValueDecoder {
  public:
   virtual ~ValueDecoder() = default;

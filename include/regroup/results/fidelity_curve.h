@@ -18,7 +18,7 @@ size_t fidelity_blocks(int64_t n_windows);
 /// The block of a window: it depends on nothing but the place in the text.
 size_t fidelity_block(int64_t window, int64_t n_windows);
 
-/// A quantile with what is known of it; NaN where that is nothing.
+/// A quantile with its uncertainty; NaN where unknown.
 struct QuantileEstimate {
   double value = std::numeric_limits<double>::quiet_NaN();
   double error = std::numeric_limits<double>::quiet_NaN();  ///< half of the interval through t
@@ -29,8 +29,8 @@ struct QuantileEstimate {
 /// Quantiles of what all blocks hold together. The interval is that of the share, turned into numbers (Woodruff, J. Am. Stat.
 /// Assoc. 47, 1952): the share of tokens below the quantile has the cluster-robust error of a ratio over blocks, and
 /// Student's t with a degree of freedom less than there are blocks. It takes in no randomness and holds for skewed tails.
-/// @param shares  in [0, 1]; 0 and 1 are minimum and maximum, which have no interval, nor has a share whose interval
-///                reaches beyond all tokens, nor anything of a single block
+/// @param shares  in [0, 1]; 0 and 1 are minimum and maximum. These have no interval. A share whose interval would reach
+///                beyond all tokens has none either, and with a single block no share has one.
 std::vector<QuantileEstimate> quantile_estimates(const std::vector<Histogram>& blocks,
                                                  const std::vector<double>& shares);
 

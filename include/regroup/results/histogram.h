@@ -17,7 +17,7 @@ class Histogram {
   void add(float value);
   void add(const Histogram& other);
 
-  /// Numbers, those that are none too.
+  /// Count of values, NaN included.
   int64_t count() const { return numbers_ + nans_; }
   /// Where `share` of the numbers lie below: linear between the two next to share * (count - 1), as numpy's and llama.cpp's
   /// percentiles. Off by at most a bin's width; exact at 0 and 1. NaN of nothing, and where a NaN was added.

@@ -63,7 +63,8 @@ struct SpeedReport {
   std::vector<SpeedRun> runs;
 };
 
-/// Sets `speed_up` of every run but those with most KV heads at their batch and context.
+/// Sets `speed_up` of every run but those with most KV heads at their batch and context: over the run of the same
+/// model with most, or where there is none over the run of another model with most.
 void compare_speeds(std::vector<SpeedRun>& runs);
 
 Json speed_json(const SpeedReport& report);

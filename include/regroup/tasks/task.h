@@ -127,7 +127,8 @@ struct ChatTurn {
   std::string behind;  ///< stands behind it where there is no conversation
 };
 /// Writes a conversation down, up to where the model's answer begins.
-using ChatWriter = std::function<std::string(const std::vector<ChatTurn>&)>;
+using ChatWriter =
+    std::function<std::string(const std::vector<ChatTurn>& turns, const std::string& where)>;
 
 /// Whether `task` is a file and not the name of a task.
 bool is_task_file(const std::string& task);
