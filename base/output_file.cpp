@@ -11,9 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "regroup/base/atomic_file.h"
 #include "regroup/base/file_calls.h"
-#include "regroup/base/folder.h"
-#include "regroup/base/path.h"
 
 namespace regroup {
 namespace {
@@ -104,17 +103,9 @@ void OutputFile::sync_and_close() {
 }
 
 void write_file_atomically(const std::string& path, std::string_view text) {
-  const std::string temporary = fmt::format("{}.tmp{}", path, ::getpid());
-  try {
-    OutputFile file(temporary);
-    file.write(text);
-    file.sync_and_close();
-    rename_path(temporary, path, /*replace=*/true);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  sync_folder(parent_folder(path));
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
 }
 
 }  // namespace regroup

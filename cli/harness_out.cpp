@@ -8,8 +8,11 @@
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <utility>
 
+#include "regroup/base/atomic_file.h"
 #include "regroup/base/error.h"
 #include "regroup/base/file_calls.h"
 #include "regroup/base/folder.h"
@@ -113,6 +116,19 @@ void HarnessOut::check_tasks(const std::vector<const Task*>& tasks) const {
   }
 }
 
+namespace {
+
+/// The lines of a task, or of a part of it, as they are written.
+struct SamplesFile {
+  SamplesFile(std::string name, const std::string& path) : row(std::move(name)), lines(path) {}
+
+  std::string row;
+  AtomicFile lines;
+  HarnessTaskHash hash = {};
+};
+
+}  // namespace
+
 void HarnessOut::write(const Json& model, const std::vector<AnsweredTask>& tasks,
                        HarnessRun run) const {
   const std::string place = place_of(model.at("model_name"));
@@ -120,16 +136,21 @@ void HarnessOut::write(const Json& model, const std::vector<AnsweredTask>& tasks
   make_folder(place);
   std::map<std::string, std::string> hashes;
   for (const auto& [task, answers] : tasks) {
-    std::map<std::string, std::pair<std::string, HarnessTaskHash>> files;
+    std::optional<SamplesFile> file;  // of one row at a time: the lines of a row come together
+    const auto close = [&] {
+      if (!file) return;
+      file->lines.commit();
+      hashes[file->row] = file->hash.hex();
+    };
     visit_harness_samples(task, answers, [&](const std::string& row, const Json& line) {
-      auto& [text, hash] = files[row];
-      text += harness_json(line) + "\n";
-      hash.add(line);
+      if (!file || file->row != row) {
+        close();
+        file.emplace(row, place + "/" + samples_name(row));
+      }
+      file->lines.write(harness_json(line) + "\n");
+      file->hash.add(line);
     });
-    for (auto& [row, file] : files) {
-      write_file_atomically(place + "/" + samples_name(row), file.first);
-      hashes[row] = file.second.hex();
-    }
+    close();
   }
   run.started = started_;
   run.seconds = watch_.seconds();

@@ -112,15 +112,14 @@ void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& t
       options.apply_chat_template && !options.fewshot_as_singleturn;
 }
 
-std::string task_samples(const EvaluatedTask& evaluated, size_t m, const std::string& model) {
-  std::string lines;
+void write_task_samples(const EvaluatedTask& evaluated, size_t m, const std::string& model,
+                        const std::function<void(std::string_view)>& write) {
   visit_harness_samples(evaluated.task, evaluated.answers[m],
                         [&](const std::string& row, Json line) {
                           line["task"] = row;
                           line["model"] = model;
-                          lines += harness_json(line) + "\n";
+                          write(harness_json(line) + "\n");
                         });
-  return lines;
 }
 
 }  // namespace regroup

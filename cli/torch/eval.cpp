@@ -9,6 +9,7 @@
 #include "eval_tasks.h"
 #include "eval_texts.h"
 #include "harness_out.h"
+#include "regroup/base/atomic_file.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
 #include "regroup/base/output_file.h"
@@ -233,13 +234,15 @@ void check_outputs(const EvalFlags& flags, const std::vector<std::string>& input
 
 void write_samples(const EvalFlags& flags, const EvalModels& models,
                    const std::vector<EvaluatedTask>& tasks) {
-  std::string lines;
+  AtomicFile file(flags.samples);
   for (const EvaluatedTask& task : tasks) {
     for (size_t m = 0; m < models.all().size(); ++m) {
-      if (models.all()[m].listed) lines += task_samples(task, m, models.all()[m].info.path);
+      if (!models.all()[m].listed) continue;
+      write_task_samples(task, m, models.all()[m].info.path,
+                         [&](std::string_view line) { file.write(line); });
     }
   }
-  write_file_atomically(flags.samples, lines);
+  file.commit();
 }
 
 /// The first model's, through which all are asked.

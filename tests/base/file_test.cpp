@@ -8,6 +8,7 @@
 
 #include <filesystem>
 
+#include "regroup/base/atomic_file.h"
 #include "regroup/base/disk_space.h"
 #include "regroup/base/file_calls.h"
 #include "regroup/base/folder.h"
@@ -158,6 +159,22 @@ TEST(WriteFileAtomically, ReplacesOrLeaves) {
                             [&] { write_file_atomically(folder / "folder", "x"); });
   const auto entries = fs::directory_iterator(folder.path());
   EXPECT_EQ(std::distance(begin(entries), end(entries)), 2);  // no temporary file is left
+}
+
+TEST(AtomicFile, IsThereWhenItIsWhole) {
+  const TemporaryFolder folder;
+  folder.write("x", "old");
+  {
+    AtomicFile left(folder / "x");
+    left.write("half");
+    EXPECT_EQ(read_file(folder / "x"), "old");
+  }
+  AtomicFile file(folder / "x");
+  for (const char* piece : {"a", "", "bc"}) file.write(piece);
+  file.commit();
+  EXPECT_EQ(read_file(folder / "x"), "abc");
+  const auto entries = fs::directory_iterator(folder.path());
+  EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
 }
 
 TEST(RenamePath, ReplacesOnlyWhenAsked) {

@@ -12,6 +12,11 @@ namespace {
 
 class Results : public ::testing::Test {
  protected:
+  std::string samples(const std::string& model) const {
+    std::string lines;
+    write_task_samples(evaluated_, 0, model, [&](std::string_view line) { lines += line; });
+    return lines;
+  }
   Results() {
     const std::string path = folder_.write(
         "mine.jsonl",
@@ -74,12 +79,12 @@ TEST_F(Results, GroupsSayWhatTheirTasksShare) {
   EXPECT_EQ(model.at("n-shot").at("mmlu"), 0);
   EXPECT_EQ(model.at("higher_is_better").at("mmlu").at("acc"), true);
   EXPECT_EQ(model.at("groups").at("mmlu").at("acc,none"), 0.5);
-  const std::string lines = task_samples(evaluated_, 0, "m");
+  const std::string lines = samples("m");
   EXPECT_EQ(Json::parse(lines.substr(0, lines.find('\n'))).at("task"), "mmlu_anatomy");
 }
 
 TEST_F(Results, SamplesHaveTheHarnessesKeys) {
-  const std::string lines = task_samples(evaluated_, 0, "out/g2");
+  const std::string lines = samples("out/g2");
   const Json second = Json::parse(lines.substr(lines.find('\n') + 1));
   EXPECT_EQ(second.at("doc_id"), 1);
   EXPECT_EQ(second.at("doc").at("id"), 2);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "regroup/base/strict_json.h"
@@ -19,7 +21,8 @@ struct EvaluatedTask {
 void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& tasks,
                       const TaskOptions& options);
 
-/// The lines of lm-evaluation-harness's samples_*.jsonl, with "task" and "model".
-std::string task_samples(const EvaluatedTask& task, size_t m, const std::string& model);
+/// The lines of lm-evaluation-harness's samples_*.jsonl, with "task" and "model", one after the other.
+void write_task_samples(const EvaluatedTask& task, size_t m, const std::string& model,
+                        const std::function<void(std::string_view)>& write);
 
 }  // namespace regroup
