@@ -17,6 +17,8 @@ class CsvReader {
   bool next(std::vector<std::string>& fields);
   /// Where the last row began, from 1.
   int64_t line() const { return line_; }
+  /// Bytes of the text, unpacked, up to where the next row begins.
+  int64_t offset() const { return text_.offset(); }
 
  private:
   bool row_end(size_t& end);

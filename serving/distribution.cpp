@@ -2,18 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace regroup {
 namespace {
 
 constexpr int kPieces = 8;  // of a slope, each of which goes to one bin
 
-double sorted_quantile(const std::vector<float>& samples, double share) {
+/// Interpolated between the two samples around it. What lies before `from` is known to be smaller, and is left alone.
+/// @return also the place from which on samples are at least the lower of the two
+std::pair<double, size_t> take_quantile(std::vector<float>& samples, size_t from, double share) {
   const double place = share * static_cast<double>(samples.size() - 1);
   const auto low = static_cast<size_t>(place);
-  const size_t high = std::min(low + 1, samples.size() - 1);
+  const auto at = [&](size_t i) { return samples.begin() + static_cast<std::ptrdiff_t>(i); };
+  std::nth_element(at(from), at(low), samples.end());
   const auto below = static_cast<double>(samples[low]);
-  return below + (place - std::floor(place)) * (static_cast<double>(samples[high]) - below);
+  const bool last = low + 1 == samples.size();
+  const double above =
+      last ? below : static_cast<double>(*std::min_element(at(low + 1), samples.end()));
+  return {below + (place - std::floor(place)) * (above - below), low};
 }
 
 }  // namespace
@@ -55,17 +62,21 @@ Spread TimeSpread::spread() const {
 
 Spread spread_of(std::vector<float>& samples) {
   if (samples.empty()) return {};
-  std::sort(samples.begin(), samples.end());
   double sum = 0;
-  for (const float sample : samples) sum += static_cast<double>(sample);
+  double max = static_cast<double>(samples.front());
+  for (const float sample : samples) {
+    sum += static_cast<double>(sample);
+    max = std::max(max, static_cast<double>(sample));
+  }
   const auto n = static_cast<double>(samples.size());
   double squares = 0;
-  for (const float sample : samples) squares += std::pow(static_cast<double>(sample) - sum / n, 2);
-  return {.mean = sum / n,
-          .std = std::sqrt(squares / n),
-          .p50 = sorted_quantile(samples, 0.5),
-          .p99 = sorted_quantile(samples, 0.99),
-          .max = static_cast<double>(samples.back())};
+  for (const float sample : samples) {
+    const double distance = static_cast<double>(sample) - sum / n;
+    squares += distance * distance;
+  }
+  const auto [p50, middle] = take_quantile(samples, 0, 0.5);
+  const double p99 = take_quantile(samples, middle, 0.99).first;
+  return {.mean = sum / n, .std = std::sqrt(squares / n), .p50 = p50, .p99 = p99, .max = max};
 }
 
 }  // namespace regroup

@@ -26,7 +26,7 @@ class TimeSpread {
   std::vector<double> bins_;
 };
 
-/// Mean, population deviation and quantiles of samples, interpolated between neighbours as numpy does. Sorts them.
+/// Mean, population deviation and quantiles of samples, interpolated between neighbours as numpy does. Changes their order.
 Spread spread_of(std::vector<float>& samples);
 
 }  // namespace regroup

@@ -15,6 +15,7 @@
 #include "regroup/base/stop_signal.h"
 #include "replay_record.h"
 #include "sequence.h"
+#include "start_order.h"
 #include "step_time.h"
 
 namespace regroup {
@@ -163,7 +164,7 @@ class Simulation {
     prefixes_.use(found);
     ledger_.hold(context, slots_[slot].shared);
     prompts_.push_back(slot);
-    started_.push_back({slot, slots_[slot].generation});
+    started_.add({slot, slots_[slot].generation});
     make_room(0);
   }
 
@@ -199,10 +200,8 @@ class Simulation {
   /// Sequences give up their cache, the youngest first, until the others can take a step.
   void preempt_for_step() {
     while (free_bytes(1) < 0 && growing_ > 0) {
-      const Place place = started_.back();
-      started_.pop_back();
+      const Place place = started_.take_youngest();
       Running& running = slots_[place.slot];
-      if (running.generation != place.generation) continue;
       const bool reading = running.joined < 0;
       const int64_t generated = reading ? running.from.generated : generated_by(running);
       record_.preempted();
@@ -381,7 +380,7 @@ class Simulation {
   std::vector<Running> slots_;
   std::vector<size_t> free_slots_;
   std::vector<size_t> prompts_;  ///< slots whose context is being read, in their order
-  std::vector<Place> started_;   ///< the youngest last; some are gone
+  StartOrder started_{slots_};
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> endings_;
   ReplayRecord record_;
 };

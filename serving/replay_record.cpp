@@ -18,6 +18,9 @@ ReplayRecord::ReplayRecord(const ReplaySettings& settings, int64_t weight_bytes,
       kv_(static_cast<double>(std::max<int64_t>(budget_bytes, 1)), kCacheBins) {
   result_.weight_bytes = weight_bytes;
   result_.budget_bytes = budget_bytes;
+  for (auto* samples : {&queue_s_, &ttft_s_, &tpot_s_, &latency_s_, &request_bytes_}) {
+    samples->reserve(static_cast<size_t>(requests));
+  }
 }
 
 void ReplayRecord::ran(double seconds, double sequences, const Cache& cache) {
@@ -54,6 +57,12 @@ void ReplayRecord::completed(const TraceRequest& request, double now, double ttf
   const auto within = [](double value, double limit) { return limit <= 0 || value <= limit; };
   const bool good = within(ttft_s, settings_.ttft_limit_s) && within(tpot, settings_.tpot_limit_s);
   if (good) ++result_.good;
+}
+
+std::optional<double> device_hours_per_million(const ReplayResult& result, int64_t devices) {
+  if (result.output_tokens == 0) return std::nullopt;
+  const double hours = result.duration_s / 3600 * static_cast<double>(devices);
+  return hours / static_cast<double>(result.output_tokens) * 1e6;
 }
 
 ReplayResult ReplayRecord::result() {

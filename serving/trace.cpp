@@ -7,9 +7,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 
 #include "csv_reader.h"
+#include "regroup/base/digest.h"
 #include "regroup/base/error.h"
+#include "regroup/base/input_file.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/words.h"
 #include "regroup/text/records.h"
@@ -20,7 +23,9 @@ namespace regroup {
 namespace {
 
 constexpr double kMaxTokens = 1 << 30;
-constexpr double kMaxSpan = 1e10;  // seconds; 300 years
+constexpr double kMaxSpan = 1e10;          // seconds; 300 years
+constexpr size_t kMaxBlocks = UINT32_MAX;  // 34 GB of hashes
+constexpr int64_t kRowsToLook = 4096;      // after so many the number of all is estimated
 
 // The first that a file has is taken.
 constexpr auto kTimes =
@@ -35,30 +40,48 @@ constexpr auto kOutputs = std::to_array<std::string_view>(
   throw CheckpointError({.code = code, .message = message, .path = path, .hint = hint});
 }
 
+/// Where a request stands in its file: put into words only where it is refused.
+struct RequestPlace {
+  std::string_view record;  ///< "FILE line 3"; "": `line` says it
+  int64_t line = 0;
+  std::string text() const {
+    return record.empty() ? fmt::format("line {}", line) : std::string(record);
+  }
+};
+
 /// Collects requests in the order of the file.
 class Requests {
  public:
   Requests(std::string path, std::string unit) : path_(std::move(path)), unit_(std::move(unit)) {}
 
+  /// How many there are likely to be: a vector that doubles needs three times its memory.
+  void expect(int64_t requests) { trace_.requests.reserve(static_cast<size_t>(requests)); }
+
   /// @param time  a number or a date; "" where there is none
-  void add(const std::string& where, std::string_view time, std::string_view prompt,
+  void add(const RequestPlace& where, std::string_view time, std::string_view prompt,
            std::string_view output) {
     TraceRequest request;
     request.arrival_s = read_time(where, time);
     request.prompt_tokens = read_tokens(where, "prompt", prompt, 1);
     request.output_tokens = read_tokens(where, "output", output, 0);
-    request.first_block = trace_.blocks.size();
+    request.first_block = static_cast<uint32_t>(trace_.blocks.size());
     if (request.arrival_s < last_s_) ++trace_.unordered;
     last_s_ = std::max(last_s_, request.arrival_s);
     trace_.requests.push_back(request);
   }
 
   /// Hashes of the last request's blocks.
-  void add_blocks(const std::string& where, const Json& ids) {
+  void add_blocks(const RequestPlace& where, const Json& ids) {
     if (!ids.is_array()) refuse_value(where, "hash_ids", "an array of numbers", ids.dump());
     for (const Json& id : ids) {
       if (!id.is_number_integer()) refuse_value(where, "hash_ids", "whole numbers", id.dump());
       trace_.blocks.push_back(id.get<uint64_t>());
+    }
+    if (trace_.blocks.size() > kMaxBlocks) {
+      refuse("TRACE_LIMIT", path_,
+             fmt::format("must have at most {} hash_ids, found more up to {}", kMaxBlocks,
+                         where.text()),
+             "give a part of the trace");
     }
     trace_.requests.back().n_blocks = static_cast<uint32_t>(ids.size());
   }
@@ -86,15 +109,15 @@ class Requests {
   }
 
  private:
-  [[noreturn]] void refuse_value(const std::string& where, const char* what,
+  [[noreturn]] void refuse_value(const RequestPlace& where, const char* what,
                                  const std::string& rule, std::string_view found) const {
     refuse("TRACE_VALUE", path_,
-           fmt::format("{} of {} must be {}, found {}", what, where, rule,
+           fmt::format("{} of {} must be {}, found {}", what, where.text(), rule,
                        found.empty() ? "nothing" : printable(std::string(found), 60)),
            "correct or remove that request");
   }
 
-  double read_time(const std::string& where, std::string_view text) {
+  double read_time(const RequestPlace& where, std::string_view text) {
     const auto number = parse_number(text);
     const auto time = number ? std::optional(*number * seconds_of_unit()) : parse_date_time(text);
     if (!time) {
@@ -108,7 +131,7 @@ class Requests {
     return *time;
   }
 
-  int32_t read_tokens(const std::string& where, const char* what, std::string_view text,
+  int32_t read_tokens(const RequestPlace& where, const char* what, std::string_view text,
                       double min) const {
     const auto value = parse_number(text);
     if (!value || *value < min || *value > kMaxTokens || *value != std::floor(*value)) {
@@ -183,11 +206,17 @@ Trace read_csv(const std::string& path, const TraceColumns& columns) {
   const size_t prompt = place(chosen.prompt);
   const size_t output = place(chosen.output);
   Requests requests(path, columns.time_unit);
-  while (reader.next(fields)) {
+  const bool packed = without_compression(path) != path;
+  const int64_t first_row = reader.offset();
+  for (int64_t rows = 0; reader.next(fields); ++rows) {
+    if (rows == kRowsToLook && !packed) {
+      const int64_t row_bytes = (reader.offset() - first_row) / kRowsToLook;
+      requests.expect(InputFile(path).size() / std::max<int64_t>(row_bytes, 1) * 102 / 100);
+    }
     const auto field = [&](size_t at) {
       return at < fields.size() ? std::string_view(fields[at]) : std::string_view();
     };
-    requests.add(fmt::format("line {}", reader.line()), field(time), field(prompt), field(output));
+    requests.add({.line = reader.line()}, field(time), field(prompt), field(output));
   }
   return requests.take();
 }
@@ -215,16 +244,24 @@ Trace read_jsonl(const std::string& path, const TraceColumns& columns) {
       const std::string unit = mooncake ? "ms" : "s";
       requests.emplace(path, columns.time_unit.empty() ? unit : columns.time_unit);
     }
-    requests->add(where, as_text(record, chosen->time), as_text(record, chosen->prompt),
+    const RequestPlace place{.record = where};
+    requests->add(place, as_text(record, chosen->time), as_text(record, chosen->prompt),
                   as_text(record, chosen->output));
     const auto ids = record.find("hash_ids");
-    if (ids != record.end() && !ids->is_null()) requests->add_blocks(where, *ids);
+    if (ids != record.end() && !ids->is_null()) requests->add_blocks(place, *ids);
     return true;
   });
   return requests->take();  // a file without a record was refused
 }
 
 }  // namespace
+
+std::string trace_digest(const Trace& trace) {
+  Xxh3 digest;
+  digest.update(std::as_bytes(std::span(trace.requests)));
+  digest.update(std::as_bytes(std::span(trace.blocks)));
+  return digest.hex();
+}
 
 Trace read_trace(const std::string& path, const TraceColumns& columns) {
   if (without_compression(path).ends_with(".csv")) return read_csv(path, columns);

@@ -118,6 +118,37 @@ TEST_F(TraceFile, SaysWhatIsWrongAndWhere) {
   EXPECT_NE(span.message.find("times must lie within"), std::string::npos) << span.message;
 }
 
+// Longer than the blocks of 1 MiB that a file is read in, and than the 4,096 rows after which their number is estimated: every
+// row is there, and an error still names its line.
+TEST_F(TraceFile, MayBeLong) {
+  std::string text = "time_s,prompt_tokens,output_tokens,user\n";
+  constexpr int kRows = 120'000;
+  for (int i = 0; i < kRows; ++i) {
+    const bool quoted = i % 1000 == 7;
+    text += std::to_string(i) + "," + std::to_string(i % 500 + 1) + ",2," +
+            (quoted ? "\"a, \"\"b\"\"\n\"" : "somebody") + "\n";
+  }
+  ASSERT_GT(text.size(), size_t{2} << 20);
+  const Trace trace = csv(text);
+  ASSERT_EQ(trace.requests.size(), static_cast<size_t>(kRows));
+  for (const int i : {0, 4095, 4096, 4097, 60'007, kRows - 1}) {
+    EXPECT_EQ(trace.requests[static_cast<size_t>(i)].arrival_s, i);
+    EXPECT_EQ(trace.requests[static_cast<size_t>(i)].prompt_tokens, i % 500 + 1);
+  }
+  // 120 rows have a line break in their quotation marks; the heading is line 1.
+  const ErrorInfo error =
+      expect_error<CheckpointError>("TRACE_VALUE", [&] { csv(text + "x,1,1\n"); });
+  EXPECT_NE(error.message.find("line 120122 "), std::string::npos) << error.message;
+}
+
+TEST_F(TraceFile, EqualTracesHaveEqualDigests) {
+  const std::string head = "time_s,prompt_tokens,output_tokens\n";
+  const std::string one = trace_digest(csv(head + "5,1,1\n7,2,3\n"));
+  EXPECT_EQ(trace_digest(csv(head + "15,1,1\n17,2,3\n")), one) << "times count from the first";
+  EXPECT_NE(trace_digest(csv(head + "5,1,1\n7,2,4\n")), one);
+  EXPECT_NE(trace_digest(csv(head + "5,1,1\n")), one);
+}
+
 TEST(TraceTime, ReadsDatesWithZones) {
   EXPECT_EQ(parse_date_time("1970-01-01 00:00:00"), 0.0);
   EXPECT_EQ(parse_date_time("1970-01-02T00:00:01Z"), 86'401.0);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "regroup/serving/cache_layout.h"
 #include "regroup/serving/trace.h"
@@ -66,6 +67,10 @@ struct ReplayResult {
   int64_t good = 0;               ///< requests within both limits
   double tokens_per_s = 0;        ///< output_tokens / duration_s
 };
+
+/// Hours of one device that a million output tokens take, all devices paid for from the first arrival to the last token;
+/// nothing where no token was made.
+std::optional<double> device_hours_per_million(const ReplayResult& result, int64_t devices);
 
 /// Simulates continuous batching with chunked prefill, step by step: a step takes as long as the slower of reading its bytes
 /// and computing its FLOPs. Between two events (an arrival that can start, a sequence that ends, a full window, no free

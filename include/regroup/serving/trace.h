@@ -7,14 +7,15 @@
 
 namespace regroup {
 
-/// One request of a trace.
+/// One request of a trace. Traces have millions of them: 24 bytes, without padding.
 struct TraceRequest {
   double arrival_s = 0;  ///< since the first request
   int32_t prompt_tokens = 0;
   int32_t output_tokens = 0;
-  uint64_t first_block = 0;  ///< in Trace::blocks
+  uint32_t first_block = 0;  ///< in Trace::blocks
   uint32_t n_blocks = 0;
 };
+static_assert(sizeof(TraceRequest) == 24);
 
 /// What a server was asked for, by rising arrival.
 struct Trace {
@@ -41,9 +42,12 @@ struct TraceColumns {
 /// Tokens that a hash of a prompt's block stands for in Mooncake's traces.
 inline constexpr int64_t kTraceBlockTokens = 512;
 
+/// XXH3-128 of everything in a trace: equal traces give equal results.
+std::string trace_digest(const Trace& trace);
+
 /// Reads a .csv with a heading, or a .jsonl, either packed with gzip or zstd or not. Requests in no order are sorted and
 /// counted.
-/// @throws CheckpointError  TRACE_COLUMN, TRACE_VALUE (with the line), TRACE_EMPTY, TEXT_*, JSON_*
+/// @throws CheckpointError  TRACE_COLUMN, TRACE_VALUE (with the line), TRACE_EMPTY, TRACE_LIMIT, TEXT_*, JSON_*
 ///         UnsupportedError TEXT_KIND
 Trace read_trace(const std::string& path, const TraceColumns& columns = {});
 
