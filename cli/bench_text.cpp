@@ -38,10 +38,10 @@ std::vector<std::vector<std::string>> rate_table(const SpeedReport& report,
   const bool several = names.size() > 1;
   const bool compared = any_speed_up(report);
   std::vector<std::vector<std::string>> rows = {{"KV heads", "batch", "context", "prefill/s",
-                                                 "decode/s", "p10", "p90", "KV cache", "bandwidth",
-                                                 "bound"}};
+                                                 "decode/s", "+p10", "+p90", "KV cache",
+                                                 "bandwidth", "bound"}};
   if (several) rows[0].insert(rows[0].begin(), "model");
-  if (compared) rows[0].insert(rows[0].end(), {"faster", "roofline"});
+  if (compared) rows[0].insert(rows[0].end(), {"faster", "+roofline"});
   for (const SpeedRun& run : report.runs) {
     std::vector<std::string> row = {
         std::to_string(run.n_kv_heads),
@@ -84,7 +84,7 @@ std::string bench_text(const SpeedReport& report) {
   text += fmt::format(
       "measured here: {:.3g} GB/s copied, {:.3g} GB/s read, {:.3g} GFLOP/s multiplied\n\n",
       report.copy_bytes_per_s / 1e9, report.read_bytes_per_s / 1e9, report.flops_per_s / 1e9);
-  text += format_table(rate_table(report, names));
+  text += format_table(rate_table(report, names), names.size() > 1 ? 4 : 3);
   text += fmt::format(
       "\ntokens a second of the whole batch: medians of {} steps; bandwidth: bytes a step "
       "must\nread a second, as a share of the measured bandwidth, the larger of copied and read; "

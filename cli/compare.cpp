@@ -45,7 +45,7 @@ std::string damage_table(const DamageReport& report) {
                     cell(entry.loss), cell(entry.loss_delta), cell(entry.kl), cell(entry.agreement),
                     fmt::format("{:.1f}", entry.seconds)});
   }
-  return format_table(rows);
+  return format_table(rows, 3);
 }
 
 /// Which layers cost most where each was measured alone, for the best method of each size.

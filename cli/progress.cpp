@@ -1,13 +1,13 @@
 #include "progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 
 #include "regroup/base/human_number.h"
+#include "terminal.h"
 
 namespace regroup {
 namespace {
@@ -20,10 +20,7 @@ constexpr auto kLatePlainInterval = 20s;  // after it
 constexpr auto kTerminalRepeat = 1s;      // where nothing is reported
 constexpr auto kPlainRepeat = 25s;
 
-size_t terminal_width() {
-  struct winsize size = {};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
+size_t terminal_width() { return terminal_columns(STDERR_FILENO).value_or(80); }
 
 std::string bar(double share) {
   constexpr int kCells = 24;

@@ -121,7 +121,7 @@ std::string texts_table(const Json& models) {
                       cell(result, "recovery", "{:.4f}")});
     }
   }
-  return rows.size() > 1 ? format_table(rows) : "";
+  return rows.size() > 1 ? format_table(rows, 3) : "";
 }
 
 std::string tasks_table(const Json& models) {
@@ -144,13 +144,13 @@ std::string tasks_table(const Json& models) {
       }
     }
   }
-  return rows.size() > 1 ? format_table(rows) : "";
+  return rows.size() > 1 ? format_table(rows, 3) : "";
 }
 
 /// Task by task against the baseline, on the same questions.
 std::string paired_table(const Json& models) {
   std::vector<std::vector<std::string>> rows = {{"task", "model", "metric", "against baseline",
-                                                 "95 %", "p (Holm)", "broken", "mended",
+                                                 "+95 %", "p (Holm)", "broken", "+mended",
                                                  "recovery"}};
   for (const Json& model : models) {
     const Json& about = model.at("regroup");
@@ -175,7 +175,7 @@ std::string paired_table(const Json& models) {
       }
     }
   }
-  return rows.size() > 1 ? "\n" + format_table(rows) : "";
+  return rows.size() > 1 ? "\n" + format_table(rows, 3) : "";
 }
 
 std::string results_table(const Json& results) {
