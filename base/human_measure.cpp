@@ -21,4 +21,8 @@ std::string human_mean_bytes(double bytes) {
   return human_bytes(static_cast<int64_t>(std::clamp(std::round(bytes), 0.0, kMost)));
 }
 
+std::string human_rate(double per_second) {
+  return per_second < 1000 ? fmt::format("{:.4g}", per_second) : fmt::format("{:.0f}", per_second);
+}
+
 }  // namespace regroup

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "regroup/base/human_measure.h"
 #include "regroup/base/human_number.h"
@@ -13,14 +14,10 @@
 namespace regroup {
 namespace {
 
-/// Of a million output tokens, all devices paid for the whole time.
-double cost_of_million(const ReplayView& view, const ReplayResult& result) {
-  const double hours = result.duration_s / 3600 * static_cast<double>(view.settings.devices);
-  return view.gpu_price * hours / static_cast<double>(result.output_tokens) * 1e6;
-}
-
-bool has_cost(const ReplayView& view, const ReplayResult& result) {
-  return view.gpu_price > 0 && result.output_tokens > 0;
+/// Of a million output tokens; nothing without a price.
+std::optional<double> cost_of_million(const ReplayView& view, const ReplayResult& result) {
+  const auto hours = device_hours_per_million(result, view.settings.devices);
+  return hours && view.gpu_price > 0 ? std::optional(view.gpu_price * *hours) : std::nullopt;
 }
 
 bool any_rejected(const ReplayView& view) {
@@ -30,8 +27,8 @@ bool any_rejected(const ReplayView& view) {
 
 std::vector<std::vector<std::string>> service_table(const ReplayView& view) {
   std::vector<std::vector<std::string>> rows = {{"KV heads", "completed", "tokens/s", "busy",
-                                                 "queue p50", "p99", "TTFT p50", "p99", "TPOT p50",
-                                                 "p99"}};
+                                                 "queue p50", "+p99", "TTFT p50", "+p99",
+                                                 "TPOT p50", "+p99"}};
   const bool limits = view.settings.ttft_limit_s > 0 || view.settings.tpot_limit_s > 0;
   const bool rejected = any_rejected(view);
   if (rejected) rows[0].emplace_back("rejected");
@@ -40,15 +37,15 @@ std::vector<std::vector<std::string>> service_table(const ReplayView& view) {
   for (const ReplayResult& r : view.results) {
     const double busy = r.duration_s > 0 ? r.busy_s / r.duration_s : 0;
     rows.push_back({std::to_string(r.n_kv_heads), std::to_string(r.completed),
-                    fmt::format("{:.4g}", r.tokens_per_s), fmt::format("{:.1f} %", 100 * busy),
+                    human_rate(r.tokens_per_s), fmt::format("{:.1f} %", 100 * busy),
                     human_latency(r.queue_s.p50), human_latency(r.queue_s.p99),
                     human_latency(r.ttft_s.p50), human_latency(r.ttft_s.p99),
                     human_latency(r.tpot_s.p50), human_latency(r.tpot_s.p99)});
     if (rejected) rows.back().push_back(std::to_string(r.rejected));
     if (limits) rows.back().push_back(std::to_string(r.good));
     if (view.gpu_price > 0) {
-      rows.back().push_back(has_cost(view, r) ? fmt::format("{:.4g}", cost_of_million(view, r))
-                                              : "-");
+      const auto cost = cost_of_million(view, r);
+      rows.back().push_back(cost ? fmt::format("{:.4g}", *cost) : "-");
     }
   }
   return rows;
@@ -56,7 +53,7 @@ std::vector<std::vector<std::string>> service_table(const ReplayView& view) {
 
 std::vector<std::vector<std::string>> cache_table(const ReplayView& view) {
   std::vector<std::vector<std::string>> rows = {{"KV heads", "weights", "room for KV", "KV mean",
-                                                 "sd", "p99", "running", "p99", "most",
+                                                 "+sd", "+p99", "running", "+p99", "+most",
                                                  "preempted"}};
   if (view.settings.prefix_caching) rows[0].emplace_back("prefix hits");
   for (const ReplayResult& r : view.results) {
@@ -83,7 +80,9 @@ Json spread_json(const Spread& spread) {
           {"max", spread.max}};
 }
 
-Json result_json(const ReplayView& view, const ReplayResult& r) {
+}  // namespace
+
+Json replay_option_json(const ReplayView& view, const ReplayResult& r) {
   Json json = {{"n_kv_heads", r.n_kv_heads},
                {"weight_bytes", r.weight_bytes},
                {"budget_bytes", r.budget_bytes},
@@ -106,11 +105,12 @@ Json result_json(const ReplayView& view, const ReplayResult& r) {
                {"kv_bytes", spread_json(r.kv_bytes)},
                {"request_kv_bytes", spread_json(r.request_kv_bytes)},
                {"fragmentation", r.fragmentation}};
-  if (has_cost(view, r)) json["cost_per_million_tokens"] = cost_of_million(view, r);
+  if (const auto hours = device_hours_per_million(r, view.settings.devices)) {
+    json["device_hours_per_million_tokens"] = *hours;
+  }
+  if (const auto cost = cost_of_million(view, r)) json["cost_per_million_tokens"] = *cost;
   return json;
 }
-
-}  // namespace
 
 std::string replay_text(const ReplayView& view) {
   std::string name = "a trace that was made up";
@@ -151,15 +151,18 @@ Json replay_json(const ReplayView& view) {
                  {"bandwidth_bytes_per_s", view.settings.bandwidth_bytes_per_s},
                  {"flops_per_s", view.settings.flops_per_s},
                  {"step_overhead_s", view.settings.step_overhead_s},
+                 {"kv_bits", view.settings.kv_bits},
                  {"block_tokens", view.settings.block_tokens},
                  {"max_sequences", view.settings.max_sequences},
                  {"max_step_tokens", view.settings.max_step_tokens},
                  {"max_context", view.settings.max_context},
                  {"prefix_caching", view.settings.prefix_caching},
+                 {"ttft_limit_s", view.settings.ttft_limit_s},
+                 {"tpot_limit_s", view.settings.tpot_limit_s},
                  {"gpu_price", view.gpu_price}}},
                {"options", Json::array()}};
   for (const ReplayResult& result : view.results) {
-    json["options"].push_back(result_json(view, result));
+    json["options"].push_back(replay_option_json(view, result));
   }
   return json;
 }

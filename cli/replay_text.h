@@ -20,5 +20,7 @@ struct ReplayView {
 
 std::string replay_text(const ReplayView& view);
 Json replay_json(const ReplayView& view);
+/// One entry of its "options".
+Json replay_option_json(const ReplayView& view, const ReplayResult& result);
 
 }  // namespace regroup

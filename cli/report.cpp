@@ -43,9 +43,10 @@ void add_report_command(CLI::App& root, Invocation& invocation) {
       root, invocation, "report", "Before and after as one page, from the results of the others",
       run_report);
   command
-      ->add_option("RESULTS,--results", flags->results,
-                   "JSON of eval, plan, replay, convert or run; metrics.jsonl of uptrain; samples; "
-                   "files of lm-evaluation-harness")
+      ->add_option(
+          "RESULTS,--results", flags->results,
+          "JSON of eval, plan, replay, sweep, convert or run; metrics.jsonl of uptrain; samples; "
+          "files of lm-evaluation-harness")
       ->type_name(kFile)
       ->required();
   command->add_option("--out", flags->out, "File to write: .html, .md, .json or .csv")

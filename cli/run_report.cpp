@@ -62,6 +62,10 @@ void write_samples(const RunStages& stages, const RunFlags& flags, const Globals
 
 void make_run_report(const RunStages& stages, const RunFlags& flags, const Globals& globals) {
   write_samples(stages, flags, globals);
+  write_run_report(stages);
+}
+
+void write_run_report(const RunStages& stages, const std::vector<std::string>& more) {
   std::vector<std::string> inputs = {"report", stages.result("eval"), stages.out() + "/run.json"};
   for (const char* name : {"plan", "bench", "samples"}) {
     if (path_exists(stages.result(name))) inputs.push_back(stages.result(name));
@@ -72,6 +76,7 @@ void make_run_report(const RunStages& stages, const RunFlags& flags, const Globa
   for (const std::string& run : stages.uptrainings()) {
     if (path_exists(run + "/metrics.jsonl")) inputs.push_back(run + "/metrics.jsonl");
   }
+  inputs.insert(inputs.end(), more.begin(), more.end());
   for (const char* extension : {"html", "md"}) {
     std::vector<std::string> line = inputs;
     line.insert(line.end(), {"--out", fmt::format("{}/report.{}", stages.out(), extension)});
@@ -93,7 +98,7 @@ std::string run_summary(const RunStages& stages) {
                     std::to_string(model.at("regroup").at("n_kv_heads").get<int64_t>()),
                     cell("loss,none"), cell("kl,none"), cell("recovery,none")});
   }
-  return format_table(rows);
+  return format_table(rows, 2);
 }
 
 }  // namespace regroup

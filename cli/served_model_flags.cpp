@@ -41,10 +41,14 @@ std::optional<int64_t> stated_memory(const ServedModelFlags& flags) {
 }
 
 void add_served_model_flags(CLI::App& command, ServedModelFlags& flags) {
-  const std::string dtypes = words({"bf16", "f16", "f32", "fp8", "int8", "int4"});
   command.add_option("MODEL,--model", flags.model, "Model folder or config.json")
       ->type_name(kFile)
       ->required();
+  add_device_flags(command, flags);
+}
+
+void add_device_flags(CLI::App& command, ServedModelFlags& flags) {
+  const std::string dtypes = words({"bf16", "f16", "f32", "fp8", "int8", "int4"});
   command
       .add_option(
           "--tp", flags.tp,

@@ -24,6 +24,8 @@ struct ServedModelFlags {
 inline constexpr const char* kAutoReserve = "auto";
 
 void add_served_model_flags(CLI::App& command, ServedModelFlags& flags);
+/// The same without the model, for commands that have named it already.
+void add_device_flags(CLI::App& command, ServedModelFlags& flags);
 
 CacheLayout read_served_layout(const ServedModelFlags& flags);
 

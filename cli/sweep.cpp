@@ -1,8 +1,7 @@
-#include <fmt/format.h>
-
 #include <filesystem>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include "command.h"
 #include "flag_values.h"
@@ -10,14 +9,16 @@
 #include "regroup/base/error.h"
 #include "regroup/base/file_calls.h"
 #include "regroup/base/folder.h"
-#include "regroup/base/human_number.h"
 #include "regroup/base/input_file.h"
 #include "regroup/base/output_file.h"
 #include "regroup/base/path.h"
-#include "regroup/base/printable.h"
+#include "regroup/base/stop_signal.h"
 #include "run_pipeline.h"
+#include "run_report.h"
 #include "sweep_points.h"
-#include "table.h"
+#include "sweep_text.h"
+#include "sweep_traffic.h"
+#include "tolerances.h"
 
 namespace regroup {
 namespace {
@@ -33,7 +34,10 @@ struct SweepFlags {
   std::vector<std::string> probes;
   std::string seq_len;
   std::string max_tokens;
-  std::optional<double> tolerance;
+  ToleranceFlags tolerances;
+  TrafficFlags traffic;
+  bool has_traffic = false;  ///< a flag of the traffic was given
+  std::string pareto = "cache";
 };
 
 toml::array list_of(const std::vector<std::string>& values) {
@@ -103,91 +107,99 @@ std::string write_recipe(const SweepFlags& flags, const toml::table& recipe) {
   return path;
 }
 
-std::string increase_text(const SweepPoint& point) {
-  std::string text;
-  for (const LossIncrease& loss : point.losses) {
-    text += (text.empty() ? "" : "; ") + format_estimate(loss.value, loss.error, "{:.4f}");
+std::vector<std::string> words_of(const toml::node_view<const toml::node>& value) {
+  std::vector<std::string> words;
+  if (const toml::array* list = value.as_array()) {
+    for (const toml::node& one : *list) words.push_back(one.value_or(std::string()));
+  } else if (value) {
+    words.push_back(value.value_or(std::string()));
   }
-  return text.empty() ? "-" : text;
+  return words;
 }
 
-std::string explain(const std::vector<SweepPoint>& points, const SweepFlags& flags, bool uptrains) {
-  std::string text;
-  if (flags.tolerance) {
-    const SweepPoint* chosen = smallest_within(points, *flags.tolerance);
-    text = chosen == nullptr
-               ? fmt::format("no number of KV heads stays within {} nats a token of the parent",
-                             *flags.tolerance)
-               : fmt::format(
-                     "{} KV head{}: the fewest whose loss is above the parent's by at most "
-                     "{} nats a token, by the upper end of the 95 % interval",
-                     chosen->n_kv_heads, chosen->n_kv_heads == 1 ? "" : "s", *flags.tolerance);
+std::optional<SweepTraffic> open_traffic(const SweepFlags& flags, const Globals& globals) {
+  if (flags.has_traffic) {
+    return std::optional<SweepTraffic>(std::in_place, flags.traffic, flags.kv_heads, globals.seed);
   }
-  if (uptrains) return text;
-  return text + (text.empty() ? "" : "; ") +
-         "nothing was uptrained: how much of each loss comes back is not known";
+  if (flags.pareto == "cost") {
+    throw ConfigError({.code = "FLAG_MISSING",
+                       .message = "--pareto cost needs traffic that costs, found none",
+                       .hint = "give --trace and --gpu, or --pareto cache"});
+  }
+  return std::nullopt;
 }
 
-std::string sweep_text(const std::vector<SweepPoint>& points, const std::string& why,
-                       const std::string& out) {
-  std::vector<std::vector<std::string>> rows = {
-      {"KV heads", "model", "KV per token", "loss - parent", "Pareto"}};
-  for (const SweepPoint& point : points) {
-    rows.push_back({std::to_string(point.n_kv_heads), point.role,
-                    human_bytes(point.kv_bytes_per_token), increase_text(point),
-                    point.pareto ? "yes" : "no"});
-  }
-  return format_table(rows) + "\n" + why + "\n" + printable(out, 500) + "/report.html\n";
-}
-
-Json point_json(const SweepPoint& point) {
-  Json json = {{"n_kv_heads", point.n_kv_heads},
-               {"role", point.role},
-               {"kv_bytes_per_token", point.kv_bytes_per_token},
-               {"loss_increase", Json::array()},
-               {"results", point.results}};
-  for (const LossIncrease& loss : point.losses) {
-    json["loss_increase"].push_back({{"text", loss.text},
-                                     {"value", loss.value},
-                                     {"stderr", loss.error},
-                                     {"upper", loss.upper()}});
-  }
-  return json;
-}
-
-CommandOutput run_sweep(const SweepFlags& flags, const Globals& globals) {
-  const toml::table recipe = recipe_of(flags, globals);
-  require_texts(recipe, globals);
-  const bool fresh = !path_exists(flags.out);
-  const std::string path = write_recipe(flags, recipe);
-  const RunFlags run{.recipe = path, .out = flags.out, .prompts = {}};
+/// Converts, trains and measures what is not there yet.
+void carry_out(const RunFlags& run, bool fresh, const Globals& globals) {
   try {
     RunStages(run, globals).check();
   } catch (const Error&) {
     // A mistake leaves nothing behind.
     std::error_code ignored;
-    if (fresh) std::filesystem::remove_all(flags.out, ignored);
+    if (fresh) std::filesystem::remove_all(run.out, ignored);
     throw;
   }
   run_recipe(run, globals);
+}
+
+/// The points with what the traffic costs: stopped there, the same command goes on.
+Json simulate(const SweepTraffic& traffic, const std::string& out, const Globals& globals) {
+  try {
+    return traffic.simulate(out + "/results/replay.json", globals.quiet);
+  } catch (const Error& stop) {
+    if (stop.info().code == "INTERRUPTED") throw_if_stopped(/*resumable=*/true);
+    throw;
+  }
+}
+
+/// The report of the stages with the sweep in it. Results of every model are in eval.json already.
+void write_report(const SweepView& view, const RunFlags& run, const Globals& globals) {
+  Json kept = sweep_json(view);
+  for (Json& point : kept["points"]) point.erase("results");
+  std::vector<std::string> results = {view.out + "/results/sweep.json"};
+  write_file_atomically(results.back(), kept.dump(1) + "\n");
+  if (view.has_traffic()) results.push_back(view.out + "/results/replay.json");
+  write_run_report(RunStages(run, globals), results);
+}
+
+CommandOutput run_sweep(const SweepFlags& given, const Globals& globals) {
+  SweepFlags flags = given;
+  flags.traffic.served.model = flags.model;
+  const toml::table recipe = recipe_of(flags, globals);
+  require_texts(recipe, globals);
+  const auto eval = std::as_const(recipe)["eval"];
+  const std::vector<Tolerance> tolerances =
+      parse_tolerances(flags.tolerances, words_of(eval["task"]), words_of(eval["probe"]));
+  const std::optional<SweepTraffic> traffic = open_traffic(flags, globals);
+  const bool fresh = !path_exists(flags.out);
+  const RunFlags run{.recipe = write_recipe(flags, recipe), .out = flags.out, .prompts = {}};
+  carry_out(run, fresh, globals);
   const std::string results = flags.out + "/results/eval.json";
-  const std::vector<SweepPoint> points =
-      read_sweep_points(read_strict_json(results, kManifestJson), results);
-  const std::string why = explain(points, flags, recipe.contains("uptrain"));
-  CommandOutput output;
-  output.text = sweep_text(points, why, flags.out);
-  output.json = {{"out", flags.out}, {"points", Json::array()}, {"pareto", Json::array()}};
-  for (const SweepPoint& point : points) {
-    output.json["points"].push_back(point_json(point));
-    if (point.pareto) output.json["pareto"].push_back(point.n_kv_heads);
+  SweepView view{.out = flags.out,
+                 .points = read_sweep_points(read_strict_json(results, kManifestJson), results),
+                 .tolerances = tolerances,
+                 .by_cost = flags.pareto == "cost",
+                 .uptrained = recipe.contains("uptrain")};
+  check_tolerances(tolerances, results, view.points);
+  if (traffic) {
+    view.replay = simulate(*traffic, flags.out, globals);
+    add_traffic(view.replay, view.points);
   }
-  if (flags.tolerance) {
-    const SweepPoint* chosen = smallest_within(points, *flags.tolerance);
-    output.json["tolerance"] = *flags.tolerance;
-    output.json["chosen"] = chosen == nullptr ? Json() : Json(chosen->n_kv_heads);
+  mark_pareto(view.points);
+  write_report(view, run, globals);
+  return {.json = sweep_json(view), .text = sweep_text(view)};
+}
+
+/// Flags of replay. That one was given, whatever its value, is what the sweep asks for.
+void add_traffic_flags(CLI::App& command, const std::shared_ptr<SweepFlags>& flags) {
+  const size_t before = command.get_options().size();
+  add_trace_flags(command, flags->traffic);
+  add_device_flags(command, flags->traffic.served);
+  add_server_flags(command, flags->traffic);
+  const std::vector<CLI::Option*> all = command.get_options();
+  for (size_t i = before; i < all.size(); ++i) {
+    all[i]->each([sweep = flags.get()](const std::string&) { sweep->has_traffic = true; });
   }
-  output.json["why"] = why;
-  return output;
 }
 
 }  // namespace
@@ -215,9 +227,22 @@ void add_sweep_command(CLI::App& root, Invocation& invocation) {
   command->add_option("--max-tokens", flags->max_tokens, "Of each text, as in eval");
   command
       ->add_option(
-          "--tolerance", flags->tolerance,
+          "--tolerance", flags->tolerances.loss,
           "Nats a token that the loss may be above the parent's: names the fewest KV heads")
       ->check(number(0, 100));
+  command
+      ->add_option("--tolerance-task", flags->tolerances.tasks,
+                   "Points that a task's score may lose, such as piqa=1 or arc_easy:acc_norm=2")
+      ->type_name("NAME=POINTS");
+  command
+      ->add_option("--tolerance-probe", flags->tolerances.probes,
+                   "Nats a token that a probe's answers may lose, such as passkey=0.1")
+      ->type_name("NAME=NATS");
+  command->add_option("--pareto", flags->pareto, "What the front is taken by, beside the loss")
+      ->type_name(words({"cache", "cost"}))
+      ->capture_default_str()
+      ->check(one_of({"cache", "cost"}));
+  add_traffic_flags(*command, flags);
 }
 
 }  // namespace regroup

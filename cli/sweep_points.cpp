@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -11,7 +12,11 @@
 namespace regroup {
 namespace {
 
-constexpr const char* kBaseline = "baseline";
+std::optional<double> number_at(const Json& scores, const char* key) {
+  const auto found = scores.find(key);
+  return found != scores.end() && found->is_number() ? std::optional(found->get<double>())
+                                                     : std::nullopt;
+}
 
 SweepPoint read_point(const Json& model) {
   const Json& about = model.at("regroup");
@@ -19,16 +24,36 @@ SweepPoint read_point(const Json& model) {
                    .role = about.at("role").get<std::string>(),
                    .kv_bytes_per_token = about.at("kv_bytes_per_token").get<int64_t>(),
                    .losses = {},
-                   .results = model.at("results")};
+                   .results = model.at("results"),
+                   .paired = about.value("paired", Json::object()),
+                   .probes = about.value("probes", Json::object())};
   for (const auto& [name, scores] : point.results.items()) {
-    const auto delta = scores.find("loss_delta,none");
-    if (delta == scores.end() || !delta->is_number()) continue;
-    const auto error = scores.find("loss_delta_stderr,none");
-    const bool known = error != scores.end() && error->is_number();
-    point.losses.push_back(
-        {.text = name, .value = delta->get<double>(), .error = known ? error->get<double>() : 0});
+    const auto delta = number_at(scores, "loss_delta,none");
+    if (!delta) continue;
+    point.losses.push_back({.text = name,
+                            .value = *delta,
+                            .error = number_at(scores, "loss_delta_stderr,none").value_or(0),
+                            .kl = number_at(scores, "kl,none"),
+                            .kl_error = number_at(scores, "kl_stderr,none")});
   }
   return point;
+}
+
+/// Marks what no other point beats.
+template <typename Cost>
+void mark_front(std::vector<SweepPoint>& points, bool SweepPoint::*mark, const Cost& cost) {
+  const auto beats = [&](const SweepPoint& a, const SweepPoint& b) {
+    const std::optional<double> cost_a = cost(a);
+    if (!cost_a) return false;
+    const double cost_b = *cost(b);
+    const bool as_good = *cost_a <= cost_b && a.mean_increase() <= b.mean_increase();
+    return as_good && (*cost_a < cost_b || a.mean_increase() < b.mean_increase());
+  };
+  for (SweepPoint& point : points) {
+    point.*mark = cost(point) && std::none_of(points.begin(), points.end(), [&](const auto& other) {
+                    return beats(other, point);
+                  });
+  }
 }
 
 }  // namespace
@@ -39,11 +64,28 @@ double SweepPoint::mean_increase() const {
   return losses.empty() ? 0 : sum / static_cast<double>(losses.size());
 }
 
+double SweepPoint::mean_error() const {
+  double squares = 0;
+  for (const LossIncrease& loss : losses) squares += loss.error * loss.error;
+  return losses.empty() ? 0 : std::sqrt(squares) / static_cast<double>(losses.size());
+}
+
+bool SweepPoint::within() const {
+  return std::all_of(checks.begin(), checks.end(),
+                     [](const ToleranceCheck& check) { return check.within; });
+}
+
+std::optional<double> SweepPoint::cost() const {
+  if (!traffic.is_object()) return std::nullopt;
+  const auto price = number_at(traffic, "cost_per_million_tokens");
+  return price ? price : number_at(traffic, "device_hours_per_million_tokens");
+}
+
 std::vector<SweepPoint> read_sweep_points(const Json& evaluation, const std::string& path) {
   std::map<int64_t, SweepPoint, std::greater<>> by_heads;
   for (const Json& model : evaluation.at("models")) {
     SweepPoint point = read_point(model);
-    if (point.losses.empty() && point.role != kBaseline) {
+    if (point.losses.empty() && !point.is_parent()) {
       throw CheckpointError(
           {.code = "SWEEP_RESULTS",
            .message = fmt::format("must have the loss of {} KV heads against the parent's, found "
@@ -63,25 +105,17 @@ std::vector<SweepPoint> read_sweep_points(const Json& evaluation, const std::str
 }
 
 void mark_pareto(std::vector<SweepPoint>& points) {
-  const auto beats = [](const SweepPoint& a, const SweepPoint& b) {
-    const bool as_good =
-        a.kv_bytes_per_token <= b.kv_bytes_per_token && a.mean_increase() <= b.mean_increase();
-    return as_good &&
-           (a.kv_bytes_per_token < b.kv_bytes_per_token || a.mean_increase() < b.mean_increase());
-  };
-  for (SweepPoint& point : points) {
-    point.pareto = std::none_of(points.begin(), points.end(),
-                                [&](const SweepPoint& other) { return beats(other, point); });
-  }
+  mark_front(points, &SweepPoint::pareto, [](const SweepPoint& point) {
+    return std::optional(static_cast<double>(point.kv_bytes_per_token));
+  });
+  mark_front(points, &SweepPoint::pareto_cost,
+             [](const SweepPoint& point) { return point.cost(); });
 }
 
-const SweepPoint* smallest_within(const std::vector<SweepPoint>& points, double tolerance) {
+const SweepPoint* smallest_within(const std::vector<SweepPoint>& points) {
   const SweepPoint* smallest = nullptr;
   for (const SweepPoint& point : points) {
-    const bool within =
-        std::all_of(point.losses.begin(), point.losses.end(),
-                    [&](const LossIncrease& loss) { return loss.upper() <= tolerance; });
-    if (!within || point.role == kBaseline) continue;
+    if (point.is_parent() || !point.within()) continue;
     if (smallest == nullptr || point.n_kv_heads < smallest->n_kv_heads) smallest = &point;
   }
   return smallest;

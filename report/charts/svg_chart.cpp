@@ -74,7 +74,7 @@ void fit_ranges(const LineChart& chart, Frame& frame) {
     for (const ChartPoint& point : series.points) {
       if (!std::isfinite(point.x) || !std::isfinite(point.y)) continue;
       x.add(point.x);
-      y.add(point.y);
+      for (const double value : {point.y, point.low, point.high}) y.add(value);
     }
   }
   for (const ReferenceLine& line : chart.references) y.add(line.y);
@@ -144,6 +144,16 @@ std::string line_path(const ChartSeries& series, const Frame& f) {
   return path;
 }
 
+std::string draw_whisker(const ChartPoint& point, const Frame& f) {
+  if (!f.y.can_show(point.low) || !f.y.can_show(point.high) || point.low == point.high) return "";
+  const double x = f.x(point.x);
+  std::string svg = svg_line("line thin", x, f.y(point.low), x, f.y(point.high));
+  for (const double end : {point.low, point.high}) {
+    svg += svg_line("line thin", x - 4, f.y(end), x + 4, f.y(end));
+  }
+  return svg;
+}
+
 std::string draw_series(const ChartSeries& series, const Frame& f) {
   std::string svg = fmt::format("<g class=\"c{}\">", series.colour);
   if (series.line) {
@@ -154,6 +164,7 @@ std::string draw_series(const ChartSeries& series, const Frame& f) {
   for (const ChartPoint& point : series.points) {
     if (series.marker == Marker::kNone) break;
     if (!f.x.can_show(point.x) || !f.y.can_show(point.y)) continue;
+    svg += draw_whisker(point, f);
     svg += svg_marker(series.marker, f.x(point.x), f.y(point.y),
                       point.title.empty() ? series.name : point.title);
   }
@@ -183,6 +194,54 @@ std::string draw_references(const LineChart& chart, const Frame& f) {
   return svg;
 }
 
+/// A marker and its whisker.
+SvgBox box_of_mark(const ChartPoint& point, const Frame& f) {
+  constexpr double kReach = 6;
+  const double x = f.x(point.x);
+  const double y = f.y(point.y);
+  const double top = f.y.can_show(point.high) ? std::min(y, f.y(point.high)) : y;
+  const double bottom = f.y.can_show(point.low) ? std::max(y, f.y(point.low)) : y;
+  return {x - kReach, top - kReach, x + kReach, bottom + kReach};
+}
+
+/// A line from mark to mark, as a chain of dots.
+void keep_line_free(const ChartPoint& from, const ChartPoint& to, const Frame& f,
+                    LabelPlacer& placer) {
+  constexpr int kDots = 64;
+  for (int i = 0; i <= kDots; ++i) {
+    const double share = static_cast<double>(i) / kDots;
+    const double x = f.x(from.x) + share * (f.x(to.x) - f.x(from.x));
+    const double y = f.y(from.y) + share * (f.y(to.y) - f.y(from.y));
+    placer.keep_free({x - 1, y - 1, x + 1, y + 1});
+  }
+}
+
+/// Labels of points, on nothing else that the chart shows.
+std::string draw_labels(const LineChart& chart, const Frame& f, const ChartSize& size) {
+  LabelPlacer placer({f.x.from + 2, f.y.to - 8, size.width - 2, f.y.from});
+  std::vector<const ChartPoint*> labelled;
+  for (const ChartSeries& series : chart.series) {
+    const ChartPoint* last = nullptr;
+    for (const ChartPoint& point : series.points) {
+      if (point.label.empty() || !f.x.can_show(point.x) || !f.y.can_show(point.y)) continue;
+      placer.keep_free(box_of_mark(point, f));
+      if (series.line && last != nullptr) keep_line_free(*last, point, f, placer);
+      labelled.push_back(&point);
+      last = &point;
+    }
+  }
+  for (const ReferenceLine& line : chart.references) {  // what is written at its right end
+    if (!f.y.can_show(line.y)) continue;
+    const double y = f.y(line.y);
+    placer.keep_free({f.x.to - text_width(line.label), y - 18, f.x.to, y + 2});
+  }
+  std::string svg;
+  for (const ChartPoint* point : labelled) {
+    svg += placer.place(f.x(point->x), f.y(point->y), point->label);
+  }
+  return svg;
+}
+
 }  // namespace
 
 std::string line_chart_svg(const LineChart& chart, const ChartSize& size) {
@@ -195,7 +254,7 @@ std::string line_chart_svg(const LineChart& chart, const ChartSize& size) {
   std::string svg = svg_open(chart.title, size.width, size.height) + legend.svg;
   svg += draw_axes(chart, frame, size);
   for (const ChartSeries& series : chart.series) svg += draw_series(series, frame);
-  return svg + draw_references(chart, frame) + "</svg>\n";
+  return svg + draw_references(chart, frame) + draw_labels(chart, frame, size) + "</svg>\n";
 }
 
 }  // namespace regroup

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace regroup {
@@ -15,6 +17,10 @@ struct ChartPoint {
   double x = 0;
   double y = 0;
   std::string title = {};  ///< shown when the pointer rests on its marker
+  std::string label = {};  ///< written beside it
+  /// The ends of a whisker; not finite: none.
+  double low = std::numeric_limits<double>::quiet_NaN();
+  double high = std::numeric_limits<double>::quiet_NaN();
 };
 struct ChartSeries {
   std::string name;

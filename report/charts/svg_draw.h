@@ -18,6 +18,28 @@ std::string svg_text(const char* kind, double x, double y, const char* anchor,
                      const std::string& text);
 std::string svg_marker(Marker marker, double x, double y, const std::string& title);
 
+/// A part of a picture that something is written on.
+struct SvgBox {
+  double left = 0;
+  double top = 0;
+  double right = 0;
+  double bottom = 0;
+};
+/// Finds room for labels beside markers: above to the right where it is free, else elsewhere around.
+class LabelPlacer {
+ public:
+  /// @param bounds  that labels stay in
+  explicit LabelPlacer(const SvgBox& bounds) : bounds_(bounds) {}
+  /// Nothing is written there.
+  void keep_free(const SvgBox& box) { taken_.push_back(box); }
+  /// A text beside (x, y); in the first place of all where each of them is taken.
+  std::string place(double x, double y, const std::string& text);
+
+ private:
+  SvgBox bounds_;
+  std::vector<SvgBox> taken_;
+};
+
 struct LegendEntry {
   std::string name;
   int colour = 1;

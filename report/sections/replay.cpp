@@ -29,7 +29,7 @@ Table service_table(const ReportReplay& replay) {
   for (const ReportReplayOption& o : replay.options) {
     table.rows.push_back({{std::to_string(o.n_kv_heads)},
                           {grouped_digits(o.completed)},
-                          {short_number(o.tokens_per_s)},
+                          {human_rate(o.tokens_per_s)},
                           times(o.queue_s),
                           times(o.ttft_s),
                           times(o.tpot_s)});

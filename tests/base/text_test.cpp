@@ -1,6 +1,7 @@
 // Text for people: nothing hidden reaches a terminal, sizes read well.
 #include <gtest/gtest.h>
 
+#include "regroup/base/human_measure.h"
 #include "regroup/base/human_number.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/utf8.h"
@@ -10,6 +11,12 @@ namespace regroup::testing {
 namespace {
 
 using namespace std::string_literals;
+
+TEST(HumanRate, HasNoExponent) {
+  EXPECT_EQ(human_rate(0.12345), "0.1235");
+  EXPECT_EQ(human_rate(999.94), "999.9");
+  EXPECT_EQ(human_rate(10'130.4), "10130");
+}
 
 TEST(Printable, KeepsWhatCanBeSeen) {
   for (const char* text : {"", "plain", "模型.weight", "é ü \xF0\x9F\x98\x80", "a\"b\\c"}) {

@@ -1,4 +1,7 @@
 // replay and the plans of families that are not converted, as a user and a script see them.
+#include <algorithm>
+#include <cstdlib>
+
 #include "cli_tools.h"
 
 namespace regroup::testing {
@@ -78,6 +81,26 @@ TEST(Replay, WritesATraceThatGivesTheSame) {
   const std::string page = w.folder / "report.html";
   ASSERT_EQ(regroup({"report", out, "--out", page}).exit_code, 0);
   EXPECT_TRUE(contains(read_file(page), "Serving a trace of requests"));
+}
+
+// Its tables have 96 columns and more.
+TEST(Replay, FoldsItsTablesWhereTheTerminalIsNarrow) {
+  const Words words = {"replay", kLlama, "--gpu", "h100", "--requests", "20", "--kv-heads", "8"};
+  const std::string wide = regroup(words).out;
+  ::setenv("COLUMNS", "72", 1);
+  const std::string narrow = regroup(words).out;
+  ::unsetenv("COLUMNS");
+  EXPECT_TRUE(contains(wide, "TPOT p50"));
+  EXPECT_NE(narrow, wide);
+  size_t headings = 0;
+  for (size_t at = 0; (at = narrow.find("KV heads  ", at)) != std::string::npos; ++at) ++headings;
+  EXPECT_EQ(headings, 4U) << narrow;
+  const std::string tables = narrow.substr(narrow.find("KV heads  "));
+  for (size_t from = 0; from < tables.size();) {
+    const size_t end = std::min(tables.find('\n', from), tables.size());
+    EXPECT_LE(end - from, 72U) << narrow;
+    from = end + 1;
+  }
 }
 
 TEST(Replay, SaysWhatIsWrong) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "support/expect_error.h"
+#include "tolerances.h"
 
 namespace regroup::testing {
 namespace {
@@ -48,25 +49,47 @@ TEST(SweepPoints, WhatIsBeatenIsNotOnTheFront) {
   EXPECT_EQ(front, (std::vector<bool>{true, true, false, true}));
 }
 
+/// The number of KV heads that is enough for a tolerance of the loss; 0: none.
+int64_t enough(std::vector<SweepPoint> all, double tolerance) {
+  check_tolerances(parse_tolerances({.loss = tolerance}, {}, {}), "eval.json", all);
+  const SweepPoint* chosen = smallest_within(all);
+  return chosen == nullptr ? 0 : chosen->n_kv_heads;
+}
+
 TEST(SweepPoints, TheUpperEndOfTheIntervalCounts) {
-  const std::vector<SweepPoint> all = points();
   // 0.1 + 1.96 * 0.01 = 0.1196; 0.4 + 1.96 * 0.05 = 0.498.
-  EXPECT_EQ(smallest_within(all, 0.1), nullptr);
-  EXPECT_EQ(smallest_within(all, 0.12)->n_kv_heads, 4);
-  EXPECT_EQ(smallest_within(all, 0.45)->n_kv_heads, 4);
-  EXPECT_EQ(smallest_within(all, 0.5)->n_kv_heads, 1);
+  EXPECT_EQ(enough(points(), 0.1), 0);
+  EXPECT_EQ(enough(points(), 0.12), 4);
+  EXPECT_EQ(enough(points(), 0.45), 4);
+  EXPECT_EQ(enough(points(), 0.5), 1);
 }
 
 TEST(SweepPoints, EveryTextMustBeWithin) {
-  const std::string two = R"({"a": {"loss_delta,none": 0.1, "loss_delta_stderr,none": 0},
- "b": {"loss_delta,none": 0.3}})";
+  const std::string two = R"({"a": {"loss_delta,none": 0.1, "loss_delta_stderr,none": 0.03},
+ "b": {"loss_delta,none": 0.3, "loss_delta_stderr,none": 0.04}})";
   const std::vector<SweepPoint> all =
       read_sweep_points(Json::parse("{\"models\": [" + model("baseline", 8, loss(0, 0)) + "," +
                                     model("converted", 4, two) + "]}"),
                         "eval.json");
   EXPECT_NEAR(all[1].mean_increase(), 0.2, 1e-12);
-  EXPECT_EQ(smallest_within(all, 0.2), nullptr);
-  EXPECT_EQ(smallest_within(all, 0.3)->n_kv_heads, 4);
+  EXPECT_NEAR(all[1].mean_error(), 0.025, 1e-12);  // sqrt(0.03^2 + 0.04^2) / 2
+  EXPECT_EQ(enough(all, 0.378), 0);                // 0.3 + 1.96 * 0.04 = 0.3784
+  EXPECT_EQ(enough(all, 0.379), 4);
+}
+
+// By cost: 4 heads cost 3 and lose 0.1, one head costs 3 too and loses 0.4, 2 heads cost 2 and lose 0.5; the parent has no
+// traffic.
+TEST(SweepPoints, TheFrontByCostIsAnotherOne) {
+  std::vector<SweepPoint> all = points();
+  all[1].traffic = {{"cost_per_million_tokens", 3}, {"device_hours_per_million_tokens", 9}};
+  all[2].traffic = {{"device_hours_per_million_tokens", 2}};
+  all[3].traffic = {{"cost_per_million_tokens", 3}};
+  mark_pareto(all);
+  std::vector<bool> front;
+  for (const SweepPoint& point : all) front.push_back(point.pareto_cost);
+  EXPECT_EQ(front, (std::vector<bool>{false, true, true, false}));
+  EXPECT_EQ(all[2].cost(), 2);
+  EXPECT_FALSE(all[0].cost());
 }
 
 TEST(SweepPoints, AModelWithoutALossIsAnError) {

@@ -105,6 +105,70 @@ TEST(LineChart, LabelsOfReferenceLinesKeepApart) {
   EXPECT_GE(y[2] - y[1], 15);
 }
 
+// 400 x 200 as above; low 0 and high 4 are the domain now: -0.24 to 4.24 in 130 units up from 156. y(2) = 156 - 130 * 2.24 / 4.48 = 91;
+// y(0) = 149, y(4) = 33. x: the widest tick has one character (6.7 + 14 = 20.7), 20.7 to 386; 0 to 10 with 2 % of 10:
+// -0.2 to 10.2; x(5) = 20.7 + 365.3 / 2 = 203.4.
+TEST(LineChart, DrawsWhiskersWithinTheFrame) {
+  LineChart chart = small_chart();
+  chart.series[0].points = {{0, 2}, {5, 2, "", "", 0, 4}, {10, 2}};
+  const std::string svg = line_chart_svg(chart, {.width = 400, .height = 200});
+  Markup(svg).require_well_formed();
+  EXPECT_NE(svg.find("<line class=\"line thin\" x1=\"203.4\" y1=\"149\" x2=\"203.4\" y2=\"33\"/>"),
+            std::string::npos)
+      << svg;
+  EXPECT_EQ(count(svg, "class=\"line thin\""), 3u) << "the whisker and its ends";
+  EXPECT_NE(svg.find("translate(203.4 91)"), std::string::npos);
+}
+
+/// What a label covers: 6.7 units a character, 11 above its line and 3 below.
+struct Label {
+  double left, top, right, bottom;
+  Label(const std::string& svg, const std::string& text) {
+    const size_t end = svg.find(">" + text + "<");
+    const std::string tag = svg.substr(svg.rfind("<text", end), end - svg.rfind("<text", end));
+    const double x = std::stod(tag.substr(tag.find(" x=\"") + 4));
+    const double y = std::stod(tag.substr(tag.find(" y=\"") + 4));
+    const double width = 6.7 * static_cast<double>(text.size());
+    const bool ends = tag.find("\"end\"") != std::string::npos;
+    const bool middle = tag.find("\"middle\"") != std::string::npos;
+    left = middle ? x - width / 2 : ends ? x - width : x;
+    right = left + width;
+    top = y - 11;
+    bottom = y + 3;
+  }
+  bool meets(const Label& other) const {
+    return left < other.right && other.left < right && top < other.bottom && other.top < bottom;
+  }
+};
+
+TEST(LineChart, LabelsStayInsideAndApart) {
+  LineChart chart = small_chart();
+  chart.series[0].points = {
+      {0, 3, "", "left"}, {5, 2, "", "a"}, {5.01, 2, "", "b"}, {10, 1, "", "right"}};
+  const std::vector<std::string> texts = {"left", "a", "b", "right"};
+  for (const double width : {360.0, 960.0}) {
+    const std::string svg = line_chart_svg(chart, {.width = width, .height = 320});
+    Markup(svg).require_well_formed();
+    EXPECT_EQ(count(svg, "class=\"value\""), 4u);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const Label label(svg, texts[i]);
+      EXPECT_GE(label.left, 0) << texts[i];
+      EXPECT_LE(label.right, width) << texts[i];
+      EXPECT_GE(label.top, 0) << texts[i];
+      EXPECT_LE(label.bottom, 320 - 44) << texts[i] << " above the axis";
+      for (size_t k = 0; k < i; ++k) {
+        EXPECT_FALSE(label.meets(Label(svg, texts[k]))) << texts[i] << " on " << texts[k];
+      }
+    }
+  }
+  // Where all is free a label stands above to the right: 8 to the right of its marker, 7 above.
+  chart.series[0].points = {{0, 1}, {5, 2, "", "free"}, {10, 3}};
+  chart.series[0].line = false;
+  const std::string svg = line_chart_svg(chart, {.width = 400, .height = 200});
+  EXPECT_NE(svg.find("translate(203.4 91)"), std::string::npos) << svg;
+  EXPECT_NE(svg.find("x=\"211.4\" y=\"84\" text-anchor=\"start\">free<"), std::string::npos) << svg;
+}
+
 TEST(LineChart, WithoutPointsOrWithOneIsStillAPicture) {
   LineChart chart = small_chart();
   chart.series[0].points = {{5, 2}};

@@ -9,4 +9,7 @@ std::string human_latency(double seconds);
 /// A mean of bytes, as human_bytes() writes them.
 std::string human_mean_bytes(double bytes);
 
+/// 12.3456 -> "12.35", 12345.6 -> "12346".
+std::string human_rate(double per_second);
+
 }  // namespace regroup

@@ -288,6 +288,62 @@ struct ReportReplay {
   std::vector<ReportReplayOption> options;
 };
 
+/// A tolerance of a sweep, as it was given or as a point was held against it.
+struct ReportTolerance {
+  std::string kind;    ///< "loss", "task" or "probe"
+  std::string name;    ///< of the text, task or probe; "" for the loss on every text
+  std::string metric;  ///< of a task
+  std::string unit;    ///< "nats a token" or "points"
+  double limit = 0;
+};
+struct ReportToleranceCheck {
+  ReportTolerance tolerance;
+  Measured lost;  ///< against the parent; below zero: gained
+  double low = 0;
+  double high = 0;  ///< of the 95 % interval
+  double excess = 0;
+  bool within = false;
+};
+
+/// What a trace of requests sees of one number of KV heads.
+struct ReportSweepTraffic {
+  double concurrency = 0;
+  double ttft_p99_s = 0;
+  double tokens_per_s = 0;
+  std::optional<double> cost;  ///< of a million output tokens, in ReportSweep::cost_unit
+};
+
+/// A loss against the parent's, on one text.
+struct ReportLossIncrease {
+  std::string text;
+  Measured loss;
+  std::optional<Measured> kl;
+};
+
+struct ReportSweepPoint {
+  int64_t n_kv_heads = 0;
+  std::string role;
+  int64_t kv_bytes_per_token = 0;
+  Measured increase;  ///< of the loss, the mean over texts
+  std::vector<ReportLossIncrease> losses;
+  std::vector<ReportToleranceCheck> checks;
+  std::optional<bool> within;  ///< of every tolerance
+  std::optional<ReportSweepTraffic> traffic;
+  bool cache_front = false;
+  bool cost_front = false;
+};
+
+/// What `sweep` found.
+struct ReportSweep {
+  std::vector<ReportSweepPoint> points;  ///< most heads first
+  std::vector<ReportTolerance> tolerances;
+  std::optional<int64_t> chosen;
+  bool has_traffic = false;
+  std::string trace;                  ///< "" for one that was made up
+  std::string cost_unit;              ///< "price" or "device hours"
+  std::vector<std::string> findings;  ///< sentences without full stops
+};
+
 /// Everything a report shows. Selected from the result files, never computed anew.
 struct ReportData {
   std::vector<ReportSource> sources;
@@ -297,6 +353,7 @@ struct ReportData {
   std::vector<ReportProbe> probes;
   std::vector<ReportPlan> plans;
   std::vector<ReportReplay> replays;
+  std::vector<ReportSweep> sweeps;
   std::vector<SpeedReport> speeds;
   std::vector<ReportUptraining> uptrainings;
   std::vector<ReportSample> samples;
