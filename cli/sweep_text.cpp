@@ -48,6 +48,21 @@ std::string choice_text(const SweepView& view) {
                      join(losses, ", "));
 }
 
+/// What nobody had cannot be lost: a probe that the parent fails at decides nothing.
+void explain_probes(const SweepView& view, std::vector<std::string>& sentences) {
+  for (const Tolerance& tolerance : view.tolerances) {
+    const bool fails = std::any_of(view.points.begin(), view.points.end(), [&](const auto& point) {
+      const auto probe = point.probes.find(tolerance.name);
+      return tolerance.kind == ToleranceKind::kProbe && probe != point.probes.end() &&
+             probe->value("baseline_can", Json()) == false;
+    });
+    if (!fails) continue;
+    sentences.push_back(
+        fmt::format("the parent fails at {} itself: what the others lose of it says nothing",
+                    printable(tolerance.name, 60)));
+  }
+}
+
 /// A trace that leaves the devices idle costs the same at every number of KV heads.
 bool costs_differ(const SweepView& view) {
   double least = 0;
@@ -215,6 +230,7 @@ std::vector<std::string> explain_sweep(const SweepView& view) {
       if (!point.within()) sentences.push_back(broken_text(view, point));
     }
   }
+  explain_probes(view, sentences);
   if (view.has_traffic()) explain_traffic(view, sentences);
   if (!view.uptrained) {
     sentences.emplace_back(

@@ -137,6 +137,18 @@ TEST(Tolerances, WhatBreaksIsSaidWithItsInterval) {
             "passkey lost 0.3 nats a token (0.1 to 0.5)");
 }
 
+TEST(Tolerances, AProbeThatTheParentFailsAtSaysNothing) {
+  SweepView view{
+      .out = "out", .points = found(), .tolerances = tolerances({}, {"passkey=0.6"}, 0.04)};
+  check_tolerances(view.tolerances, "eval.json", view.points);
+  EXPECT_EQ(explain_sweep(view).size(), 2U);
+  view.points[1].probes["passkey"]["baseline_can"] = true;
+  EXPECT_EQ(explain_sweep(view).size(), 2U);
+  view.points[1].probes["passkey"]["baseline_can"] = false;
+  EXPECT_EQ(explain_sweep(view).at(1),
+            "the parent fails at passkey itself: what the others lose of it says nothing");
+}
+
 TEST(Tolerances, AScoreThatWasNotComparedIsAnError) {
   std::vector<SweepPoint> points = found();
   points[1].paired = Json::object();
