@@ -96,16 +96,31 @@ void require_texts(const toml::table& recipe, const Globals& globals) {
 }
 
 /// The recipe in OUT, where `run` and its user find it.
-std::string write_recipe(const SweepFlags& flags, const toml::table& recipe) {
-  make_folder(flags.out);
-  std::ostringstream text;
-  text << "# Made by regroup sweep.\n" << recipe << "\n";
-  const std::string path = flags.out + "/sweep.toml";
-  const std::string content = text.str();
-  const bool same = path_exists(path) && InputFile(path).read_all() == content;
-  if (!same) write_file_atomically(path, content);
-  return path;
-}
+class WrittenRecipe {
+ public:
+  WrittenRecipe(const std::string& out, const toml::table& recipe)
+      : out_(out), path_(out + "/sweep.toml"), makes_folder_(!path_exists(out)) {
+    make_folder(out);
+    std::ostringstream text;
+    text << "# Made by regroup sweep.\n" << recipe << "\n";
+    if (path_exists(path_)) before_ = InputFile(path_).read_all();
+    if (before_ != text.str()) write_file_atomically(path_, text.str());
+  }
+  const std::string& path() const { return path_; }
+  /// A mistake leaves nothing behind: what stood here before stands here again.
+  void take_back() const {
+    if (before_) return write_file_atomically(path_, *before_);
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+    if (makes_folder_) std::filesystem::remove(out_, ignored);  // if it is empty
+  }
+
+ private:
+  std::string out_;
+  std::string path_;
+  bool makes_folder_;
+  std::optional<std::string> before_;
+};
 
 std::vector<std::string> words_of(const toml::node_view<const toml::node>& value) {
   std::vector<std::string> words;
@@ -130,13 +145,11 @@ std::optional<SweepTraffic> open_traffic(const SweepFlags& flags, const Globals&
 }
 
 /// Converts, trains and measures what is not there yet.
-void carry_out(const RunFlags& run, bool fresh, const Globals& globals) {
+void carry_out(const RunFlags& run, const WrittenRecipe& recipe, const Globals& globals) {
   try {
     RunStages(run, globals).check();
   } catch (const Error&) {
-    // A mistake leaves nothing behind.
-    std::error_code ignored;
-    if (fresh) std::filesystem::remove_all(run.out, ignored);
+    recipe.take_back();
     throw;
   }
   run_recipe(run, globals);
@@ -171,9 +184,9 @@ CommandOutput run_sweep(const SweepFlags& given, const Globals& globals) {
   const std::vector<Tolerance> tolerances =
       parse_tolerances(flags.tolerances, words_of(eval["task"]), words_of(eval["probe"]));
   const std::optional<SweepTraffic> traffic = open_traffic(flags, globals);
-  const bool fresh = !path_exists(flags.out);
-  const RunFlags run{.recipe = write_recipe(flags, recipe), .out = flags.out, .prompts = {}};
-  carry_out(run, fresh, globals);
+  const WrittenRecipe written(flags.out, recipe);
+  const RunFlags run{.recipe = written.path(), .out = flags.out, .prompts = {}};
+  carry_out(run, written, globals);
   const std::string results = flags.out + "/results/eval.json";
   SweepView view{.out = flags.out,
                  .points = read_sweep_points(read_strict_json(results, kManifestJson), results),

@@ -256,6 +256,11 @@ TEST_F(Sweep, RefusesWhatCannotBeMeasured) {
   mistake(w_, {"sweep", parent, out, "--kv-heads", "3", "--text", text_}, 2, "KV_HEADS");
   mistake(w_, {"sweep", parent, out, "--kv-heads", "2", "--text", out + ".txt"}, 3,
           "IO_READ_ERROR");
+  // What stands in OUT is as it was, the recipe of an earlier sweep too.
+  std::filesystem::create_directories(out + "/results");
+  w_.folder.write("out/sweep.toml", "# of another sweep\n");
+  w_.folder.write("out/results/eval.json", "{}");
+  mistake(w_, {"sweep", parent, out, "--kv-heads", "3", "--text", text_}, 2, "KV_HEADS");
 }
 
 }  // namespace
