@@ -30,8 +30,19 @@ int64_t required(const JsonFields& fields, const char* key, int64_t max) {
   return *value;
 }
 
-void read_heads(const JsonFields& fields, ModelConfig& config) {
-  config.n_heads = required(fields, "num_attention_heads", kMaxWidth);
+/// The width of the MLP.
+int64_t read_intermediate(const JsonFields& fields, const ModelConfig& config) {
+  const std::string key(config.family->keys.intermediate);
+  const int64_t ratio = config.family->defaults.intermediate_ratio;
+  if (ratio == 0) return required(fields, key.c_str(), kMaxRows);
+  return fields.integer(key.c_str(), 1, kMaxRows).value_or(ratio * config.hidden_size);
+}
+
+void read_kv_heads(const JsonFields& fields, ModelConfig& config) {
+  const std::string grouped(config.family->keys.grouped);
+  config.multi_query = !grouped.empty() && !fields.boolean(grouped.c_str()).value_or(false);
+  config.n_kv_heads = 1;
+  if (config.multi_query) return;
   const std::string key(config.family->keys.kv_heads);
   // Absent it is the class's default; null says MHA.
   const bool mha = config.family->defaults.kv_heads == 0 || fields.has(key.c_str());
@@ -43,6 +54,11 @@ void read_heads(const JsonFields& fields, ModelConfig& config) {
                               key, config.n_heads, config.n_kv_heads,
                               fields.has(key.c_str()) ? "" : ", the default of this family"));
   }
+}
+
+void read_heads(const JsonFields& fields, ModelConfig& config) {
+  config.n_heads = required(fields, "num_attention_heads", kMaxWidth);
+  read_kv_heads(fields, config);
   if (const auto head_dim = fields.integer("head_dim", 1, kMaxWidth)) {
     config.head_dim = *head_dim;
   } else if (config.family->defaults.head_dim > 0) {
@@ -127,6 +143,23 @@ Multipliers read_multipliers(const JsonFields& fields, const ModelConfig& config
                     read(keys.logits_divisor, 1)};
 }
 
+/// Whether attention and MLP stand side by side, and then with how many norms.
+void read_parallel(const JsonFields& fields, bool parallel, ModelConfig& config) {
+  config.parallel = parallel;
+  config.own_mlp_norm = !parallel;
+  const std::string key(config.family->keys.parallel_norms);
+  if (!parallel || key.empty()) return;
+  const int64_t norms = fields.integer(key.c_str(), 1, 2).value_or(config.multi_query ? 1 : 2);
+  config.own_mlp_norm = norms == 2;
+  if (!config.own_mlp_norm || !config.multi_query) return;
+  throw UnsupportedError({.code = "CFG_UNSUPPORTED",
+                          .message = fmt::format("{} must be 1 where {} is false, found 2: the "
+                                                 "class computes nothing else there",
+                                                 key, config.family->keys.grouped),
+                          .path = fields.path(),
+                          .hint = "take the value from the model's original config.json"});
+}
+
 /// A cap that the file gives as null is none.
 double read_cap(const JsonFields& fields, std::string_view key, double otherwise) {
   if (key.empty()) return 0;
@@ -151,7 +184,7 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.activation = read_activation(fields, family);
   config.n_layers = required(fields, "num_hidden_layers", kMaxLayers);
   config.hidden_size = required(fields, "hidden_size", kMaxWidth);
-  config.intermediate_size = required(fields, "intermediate_size", kMaxRows);
+  config.intermediate_size = read_intermediate(fields, config);
   config.vocab_size = required(fields, "vocab_size", kMaxRows);
   const ConfigDefaults& defaults = family.defaults;
   config.max_positions =
@@ -182,7 +215,7 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.qkv_bias = has(family.qkv_bias);
   config.output_bias = has(family.output_bias);
   config.mlp_bias = has(family.mlp_bias);
-  config.parallel = has(family.parallel);
+  read_parallel(fields, has(family.parallel), config);
   read_window(fields, config);
   read_turned_layers(fields, config);
   read_token_ids(fields, config);
@@ -212,14 +245,17 @@ std::string rewrite_config(const ModelFamily& family, const std::string& config_
                            int64_t n_kv_heads, const std::string& dtype, const std::string& path) {
   const Json before = parse_strict_json(config_text, path, kConfigJson);
   const std::string key(family.keys.kv_heads);
+  const std::string grouped(family.keys.grouped);
+  const bool counts =
+      grouped.empty() || JsonFields(before, path).boolean(grouped.c_str()).value_or(false);
   Json after = Json::object();
   auto& members = after.get_ref<Json::object_t&>();  // after[name] would look for each name
   for (const auto& [name, value] : before.items()) {
     members.emplace_back(name, value);
-    if (name == "num_attention_heads" && !before.contains(key))
+    if (counts && name == "num_attention_heads" && !before.contains(key))
       members.emplace_back(key, n_kv_heads);
   }
-  after[key] = n_kv_heads;
+  if (counts) after[key] = n_kv_heads;
   if (!dtype.empty()) {
     const bool has_dtype = before.contains("dtype");
     if (has_dtype || !before.contains("torch_dtype")) after["dtype"] = dtype;
@@ -238,6 +274,14 @@ std::vector<int64_t> kv_head_choices(const ModelConfig& config) {
 
 void require_kv_heads(const ModelConfig& config, int64_t n_kv_heads) {
   if (n_kv_heads >= 1 && config.n_kv_heads % n_kv_heads == 0) return;
+  if (config.multi_query) {
+    throw ConfigError(
+        {.code = "KV_HEADS",
+         .message = fmt::format("`kv-heads` must be 1, as {} has one key/value head where {} is "
+                                "false, found {}: there is nothing to convert",
+                                config.architecture, config.family->keys.grouped, n_kv_heads),
+         .hint = "its KV cache is as small as it can be; `plan` says how much of it fits"});
+  }
   const std::string choices = fmt::format("{}", fmt::join(kv_head_choices(config), ", "));
   const bool larger = n_kv_heads > config.n_kv_heads;
   throw ConfigError(

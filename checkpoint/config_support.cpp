@@ -13,10 +13,54 @@
 namespace regroup {
 namespace {
 
-[[noreturn]] void unsupported(
-    const char* code, const std::string& path, const std::string& message,
-    const std::string& hint = "README.md lists what is supported; nothing else is guessed at") {
-  throw UnsupportedError({.code = code, .message = message, .path = path, .hint = hint});
+/// "LlamaForCausalLM" -> "LlamaModel"
+std::string base_class(const ModelFamily& family) {
+  const std::string name(family.architecture);
+  return name.substr(0, name.rfind("ForCausalLM")) + "Model";
+}
+
+[[noreturn]] void unsupported(const char* code, const std::string& path, const std::string& message,
+                              std::string_view hint = {}) {
+  constexpr std::string_view kUsual =
+      "README.md lists what is supported; nothing else is guessed at";
+  throw UnsupportedError({.code = code,
+                          .message = message,
+                          .path = path,
+                          .hint = std::string(hint.empty() ? kUsual : hint)});
+}
+
+/// What of `family`'s refused keys the config says.
+void refuse_keys(const JsonFields& fields, const ModelFamily& family) {
+  const auto says = [&](std::string_view key, bool value) {
+    return !key.empty() && fields.boolean(std::string(key).c_str()) == value;
+  };
+  for (const RefusedKey& refused : family.refused_keys) {
+    if (!says(refused.key, refused.refused) || says(refused.unless, true)) continue;
+    unsupported("CFG_UNSUPPORTED", fields.path(),
+                fmt::format("{} must be {}, found {}: {}, which is not supported", refused.key,
+                            !refused.refused, refused.refused, refused.why),
+                refused.hint);
+  }
+}
+
+void refuse_architecture(const JsonFields& fields, const ModelFamily& family) {
+  const Json* names = fields.find("architectures");
+  if (names == nullptr) return;
+  const bool one = names->is_array() && names->size() == 1 && (*names)[0].is_string();
+  const std::string name = one ? (*names)[0].get<std::string>() : std::string();
+  // A tied model without its head is whole all the same.
+  const bool tied =
+      fields.boolean("tie_word_embeddings").value_or(family.defaults.tie_word_embeddings);
+  if (name == family.architecture || (tied && name == base_class(family))) return;
+  RefusedName refused = {};
+  for (const RefusedName& other : family.refused_architectures) {
+    if (other.name == name) refused = other;
+  }
+  unsupported("CFG_UNSUPPORTED", fields.path(),
+              fmt::format("architectures must be [\"{}\"] for model_type \"{}\", found {}{}{}",
+                          family.architecture, family.model_type, printable(names->dump()),
+                          refused.why.empty() ? "" : ": ", refused.why),
+              refused.hint);
 }
 
 /// What a multimodal config has in place of a language model's keys; "" for another config.
@@ -29,12 +73,6 @@ std::string inner_model(const JsonFields& fields) {
                        type.is_string() ? ", " + printable(type.get<std::string>()) : "");
   }
   return {};
-}
-
-/// "LlamaForCausalLM" -> "LlamaModel"
-std::string base_class(const ModelFamily& family) {
-  const std::string name(family.architecture);
-  return name.substr(0, name.rfind("ForCausalLM")) + "Model";
 }
 
 }  // namespace
@@ -78,25 +116,8 @@ void refuse_unsupported(const JsonFields& fields, const ModelFamily& family) {
                             printable(method.dump())),
                 "convert the unquantized model, then quantize the result");
   }
-  for (const RefusedKey& refused : family.refused_keys) {
-    if (!fields.boolean(std::string(refused.key).c_str()).value_or(false)) continue;
-    unsupported("CFG_UNSUPPORTED", path,
-                fmt::format("{} must be false, found true: {}, which is not supported", refused.key,
-                            refused.why));
-  }
-  if (const Json* names = fields.find("architectures")) {
-    const bool one = names->is_array() && names->size() == 1 && (*names)[0].is_string();
-    const std::string name = one ? (*names)[0].get<std::string>() : std::string();
-    // A tied model without its head is whole all the same.
-    const std::string base = base_class(family);
-    const bool tied =
-        fields.boolean("tie_word_embeddings").value_or(family.defaults.tie_word_embeddings);
-    if (name != family.architecture && !(tied && name == base)) {
-      unsupported("CFG_UNSUPPORTED", path,
-                  fmt::format("architectures must be [\"{}\"] for model_type \"{}\", found {}",
-                              family.architecture, family.model_type, printable(names->dump())));
-    }
-  }
+  refuse_keys(fields, family);
+  refuse_architecture(fields, family);
 }
 
 Activation read_activation(const JsonFields& fields, const ModelFamily& family) {

@@ -27,15 +27,59 @@ bool is_present(Presence presence, const ModelConfig& config) {
       return config.mlp_bias;
     case Presence::kSequential:
       return !config.parallel;
+    case Presence::kTwoNorms:
+      return config.parallel && config.own_mlp_norm;
+    case Presence::kNoTwoNorms:
+      return !config.parallel || !config.own_mlp_norm;
     case Presence::kUntied:
       return !config.tie_word_embeddings;
   }
   return false;
 }
 
-bool holds(const TensorRule& rule, Role role) {
-  const auto parts = parts_of(rule.role);
-  return rule.role == role || std::find(parts.begin(), parts.end(), role) != parts.end();
+/// The roles that a tensor of `role` holds; `role` alone for most.
+std::vector<Role> roles_of(Role role) {
+  switch (role) {
+    case Role::kQkv:
+      return {Role::kQuery, Role::kKey, Role::kValue};
+    case Role::kQkvBias:
+      return {Role::kQueryBias, Role::kKeyBias, Role::kValueBias};
+    case Role::kGateUp:
+      return {Role::kGate, Role::kUp};
+    default:
+      return {role};
+  }
+}
+
+/// The number of `role` among those of `rule`; nullopt when it is not one of them.
+std::optional<size_t> index_in(const TensorRule& rule, Role role) {
+  const std::vector<Role> roles = roles_of(rule.role);
+  const auto found = std::find(roles.begin(), roles.end(), role);
+  if (found == roles.end()) return std::nullopt;
+  return static_cast<size_t>(found - roles.begin());
+}
+
+/// The rule of the tensor that holds `role`, whole or as a part; nullptr when the model has none.
+const TensorRule* find_rule(const ModelConfig& config, Role role) {
+  for (const TensorRule& rule : config.family->tensors) {
+    const bool holds = rule.role == role || index_in(rule, role);
+    if (holds && is_present(rule.presence, config)) return &rule;
+  }
+  return nullptr;
+}
+
+/// Rows that `role` has in a tensor of several.
+int64_t rows_of_part(Role role, const ModelConfig& config) {
+  switch (role) {
+    case Role::kQuery:
+    case Role::kQueryBias:
+      return config.query_size();
+    case Role::kGate:
+    case Role::kUp:
+      return config.intermediate_size;
+    default:
+      return config.kv_size();
+  }
 }
 
 bool is_per_layer(const TensorRule& rule) { return rule.name.find("{}") != std::string_view::npos; }
@@ -88,16 +132,27 @@ int64_t value_of(Dim dim, const ModelConfig& config) {
   return 1;
 }
 
-std::vector<Role> parts_of(Role role) {
-  if (role == Role::kQkv) return {Role::kQuery, Role::kKey, Role::kValue};
-  if (role == Role::kGateUp) return {Role::kGate, Role::kUp};
-  return {role};
+std::vector<PartRows> parts_of(const TensorRule& rule, const ModelConfig& config) {
+  const int64_t all = value_of(rule.shape[0], config);
+  const std::vector<Role> roles = roles_of(rule.role);
+  const int64_t n_runs = rule.rows == RowLayout::kGroups ? config.n_kv_heads : 1;
+  std::vector<PartRows> parts;
+  int64_t first = 0;
+  for (const Role role : roles) {
+    const int64_t count = roles.size() == 1 ? all : rows_of_part(role, config);
+    const int64_t run = count / n_runs;
+    parts.push_back(
+        {.role = role, .count = count, .first = first, .run = run, .stride = all / n_runs});
+    first += run;
+  }
+  return parts;
 }
 
-int64_t rows_of(const TensorRule& rule, Role part, const ModelConfig& config) {
-  if (part == rule.role) return value_of(rule.shape[0], config);
-  if (part == Role::kQuery) return config.query_size();
-  return rule.role == Role::kQkv ? config.kv_size() : config.intermediate_size;
+std::optional<PartPlace> find_part(const ModelConfig& config, Role role, int64_t layer) {
+  const TensorRule* rule = find_rule(config, role);
+  if (rule == nullptr) return std::nullopt;
+  return PartPlace{.tensor = instance(*rule, config, layer).name,
+                   .rows = parts_of(*rule, config)[index_in(*rule, role).value_or(0)]};
 }
 
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
@@ -119,23 +174,15 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
 }
 
 std::string tensor_name(const ModelConfig& config, Role role, int64_t layer) {
-  for (const TensorRule& rule : config.family->tensors) {
-    if (holds(rule, role) && is_present(rule.presence, config)) {
-      return instance(rule, config, layer).name;
-    }
-  }
-  return {};
+  const TensorRule* rule = find_rule(config, role);
+  return rule == nullptr ? std::string() : instance(*rule, config, layer).name;
 }
 
 std::string part_name(const ModelConfig& config, Role role, int64_t layer) {
-  std::string name = tensor_name(config, role, layer);
-  for (const TensorRule& rule : config.family->tensors) {
-    if (rule.role == role || !holds(rule, role)) continue;
-    const auto parts = parts_of(rule.role);
-    const auto index = std::find(parts.begin(), parts.end(), role) - parts.begin();
-    return fmt::format("{}:{}", name, index);
-  }
-  return name;
+  const TensorRule* rule = find_rule(config, role);
+  if (rule == nullptr) return {};
+  const std::string name = instance(*rule, config, layer).name;
+  return rule->role == role ? name : fmt::format("{}:{}", name, *index_in(*rule, role));
 }
 
 bool is_ignored(const ModelFamily& family, std::string_view tensor_name) {

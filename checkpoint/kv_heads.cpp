@@ -11,6 +11,7 @@ namespace regroup {
 
 std::vector<int64_t> repeated_kv_head_choices(const ModelConfig& config) {
   std::vector<int64_t> choices;
+  if (config.multi_query) return choices;
   for (int64_t g = 2 * config.n_kv_heads; g <= config.n_heads; g += config.n_kv_heads) {
     if (config.n_heads % g == 0) choices.push_back(g);
   }

@@ -114,8 +114,8 @@ Json value_at(const Json& manifest, const char* pointer) {
 
 /// Which roles the method of a manifest may change; nullopt: all of them.
 std::optional<std::set<Role>> changeable_roles(const Json& manifest) {
-  std::set<Role> roles = {Role::kKey,       Role::kValue, Role::kKeyBias,
-                          Role::kValueBias, Role::kQkv,   Role::kKeyNorm};
+  std::set<Role> roles = {Role::kKey, Role::kValue,   Role::kKeyBias, Role::kValueBias,
+                          Role::kQkv, Role::kQkvBias, Role::kKeyNorm};
   const bool uptrained = value_at(manifest, "/method/name") == "uptrain";
   const Json trained = value_at(manifest, "/method/settings/train");
   if (uptrained && trained != "attention" && trained != "kv") return std::nullopt;

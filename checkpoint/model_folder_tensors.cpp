@@ -145,7 +145,8 @@ std::vector<std::string> ModelFolder::drop_unused(const TensorLocations& files) 
   for (const auto& [name, location] : files) {
     if (used.contains(location.info)) continue;
     const auto embedding = locations_.find(tensor_name(config_, Role::kEmbedding));
-    const bool head = config_.tie_word_embeddings && name == "lm_head.weight";
+    const bool head =
+        config_.tie_word_embeddings && name == rule_name(*config_.family, Role::kLmHead);
     if (is_ignored(*config_.family, name)) {
       ++ignored;
     } else if (is_cache_scale(name)) {

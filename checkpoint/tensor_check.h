@@ -52,6 +52,9 @@ std::vector<ErrorInfo> explain_unexpected(const TensorCheck& check,
 /// Problems that differ in the tensor alone become one, with the layers as a range.
 std::vector<ErrorInfo> group_problems(const std::vector<ErrorInfo>& problems);
 
+/// The name that the table has for `role`, "{}" for the layer's number; "" where the family has no such tensor.
+std::string rule_name(const ModelFamily& family, Role role);
+
 /// The layer in a name that instantiates the family's rules, whatever follows it; -1 without one.
 int64_t layer_of(const ModelFamily& family, const std::string& name);
 

@@ -11,28 +11,28 @@
 namespace regroup {
 namespace {
 
-constexpr std::string_view kBase = "model.";
+/// What stands before the names of a base model where it has its head: "model." for most.
+std::string base_of(const ModelFamily& family) {
+  const std::string embedding = rule_name(family, Role::kEmbedding);
+  return embedding.substr(0, embedding.find('.') + 1);
+}
 
 /// The name that a base model without its head is saved with; "" when there is none.
-std::string base_name(const std::string& name) {
-  return name.starts_with(kBase) ? name.substr(kBase.size()) : std::string();
+std::string base_name(const ModelFamily& family, const std::string& name) {
+  const std::string base = base_of(family);
+  return name.starts_with(base) ? name.substr(base.size()) : std::string();
 }
 
 /// A base model's tensors, and no other: transformers takes such a folder too.
 bool has_base_names(const TensorCheck& check) {
-  const bool usual = std::any_of(check.files.begin(), check.files.end(),
-                                 [](const auto& file) { return file.first.starts_with(kBase); });
+  const ModelFamily& family = *check.config.family;
+  const bool usual = std::any_of(
+      check.files.begin(), check.files.end(),
+      [base = base_of(family)](const auto& file) { return file.first.starts_with(base); });
   return !usual &&
          std::any_of(check.expected.begin(), check.expected.end(), [&](const auto& tensor) {
-           return check.files.contains(base_name(tensor.name));
+           return check.files.contains(base_name(family, tensor.name));
          });
-}
-
-/// "" where the family has no such tensor.
-std::string rule_name(const ModelFamily& family, Role role) {
-  const auto rule = std::find_if(family.tensors.begin(), family.tensors.end(),
-                                 [&](const TensorRule& r) { return r.role == role; });
-  return rule == family.tensors.end() ? std::string() : std::string(rule->name);
 }
 
 /// Words that only the names of one kind of weights have.
@@ -83,17 +83,18 @@ void refuse_quantized(const TensorCheck& check) {
 
 /// What stands before the table's names; "" when nothing does.
 std::string find_prefix(const TensorCheck& check) {
+  const ModelFamily& family = *check.config.family;
   for (const Role role : {Role::kEmbedding, Role::kFinalNorm}) {
-    const std::string name = rule_name(*check.config.family, role);
+    const std::string name = rule_name(family, role);
     if (name.empty()) continue;
-    for (const std::string& end : {name, base_name(name)}) {
+    for (const std::string& end : {name, base_name(family, name)}) {
       for (const auto& [file, location] : check.files) {
         if (end.empty() || !file.ends_with("." + end)) continue;
         const std::string prefix = file.substr(0, file.size() - end.size());
         const auto behind = std::count_if(
             check.expected.begin(), check.expected.end(), [&](const ExpectedTensor& tensor) {
-              return check.files.contains(prefix +
-                                          (end == name ? tensor.name : base_name(tensor.name)));
+              return check.files.contains(
+                  prefix + (end == name ? tensor.name : base_name(family, tensor.name)));
             });
         if (behind * 2 > static_cast<int64_t>(check.expected.size())) return prefix;
       }
@@ -140,10 +141,16 @@ void refuse_marked(const TensorCheck& check, std::span<const Marker> markers) {
 
 }  // namespace
 
+std::string rule_name(const ModelFamily& family, Role role) {
+  const auto rule = std::find_if(family.tensors.begin(), family.tensors.end(),
+                                 [&](const TensorRule& r) { return r.role == role; });
+  return rule == family.tensors.end() ? std::string() : std::string(rule->name);
+}
+
 int64_t layer_of(const ModelFamily& family, const std::string& name) {
   const std::string rule = rule_name(family, Role::kOutput);  // "model.layers.{}.self_attn..."
   std::string before = rule.substr(0, rule.find('{'));
-  if (name.starts_with(base_name(before))) before = base_name(before);
+  if (name.starts_with(base_name(family, before))) before = base_name(family, before);
   if (!name.starts_with(before)) return -1;
   int64_t layer = 0;
   size_t at = before.size();
@@ -156,31 +163,32 @@ int64_t layer_of(const ModelFamily& family, const std::string& name) {
 NameMatch match_names(const TensorCheck& check,
                       const std::vector<std::map<std::string, std::string>>& metadata) {
   NameMatch match;
+  const ModelFamily& family = *check.config.family;
   const bool base = has_base_names(check);
   const auto stands_for = [&](const std::string& name) -> std::string {
     if (check.files.contains(name)) return name;
-    if (base && check.files.contains(base_name(name))) return base_name(name);
+    if (base && check.files.contains(base_name(family, name))) return base_name(family, name);
     for (const auto& entries : metadata) {
       const auto kept = entries.find(name);
       if (kept != entries.end() && check.files.contains(kept->second)) return kept->second;
     }
     return {};
   };
-  const std::string embedding = rule_name(*check.config.family, Role::kEmbedding);
+  const std::string embedding = rule_name(family, Role::kEmbedding);
   for (const ExpectedTensor& tensor : check.expected) {
     std::string file = stands_for(tensor.name);
-    const std::string head = rule_name(*check.config.family, Role::kLmHead);
+    const std::string head = rule_name(family, Role::kLmHead);
     const bool tied = tensor.name == embedding && check.config.tie_word_embeddings;
     if (file.empty() && tied && check.files.contains(head)) file = head;
     if (file.empty()) continue;
     match.located.emplace(tensor.name, check.files.at(file));
-    if (file == tensor.name || file == base_name(tensor.name)) continue;
+    if (file == tensor.name || file == base_name(family, tensor.name)) continue;
     match.notices.push_back(
         fmt::format("{}: {} stands for {}", check.folder, printable(file), tensor.name));
   }
   if (base) {
-    match.notices.push_back(fmt::format("{}: names without \"model.\" are read as those of {}",
-                                        check.folder, check.config.architecture));
+    match.notices.push_back(fmt::format("{}: names without \"{}\" are read as those of {}",
+                                        check.folder, base_of(family), check.config.architecture));
   }
   return match;
 }

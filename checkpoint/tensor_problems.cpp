@@ -15,7 +15,7 @@ namespace regroup {
 namespace {
 
 /// The key of config.json that a dimension comes from.
-std::string key_of(Dim dim) {
+std::string key_of(Dim dim, const ConfigKeys& keys) {
   switch (dim) {
     case Dim::kVocab:
       return "vocab_size";
@@ -24,27 +24,27 @@ std::string key_of(Dim dim) {
     case Dim::kQuery:
       return "num_attention_heads * head_dim";
     case Dim::kKv:
-      return "num_key_value_heads * head_dim";
+      return fmt::format("{} * head_dim", keys.kv_heads);
     case Dim::kQkv:
-      return "(num_attention_heads + 2 num_key_value_heads) * head_dim";
+      return fmt::format("(num_attention_heads + 2 {}) * head_dim", keys.kv_heads);
     case Dim::kHeadDim:
       return "head_dim";
     case Dim::kIntermediate:
-      return "intermediate_size";
+      return std::string(keys.intermediate);
     case Dim::kGateUp:
-      return "2 * intermediate_size";
+      return fmt::format("2 * {}", keys.intermediate);
     case Dim::kNone:
       break;
   }
   return {};
 }
 
-std::string keys_of(const TensorRule& rule) {
-  std::vector<std::string> keys;
+std::string keys_of(const TensorRule& rule, const ConfigKeys& keys) {
+  std::vector<std::string> found;
   for (const Dim dim : rule.shape) {
-    if (dim != Dim::kNone) keys.push_back(key_of(dim));
+    if (dim != Dim::kNone) found.push_back(key_of(dim, keys));
   }
-  return join(keys, ", ");
+  return join(found, ", ");
 }
 
 class Disagreements {
@@ -154,7 +154,7 @@ class Disagreements {
     for (const auto& [dim, size] : other_sizes_) {
       const bool heads = dim == Dim::kQuery || dim == Dim::kKv;
       if (!heads) {
-        add_size(dim, key_of(dim), value_of(dim, config_), size);
+        add_size(dim, key_of(dim, config_.family->keys), value_of(dim, config_), size);
         continue;
       }
       if (go_together(dim, Dim::kHidden)) continue;  // head_dim follows from hidden_size
@@ -169,7 +169,7 @@ class Disagreements {
             dim == Dim::kKv ? std::string(config_.family->keys.kv_heads) : "num_attention_heads",
             value_of(dim, config_) / config_.head_dim, size / config_.head_dim);
       } else {
-        add_size(dim, key_of(dim), value_of(dim, config_), size);
+        add_size(dim, key_of(dim, config_.family->keys), value_of(dim, config_), size);
       }
     }
   }
@@ -182,9 +182,9 @@ class Disagreements {
     if (info->shape != shape_in_files(tensor)) {
       problems_.push_back(
           {.code = "CFG_TENSOR_SHAPE",
-           .message = fmt::format("config.json asks for shape [{}] ({}), found [{}]",
-                                  fmt::join(tensor.shape, ", "), keys_of(*tensor.rule),
-                                  fmt::join(info->shape, ", ")),
+           .message = fmt::format(
+               "config.json asks for shape [{}] ({}), found [{}]", fmt::join(tensor.shape, ", "),
+               keys_of(*tensor.rule, config_.family->keys), fmt::join(info->shape, ", ")),
            .path = path,
            .tensor = tensor.name,
            .hint = "config.json and the weights belong to different models, or one is wrong"});

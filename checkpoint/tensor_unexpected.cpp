@@ -43,7 +43,7 @@ std::vector<ErrorInfo> explain_unexpected(const TensorCheck& check,
                                   printable(name)),
            .path = check.config_path(),
            .hint = fmt::format("set {} to true if the model uses them", key)});
-    } else if (config.tie_word_embeddings && name == "lm_head.weight") {
+    } else if (config.tie_word_embeddings && name == rule_name(*config.family, Role::kLmHead)) {
       problems.push_back(
           {.code = "CFG_TIE",
            .message = "must be absent, or a copy of the embedding, when config.json has "

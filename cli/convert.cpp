@@ -100,7 +100,7 @@ std::string plan_table(const ModelFolder& model, const ConversionPlan& plan) {
       }
       Row& row = rows[fmt::format("{}|{}", kind, action_name(tensor.action()))];
       ++row.tensors;
-      row.before += model.locate(tensor.spec.name).info->bytes();
+      row.before += read_bytes(model, tensor);
       row.after += tensor_bytes(tensor.spec.dtype, tensor.spec.shape);
     }
   }

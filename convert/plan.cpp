@@ -57,52 +57,50 @@ Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, bool 
   return plain;
 }
 
-TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& before,
+TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& after,
                        const ConversionPlan& plan, std::optional<Dtype> dtype) {
-  const TensorInfo& info = *model.locate(before.name).info;
+  const std::vector<PartRows> parts = parts_of(*after.rule, plan.after);
+  const std::string source = find_part(plan.before, parts.front().role, after.layer)->tensor;
   TensorPlan tensor;
   tensor.spec = {
-      .name = before.name, .dtype = dtype.value_or(model.dtype(before.name)), .shape = {}};
-  for (const Dim dim : before.rule->shape) {
-    if (dim != Dim::kNone) tensor.spec.shape.push_back(value_of(dim, plan.after));
-  }
-  tensor.layer = before.layer;
-  int64_t first_row = 0;
-  for (const Role role : parts_of(before.rule->role)) {
-    const int64_t n_rows = rows_of(*before.rule, role, plan.before);
-    tensor.parts.push_back(
-        {.role = role,
-         .action = choose_action(role, before.layer, plan, tensor.spec.dtype != info.dtype),
-         .first_row = first_row,
-         .n_rows = n_rows});
-    first_row += n_rows;
+      .name = after.name, .dtype = dtype.value_or(model.dtype(source)), .shape = after.shape};
+  tensor.layer = after.layer;
+  const bool cast = tensor.spec.dtype != model.locate(source).info->dtype;
+  for (const PartRows& rows : parts) {
+    tensor.parts.push_back({.role = rows.role,
+                            .action = choose_action(rows.role, after.layer, plan, cast),
+                            .before = *find_part(plan.before, rows.role, after.layer),
+                            .after = rows});
   }
   return tensor;
+}
+
+/// The parent's tensor that `tensor` begins with.
+TensorLocation source_of(const ModelFolder& model, const TensorPlan& tensor) {
+  return model.locate(tensor.parts.front().before.tensor);
 }
 
 /// Tensors in the order of their bytes in the parent: the sources are then read from front to back.
 std::vector<ShardPlan> parent_shards(const ModelFolder& model, const ConversionPlan& plan,
                                      std::optional<Dtype> dtype) {
-  std::vector<std::vector<const ExpectedTensor*>> held(model.shards().size());
-  for (const ExpectedTensor& tensor : model.tensors()) {
-    held[model.locate(tensor.name).shard].push_back(&tensor);
-  }
-  const auto earlier = [&](const ExpectedTensor* a, const ExpectedTensor* b) {
-    const TensorInfo& first = *model.locate(a->name).info;
-    const TensorInfo& second = *model.locate(b->name).info;
-    return std::tie(first.begin, first.end, first.name) <
-           std::tie(second.begin, second.end, second.name);
-  };
   std::vector<ShardPlan> shards(model.shards().size());
+  for (const ExpectedTensor& expected : expected_tensors(plan.after)) {
+    TensorPlan tensor = plan_tensor(model, expected, plan, dtype);
+    const size_t shard = source_of(model, tensor).shard;
+    shards[shard].tensors.push_back(std::move(tensor));
+  }
+  const auto earlier = [&](const TensorPlan& a, const TensorPlan& b) {
+    const TensorInfo& first = *source_of(model, a).info;
+    const TensorInfo& second = *source_of(model, b).info;
+    return std::tie(first.begin, first.end, first.name, a.parts.front().before.rows.first) <
+           std::tie(second.begin, second.end, second.name, b.parts.front().before.rows.first);
+  };
   for (size_t i = 0; i < shards.size(); ++i) {
     const std::string& name = model.shard_names()[i];
     shards[i].name = name.find('/') == std::string::npos
                          ? name
                          : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
-    std::stable_sort(held[i].begin(), held[i].end(), earlier);
-    for (const ExpectedTensor* tensor : held[i]) {
-      shards[i].tensors.push_back(plan_tensor(model, *tensor, plan, dtype));
-    }
+    std::stable_sort(shards[i].tensors.begin(), shards[i].tensors.end(), earlier);
   }
   std::erase_if(shards, [](const ShardPlan& shard) { return shard.tensors.empty(); });
   return shards;
@@ -113,7 +111,7 @@ std::vector<ShardPlan> greedy_shards(const ModelFolder& model, const ConversionP
                                      std::optional<Dtype> dtype, int64_t max_bytes) {
   std::vector<ShardPlan> shards;
   int64_t filled = 0;
-  for (const ExpectedTensor& expected : model.tensors()) {
+  for (const ExpectedTensor& expected : expected_tensors(plan.after)) {
     TensorPlan tensor = plan_tensor(model, expected, plan, dtype);
     const int64_t bytes = tensor_bytes(tensor.spec.dtype, tensor.spec.shape);
     if (shards.empty() || filled + bytes > max_bytes) {
@@ -179,6 +177,15 @@ std::optional<Dtype> target_dtype(const std::string& name) {
        .hint = name == "fp32" || name == "float32"
                    ? "write f32"
                    : "leave it out to keep the dtypes of the model"});
+}
+
+int64_t read_bytes(const ModelFolder& model, const TensorPlan& tensor) {
+  int64_t bytes = 0;
+  for (const PartPlan& part : tensor.parts) {
+    const TensorInfo& info = *model.locate(part.before.tensor).info;
+    bytes += info.bytes() / std::max<int64_t>(1, info.shape.front()) * part.before.rows.count;
+  }
+  return bytes;
 }
 
 Action TensorPlan::action() const {
@@ -247,7 +254,7 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
     plan.written_bytes += shard.bytes;
     for (const TensorPlan& tensor : shard.tensors) {
       ++(tensor.action() == Action::kCopy ? plan.n_copied : plan.n_changed);
-      plan.read_bytes += model.locate(tensor.spec.name).info->bytes();
+      plan.read_bytes += read_bytes(model, tensor);
     }
   }
   const bool needs_index = plan.shards.size() > 1 || plan.shards[0].name != "model.safetensors";

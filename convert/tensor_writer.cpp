@@ -7,7 +7,6 @@
 
 #include "regroup/base/error.h"
 #include "regroup/base/input_file.h"
-#include "regroup/base/normal_stream.h"
 
 namespace regroup {
 namespace {
@@ -34,15 +33,20 @@ std::vector<double> gain_weights(const LayerTransform& transform, int64_t first,
 
 void TensorWriter::write(const TensorPlan& tensor, ShardWriter& out) {
   const int64_t width = tensor.spec.shape.size() == 1 ? 1 : tensor.spec.shape[1];
-  for (const PartPlan& part : tensor.parts) write(Job{tensor, part, out, width});
+  drawn_.clear();
+  for (int64_t run = 0; run < tensor.parts.front().after.n_runs(); ++run) {
+    for (const PartPlan& part : tensor.parts) {
+      write(Job{tensor, part, out, width, run * part.after.run, part.after.run});
+    }
+  }
 }
 
 void TensorWriter::write(const Job& job) {
   switch (job.part.action) {
     case Action::kCopy:
-      return copy(job, 0, job.elements());
+      return copy(job, job.first * job.width, job.count * job.width);
     case Action::kCast:
-      return cast(job, 0, job.elements());
+      return cast(job, job.first * job.width, job.count * job.width);
     case Action::kMerge:
       if (job.part.role == Role::kKeyNorm) return merge_gains(job);
       return transform(job).redraw ? redraw(job) : merge(job);
@@ -58,10 +62,13 @@ void TensorWriter::write(const Job& job) {
 }
 
 Chunk TensorWriter::read_checked(const Job& job, int64_t offset, int64_t bytes) {
-  const std::string& name = job.tensor.spec.name;
+  const auto& [name, rows] = job.part.before;
   const Dtype dtype = source_.dtype(name);
-  const int64_t begin = job.part.first_row * job.width * width_of(dtype) + offset;
-  Chunk chunk = source_.read(name, begin, bytes);
+  const int64_t row = job.width * width_of(dtype);
+  const int64_t run = rows.run * row;
+  const int64_t begin =
+      (rows.first + offset / run * rows.stride) * row + offset % run;  // of the tensor
+  Chunk chunk = source_.read(name, begin, std::min(bytes, run - offset % run));
   if (options_.allow_nonfinite) return chunk;
   int64_t first = 0;
   const int64_t count = count_nonfinite(dtype, *chunk, &first);
@@ -78,14 +85,15 @@ Chunk TensorWriter::read_checked(const Job& job, int64_t offset, int64_t bytes) 
 }
 
 void TensorWriter::read(const Job& job, int64_t first, std::span<double> out) {
-  const Dtype dtype = source_.dtype(job.tensor.spec.name);
+  const Dtype dtype = source_.dtype(job.part.before.tensor);
   const int64_t width = width_of(dtype);
   const auto bytes = static_cast<int64_t>(out.size()) * width;
-  for (int64_t at = 0; at < bytes; at += kChunkBytes) {
-    const int64_t n = std::min(kChunkBytes, bytes - at);
-    const Chunk chunk = read_checked(job, first * width + at, n);
+  for (int64_t at = 0; at < bytes;) {
+    const Chunk chunk = read_checked(job, first * width + at, std::min(kChunkBytes, bytes - at));
+    const auto n = static_cast<int64_t>(chunk->size());
     widen(dtype, *chunk,
           out.subspan(static_cast<size_t>(at / width), static_cast<size_t>(n / width)));
+    at += n;
   }
 }
 
@@ -110,10 +118,12 @@ void TensorWriter::emit(const Job& job, std::span<const double> values) {
 }
 
 void TensorWriter::copy(const Job& job, int64_t first, int64_t count) {
-  const int64_t width = width_of(source_.dtype(job.tensor.spec.name));
+  const int64_t width = width_of(source_.dtype(job.part.before.tensor));
   const int64_t end = (first + count) * width;
-  for (int64_t at = first * width; at < end; at += kChunkBytes) {
-    job.out.write(read_checked(job, at, std::min(kChunkBytes, end - at)));
+  for (int64_t at = first * width; at < end;) {
+    const Chunk chunk = read_checked(job, at, std::min(kChunkBytes, end - at));
+    job.out.write(chunk);
+    at += static_cast<int64_t>(chunk->size());
   }
 }
 
@@ -130,8 +140,10 @@ void TensorWriter::cast(const Job& job, int64_t first, int64_t count) {
 void TensorWriter::repeat(const Job& job) {
   const int64_t copies = plan_.after.n_kv_heads / plan_.before.n_kv_heads;
   const int64_t head = plan_.before.head_dim * job.width;
-  const bool same = job.tensor.spec.dtype == source_.dtype(job.tensor.spec.name);
-  for (int64_t i = 0; i < plan_.after.n_kv_heads; ++i) {
+  const bool same = job.tensor.spec.dtype == source_.dtype(job.part.before.tensor);
+  const int64_t begin = job.first / plan_.before.head_dim;
+  const int64_t end = begin + job.count / plan_.before.head_dim;
+  for (int64_t i = begin; i < end; ++i) {
     const int64_t first = i / copies * head;
     same ? copy(job, first, head) : cast(job, first, head);
   }
@@ -140,12 +152,13 @@ void TensorWriter::repeat(const Job& job) {
 void TensorWriter::merge(const Job& job) {
   const LayerTransform& transform = this->transform(job);
   const auto& encode = is_key(job.part.role) ? transform.encode_key : transform.encode_value;
-  const int64_t groups = plan_.after.n_kv_heads;
-  const int64_t members = plan_.before.n_kv_heads / groups;
+  const int64_t members = plan_.before.n_kv_heads / plan_.after.n_kv_heads;
   const int64_t head = plan_.before.head_dim * job.width;  // elements of [head_dim, width]
+  const int64_t begin = job.first / plan_.before.head_dim;
+  const int64_t end = begin + job.count / plan_.before.head_dim;
   std::vector<double> block(static_cast<size_t>(head));
   std::vector<double> merged(static_cast<size_t>(head));
-  for (int64_t group = 0; group < groups; ++group) {
+  for (int64_t group = begin; group < end; ++group) {
     bool first = true;
     for (int64_t member = group * members; member < (group + 1) * members; ++member) {
       const HeadMatrix& matrix = encode[static_cast<size_t>(member)];
@@ -183,7 +196,7 @@ void TensorWriter::merge_gains(const Job& job) {
   }
 }
 
-void TensorWriter::redraw(const Job& job) {
+double TensorWriter::deviation_of(const Job& job) {
   const int64_t elements = job.elements();
   std::vector<double> block;
   double sum = 0;
@@ -197,10 +210,20 @@ void TensorWriter::redraw(const Job& job) {
     }
   }
   const double mean = sum / static_cast<double>(elements);
-  const double deviation =
-      std::sqrt(std::max(0.0, squares / static_cast<double>(elements) - mean * mean));
-  NormalStream normal(options_.seed, part_name(plan_.before, job.part.role, job.tensor.layer));
-  const int64_t wanted = plan_.after.kv_size() * job.width;
+  return std::sqrt(std::max(0.0, squares / static_cast<double>(elements) - mean * mean));
+}
+
+void TensorWriter::redraw(const Job& job) {
+  auto drawn = drawn_.find(job.part.role);
+  if (drawn == drawn_.end()) {
+    const std::string name = part_name(plan_.before, job.part.role, job.tensor.layer);
+    drawn =
+        drawn_.emplace(job.part.role, Drawn{deviation_of(job), NormalStream(options_.seed, name)})
+            .first;
+  }
+  auto& [deviation, normal] = drawn->second;
+  const int64_t wanted = job.count * job.width;
+  std::vector<double> block;
   for (int64_t at = 0; at < wanted; at += kChunkBytes / 8) {
     block.resize(static_cast<size_t>(std::min(kChunkBytes / 8, wanted - at)));
     for (double& value : block) value = deviation * normal.next();
@@ -215,9 +238,11 @@ std::string calibrated_layer_path(const std::string& folder, int64_t layer) {
 void TensorWriter::replace(const Job& job) {
   const int64_t number = job.tensor.layer;
   const SafetensorsFile layer(InputFile(calibrated_layer_path(plan_.weights_folder, number)));
-  const TensorInfo& info = *layer.find(part_name(plan_.after, job.part.role, number));
-  for (int64_t at = 0; at < info.bytes(); at += kChunkBytes) {
-    const Chunk chunk = pool_.get(std::min(kChunkBytes, info.bytes() - at));
+  const TensorInfo& info = *layer.find(part_name(plan_.before, job.part.role, number));
+  const int64_t row = job.width * width_of(info.dtype);
+  const int64_t end = (job.first + job.count) * row;
+  for (int64_t at = job.first * row; at < end; at += kChunkBytes) {
+    const Chunk chunk = pool_.get(std::min(kChunkBytes, end - at));
     layer.read(info, at, *chunk);
     job.out.write(chunk);
   }
@@ -227,8 +252,10 @@ void TensorWriter::fold_query(const Job& job) {
   const LayerTransform& transform = this->transform(job);
   const int64_t readers = plan_.before.group_size();  // query heads that read one parent KV head
   const int64_t head = plan_.before.head_dim * job.width;
+  const int64_t begin = job.first / plan_.before.head_dim;
+  const int64_t end = begin + job.count / plan_.before.head_dim;
   std::vector<double> block(static_cast<size_t>(head));
-  for (int64_t query = 0; query < plan_.before.n_heads; ++query) {
+  for (int64_t query = begin; query < end; ++query) {
     const auto kv = static_cast<size_t>(query / readers);
     const int64_t old = transform.permutation[kv] * readers + query % readers;
     read(job, old * head, block);
@@ -242,7 +269,7 @@ void TensorWriter::fold_output(const Job& job) {
   const LayerTransform& transform = this->transform(job);
   const int64_t readers = plan_.before.group_size();
   const int64_t d = plan_.before.head_dim;
-  const int64_t rows = job.part.n_rows;
+  const int64_t rows = job.count;
   const int64_t row_size = job.width;  // n_heads * head_dim
   const int64_t rows_at_once = std::max<int64_t>(1, kRowBlockBytes / 8 / row_size);
   std::vector<double> before;

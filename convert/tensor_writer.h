@@ -1,7 +1,9 @@
 #pragma once
 
+#include <map>
 #include <string>
 
+#include "regroup/base/normal_stream.h"
 #include "regroup/convert/fold.h"
 #include "regroup/convert/plan.h"
 #include "stream.h"
@@ -18,24 +20,33 @@ class TensorWriter {
   void write(const TensorPlan& tensor, ShardWriter& out);
 
  private:
-  /// The part that is being written, and where its values go.
+  /// Rows of a part that are being written, and where their values go.
   struct Job {
     const TensorPlan& tensor;
     const PartPlan& part;
     ShardWriter& out;
     int64_t width;  ///< elements of a row
+    int64_t first;  ///< row of the part as it is written
+    int64_t count;  ///< rows
 
-    int64_t elements() const { return part.n_rows * width; }
+    /// Of all of the part in the parent.
+    int64_t elements() const { return part.before.rows.count * width; }
+  };
+  /// Where a part that is drawn anew has come to.
+  struct Drawn {
+    double deviation;
+    NormalStream normal;
   };
 
   void write(const Job& job);
-  // Elements [first, first + count) of the part.
+  // Elements [first, first + count) of the part in the parent.
   void copy(const Job& job, int64_t first, int64_t count);
   void cast(const Job& job, int64_t first, int64_t count);
   void merge(const Job& job);
   void merge_gains(const Job& job);
   void repeat(const Job& job);
   void redraw(const Job& job);
+  double deviation_of(const Job& job);  ///< of the part in the parent
   void fold_query(const Job& job);
   void fold_output(const Job& job);
   void replace(const Job& job);
@@ -45,7 +56,7 @@ class TensorWriter {
   }
   /// Reads and widens elements [first, first + out.size()) of the part; refuses NaN and infinity.
   void read(const Job& job, int64_t first, std::span<double> out);
-  /// Reads bytes of the part and refuses NaN and infinity.
+  /// Reads bytes of the part and refuses NaN and infinity: of those that were asked for as many as lie together.
   Chunk read_checked(const Job& job, int64_t offset, int64_t bytes);
   /// Rounds once to the tensor's dtype and writes.
   void emit(const Job& job, std::span<const double> values);
@@ -55,6 +66,7 @@ class TensorWriter {
   const ConversionPlan& plan_;
   const ConvertOptions& options_;
   const Fold fold_;
+  std::map<Role, Drawn> drawn_;  // of the tensor that is being written
 };
 
 }  // namespace regroup

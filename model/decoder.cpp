@@ -153,7 +153,8 @@ std::tuple<Tensor, Tensor> Decoder::layer_with(const LayerWeights& w, const Norm
                                                const Step& step) const {
   const double eps = config_.norm_eps;
   if (config_.parallel) {
-    const Tensor both = attention(w, layer, y, step).add(mlp_output(config_, w, y));
+    const Tensor read = mlp_input(config_, w, x, y);
+    const Tensor both = attention(w, layer, y, step).add(mlp_output(config_, w, read));
     return add_norm(x, both, next, eps);
   }
   const auto [middle, y_mlp] = add_norm(x, attention(w, layer, y, step), w.mlp_norm, eps);

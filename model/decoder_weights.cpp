@@ -22,7 +22,8 @@ std::vector<NamedWeight> Decoder::named_weights() const {
     } else {
       view = layer_view(layers_[static_cast<size_t>(tensor.layer)], config_, role);
     }
-    named.push_back({tensor.name, view.detach(), role, tensor.layer});
+    named.push_back(
+        {tensor.name, view.detach(), role, tensor.layer, parts_of(*tensor.rule, config_)});
   }
   return named;
 }

@@ -150,9 +150,15 @@ Tensor mlp_output(const ModelConfig& config, const LayerWeights& weights, const 
   return scaled(norm(out, weights.mlp_out_norm, config.norm_eps), config.multipliers.residual);
 }
 
+Tensor mlp_input(const ModelConfig& config, const LayerWeights& weights, const Tensor& x,
+                 const Tensor& y) {
+  return config.own_mlp_norm ? norm(x, weights.mlp_norm, config.norm_eps) : y;
+}
+
 Tensor beside_attention(const ModelConfig& config, const LayerWeights& weights, const Tensor& x,
                         const Tensor& y) {
-  return config.parallel ? x.add(mlp_output(config, weights, y)) : x;
+  if (!config.parallel) return x;
+  return x.add(mlp_output(config, weights, mlp_input(config, weights, x, y)));
 }
 
 Tensor after_attention(const ModelConfig& config, const LayerWeights& weights, const Tensor& past) {

@@ -1,4 +1,5 @@
 // The weights of a layer: which tensor has which role, their memory, and how they are read.
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 
@@ -53,6 +54,8 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
       return whole(w.mlp_norm.bias);
     case Role::kQkv:
       return whole(w.qkv);
+    case Role::kQkvBias:
+      return whole(w.qkv_bias);
     case Role::kQueryNorm:
       return whole(w.query_norm.weight);
     case Role::kKeyNorm:
@@ -131,7 +134,7 @@ LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at:
   const BlockSpec& block = config.family->block;
   if (block.place != NormPlace::kAfter) {
     w.input_norm = allocate_norm(config, options);
-    if (!config.parallel) w.mlp_norm = allocate_norm(config, options);
+    if (config.own_mlp_norm) w.mlp_norm = allocate_norm(config, options);
   }
   if (block.place != NormPlace::kBefore) {
     w.attention_norm = allocate_norm(config, options);
@@ -160,7 +163,29 @@ Tensor layer_view(const LayerWeights& weights, const ModelConfig& config, Role r
   return slice.tensor.detach().narrow(0, slice.first, slice.count);
 }
 
-void load_weight(const ModelFolder& folder, const std::string& name, const Tensor& into) {
+Tensor in_blocks(const Tensor& stored, const std::vector<PartRows>& parts) {
+  if (parts.size() < 2 || parts.front().n_runs() == 1) return stored;
+  const Tensor runs = stored.unflatten(0, {parts.front().n_runs(), parts.front().stride});
+  std::vector<Tensor> blocks;
+  for (const PartRows& part : parts) {
+    blocks.push_back(runs.narrow(1, part.first, part.run).flatten(0, 1));
+  }
+  return at::cat(blocks);
+}
+
+Tensor as_stored(const Tensor& blocks, const std::vector<PartRows>& parts) {
+  if (parts.size() < 2 || parts.front().n_runs() == 1) return blocks;
+  std::vector<Tensor> runs;
+  int64_t first = 0;
+  for (const PartRows& part : parts) {
+    runs.push_back(blocks.narrow(0, first, part.count).unflatten(0, {part.n_runs(), part.run}));
+    first += part.count;
+  }
+  return at::cat(runs, 1).flatten(0, 1);
+}
+
+void load_weight(const ModelFolder& folder, const std::string& name, const Tensor& into,
+                 const std::vector<PartRows>& parts) {
   const TensorInfo& info = *folder.locate(name).info;
   const Tensor stored =
       at::empty(info.shape, at::TensorOptions().dtype(to_scalar_type(info.dtype)));
@@ -178,7 +203,7 @@ void load_weight(const ModelFolder& folder, const std::string& name, const Tenso
          .tensor = name,
          .hint = "the checkpoint is damaged; fetch or make it again"});
   }
-  into.copy_(stored);
+  into.copy_(in_blocks(stored, parts));
   if (info.dtype != Dtype::kF64 || into.isfinite().all().item<bool>()) return;
   throw CheckpointError({.code = "VAL_OVERFLOW",
                          .message = "F64 weights must fit F32, found one that is too large",
@@ -192,7 +217,8 @@ LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType
   LayerWeights weights = allocate_layer(folder.config(), dtype, device);
   for (const ExpectedTensor& tensor : folder.tensors()) {
     if (tensor.layer != layer) continue;
-    load_weight(folder, tensor.name, layer_view(weights, folder.config(), tensor.rule->role));
+    load_weight(folder, tensor.name, layer_view(weights, folder.config(), tensor.rule->role),
+                parts_of(*tensor.rule, folder.config()));
   }
   return weights;
 }

@@ -37,14 +37,15 @@ bool is_norm(Role role) {
 bool is_bias(Role role) {
   return role == Role::kInputNormBias || role == Role::kMlpNormBias ||
          role == Role::kFinalNormBias || role == Role::kQueryBias || role == Role::kKeyBias ||
-         role == Role::kValueBias || role == Role::kOutputBias || role == Role::kGateBias ||
-         role == Role::kUpBias || role == Role::kDownBias || role == Role::kLmHeadBias;
+         role == Role::kValueBias || role == Role::kQkvBias || role == Role::kOutputBias ||
+         role == Role::kGateBias || role == Role::kUpBias || role == Role::kDownBias ||
+         role == Role::kLmHeadBias;
 }
 
 /// One file of the output: what it holds, in order.
 struct Shard {
   std::vector<TensorSpec> specs;
-  std::vector<at::Tensor> views;
+  std::vector<NamedWeight> weights;
   int64_t bytes = 0;
 };
 
@@ -59,7 +60,7 @@ std::vector<Shard> split_shards(const Decoder& decoder, const SaveOptions& optio
       shards.emplace_back();
     }
     shards.back().specs.push_back({weight.name, dtype, weight.view.sizes().vec()});
-    shards.back().views.push_back(weight.view);
+    shards.back().weights.push_back(weight);
     shards.back().bytes += bytes;
   }
   return shards;
@@ -70,9 +71,9 @@ void write_shard(const std::string& path, const Shard& shard) {
   OutputFile file(path, static_cast<int64_t>(prefix.size()) + shard.bytes);
   file.write(prefix);
   for (size_t i = 0; i < shard.specs.size(); ++i) {
-    const at::Tensor host =
-        shard.views[i].to(at::kCPU, to_scalar_type(shard.specs[i].dtype)).contiguous();
-    file.write(bytes_of(host));
+    const NamedWeight& weight = shard.weights[i];
+    const at::Tensor host = weight.view.to(at::kCPU, to_scalar_type(shard.specs[i].dtype));
+    file.write(bytes_of(as_stored(host, weight.parts).contiguous()));
   }
   file.sync_and_close();
 }
@@ -83,7 +84,7 @@ Decoder load_decoder(const ModelFolder& folder, at::ScalarType dtype, at::Device
   Decoder decoder(folder.config(), dtype, device);
   for (const NamedWeight& weight : decoder.named_weights()) {
     throw_if_stopped(/*resumable=*/false);
-    load_weight(folder, weight.name, weight.view);
+    load_weight(folder, weight.name, weight.view, weight.parts);
   }
   return decoder;
 }

@@ -20,11 +20,19 @@ std::string type_of(const Json& object, const std::string& path) {
   return JsonFields(object, path).string("model_type").value_or(std::string());
 }
 
+/// A model of a family that is converted; one that its family refuses has a cache all the same.
+CacheLayout read_family_model(std::string_view type, const Json& object, const std::string& path) {
+  try {
+    return cache_layout_of(parse_model_config(object.dump(), path));
+  } catch (const UnsupportedError&) {
+    if (!is_open_model(type)) throw;
+    return read_open_model(type, JsonFields(object, path));
+  }
+}
+
 CacheLayout read_object(const Json& object, const std::string& path) {
   const std::string type = type_of(object, path);
-  if (find_family(type) != nullptr) {
-    return cache_layout_of(parse_model_config(object.dump(), path));
-  }
+  if (find_family(type) != nullptr) return read_family_model(type, object, path);
   const JsonFields fields(object, path);
   const Json* nested = fields.find(kTextConfig);
   const bool holds_text = nested != nullptr && nested->is_object();

@@ -78,8 +78,8 @@ int64_t count_trainable(const ModelConfig& c, TrainScope scope) {
   int64_t total = 0;
   for (const ExpectedTensor& tensor : expected_tensors(c)) {
     const int64_t width = tensor.shape.size() == 1 ? 1 : tensor.shape[1];
-    for (const Role part : parts_of(tensor.rule->role)) {
-      if (is_trained(part, scope)) total += rows_of(*tensor.rule, part, c) * width;
+    for (const PartRows& part : parts_of(*tensor.rule, c)) {
+      if (is_trained(part.role, scope)) total += part.count * width;
     }
   }
   return total;
@@ -104,7 +104,9 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   const bool keeps_gate = block.gated && c.activation != Activation::kSilu;
   const int64_t inner = (block.gated ? 3 : 2) + (keeps_gate ? 1 : 0);
   const int64_t scores = c.caps.scores > 0 ? c.n_heads * options.seq_len * (narrow ? 6 : 3) : 0;
-  const int64_t more_norms = block.place == NormPlace::kAround ? 2 * c.hidden_size : 0;
+  const bool two_more = block.place == NormPlace::kAround;
+  const bool one_more = c.parallel && c.own_mlp_norm;
+  const int64_t more_norms = (two_more ? 2 : one_more ? 1 : 0) * c.hidden_size;
   const int64_t per_layer = norms + more_norms + 4 * c.hidden_size +
                             2 * (c.query_size() + 2 * c.kv_size()) + c.query_size() +
                             inner * c.intermediate_size + scores;

@@ -15,10 +15,12 @@ struct RefusedFamily {
 constexpr std::string_view kAlibi =
     "its ALiBi slopes belong to head numbers, so heads may not change their order";
 constexpr std::string_view kExperts = "it is a mixture of experts";
-constexpr std::string_view kFused = "the rows of its q, k and v lie head by head in one tensor";
 constexpr std::string_view kLatent = "it keeps a latent vector instead of keys and values";
 constexpr std::string_view kLearned =
     "its positions are learned, and its class has no grouped-query attention";
+constexpr std::string_view kOldFalcon =
+    "it is Falcon under its first name, whose config.json has other keys; take the folder that "
+    "says \"falcon\"";
 constexpr std::string_view kNoClass = "its class has no grouped-query attention";
 
 constexpr auto kRefused = std::to_array<RefusedFamily>({
@@ -26,9 +28,10 @@ constexpr auto kRefused = std::to_array<RefusedFamily>({
     {"codegen", kNoClass},
     {"deepseek_v2", kLatent},
     {"deepseek_v3", kLatent},
-    {"falcon", kFused},
+    {"RefinedWeb", kOldFalcon},
+    {"RefinedWebModel", kOldFalcon},
     {"gpt2", kLearned},
-    {"gpt_neox", kFused},
+    {"gpt_neox", kNoClass},
     {"gpt_oss", kExperts},
     {"gptj", kNoClass},
     {"granitemoe", kExperts},
@@ -36,7 +39,7 @@ constexpr auto kRefused = std::to_array<RefusedFamily>({
     {"mpt", kAlibi},
     {"olmoe", kExperts},
     {"opt", kLearned},
-    {"persimmon", kFused},
+    {"persimmon", kNoClass},
     {"qwen2_moe", kExperts},
     {"qwen3_moe", kExperts},
     {"t5", "it has an encoder, and relative positions that belong to head numbers"},

@@ -154,7 +154,6 @@ constexpr auto kAttentionModels = std::to_array<OpenModel>({
     {"helium", {}, {.kv_heads = 20, .head_dim = 128, .positions = 4096}},
     {"hunyuan_v1_dense", {}, {.positions = 2048}},
     {"hunyuan_v1_moe", {}, {.positions = 2048}},
-    {"internlm2"},
     {"internlm3", {}, {.kv_heads = 2, .head_dim = 128, .positions = 32768}},
     {"jais2", {}, {.positions = 8192}},
     {"minicpm"},

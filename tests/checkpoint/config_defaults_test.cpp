@@ -19,7 +19,7 @@ Json bare(const std::string& family, const Json& more = Json::object()) {
                  {"architectures", Json::array({find_family(family)->architecture})},
                  {"vocab_size", 512},
                  {"hidden_size", 512},
-                 {"intermediate_size", 96},
+                 {std::string(find_family(family)->keys.intermediate), 96},
                  {"num_hidden_layers", 32},
                  {"num_attention_heads", 32}};
   config.update(more);
@@ -30,6 +30,7 @@ Json bare(const std::string& family, const Json& more = Json::object()) {
 Json described(const ModelConfig& c) {
   return {{"n_kv_heads", c.n_kv_heads},
           {"head_dim", c.head_dim},
+          {"intermediate_size", c.intermediate_size},
           {"max_positions", c.max_positions},
           {"norm_eps", c.norm_eps},
           {"rope_theta", c.rope.theta},
@@ -89,6 +90,10 @@ const std::vector<Json>& configs() {
            {{"sliding_window_pattern", 2}, {"logit_scale", 0.25}, {"vocab_size", 300000}}),
       bare("starcoder2", {{"vocab_size", 50300}}),
       bare("starcoder2", {{"use_bias", false}, {"sliding_window", 4096}, {"vocab_size", 300000}}),
+      bare("falcon"),
+      bare("falcon", {{"new_decoder_architecture", true}, {"bias", true}, {"rope_theta", 5e4}}),
+      bare("falcon", {{"new_decoder_architecture", true}, {"num_kv_heads", 8}}),
+      bare("falcon", {{"ffn_hidden_size", 96}, {"tie_word_embeddings", false}}),
       bare("phi"),
       bare("phi", {{"partial_rotary_factor", 0.25}}),
       bare("stablelm", {{"use_parallel_residual", true}}),

@@ -133,20 +133,25 @@ TEST(Config, RefusesWithTheCodeOfTheTable) {
 TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
   const auto refused = [](const char* type, const std::string& why) {
     return fmt::format(
-        "config.json: model_type \"{}\" is not supported{}{}; supported: cohere, cohere2, gemma, "
-        "gemma2, gemma3_text, granite, llama, mistral, olmo, olmo2, olmo3, phi, phi3, qwen2, "
-        "qwen3, smollm3, stablelm, starcoder2",
+        "config.json: model_type \"{}\" is not supported{}{}; supported: cohere, cohere2, falcon, "
+        "gemma, gemma2, gemma3_text, granite, internlm2, llama, mistral, olmo, olmo2, olmo3, phi, "
+        "phi3, qwen2, qwen3, smollm3, stablelm, starcoder2",
         type, why.empty() ? "" : ": ", why);
   };
-  const std::string fused =
-      refused("gpt_neox", "the rows of its q, k and v lie head by head in one tensor");
+  const std::string no_class = refused("gpt_neox", "its class has no grouped-query attention");
+  const std::string first_name =
+      refused("RefinedWeb",
+              "it is Falcon under its first name, whose config.json has other keys; take the "
+              "folder that says \"falcon\"");
   const std::string alibi = refused(
       "bloom", "its ALiBi slopes belong to head numbers, so heads may not change their order");
   const std::string experts = refused("qwen3_moe", "it is a mixture of experts");
   const std::string unknown = refused("mamba", "");
   const std::string hostile = refused("\\u{1b}[2J\\u{202e}", "");
   const BadConfig cases[] = {
-      {"C13 type", "CFG_UNSUPPORTED", with(R"({"model_type": "gpt_neox"})"), fused.c_str()},
+      {"C13 type", "CFG_UNSUPPORTED", with(R"({"model_type": "gpt_neox"})"), no_class.c_str()},
+      {"Falcon's first name", "CFG_UNSUPPORTED", with(R"({"model_type": "RefinedWeb"})"),
+       first_name.c_str()},
       {"ALiBi", "CFG_UNSUPPORTED", with(R"({"model_type": "bloom"})"), alibi.c_str()},
       {"experts", "CFG_UNSUPPORTED", with(R"({"model_type": "qwen3_moe"})"), experts.c_str()},
       {"unknown", "CFG_UNSUPPORTED", with(R"({"model_type": "mamba"})"), unknown.c_str()},

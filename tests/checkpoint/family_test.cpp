@@ -146,6 +146,34 @@ TEST(Parameters, OfPublishedModels) {
   EXPECT_EQ(published("phi3", cases[2].sizes).rotary_dim, 96);
 }
 
+TEST(Parameters, OfPublishedModelsWithFusedRows) {
+  // 2 * 92544 * 4096 + 32 * (4096 * (2 * 4096 + 2 * 1024 + 3 * 14336) + 2 * 4096) + 4096
+  EXPECT_EQ(count_parameters(published("internlm2", R"("hidden_size": 4096, "vocab_size": 92544,
+      "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+      "num_key_value_heads": 8, "bias": false, "rope_theta": 1000000,
+      "rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 32768)")),
+            7'737'708'544);
+  // Falcon-7B: 65024 * 4544 + 32 * (4544 * (2 * 4544 + 2 * 64 + 2 * 18176) + 2 * 4544) + 2 * 4544
+  EXPECT_EQ(count_parameters(published("falcon", R"("hidden_size": 4544, "vocab_size": 65024,
+      "num_hidden_layers": 32, "num_attention_heads": 71, "num_kv_heads": 71, "bias": false,
+      "alibi": false, "multi_query": true, "new_decoder_architecture": false,
+      "parallel_attn": true)")),
+            6'921'720'704);
+  // 40B: 65024 * 8192 + 60 * (8192 * (2 * 8192 + 2 * 512 + 2 * 32768) + 4 * 8192) + 2 * 8192
+  EXPECT_EQ(count_parameters(published("falcon", R"("hidden_size": 8192, "vocab_size": 65024,
+      "num_hidden_layers": 60, "num_attention_heads": 128, "num_kv_heads": 8, "bias": false,
+      "alibi": false, "multi_query": true, "new_decoder_architecture": true,
+      "parallel_attn": true)")),
+            41'303'293'952);
+  // 11B: 2 * 65024 * 4096 + 60 * (4096 * (2 * 4096 + 2 * 1024 + 2 * 16384) + 2 * 4096) + 2 * 4096
+  EXPECT_EQ(count_parameters(published("falcon", R"("hidden_size": 4096, "vocab_size": 65024,
+      "num_hidden_layers": 60, "num_attention_heads": 32, "num_kv_heads": 8, "bias": false,
+      "alibi": false, "multi_query": true, "new_decoder_architecture": true, "parallel_attn": true,
+      "ffn_hidden_size": 16384, "num_ln_in_parallel_attn": 1, "rope_theta": 500042.0,
+      "tie_word_embeddings": false)")),
+            11'102'822'400);
+}
+
 // Per layer: biases q 32 + k 16 + v 16 + o 32 = 96, gate 48 + up 48 + down 32 = 128. Two layers: 448.
 TEST(Parameters, BiasesCount) {
   const TinyModelSpec plain{.n_kv_heads = 2};
@@ -224,6 +252,41 @@ TEST(Names, AreFoundByRole) {
   EXPECT_EQ(tensor_name(config_of({.attention_bias = true}), Role::kKeyBias, 1),
             "model.layers.1.self_attn.k_proj.bias");
   EXPECT_EQ(tensor_name(config_of({.tie_word_embeddings = true}), Role::kLmHead), "");
+}
+
+/// The rows of `role` in layer 0.
+std::vector<int64_t> rows_of(const ModelConfig& config, Role role) {
+  const PartRows part = find_part(config, role, 0)->rows;
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < part.count; ++i) {
+    rows.push_back(part.first + i / part.run * part.stride + i % part.run);
+  }
+  return rows;
+}
+
+// 6 query heads read 2 KV heads of 2 rows each: a group is 3 query heads, keys, values.
+TEST(Parts, LieInBlocksOrGroups) {
+  using Rows = std::vector<int64_t>;
+  const TinyModelSpec spec{.n_heads = 6, .n_kv_heads = 2, .head_dim = 2, .hidden_size = 12};
+  TinyModelSpec grouped = spec;
+  grouped.model_type = "internlm2";
+  const ModelConfig groups = config_of(grouped);
+  EXPECT_EQ(rows_of(groups, Role::kQuery), (Rows{0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15}));
+  EXPECT_EQ(rows_of(groups, Role::kKey), (Rows{6, 7, 16, 17}));
+  EXPECT_EQ(rows_of(groups, Role::kValue), (Rows{8, 9, 18, 19}));
+  EXPECT_EQ(part_name(groups, Role::kValue, 1), "model.layers.1.attention.wqkv.weight:2");
+  EXPECT_FALSE(find_part(groups, Role::kKeyBias, 0));
+  TinyModelSpec blocked = spec;
+  blocked.model_type = "phi3";
+  const ModelConfig blocks = config_of(blocked);
+  EXPECT_EQ(rows_of(blocks, Role::kQuery), (Rows{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}));
+  EXPECT_EQ(rows_of(blocks, Role::kKey), (Rows{12, 13, 14, 15}));
+  EXPECT_EQ(rows_of(blocks, Role::kValue), (Rows{16, 17, 18, 19}));
+  // As many KV heads as query heads: q, k, v of head 0, then of head 1 ...
+  grouped.n_kv_heads = 6;
+  EXPECT_EQ(rows_of(config_of(grouped), Role::kKey),
+            (Rows{2, 3, 8, 9, 14, 15, 20, 21, 26, 27, 32, 33}));
+  EXPECT_EQ(rows_of(config_of(spec), Role::kKey), (Rows{0, 1, 2, 3}));
 }
 
 TEST(Shapes, FollowFromTheConfig) {

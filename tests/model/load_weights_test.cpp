@@ -19,6 +19,8 @@ const std::pair<const char*, TinyModelSpec> kSpecs[] = {
     {"mistral", {.model_type = "mistral", .n_kv_heads = 2, .sliding_window = 5}},
     {"qwen2", {.model_type = "qwen2", .n_kv_heads = 2}},
     {"stablelm", {.model_type = "stablelm", .n_kv_heads = 2, .attention_bias = true}},
+    {"fused by groups", {.model_type = "internlm2", .n_kv_heads = 2, .attention_bias = true}},
+    {"a norm for the MLP", {.model_type = "falcon", .n_kv_heads = 2, .attention_bias = true}},
 };
 constexpr Dtype kDtypes[] = {Dtype::kF32, Dtype::kBF16, Dtype::kF16};
 

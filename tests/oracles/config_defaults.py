@@ -20,26 +20,28 @@ for folder in request():
     layers = getattr(c, "layer_types", None) or ["full_attention"] * c.num_hidden_layers
     slides = [window is not None if kind in ("mistral", "starcoder2") else t == "sliding_attention" for t in layers]
     biased = kind == "phi"
+    multi_query = kind == "falcon" and c.multi_query and not c.new_decoder_architecture
     scalar = getattr(c, "query_pre_attn_scalar", None)
     found.append(
         {
-            "n_kv_heads": c.num_key_value_heads,
+            "n_kv_heads": 1 if multi_query else first(c, "num_key_value_heads", "num_kv_heads"),
+            "intermediate_size": first(c, "intermediate_size", "ffn_hidden_size"),
             "head_dim": getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads,
             "max_positions": c.max_position_embeddings,
-            "norm_eps": first(c, "layer_norm_eps", "norm_epsilon", "rms_norm_eps", otherwise=1e-5),
+            "norm_eps": first(c, "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "rms_norm_eps", otherwise=1e-5),
             "rope_theta": full["rope_theta"],
             "rope_type": "default" if full["rope_type"] == "default" else "scaled",
             "sliding_theta": sliding["rope_theta"],
             "partial_rotary_factor": full.get("partial_rotary_factor", 1.0),
             "initializer_range": c.initializer_range,
-            "hidden_act": first(c, "hidden_activation", "hidden_act") if kind != "gemma" else c.hidden_act,
+            "hidden_act": first(c, "hidden_activation", "hidden_act", "activation") if kind != "gemma" else c.hidden_act,
             "tie_word_embeddings": c.tie_word_embeddings,
-            "qkv_bias": first(c, "attention_bias", "use_qkv_bias", "use_bias", otherwise=biased or kind == "qwen2"),
-            "mlp_bias": first(c, "mlp_bias", "use_bias", otherwise=biased),
+            "qkv_bias": first(c, "attention_bias", "use_qkv_bias", "use_bias", "bias", otherwise=biased or kind == "qwen2"),
+            "mlp_bias": first(c, "mlp_bias", "use_bias", "bias", otherwise=biased),
             "sliding_window": window,
             "sliding_layers": slides,
             "turned_layers": slides if kind == "cohere2" else [x == 1 for x in getattr(c, "no_rope_layers", [])],
-            "parallel": kind in ("phi", "cohere", "cohere2") or getattr(c, "use_parallel_residual", False),
+            "parallel": kind in ("phi", "cohere", "cohere2", "falcon") or getattr(c, "use_parallel_residual", False),
             "clip": getattr(c, "clip_qkv", None),
             "scores_cap": c.attn_logit_softcapping if kind == "gemma2" else 0,
             "logits_cap": first(c, "final_logit_softcapping", otherwise=0),

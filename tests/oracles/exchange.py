@@ -22,10 +22,14 @@ def answer(value):
 def load(folder, dtype="float32", trust=False):
     """A model as transformers understands the folder; a tensor missing or left over is an error.
 
-    With `trust` its own code computes it.
+    With `trust` its own code computes it. Families without a class in transformers are Llama with other tensors: as_llama.py.
     """
     import transformers  # takes seconds, and not every oracle needs it
+    from as_llama import KINDS, load_as_llama
 
+    kind = json.loads((pathlib.Path(folder) / "config.json").read_text())["model_type"]
+    if kind in KINDS and not trust:
+        return load_as_llama(folder, kind, getattr(torch, dtype))
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     model, info = transformers.AutoModelForCausalLM.from_pretrained(

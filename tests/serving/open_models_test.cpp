@@ -155,15 +155,15 @@ TEST(OpenModels, GroupsOfQueryHeadsShareKeysAndValues) {
   const std::vector<PublishedModel> models{
       // 2 * 32 layers * 1 head * 64 * 2 B = 8,192; * 2,048 tokens
       {"Falcon-7B",
-       R"({"model_type": "falcon", "num_hidden_layers": 32, "num_attention_heads": 71,
-           "num_kv_heads": 71, "hidden_size": 4544, "multi_query": true,
-           "new_decoder_architecture": false})",
+       family_config("falcon",
+                     R"("num_hidden_layers": 32, "num_attention_heads": 71, "num_kv_heads": 71,
+           "hidden_size": 4544, "multi_query": true, "new_decoder_architecture": false)"),
        8'192, 2048, 16'777'216},
       // 2 * 60 layers * 8 heads * 64 * 2 B = 122,880; * 2,048 tokens
       {"Falcon-40B",
-       R"({"model_type": "falcon", "num_hidden_layers": 60, "num_attention_heads": 128,
-           "num_kv_heads": 8, "hidden_size": 8192, "multi_query": true,
-           "new_decoder_architecture": true})",
+       family_config("falcon",
+                     R"("num_hidden_layers": 60, "num_attention_heads": 128, "num_kv_heads": 8,
+           "hidden_size": 8192, "multi_query": true, "new_decoder_architecture": true)"),
        122'880, 2048, 251'658'240},
       // The same under its older name and spellings.
       {"Falcon-40B as first published",
@@ -172,13 +172,13 @@ TEST(OpenModels, GroupsOfQueryHeadsShareKeysAndValues) {
        122'880, 2048, 251'658'240},
       // 2 * 80 layers * 8 heads * 64 * 2 B = 163,840; * 2,048 tokens
       {"Falcon-180B",
-       R"({"model_type": "falcon", "num_hidden_layers": 80, "num_attention_heads": 232,
-           "num_kv_heads": 8, "hidden_size": 14848, "multi_query": true,
-           "new_decoder_architecture": true})",
+       family_config("falcon",
+                     R"("num_hidden_layers": 80, "num_attention_heads": 232, "num_kv_heads": 8,
+           "hidden_size": 14848, "multi_query": true, "new_decoder_architecture": true)"),
        163'840, 2048, 335'544'320},
-      // 2 * 24 layers * 32 heads * 64 * 2 B = 196,608; * 2,048 tokens
+      // 2 * 24 layers * 32 heads * 64 * 2 B = 196,608; * 2,048 tokens. convert refuses it.
       {"Falcon-RW-1B",
-       R"({"model_type": "falcon", "num_hidden_layers": 24, "num_attention_heads": 32,
+       R"({"model_type": "falcon", "num_hidden_layers": 24, "num_attention_heads": 32, "alibi": true,
            "hidden_size": 2048, "multi_query": false, "new_decoder_architecture": false})",
        196'608, 2048, 402'653'184},
       // 2 * 40 layers * 1 head * 128 * 2 B = 20,480; * 8,192 tokens
@@ -204,8 +204,8 @@ TEST(OpenModels, GroupsOfQueryHeadsShareKeysAndValues) {
        188'416, 131'072, 24'696'061'952},
       // 2 * 32 layers * 8 heads * 128 * 2 B = 131,072; * 32,768 tokens
       {"InternLM2-7B",
-       R"({"model_type": "internlm2", "num_hidden_layers": 32, "num_attention_heads": 32,
-           "num_key_value_heads": 8, "hidden_size": 4096})",
+       family_config("internlm2", R"("num_hidden_layers": 32, "num_attention_heads": 32,
+           "num_key_value_heads": 8, "hidden_size": 4096, "max_position_embeddings": 32768)"),
        131'072, 32'768, 4'294'967'296},
       // 2 * 40 layers * 8 heads * 128 * 2 B = 163,840; * 32,768 tokens
       {"DBRX",

@@ -1,5 +1,9 @@
 #include "support/family_cases.h"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 namespace regroup::testing {
 namespace {
 
@@ -27,9 +31,11 @@ Json part_turned() {
 TinyModelSpec sized(TinyModelSpec spec) {
   spec.n_layers = 3;
   spec.n_heads = 12;
-  spec.n_kv_heads = 6;
+  if (spec.n_kv_heads > 1) spec.n_kv_heads = 6;
   // The heads of some fill the hidden size; StableLM and Phi turn half of a head.
-  const bool fills = spec.model_type == "phi3" || spec.model_type == "cohere2";
+  constexpr auto kFills =
+      std::to_array<std::string_view>({"phi3", "cohere2", "internlm2", "falcon"});
+  const bool fills = std::find(kFills.begin(), kFills.end(), spec.model_type) != kFills.end();
   const bool halved = spec.model_type == "stablelm" || spec.model_type == "phi";
   spec.head_dim = halved ? 8 : 10;
   spec.hidden_size = halved ? 96 : fills ? 120 : 36;
@@ -92,6 +98,19 @@ std::vector<FamilyCase> family_cases() {
       {"StarCoder2, exact GELU, window",
        {.model_type = "starcoder2", .sliding_window = 5, .extra_config = {{"hidden_act", "gelu"}}}},
       {"Phi", {.model_type = "phi"}},
+      {"InternLM2", {.model_type = "internlm2"}},
+      {"InternLM2, biases", {.model_type = "internlm2", .attention_bias = true}},
+      {"Falcon", {.model_type = "falcon", .tie_word_embeddings = true}},
+      {"Falcon, biases", {.model_type = "falcon", .attention_bias = true}},
+      {"Falcon, one norm",
+       {.model_type = "falcon",
+        .tie_word_embeddings = true,
+        .extra_config = {{"num_ln_in_parallel_attn", 1}}}},
+      {"Falcon, multi-query",
+       {.model_type = "falcon",
+        .n_kv_heads = 1,
+        .tie_word_embeddings = true,
+        .extra_config = {{"num_kv_heads", 12}}}},
   };
   for (FamilyCase& c : cases) c.spec = sized(c.spec);
   return cases;

@@ -12,6 +12,9 @@ namespace regroup::testing {
 struct FamilyCase {
   std::string name;
   TinyModelSpec spec;
+
+  /// Whether there is anything to convert.
+  bool converts() const { return spec.n_kv_heads > 1; }
 };
 
 /// What family_proof_test.cpp proves things of, and what docs/families.md lists.

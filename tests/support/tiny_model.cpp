@@ -52,6 +52,19 @@ void repeat_heads(std::span<double> values, int64_t n_heads, int64_t n_distinct)
   }
 }
 
+/// The same where query heads, keys and values lie KV head by KV head: [n_kv_heads, m + 2, head_dim, ...].
+void repeat_grouped_heads(const TinyModelSpec& spec, std::span<double> values) {
+  const auto groups = static_cast<size_t>(spec.n_kv_heads);
+  const auto distinct = static_cast<size_t>(spec.distinct_kv_heads);
+  const size_t group = values.size() / groups;
+  const size_t pair = group / static_cast<size_t>(spec.n_heads / spec.n_kv_heads + 2) * 2;
+  for (size_t g = 0; g < groups; ++g) {
+    const size_t first = g / (groups / distinct) * (groups / distinct);
+    const auto from = values.subspan(first * group, group).last(pair);
+    std::copy(from.begin(), from.end(), values.subspan(g * group, group).last(pair).begin());
+  }
+}
+
 /// Makes neighbouring KV heads equal in a tensor that holds some.
 void repeat_kv_heads(const TinyModelSpec& spec, const std::string& name,
                      const std::vector<int64_t>& shape, std::vector<double>& values) {
@@ -67,11 +80,36 @@ void repeat_kv_heads(const TinyModelSpec& spec, const std::string& name,
     repeat(all.last(2 * kv).first(kv));
     repeat(all.last(kv));
   }
+  if (has_part(name, ".wqkv.") || has_part(name, ".query_key_value.")) {
+    repeat_grouped_heads(spec, all);
+  }
 }
 
 /// Families that have Llama's keys for biases.
 bool may_have_biases(const std::string& family) {
   return find_family(family)->qkv_bias.key == "attention_bias";
+}
+
+/// Keys that one family alone has.
+void add_own_keys(const TinyModelSpec& spec, Json& config) {
+  const std::string& family = spec.model_type;
+  if (family == "granite") {
+    config["embedding_multiplier"] = 3.0;
+    config["residual_multiplier"] = 0.25;
+    config["attention_multiplier"] = 0.5;
+    config["logits_scaling"] = 4.0;
+  }
+  if (family == "starcoder2") config["use_bias"] = spec.attention_bias;
+  if (family == "internlm2" || family == "falcon") config["bias"] = spec.attention_bias;
+  if (family == "falcon") {
+    config.erase("head_dim");  // its class takes none
+    config["new_decoder_architecture"] = spec.n_kv_heads > 1;
+  }
+  if (family == "phi3" || family == "smollm3") {
+    config["pad_token_id"] = 0;  // their classes' own is beyond a tiny vocabulary
+  }
+  if (family == "smollm3") config["no_rope_layer_interval"] = 2;
+  if (family == "phi") config["partial_rotary_factor"] = 0.5;
 }
 
 }  // namespace
@@ -99,12 +137,12 @@ std::string tiny_config(const TinyModelSpec& spec) {
       {std::string(keys.activation), find_family(family)->activations.front().name},
       {"hidden_size", spec.hidden_size},
       {"initializer_range", 0.02},
-      {"intermediate_size", spec.intermediate_size},
+      {std::string(keys.intermediate), spec.intermediate_size},
       {"max_position_embeddings", spec.max_positions},
       {"model_type", spec.model_type},
       {"num_attention_heads", spec.n_heads},
       {"num_hidden_layers", spec.n_layers},
-      {"num_key_value_heads", spec.n_kv_heads},
+      {std::string(keys.kv_heads), spec.n_kv_heads},
       {"rope_theta", family == "olmo3" ? 500000.0 : 10000.0},  // its class takes no other
       {"tie_word_embeddings", spec.tie_word_embeddings},
       {"torch_dtype", dtype_word(spec.dtype)},
@@ -124,12 +162,6 @@ std::string tiny_config(const TinyModelSpec& spec) {
     config["use_sliding_window"] = spec.sliding_window.has_value();
     config["max_window_layers"] = 1;
   }
-  if (family == "granite") {
-    config["embedding_multiplier"] = 3.0;
-    config["residual_multiplier"] = 0.25;
-    config["attention_multiplier"] = 0.5;
-    config["logits_scaling"] = 4.0;
-  }
   // Constants that matter in a tiny model.
   const auto number = [&](std::string_view key, double value) {
     if (!key.empty()) config[std::string(key)] = value;
@@ -139,12 +171,7 @@ std::string tiny_config(const TinyModelSpec& spec) {
   number(keys.sliding_theta, 100);
   number(keys.scores_cap, 1.5);
   number(keys.logits_cap, 2.5);
-  if (family == "starcoder2") config["use_bias"] = spec.attention_bias;
-  if (family == "phi3" || family == "smollm3") {
-    config["pad_token_id"] = 0;  // their classes' own is beyond a tiny vocabulary
-  }
-  if (family == "smollm3") config["no_rope_layer_interval"] = 2;
-  if (family == "phi") config["partial_rotary_factor"] = 0.5;
+  add_own_keys(spec, config);
   if (family == "stablelm") {
     config["use_qkv_bias"] = spec.attention_bias;
     config["partial_rotary_factor"] = 0.5;
@@ -161,10 +188,13 @@ std::vector<double> tiny_values(const TinyModelSpec& spec, const std::string& na
   int64_t n = 1;
   for (const int64_t dimension : shape) n *= dimension;
   std::vector<double> values(static_cast<size_t>(n));
-  const bool norm = name.ends_with("norm.weight");
+  const bool falcon_norm = has_part(name, ".ln_") && name.ends_with(".weight");
+  const bool norm = name.ends_with("norm.weight") || falcon_norm;
   double scale = 1 / std::sqrt(static_cast<double>(shape.back()));
   if (norm || name.ends_with(".bias")) scale = 0.1;
-  if (name == "model.embed_tokens.weight") scale = 1;
+  const bool embedding =
+      name.ends_with("embed_tokens.weight") || name.ends_with("embeddings.weight");
+  if (embedding) scale = 1;
   Random random(hash_name(name, spec.seed));
   const bool near_one = norm && find_family(spec.model_type)->block.norm != Norm::kRmsOffset;
   for (double& value : values) value = scale * random.normal() + (near_one ? 1 : 0);

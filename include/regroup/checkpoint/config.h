@@ -41,14 +41,16 @@ struct ModelConfig {
   std::string architecture;  ///< "LlamaForCausalLM"
   int64_t n_layers = 0;
   int64_t n_heads = 0;
-  int64_t n_kv_heads = 0;  ///< equal to n_heads for MHA
+  int64_t n_kv_heads = 0;    ///< equal to n_heads for MHA
+  bool multi_query = false;  ///< its class has one KV head, and no key that gives it more
   int64_t head_dim = 0;
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
   int64_t vocab_size = 0;
   int64_t max_positions = 0;
   Activation activation = Activation::kSilu;
-  bool parallel = false;  ///< attention and MLP read the same residual stream, side by side
+  bool parallel = false;     ///< attention and MLP read the same residual stream, side by side
+  bool own_mlp_norm = true;  ///< false: the MLP of a parallel block reads attention's norm
   double norm_eps = 1e-6;
   double initializer_range = 0.02;
   AttentionTraits attention;

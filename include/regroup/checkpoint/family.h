@@ -39,6 +39,7 @@ enum class Role : uint8_t {
   kValueBias,
   kOutputBias,
   kQkv,        ///< kQuery, kKey and kValue in one tensor
+  kQkvBias,    ///< their biases, likewise
   kQueryNorm,  ///< gains of QkNorm
   kKeyNorm,
   kAttentionNorm,  ///< of what attention adds
@@ -59,13 +60,29 @@ enum class Role : uint8_t {
 };
 
 /// When a tensor is part of the model.
-enum class Presence : uint8_t { kAlways, kQkvBias, kOutputBias, kMlpBias, kSequential, kUntied };
+enum class Presence : uint8_t {
+  kAlways,
+  kQkvBias,
+  kOutputBias,
+  kMlpBias,
+  kSequential,
+  kTwoNorms,  ///< attention and MLP stand side by side, each with a norm of its own
+  kNoTwoNorms,
+  kUntied
+};
+
+/// How the rows of a tensor with several roles lie.
+enum class RowLayout : uint8_t {
+  kBlocks,  ///< one role below the other
+  kGroups   ///< KV head by KV head: the query heads that read it, its keys, its values
+};
 
 struct TensorRule {
   std::string_view name;  ///< "{}" stands for the layer's number
   std::array<Dim, 2> shape;
   Role role;
   Presence presence = Presence::kAlways;
+  RowLayout rows = RowLayout::kBlocks;
 };
 
 /// Whether a family has something: a boolean of config.json, or `otherwise` where the config does not say or has no
@@ -93,8 +110,9 @@ enum class SlidingRope : uint8_t {
 /// What transformers' class of a family takes for a key that config.json does not have. Where the class
 /// has a value and the file says null, null counts.
 struct ConfigDefaults {
-  int64_t kv_heads = 0;  ///< 0: as many as query heads
-  int64_t head_dim = 0;  ///< 0: hidden_size / num_attention_heads
+  int64_t kv_heads = 0;            ///< 0: as many as query heads
+  int64_t head_dim = 0;            ///< 0: hidden_size / num_attention_heads
+  int64_t intermediate_ratio = 0;  ///< to hidden_size; 0: intermediate_size must be there
   int64_t max_positions = 2048;
   int64_t original_max_positions = 0;  ///< of scaled RoPE; 0: max_position_embeddings
   double norm_eps = 1e-6;
@@ -119,6 +137,10 @@ struct ConfigKeys {
   std::string_view kv_heads = "num_key_value_heads";
   std::string_view norm_eps = "rms_norm_eps";
   std::string_view activation = "hidden_act";
+  std::string_view intermediate = "intermediate_size";
+  // "" where the family has none.
+  std::string_view grouped = {};         ///< a boolean: unless true there is one KV head
+  std::string_view parallel_norms = {};  ///< 1 or 2 in a parallel block; 2 where not given
   // Multipliers; "" where the family has none.
   std::string_view embedding_multiplier = {};
   std::string_view residual_multiplier = {};
@@ -143,10 +165,20 @@ struct ActivationName {
 inline constexpr auto kSilu =
     std::to_array<ActivationName>({{"silu", Activation::kSilu}, {"swish", Activation::kSilu}});
 
-/// A boolean of config.json that must be false or absent.
+/// A boolean of config.json that must not be `refused`.
 struct RefusedKey {
   std::string_view key;
   std::string_view why;
+  std::string_view hint = {};
+  bool refused = true;
+  std::string_view unless = {};  ///< a boolean: where it is true, the key means nothing
+};
+
+/// A class that has the family's model_type and computes otherwise.
+struct RefusedName {
+  std::string_view name;
+  std::string_view why;
+  std::string_view hint;
 };
 
 /// A model family: one table that converter, loader, planner and saver share. A tensor whose shape
@@ -171,6 +203,10 @@ struct ModelFamily {
   WindowRule window = WindowRule::kNone;
   SlidingRope sliding_rope = SlidingRope::kSame;
   std::span<const RefusedKey> refused_keys = {};
+  std::span<const RefusedName> refused_architectures = {};
+  /// The model_type that a conversion writes, where this one's class has no grouped-query attention: a family that
+  /// computes the same, with every role in a tensor of its own.
+  std::string_view written_as = {};
   std::span<const std::string_view> ignored = {};  ///< suffixes of buffers that old folders carry
 };
 
@@ -183,10 +219,28 @@ struct ExpectedTensor {
   bool is_kv() const { return rule->shape[0] == Dim::kKv || rule->shape[0] == Dim::kQkv; }
 };
 
-/// The roles that a tensor of `role` holds, one below the other; `role` alone for most.
-std::vector<Role> parts_of(Role role);
-/// Rows of a tensor, or of one of its parts.
-int64_t rows_of(const TensorRule& rule, Role part, const ModelConfig& config);
+/// Which rows of a tensor one role has: runs of rows that lie together, one run every `stride` rows.
+struct PartRows {
+  Role role;
+  int64_t count;   ///< rows in all
+  int64_t first;   ///< where the first run begins
+  int64_t run;     ///< rows of a run
+  int64_t stride;  ///< from the begin of a run to that of the next
+
+  int64_t n_runs() const { return count / run; }
+};
+
+/// The roles that a tensor of `rule` holds and their rows, in the order of the files; its own role alone for most. All
+/// have the same number of runs.
+std::vector<PartRows> parts_of(const TensorRule& rule, const ModelConfig& config);
+
+/// Where a role is: in which tensor, and in which rows of it.
+struct PartPlace {
+  std::string tensor;
+  PartRows rows;
+};
+/// @param layer  ignored outside layers   @return nullopt when the model has no such role
+std::optional<PartPlace> find_part(const ModelConfig& config, Role role, int64_t layer = -1);
 
 std::span<const ModelFamily* const> model_families();
 const ModelFamily* find_family(std::string_view model_type);

@@ -35,22 +35,25 @@ struct ConvertOptions {
 enum class Action { kCopy, kCast, kMerge, kRepeat, kFoldQuery, kFoldOutput, kReplace };
 const char* action_name(Action action);
 
-/// Rows of a tensor that one role has.
+/// What happens to the rows that one role has.
 struct PartPlan {
   Role role = Role::kEmbedding;
   Action action = Action::kCopy;
-  int64_t first_row = 0;  ///< in the parent's tensor
-  int64_t n_rows = 0;
+  PartPlace before;  ///< in the parent
+  PartRows after;    ///< in the tensor that is written
 };
 
 struct TensorPlan {
   TensorSpec spec;  ///< as it will be written
   int64_t layer = -1;
-  std::vector<PartPlan> parts;  ///< one below the other; a single one for most tensors
+  std::vector<PartPlan> parts;  ///< in the order of the file; a single one for most tensors
 
   Action action() const;  ///< of all parts: copied or cast only if nothing else happens to any
   bool is_fused() const { return parts.size() > 1; }
 };
+
+/// Bytes of the parent that `tensor` is made of.
+int64_t read_bytes(const ModelFolder& model, const TensorPlan& tensor);
 
 struct ShardPlan {
   std::string name;

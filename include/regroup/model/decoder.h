@@ -22,6 +22,8 @@ struct NamedWeight {
   at::Tensor view;
   Role role;
   int64_t layer;  ///< -1 outside the layers
+  std::vector<PartRows>
+      parts;  ///< of several roles, which the view holds one below the other (as_stored)
 };
 
 /// A decoder-only transformer of the family's table: norms, rotary embedding, grouped-query attention (K and V are

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/family.h"
@@ -22,7 +24,7 @@ struct LayerWeights {
   at::Tensor output;           ///< [hidden, n_heads head_dim]
   at::Tensor output_bias;      ///< [hidden] or undefined
   NormWeights attention_norm;  ///< of what attention adds, or undefined
-  NormWeights mlp_norm;        ///< none in a parallel block: its MLP reads what attention reads
+  NormWeights mlp_norm;        ///< none in a parallel block whose MLP reads what attention reads
   at::Tensor gate_up;          ///< [2 intermediate, hidden]: gate, up; without a gate up alone
   at::Tensor gate_up_bias;     ///< as its rows, or undefined
   at::Tensor down;             ///< [hidden, intermediate]
@@ -42,14 +44,22 @@ LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at:
 /// The rows of a layer's tensor that stand for `role`: a view, detached. Undefined when absent.
 at::Tensor layer_view(const LayerWeights& weights, const ModelConfig& config, Role role);
 
+/// A tensor of several roles, from the order of its rows in the files (`parts`) to one role below the other.
+/// @param stored  [rows, ...]
+at::Tensor in_blocks(const at::Tensor& stored, const std::vector<PartRows>& parts);
+/// The inverse of in_blocks().
+at::Tensor as_stored(const at::Tensor& blocks, const std::vector<PartRows>& parts);
+
 /// Reads one layer of a checked folder.
 /// @throws CheckpointError VAL_NONFINITE naming the tensor
 LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType dtype,
                         at::Device device);
 
 /// Reads one tensor of a checked folder into `into`, which may have another dtype or device.
+/// @param parts  those of the tensor, where it has several roles: `into` holds one below the other
 /// @throws CheckpointError VAL_NONFINITE naming the tensor
-void load_weight(const ModelFolder& folder, const std::string& name, const at::Tensor& into);
+void load_weight(const ModelFolder& folder, const std::string& name, const at::Tensor& into,
+                 const std::vector<PartRows>& parts = {});
 
 /// Angles of the same positions in layers without and with a window.
 struct RopeTables {
@@ -79,9 +89,14 @@ at::Tensor attention_output(const ModelConfig& config, const LayerWeights& weigh
 /// What the MLP adds to the residual stream. y [..., hidden] is normed.
 at::Tensor mlp_output(const ModelConfig& config, const LayerWeights& weights, const at::Tensor& y);
 
+/// What the MLP of a parallel block reads: its own norm of x, or what attention reads.
+/// @param x, y  the residual stream before the layer and as attention reads it, [..., hidden]
+at::Tensor mlp_input(const ModelConfig& config, const LayerWeights& weights, const at::Tensor& x,
+                     const at::Tensor& y);
+
 /// The residual stream past a layer, but for what its attention and, behind that, its MLP add: x, in a parallel block
 /// with what the MLP adds.
-/// @param x, y  the residual stream before the layer and its norm, [..., hidden]
+/// @param x, y  the residual stream before the layer and as attention reads it, [..., hidden]
 at::Tensor beside_attention(const ModelConfig& config, const LayerWeights& weights,
                             const at::Tensor& x, const at::Tensor& y);
 /// The residual stream past a layer from that past its attention: beside_attention() and attention_output().

@@ -1,0 +1,59 @@
+"""Families that transformers has no class for: their weights, laid out anew, in LlamaForCausalLM.
+
+Their published code computes what Llama computes. What differs is how tensors are named and how rows lie, and that is said here
+a second time, by reshaping.
+"""
+
+import json
+import pathlib
+
+import torch
+from safetensors.torch import load_file
+
+PLAIN = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "hidden_act",
+         "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "bos_token_id", "eos_token_id")
+
+
+def grouped(fused, heads, kv_heads):
+    """[kv_heads * (m + 2) * d, ...] -> q, k, v: the m query heads of a KV head, its keys, its values, KV head by KV head."""
+    m = heads // kv_heads
+    parts = fused.reshape(kv_heads, m + 2, fused.shape[0] // (kv_heads * (m + 2)), *fused.shape[1:])
+    return [p.flatten(0, 2).contiguous() for p in (parts[:, :m], parts[:, m : m + 1], parts[:, m + 1 :])]
+
+
+def internlm2(weights, config):
+    heads, kv_heads = config["num_attention_heads"], config.get("num_key_value_heads") or config["num_attention_heads"]
+    names = {
+        "tok_embeddings": "embed_tokens", "attention_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
+        "attention.wo": "self_attn.o_proj", "feed_forward.w1": "mlp.gate_proj", "feed_forward.w3": "mlp.up_proj",
+        "feed_forward.w2": "mlp.down_proj",
+    }  # fmt: skip
+    for name, tensor in weights.items():
+        if ".attention.wqkv." in name:
+            for letter, part in zip("qkv", grouped(tensor, heads, kv_heads)):
+                yield name.replace("attention.wqkv", f"self_attn.{letter}_proj"), part
+            continue
+        for theirs, llamas in names.items():
+            name = name.replace(f".{theirs}.", f".{llamas}.")
+        yield name.replace("output.weight", "lm_head.weight"), tensor
+
+
+KINDS = {"internlm2": internlm2}
+
+
+def load_as_llama(folder, kind, dtype):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = pathlib.Path(folder)
+    config = json.loads((folder / "config.json").read_text())
+    files = sorted(folder.glob("*.safetensors"))
+    weights = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    rope = dict(config.get("rope_scaling") or {}, rope_theta=config.get("rope_theta", 10000.0))
+    rope.setdefault("rope_type", rope.pop("type", "default"))
+    llama = LlamaForCausalLM._from_config(
+        LlamaConfig(
+            **{key: config[key] for key in PLAIN if key in config}, attention_bias=config.get("bias", False),
+            num_key_value_heads=config.get("num_key_value_heads"), rope_parameters=rope),
+        dtype=dtype, attn_implementation="eager")  # fmt: skip
+    llama.load_state_dict(dict(KINDS[kind](weights, config)), strict=True)
+    return llama.eval()
