@@ -241,29 +241,6 @@ ModelConfig read_model_config(const std::string& path) {
   return parse_model_config(open_config_file(path).read_all(), path);
 }
 
-std::string rewrite_config(const ModelFamily& family, const std::string& config_text,
-                           int64_t n_kv_heads, const std::string& dtype, const std::string& path) {
-  const Json before = parse_strict_json(config_text, path, kConfigJson);
-  const std::string key(family.keys.kv_heads);
-  const std::string grouped(family.keys.grouped);
-  const bool counts =
-      grouped.empty() || JsonFields(before, path).boolean(grouped.c_str()).value_or(false);
-  Json after = Json::object();
-  auto& members = after.get_ref<Json::object_t&>();  // after[name] would look for each name
-  for (const auto& [name, value] : before.items()) {
-    members.emplace_back(name, value);
-    if (counts && name == "num_attention_heads" && !before.contains(key))
-      members.emplace_back(key, n_kv_heads);
-  }
-  if (counts) after[key] = n_kv_heads;
-  if (!dtype.empty()) {
-    const bool has_dtype = before.contains("dtype");
-    if (has_dtype || !before.contains("torch_dtype")) after["dtype"] = dtype;
-    if (before.contains("torch_dtype") || !has_dtype) after["torch_dtype"] = dtype;
-  }
-  return after == before ? config_text : after.dump(2) + "\n";
-}
-
 std::vector<int64_t> kv_head_choices(const ModelConfig& config) {
   std::vector<int64_t> choices;
   for (int64_t g = 1; g <= config.n_kv_heads; ++g) {

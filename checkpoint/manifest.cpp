@@ -15,6 +15,7 @@
 #include "regroup/base/printable.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/written_family.h"
 
 namespace regroup {
 namespace {
@@ -36,6 +37,21 @@ std::string tensor_digest(const ModelFolder& folder, const std::string& name) {
   throw_if_stopped(/*resumable=*/false);
   const TensorLocation location = folder.locate(name);
   return tensor_digest(*folder.shards()[location.shard], *location.info);
+}
+
+/// The digest of the rows that one role has.
+std::string part_digest(const ModelFolder& folder, const PartPlace& place) {
+  throw_if_stopped(/*resumable=*/false);
+  const TensorInfo& info = *folder.locate(place.tensor).info;
+  const int64_t row = info.bytes() / info.shape.front();
+  const PartRows& rows = place.rows;
+  Xxh3 hash;
+  std::vector<std::byte> run(static_cast<size_t>(rows.run * row));
+  for (int64_t i = 0; i < rows.n_runs(); ++i) {
+    folder.read(place.tensor, (rows.first + i * rows.stride) * row, run);
+    hash.update(run);
+  }
+  return hash.hex();
 }
 
 void check_files(const std::string& path, const Json& files, VerifyResult& result) {
@@ -187,6 +203,11 @@ void check_source(const Json& manifest, const ModelFolder& parent, VerifyResult&
       printable(parent.path()), kManifestName));
 }
 
+/// Whether conversions of `parent` are of the class of `config`, and that is another one.
+bool is_written_as(const ModelConfig& parent, const ModelConfig& config) {
+  return parent.family != config.family && &written_family(*parent.family) == config.family;
+}
+
 void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult& result) {
   const Json manifest = manifest_of(folder.path());
   check_source(manifest, parent, result);
@@ -197,19 +218,24 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
     return !may_change || may_change->contains(tensor.rule->role);
   };
   const bool uptrained = value_at(manifest, "/method/name") == "uptrain";
+  const bool other_class = is_written_as(parent.config(), folder.config());
   for (const ExpectedTensor& tensor : folder.tensors()) {
-    if (!parent.contains(tensor.name)) {
+    const auto place = other_class ? find_part(parent.config(), tensor.rule->role, tensor.layer)
+                                   : std::optional(PartPlace{.tensor = tensor.name, .rows = {}});
+    if (!place || !parent.contains(place->tensor)) {
       add_other_parent(result, fmt::format("tensor {}: is not in the parent", tensor.name));
       continue;
     }
-    if (uptrained &&
-        folder.locate(tensor.name).info->shape != parent.locate(tensor.name).info->shape) {
+    const TensorInfo& own = *folder.locate(tensor.name).info;
+    const TensorInfo& theirs = *parent.locate(place->tensor).info;
+    if (uptrained && !other_class && own.shape != theirs.shape) {
       add_other_parent(result, fmt::format("tensor {}: must have the parent's shape", tensor.name));
       continue;
     }
-    const bool same_dtype =
-        folder.locate(tensor.name).info->dtype == parent.locate(tensor.name).info->dtype;
-    if (tensor_digest(folder, tensor.name) == tensor_digest(parent, tensor.name)) {
+    const bool same_dtype = own.dtype == theirs.dtype;
+    const std::string wanted =
+        other_class ? part_digest(parent, *place) : tensor_digest(parent, tensor.name);
+    if (tensor_digest(folder, tensor.name) == wanted) {
       ++result.equal;
       continue;
     }
@@ -220,7 +246,7 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
     }
   }
   for (const ExpectedTensor& tensor : parent.tensors()) {
-    if (folder.contains(tensor.name)) continue;
+    if (other_class || folder.contains(tensor.name)) continue;
     add_other_parent(result, fmt::format("tensor {}: is in the parent alone", tensor.name));
   }
 }

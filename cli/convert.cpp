@@ -117,6 +117,7 @@ Json plan_json(const ConversionPlan& plan, const ConvertOptions& options) {
   return {{"model", options.model},
           {"out", options.out},
           {"family", plan.before.family->model_type},
+          {"written_as", plan.after.family->model_type},
           {"method", method_name(options.method)},
           {"n_kv_heads", {{"before", plan.before.n_kv_heads}, {"after", plan.after.n_kv_heads}}},
           {"tensors", {{"copied", plan.n_copied}, {"changed", plan.n_changed}}},
@@ -129,9 +130,12 @@ std::string headline(const ConversionPlan& plan, const ConvertOptions& options) 
   const std::string how = after > before
                               ? fmt::format("each {} times, the same model", after / before)
                               : fmt::format("method {}", method_name(options.method));
-  return fmt::format("{}: {} layers, {} query heads, {} -> {} key/value heads, {}\n",
+  const bool same_class = plan.after.family == plan.before.family;
+  const std::string written =
+      same_class ? "" : fmt::format("; written as {}", plan.after.architecture);
+  return fmt::format("{}: {} layers, {} query heads, {} -> {} key/value heads, {}{}\n",
                      plan.before.architecture, plan.before.n_layers, plan.before.n_heads, before,
-                     after, how);
+                     after, how, written);
 }
 
 std::string gains_line(const ConversionPlan& plan, const ConvertOptions& options) {

@@ -107,6 +107,12 @@ std::string quality(const ConversionPlan& plan) {
       q.rises.size(), q.parent_loss, q.loss, q.kl, 100 * q.same_top1, q.worst_rise());
 }
 
+std::string other_class(const ModelConfig& after) {
+  return fmt::format(
+      "It is a {}: the parent's class computes the same, but shares no key/value heads.\n\n",
+      after.architecture);
+}
+
 std::string carried_over(const ConversionPlan& plan) {
   std::vector<std::string> names;
   for (const std::string& name : plan.copied_files) {
@@ -141,6 +147,7 @@ std::string model_card(const ConversionPlan& plan, const ConvertOptions& options
       plan.calibration_tokens > 0
           ? fmt::format(", calibrated on {} tokens of text", plan.calibration_tokens)
           : "");
+  if (plan.after.family != plan.before.family) text += other_class(plan.after);
   text += sizes_table(plan) + "\n" + quality(plan) + "\n```sh\n" + command(options, g) +
           "\nregroup verify OUT --against PARENT\n```\n\n" + carried_over(plan);
   if (!parent_card.empty()) {

@@ -10,6 +10,7 @@
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/kv_heads.h"
+#include "regroup/checkpoint/written_family.h"
 #include "regroup/convert/legality.h"
 #include "stream.h"
 
@@ -231,6 +232,8 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
   plan.before = model.config();
   plan.after = model.config();
   plan.after.n_kv_heads = options.n_kv_heads;
+  plan.after.family = &written_family(*plan.before.family);
+  plan.after.architecture = plan.after.family->architecture;
   plan.transforms = std::move(calibrated.transforms);
   plan.weights_folder = std::move(calibrated.weights_folder);
   plan.layers = std::move(calibrated.layers);

@@ -224,8 +224,9 @@ TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
       {"a multimodal model", "CFG_UNSUPPORTED",
        with(R"({"model_type": "llava", "text_config": {"model_type": "llama"}})"),
        "config.json: model_type \"llava\" is not supported: it is a multimodal model; save its "
-       "language model (text_config, llama) alone; supported: cohere, cohere2, falcon, gemma, "
-       "gemma2, gemma3_text, granite, internlm2, llama, mistral, olmo, olmo2, olmo3, phi, phi3, "
+       "language model (text_config, llama) alone; supported: baichuan, cohere, cohere2, "
+       "falcon, gemma, gemma2, gemma3_text, granite, internlm2, llama, mistral, olmo, olmo2, "
+       "olmo3, phi, phi3, "
        "qwen2, qwen3, smollm3, stablelm, starcoder2"},
       {"weights of mlx_lm", "CFG_QUANTIZED", with(R"({"quantization": {"bits": 4}})"),
        "config.json: quantized weights (quantization_config, method null) are not supported"},

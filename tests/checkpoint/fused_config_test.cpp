@@ -1,4 +1,4 @@
-// config.json of families whose queries, keys and values are one tensor, KV head by KV head: InternLM2 and Falcon.
+// config.json of families whose queries, keys and values are one tensor: InternLM2, Falcon and Baichuan.
 #include <gtest/gtest.h>
 
 #include "checkpoint/config_text.h"
@@ -102,6 +102,50 @@ TEST(FusedConfig, WhatOfFalconIsRefusedSaysWhyAndWhatToDo) {
     EXPECT_EQ(error.message, c.message);
     EXPECT_EQ(error.hint, c.hint);
   }
+}
+
+/// A Baichuan-7B as it is published, and `keys`.
+std::string baichuan_text(const std::string& keys) {
+  return with(R"({"model_type": "baichuan", "architectures": ["BaiChuanForCausalLM"],
+      "auto_map": {"AutoModelForCausalLM": "modeling_baichuan.BaiChuanForCausalLM"})" +
+              keys + "}");
+}
+
+TEST(FusedConfig, ReadsBaichuan) {
+  const ModelConfig config = parse(baichuan_text(R"(, "max_position_embeddings": "REMOVE")"));
+  EXPECT_EQ(config.n_kv_heads, 32);
+  EXPECT_EQ(config.max_positions, 4096);
+  EXPECT_FALSE(config.qkv_bias || config.output_bias || config.mlp_bias);
+  const PartPlace values = *find_part(config, Role::kValue, 3);
+  EXPECT_EQ(values.tensor, "model.layers.3.self_attn.W_pack.weight");
+  EXPECT_EQ(values.rows.first, 2 * 4096);
+}
+
+TEST(FusedConfig, BaichuanIsWrittenAsLlama) {
+  const ModelFamily& baichuan = *find_family("baichuan");
+  const Json after = Json::parse(rewrite_config(baichuan, baichuan_text(""), 8, "", "config.json"));
+  EXPECT_EQ(after["architectures"], Json::array({"LlamaForCausalLM"}));
+  EXPECT_EQ(after["model_type"], "llama");
+  EXPECT_EQ(after["num_key_value_heads"], 8);
+  EXPECT_FALSE(after.contains("auto_map"));
+  EXPECT_EQ(after["rms_norm_eps"], 1e-5);
+  // Its class's default is not Llama's.
+  const std::string bare = baichuan_text(R"(, "max_position_embeddings": "REMOVE")");
+  EXPECT_EQ(parse(rewrite_config(baichuan, bare, 8, "", "config.json")).max_positions, 4096);
+}
+
+TEST(FusedConfig, TheOtherBaichuansAreRefusedByName) {
+  const ErrorInfo error = expect_error<UnsupportedError>("CFG_UNSUPPORTED", [] {
+    parse(baichuan_text(R"(, "architectures": ["BaichuanForCausalLM"])"));
+  });
+  EXPECT_EQ(error.message,
+            "config.json: architectures must be [\"BaiChuanForCausalLM\"] for model_type "
+            "\"baichuan\", found [\"BaichuanForCausalLM\"]: it is Baichuan-13B, whose ALiBi slopes "
+            "belong to head numbers, or Baichuan2, whose class normalises the rows of lm_head when "
+            "it loads them");
+  EXPECT_EQ(error.hint,
+            "Baichuan-7B can be converted; of Baichuan2-7B too what is saved as LlamaForCausalLM, "
+            "each row of lm_head divided by its norm");
 }
 
 }  // namespace

@@ -187,7 +187,7 @@ TEST(BadInput, Configs) {
        kConvert,
        4,
        "CFG_UNSUPPORTED",
-       {"@model/config.json", "model_type \"bert\"", "supported: cohere"}},
+       {"@model/config.json", "model_type \"bert\"", "supported: baichuan"}},
       {"heads that do not divide",
        config_with("\"num_key_value_heads\": 4", "\"num_key_value_heads\": 3"),
        kConvert,

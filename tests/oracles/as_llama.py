@@ -38,7 +38,16 @@ def internlm2(weights, config):
         yield name.replace("output.weight", "lm_head.weight"), tensor
 
 
-KINDS = {"internlm2": internlm2}
+def baichuan(weights, config):
+    for name, tensor in weights.items():
+        if ".self_attn.W_pack." not in name:
+            yield name, tensor
+            continue
+        for letter, part in zip("qkv", tensor.chunk(3)):
+            yield name.replace("W_pack", f"{letter}_proj"), part
+
+
+KINDS = {"internlm2": internlm2, "baichuan": baichuan}
 
 
 def load_as_llama(folder, kind, dtype):

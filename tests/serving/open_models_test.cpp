@@ -176,6 +176,12 @@ TEST(OpenModels, GroupsOfQueryHeadsShareKeysAndValues) {
                      R"("num_hidden_layers": 80, "num_attention_heads": 232, "num_kv_heads": 8,
            "hidden_size": 14848, "multi_query": true, "new_decoder_architecture": true)"),
        163'840, 2048, 335'544'320},
+      // 2 * 40 layers * 40 heads * 128 * 2 B = 819,200; * 4,096 tokens. convert refuses it.
+      {"Baichuan-13B",
+       R"({"model_type": "baichuan", "architectures": ["BaichuanForCausalLM"],
+           "num_hidden_layers": 40, "num_attention_heads": 40, "hidden_size": 5120,
+           "model_max_length": 4096})",
+       819'200, 4096, 3'355'443'200},
       // 2 * 24 layers * 32 heads * 64 * 2 B = 196,608; * 2,048 tokens. convert refuses it.
       {"Falcon-RW-1B",
        R"({"model_type": "falcon", "num_hidden_layers": 24, "num_attention_heads": 32, "alibi": true,

@@ -4,6 +4,8 @@
 #include <array>
 #include <string_view>
 
+#include "regroup/checkpoint/family.h"
+
 namespace regroup::testing {
 namespace {
 
@@ -31,10 +33,11 @@ Json part_turned() {
 TinyModelSpec sized(TinyModelSpec spec) {
   spec.n_layers = 3;
   spec.n_heads = 12;
-  if (spec.n_kv_heads > 1) spec.n_kv_heads = 6;
+  const bool shares = find_family(spec.model_type)->written_as.empty();
+  if (spec.n_kv_heads > 1) spec.n_kv_heads = shares ? 6 : spec.n_heads;
   // The heads of some fill the hidden size; StableLM and Phi turn half of a head.
   constexpr auto kFills =
-      std::to_array<std::string_view>({"phi3", "cohere2", "internlm2", "falcon"});
+      std::to_array<std::string_view>({"phi3", "cohere2", "internlm2", "falcon", "baichuan"});
   const bool fills = std::find(kFills.begin(), kFills.end(), spec.model_type) != kFills.end();
   const bool halved = spec.model_type == "stablelm" || spec.model_type == "phi";
   spec.head_dim = halved ? 8 : 10;
@@ -43,6 +46,8 @@ TinyModelSpec sized(TinyModelSpec spec) {
 }
 
 }  // namespace
+
+bool FamilyCase::keeps_class() const { return find_family(spec.model_type)->written_as.empty(); }
 
 std::vector<FamilyCase> family_cases() {
   std::vector<FamilyCase> cases = {
@@ -106,6 +111,7 @@ std::vector<FamilyCase> family_cases() {
        {.model_type = "falcon",
         .tie_word_embeddings = true,
         .extra_config = {{"num_ln_in_parallel_attn", 1}}}},
+      {"Baichuan", {.model_type = "baichuan"}},
       {"Falcon, multi-query",
        {.model_type = "falcon",
         .n_kv_heads = 1,

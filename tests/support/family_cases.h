@@ -15,6 +15,8 @@ struct FamilyCase {
 
   /// Whether there is anything to convert.
   bool converts() const { return spec.n_kv_heads > 1; }
+  /// Whether a conversion is of the same class.
+  bool keeps_class() const;
 };
 
 /// What family_proof_test.cpp proves things of, and what docs/families.md lists.

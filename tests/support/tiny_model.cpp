@@ -75,7 +75,7 @@ void repeat_kv_heads(const TinyModelSpec& spec, const std::string& name,
   const int64_t kv_rows = spec.n_kv_heads * spec.head_dim;
   if (has_part(name, ".k_proj.") || has_part(name, ".v_proj.")) repeat(all);
   if (has_part(name, ".k_norm.") && shape[0] == kv_rows) repeat(all);
-  if (has_part(name, ".qkv_proj.")) {
+  if (has_part(name, ".qkv_proj.") || has_part(name, ".W_pack.")) {
     const auto kv = static_cast<size_t>(kv_rows * shape[1]);
     repeat(all.last(2 * kv).first(kv));
     repeat(all.last(kv));
