@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "flag_values.h"
@@ -9,6 +10,7 @@
 #include "regroup/base/input_file.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/quantity.h"
+#include "regroup/base/words.h"
 #include "regroup/checkpoint/compute_names.h"
 #include "regroup/tasks/probe_settings.h"
 #include "regroup/tasks/task_settings.h"
@@ -21,6 +23,35 @@
 #include "torch_part.h"
 
 namespace regroup {
+
+namespace {
+
+bool hides_needles_in_text(const ProbeDefinition* probe) {
+  return probe->haystack == Haystack::kText;
+}
+
+void check_probe_text(const EvalFlags& flags) {
+  const std::string& path = flags.probe_options.text;
+  if (path.empty()) return;
+  const auto chosen = choose_probes(flags.probes);
+  if (std::none_of(chosen.begin(), chosen.end(), hides_needles_in_text)) {
+    std::vector<std::string> names;
+    for (const ProbeDefinition* probe : probe_definitions()) {
+      if (hides_needles_in_text(probe)) names.emplace_back(probe->name);
+    }
+    throw ConfigError(
+        {.code = "FLAG_VALUE",
+         .message = fmt::format("--probe-text needs a --probe that hides its needles "
+                                "in a text: {}; found {}",
+                                join(names, ", "),
+                                flags.probes.empty() ? "none" : join(flags.probes, ", ")),
+         .hint = "leave it out, or give one of them or all"});
+  }
+  require_text_file(path);
+  InputFile{path};
+}
+
+}  // namespace
 
 void check_eval(const EvalFlags& flags, const Globals&) {
   if (!flags.token_nll.empty() &&
@@ -53,6 +84,7 @@ void check_eval(const EvalFlags& flags, const Globals&) {
     InputFile{path};
   }
   for (const std::string& path : flags.tokens) TokenFile(path, flags.token_format);
+  check_probe_text(flags);
   std::set<std::string> names;
   for (const auto* files : {&flags.text, &flags.tokens}) {
     for (const std::string& path : *files) names.insert(stream_name(path));

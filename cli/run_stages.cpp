@@ -237,7 +237,7 @@ Stage RunStages::eval_stage(const std::string& name, const std::vector<std::stri
   Stage stage{name, {"eval"}, models, result(file), ""};
   stage.arguments.insert(stage.arguments.end(), models.begin(), models.end());
   stage.arguments.insert(stage.arguments.end(), {"--baseline", model_, "--out", result(file)});
-  for (const char* key : {"text", "tokens"}) {
+  for (const char* key : {"text", "tokens", "probe-text"}) {
     for (const std::string& path : recipe_.values("eval", key)) stage.inputs.push_back(path);
   }
   for (const std::string& task : recipe_.values("eval", "task")) {

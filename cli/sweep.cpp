@@ -32,6 +32,7 @@ struct SweepFlags {
   std::vector<std::string> texts;
   std::vector<std::string> tasks;
   std::vector<std::string> probes;
+  std::string probe_text;
   std::string seq_len;
   std::string max_tokens;
   ToleranceFlags tolerances;
@@ -76,6 +77,7 @@ toml::table recipe_of(const SweepFlags& flags, const Globals& globals) {
   set(eval, "text", flags.texts);
   set(eval, "task", flags.tasks);
   set(eval, "probe", flags.probes);
+  set(eval, "probe-text", flags.probe_text);
   set(eval, "seq-len", flags.seq_len);
   set(eval, "max-tokens", flags.max_tokens);
   recipe.insert_or_assign("eval", std::move(eval));
@@ -236,6 +238,8 @@ void add_sweep_command(CLI::App& root, Invocation& invocation) {
       ->type_name(kFile);
   command->add_option("--task", flags->tasks, "Tasks, as in eval");
   command->add_option("--probe", flags->probes, "Probes, as in eval");
+  command->add_option("--probe-text", flags->probe_text, "Text of their needles, as in eval")
+      ->type_name(kFile);
   command->add_option("--seq-len", flags->seq_len, "Tokens a window, as in eval");
   command->add_option("--max-tokens", flags->max_tokens, "Of each text, as in eval");
   command

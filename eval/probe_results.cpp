@@ -59,10 +59,26 @@ std::vector<double> all_trials(const EvaluatedProbe& probe, size_t m) {
   return values;
 }
 
+/// What the answers stood among: of a needle only.
+void add_haystack(const ProbeDefinition& probe, const std::optional<ProbeText>& text,
+                  Json& config) {
+  if (probe.haystack == Haystack::kNone) return;
+  const bool wants_text = probe.haystack == Haystack::kText;
+  config["haystack"] = probe.haystack == Haystack::kNeedles ? "needles"
+                       : wants_text && text                 ? "text"
+                                                            : "noise";
+  if (!wants_text) return;
+  config["haystack_stands_in"] = !text;  // noise where RULER has essays
+  if (!text) return;
+  config["haystack_text"] = {
+      {"name", text->name}, {"xxh3", text->digest}, {"sentences", text->sentences.size()}};
+}
+
 }  // namespace
 
 void add_probe_results(Json& model, size_t m, int64_t baseline,
-                       const std::vector<EvaluatedProbe>& probes, const ProbeOptions& options) {
+                       const std::vector<EvaluatedProbe>& probes, const ProbeOptions& options,
+                       const std::optional<ProbeText>& text) {
   for (const EvaluatedProbe& evaluated : probes) {
     const auto& cells = *evaluated.cells[m];
     const std::string name(evaluated.probe->name);
@@ -84,6 +100,7 @@ void add_probe_results(Json& model, size_t m, int64_t baseline,
                               {"axis", evaluated.probe->axis},
                               {"passing_log_prob", evaluated.probe->passing},
                               {"trials", options.trials}};
+    add_haystack(*evaluated.probe, text, model["configs"][name]);
     model["versions"][name] = 1;
     model["n-shot"][name] = 0;
     model["n-samples"][name] = {{"original", whole.trials}, {"effective", whole.trials}};

@@ -175,9 +175,9 @@ Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<b
   for (size_t m = 0; m < models.size(); ++m) {
     if (!listed[m]) continue;
     all.push_back(model_results(models, m, baseline, texts));
-    const auto& [tasks, options, probes, probe_options] = questions;
+    const auto& [tasks, options, probes, probe_options, probe_text] = questions;
     add_task_results(all.back(), m, tasks, options);
-    add_probe_results(all.back(), m, baseline, probes, probe_options);
+    add_probe_results(all.back(), m, baseline, probes, probe_options, probe_text);
     if (baseline < 0 || static_cast<int64_t>(m) == baseline || tasks.empty()) continue;
     all.back()["regroup"]["paired"] = compare_tasks(tasks,
                                                     {.model = m,

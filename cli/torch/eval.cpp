@@ -205,6 +205,7 @@ std::vector<std::string> inputs_of(const EvalFlags& flags) {
   for (const auto* given : {&flags.models, &flags.text, &flags.tokens}) {
     inputs.insert(inputs.end(), given->begin(), given->end());
   }
+  if (!flags.probe_options.text.empty()) inputs.push_back(flags.probe_options.text);
   for (const std::string& task : flags.tasks) {
     for (std::string& path : files_of_task(task, flags.task_options)) {
       inputs.push_back(std::move(path));
@@ -287,8 +288,10 @@ CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   }
   EvaluatedQuestions questions{.tasks = {},
                                .task_options = flags.task_options,
-                               .probes = open_probes(flags, models, globals),
-                               .probe_options = flags.probe_options};
+                               .probes = {},
+                               .probe_options = flags.probe_options,
+                               .probe_text = open_probe_text(flags)};
+  questions.probes = open_probes(flags, questions.probe_text, models, globals);
   const bool keep_nll = !flags.token_nll.empty();
   EvalState state(flags.out.empty() ? "" : flags.out + ".partial",
                   state_key(models, texts, opened, questions.probes, flags, globals));

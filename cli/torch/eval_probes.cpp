@@ -30,7 +30,13 @@ int64_t longest_context(const EvalFlags& flags, const ModelConfig& config) {
 
 }  // namespace
 
-std::vector<EvaluatedProbe> open_probes(const EvalFlags& flags, EvalModels& models,
+std::optional<ProbeText> open_probe_text(const EvalFlags& flags) {
+  const std::string& path = flags.probe_options.text;
+  return path.empty() ? std::nullopt : std::optional(read_probe_text(path, flags.documents));
+}
+
+std::vector<EvaluatedProbe> open_probes(const EvalFlags& flags,
+                                        const std::optional<ProbeText>& text, EvalModels& models,
                                         const Globals& globals) {
   std::vector<EvaluatedProbe> probes;
   for (const ProbeDefinition* probe : choose_probes(flags.probes)) {
@@ -51,7 +57,8 @@ std::vector<EvaluatedProbe> open_probes(const EvalFlags& flags, EvalModels& mode
                                .vocab_size = std::min(tokenizer.vocab_size(), config.vocab_size),
                                .max_length = longest,
                                .trials = flags.probe_options.trials,
-                               .seed = globals.seed};
+                               .seed = globals.seed,
+                               .text = text ? &*text : nullptr};
         cells = std::make_shared<const std::vector<ProbeCell>>(probe.probe->make(place));
         if (cells->empty()) {
           notice(fmt::format("probe {}: {} tokens of context are too few to ask it",

@@ -54,10 +54,16 @@ int64_t fitting(const ProbePlace& place, int64_t length,
   };
   const int64_t none = tokens_of(0);
   if (none > length) return -1;
-  // Sentences are about equally long: a guess, and a few steps from there.
+  // Sentences are about equally long: guesses, each from the one before, and a few steps from the last.
   constexpr int64_t kSome = 16;
-  const int64_t some = std::max(none + 1, tokens_of(kSome));
-  int64_t sentences = (length - none) * kSome / (some - none);
+  constexpr int kGuesses = 4;  // those of a text differ, and the next ones may be longer
+  int64_t sentences = kSome;
+  for (int guess = 0; guess < kGuesses && sentences > 0; ++guess) {
+    const int64_t used = std::max<int64_t>(1, tokens_of(sentences) - none);
+    const int64_t next = (length - none) * sentences / used;
+    if (next == sentences) break;
+    sentences = next;
+  }
   while (sentences > 0 && tokens_of(sentences) > length) --sentences;
   while (tokens_of(sentences + 1) <= length) ++sentences;
   return sentences;

@@ -60,7 +60,20 @@ std::string question_of(const Needles& needles, const Asked& asked, const std::s
       kind, keys, one ? "is" : "are");
 }
 
-Question write(const Needles& needles, PythonRandom& random, int64_t sentences, double depth) {
+/// Sentence number `i` of what the needles are hidden in.
+std::string hay_of(const ProbePlace& place, const Needles& needles, PythonRandom& random,
+                   int64_t i) {
+  if (needles.haystack == Haystack::kNeedles) {
+    const std::string value = value_of(needles, random);  // arguments of a call have no order
+    return sentence_of(needles, key_of(needles, random), value);
+  }
+  if (needles.haystack != Haystack::kText || place.text == nullptr) return std::string(filling(i));
+  const std::vector<std::string>& sentences = place.text->sentences;
+  return sentences[static_cast<size_t>(i) % sentences.size()];
+}
+
+Question write(const ProbePlace& place, const Needles& needles, PythonRandom& random,
+               int64_t sentences, double depth) {
   std::vector<std::string> hidden;
   Asked asked;
   const int64_t keys = std::max(needles.keys, needles.queries);
@@ -83,16 +96,13 @@ Question write(const Needles& needles, PythonRandom& random, int64_t sentences, 
   std::sort(places.begin(), places.end());
   std::string text;
   size_t next = 0;
-  const char* between = needles.only_needles ? "\n" : " ";
+  const char* between = needles.haystack == Haystack::kNeedles ? "\n" : " ";
   for (int64_t i = 0; i <= sentences; ++i) {
     for (; next < places.size() && places[next].first == i; ++next) {
       text += hidden[places[next].second] + between;
     }
     if (i == sentences) break;
-    text += needles.only_needles
-                ? sentence_of(needles, key_of(needles, random), value_of(needles, random))
-                : std::string(filling(i));
-    text += between;
+    text += hay_of(place, needles, random, i) + between;
   }
   text.pop_back();
   return {question_of(needles, asked, text), " " + listed(asked.values)};
@@ -103,7 +113,7 @@ Question write(const Needles& needles, PythonRandom& random, int64_t sentences, 
 std::vector<ProbeCell> make_needles(const ProbePlace& place, const Needles& needles) {
   return needle_cells(place, needles.name,
                       [&](PythonRandom& random, int64_t sentences, double depth) {
-                        return write(needles, random, sentences, depth);
+                        return write(place, needles, random, sentences, depth);
                       });
 }
 

@@ -4,7 +4,7 @@
 namespace regroup {
 namespace {
 
-constexpr probes::Needles kNeedles{.name = "niah_multikey", .only_needles = true};
+constexpr probes::Needles kNeedles{.name = "niah_multikey", .haystack = Haystack::kNeedles};
 
 std::vector<ProbeCell> make(const ProbePlace& place) {
   return probes::make_needles(place, kNeedles);
@@ -12,6 +12,7 @@ std::vector<ProbeCell> make(const ProbePlace& place) {
 
 }  // namespace
 
-const ProbeDefinition probes::niah_multikey{.name = "niah_multikey", .axis = "", .make = make};
+const ProbeDefinition probes::niah_multikey{
+    .name = "niah_multikey", .axis = "", .haystack = kNeedles.haystack, .make = make};
 
 }  // namespace regroup

@@ -4,7 +4,8 @@
 namespace regroup {
 namespace {
 
-constexpr probes::Needles kNeedles{.name = "niah_multiquery", .keys = 4, .queries = 4};
+constexpr probes::Needles kNeedles{
+    .name = "niah_multiquery", .haystack = Haystack::kText, .keys = 4, .queries = 4};
 
 std::vector<ProbeCell> make(const ProbePlace& place) {
   return probes::make_needles(place, kNeedles);
@@ -12,6 +13,7 @@ std::vector<ProbeCell> make(const ProbePlace& place) {
 
 }  // namespace
 
-const ProbeDefinition probes::niah_multiquery{.name = "niah_multiquery", .axis = "", .make = make};
+const ProbeDefinition probes::niah_multiquery{
+    .name = "niah_multiquery", .axis = "", .haystack = kNeedles.haystack, .make = make};
 
 }  // namespace regroup

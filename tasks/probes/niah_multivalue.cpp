@@ -4,7 +4,8 @@
 namespace regroup {
 namespace {
 
-constexpr probes::Needles kNeedles{.name = "niah_multivalue", .values = 4};
+constexpr probes::Needles kNeedles{
+    .name = "niah_multivalue", .haystack = Haystack::kText, .values = 4};
 
 std::vector<ProbeCell> make(const ProbePlace& place) {
   return probes::make_needles(place, kNeedles);
@@ -12,6 +13,7 @@ std::vector<ProbeCell> make(const ProbePlace& place) {
 
 }  // namespace
 
-const ProbeDefinition probes::niah_multivalue{.name = "niah_multivalue", .axis = "", .make = make};
+const ProbeDefinition probes::niah_multivalue{
+    .name = "niah_multivalue", .axis = "", .haystack = kNeedles.haystack, .make = make};
 
 }  // namespace regroup

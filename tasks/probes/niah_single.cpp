@@ -12,6 +12,7 @@ std::vector<ProbeCell> make(const ProbePlace& place) {
 
 }  // namespace
 
-const ProbeDefinition probes::niah_single{.name = "niah_single", .axis = "", .make = make};
+const ProbeDefinition probes::niah_single{
+    .name = "niah_single", .axis = "", .haystack = kNeedles.haystack, .make = make};
 
 }  // namespace regroup

@@ -5,7 +5,7 @@ namespace regroup {
 namespace {
 
 constexpr probes::Needles kNeedles{
-    .name = "niah_uuid", .only_needles = true, .long_keys = true, .long_values = true};
+    .name = "niah_uuid", .haystack = Haystack::kNeedles, .long_keys = true, .long_values = true};
 
 std::vector<ProbeCell> make(const ProbePlace& place) {
   return probes::make_needles(place, kNeedles);
@@ -13,6 +13,7 @@ std::vector<ProbeCell> make(const ProbePlace& place) {
 
 }  // namespace
 
-const ProbeDefinition probes::niah_uuid{.name = "niah_uuid", .axis = "", .make = make};
+const ProbeDefinition probes::niah_uuid{
+    .name = "niah_uuid", .axis = "", .haystack = kNeedles.haystack, .make = make};
 
 }  // namespace regroup

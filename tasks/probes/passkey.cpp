@@ -28,6 +28,7 @@ std::vector<ProbeCell> make(const ProbePlace& place) {
 
 }  // namespace
 
-const ProbeDefinition probes::passkey{.name = "passkey", .axis = "", .make = make};
+const ProbeDefinition probes::passkey{
+    .name = "passkey", .axis = "", .haystack = Haystack::kNoise, .make = make};
 
 }  // namespace regroup

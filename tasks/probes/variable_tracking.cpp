@@ -55,7 +55,10 @@ std::vector<ProbeCell> make(const ProbePlace& place) {
 
 }  // namespace
 
-const ProbeDefinition probes::variable_tracking{
-    .name = "variable_tracking", .axis = "", .passing = -1, .make = make};
+const ProbeDefinition probes::variable_tracking{.name = "variable_tracking",
+                                                .axis = "",
+                                                .passing = -1,
+                                                .haystack = Haystack::kNoise,
+                                                .make = make};
 
 }  // namespace regroup

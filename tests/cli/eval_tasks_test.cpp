@@ -185,6 +185,50 @@ TEST_F(EvalTasks, ProbesByLengthAndDepth) {
           2, "FLAG_VALUE");
 }
 
+TEST_F(EvalTasks, NeedlesAreHiddenInATextOfTheUsers) {
+  const std::string text = w_.folder.write("essay.txt", "A b. C d! E f?");
+  // The questions alone are longer than the model's 128 positions.
+  const auto ask = [&](const Words& more) {
+    Words arguments = {
+        "--probe", "niah_essay", "niah_multikey", "--probe-trials", "2", "--probe-max-length",
+        "512"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Finished run = eval(arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return Json::parse(run.out);
+  };
+  const Json with = ask({"--probe-text", text});
+  const Json& config = with.at("configs").at("niah_essay");
+  EXPECT_EQ(config.at("haystack"), "text");
+  EXPECT_EQ(config.at("haystack_stands_in"), false);
+  EXPECT_EQ(config.at("haystack_text").at("name"), "essay.txt");
+  EXPECT_EQ(config.at("haystack_text").at("sentences"), 3);
+  EXPECT_EQ(with.at("configs").at("niah_multikey").at("haystack"), "needles");
+  const Json without = ask({});
+  EXPECT_EQ(without.at("configs").at("niah_essay").at("haystack"), "noise");
+  EXPECT_EQ(without.at("configs").at("niah_essay").at("haystack_stands_in"), true);
+  EXPECT_NE(without.at("results").at("niah_essay").at("log_prob,none"),
+            with.at("results").at("niah_essay").at("log_prob,none"));
+  EXPECT_EQ(without.at("results").at("niah_multikey"), with.at("results").at("niah_multikey"));
+}
+
+TEST_F(EvalTasks, AProbeTextThatNoProbeUsesIsRefused) {
+  const std::string text = w_.folder.write("essay.txt", "A b. C d! E f?");
+  const Json error = mistake(
+      w_, {"eval", w_.folder / "parent", "--probe", "copy", "passkey", "--probe-text", text}, 2,
+      "FLAG_VALUE");
+  EXPECT_EQ(error.at("message"),
+            "--probe-text needs a --probe that hides its needles in a text: niah_essay, "
+            "niah_essay_multikey, niah_essay_uuid, niah_multiquery, niah_multivalue; found copy, "
+            "passkey");
+  mistake(w_, {"eval", w_.folder / "parent", "--text", text, "--probe-text", text}, 2,
+          "FLAG_VALUE");
+  mistake(w_,
+          {"eval", w_.folder / "parent", "--probe", "niah_essay", "--probe-text",
+           w_.folder.write("essay.bin", "a b.")},
+          4, "TEXT_KIND");
+}
+
 TEST_F(EvalTasks, DifferencesFromTheBaseline) {
   const Finished run =
       eval({w_.folder / "other", "--baseline", w_.folder / "parent", "--task", task_});

@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
+#include <tuple>
 
 #include "probes/probes.h"
 #include "regroup/base/path.h"
@@ -25,12 +29,14 @@ class Probes : public ::testing::Test {
     tokenizer_.emplace(Tokenizer::open(folder_.path()));
   }
 
-  std::vector<ProbeCell> make(std::string_view name, int64_t max_length = 700, uint64_t seed = 1) {
+  std::vector<ProbeCell> make(std::string_view name, int64_t max_length = 700, uint64_t seed = 1,
+                              const ProbeText* text = nullptr) {
     return find_probe(name)->make({.tokenizer = *tokenizer_,
                                    .vocab_size = tokenizer_->vocab_size(),
                                    .max_length = max_length,
                                    .trials = 3,
-                                   .seed = seed});
+                                   .seed = seed,
+                                   .text = text});
   }
 
   std::string text_of(const TokenRequest& request, bool answer) const {
@@ -78,7 +84,8 @@ TEST_F(Probes, FollowFromTheSeed) {
 }
 
 TEST_F(Probes, TheAnswerStandsInTheText) {
-  for (const char* name : {"passkey", "niah_single", "niah_multikey", "niah_uuid", "phonebook"}) {
+  for (const char* name : {"passkey", "niah_single", "niah_multikey", "niah_uuid", "niah_essay",
+                           "niah_essay_uuid", "niah_essay_multikey", "phonebook"}) {
     for (const ProbeCell& cell : make(name)) {
       for (const TokenRequest& request : cell.requests) {
         std::string answer = text_of(request, true);
@@ -112,6 +119,96 @@ TEST_F(Probes, DepthIsAPlace) {
 TEST_F(Probes, LongerLengthsAreFilled) {
   for (const ProbeCell& cell : make("passkey")) {
     EXPECT_GT(static_cast<int64_t>(cell.requests[0].ids.size()), cell.length - 16);
+  }
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), std::istream_iterator<std::string>()};
+}
+
+// 100 words: 100 k^-2 / zeta(2) = 60.8, 15.2, 6.8, 3.8, 2.4, 1.7, 1.2, 0.9 for k = 1 to 8. The first word is dots.
+TEST_F(Probes, FrequentWordsFollowAZetaDistribution) {
+  const auto cells = make("frequent_words", 2048);
+  ASSERT_EQ(cells.size(), 3u);
+  for (const ProbeCell& cell : cells) {
+    for (const TokenRequest& request : cell.requests) {
+      const std::string text = text_of(request, false);
+      const size_t start = text.find("coded words. ") + 13;
+      std::map<std::string, int64_t> counts;
+      for (const std::string& word : words_of(text.substr(start, text.find('\n') - start))) {
+        ++counts[word];
+      }
+      const auto n = static_cast<double>(counts.at("...")) + 0.5;
+      EXPECT_EQ(counts.size(), std::min<size_t>(counts.size(), cell.length / 50));
+      const std::vector<std::string> answer = words_of(text_of(request, true));
+      ASSERT_EQ(answer.size(), 3u);
+      for (int k = 2; k <= 4; ++k) {
+        const std::string& word = answer[static_cast<size_t>(k - 2)];
+        EXPECT_EQ(word.size(), 6u);
+        EXPECT_NEAR(static_cast<double>(counts.at(word)), n / (k * k), 1) << k;
+        counts.erase(word);
+      }
+      counts.erase("...");
+      for (const auto& [word, count] : counts) {
+        EXPECT_NEAR(static_cast<double>(count), n / 25, n / 25) << "ranks 5 and on: " << word;
+        EXPECT_LT(static_cast<double>(count), n / 16) << word;
+      }
+    }
+  }
+}
+
+size_t times(const std::string& text, std::string_view wanted) {
+  size_t count = 0;
+  for (size_t at = text.find(wanted); at != std::string::npos; at = text.find(wanted, at + 1)) {
+    ++count;
+  }
+  return count;
+}
+
+// RULER's table: how many needles there are, and of which kind the values are.
+TEST_F(Probes, NeedlesAreThoseOfRuler) {
+  const std::tuple<const char*, const char*, size_t, bool> cases[] = {
+      {"niah_single", "One of the special magic numbers for ", 1, false},
+      {"niah_essay", "One of the special magic numbers for ", 1, true},
+      {"niah_essay_uuid", "One of the special magic uuids for ", 1, true},
+      {"niah_essay_multikey", "One of the special magic numbers for ", 4, true},
+      {"niah_multivalue", "One of the special magic numbers for ", 4, true},
+      {"niah_multiquery", "One of the special magic numbers for ", 4, true},
+  };
+  const ProbeText essay{.name = "essay.txt",
+                        .digest = {},
+                        .sentences = {"A goose flew.", "It was a very long way home."}};
+  for (const auto& [name, needle, count, in_text] : cases) {
+    SCOPED_TRACE(name);
+    const std::string noise = text_of(make(name).back().requests[0], false);
+    EXPECT_EQ(times(noise, needle), count);
+    EXPECT_GT(times(noise, "The grass is green."), 3u);
+    const auto cells = make(name, 700, 1, &essay);
+    const std::string text = text_of(cells.back().requests[0], false);
+    EXPECT_EQ(times(text, needle), count);
+    EXPECT_EQ(times(text, "A goose flew.") > 3, in_text);
+    EXPECT_EQ(times(text, "The grass is green.") == 0, in_text);
+  }
+  const std::string text = text_of(make("niah_multikey", 700, 1, &essay).back().requests[0], false);
+  EXPECT_GT(times(text, "One of the special magic numbers for "), 8u);
+  EXPECT_EQ(times(text, "goose"), 0u);
+}
+
+// Sentences of a text are not equally long: the length is filled all the same, to the longest of them.
+TEST_F(Probes, TextsOfUnequalSentencesFillTheLength) {
+  ProbeText essay{.name = "essay.txt", .digest = {}, .sentences = {}};
+  for (int i = 0; i < 400; ++i) {
+    std::string sentence = "It";
+    for (int word = 0; word < (i < 20 ? 1 : i % 17); ++word) sentence += " went on";
+    essay.sentences.push_back(sentence + ".");
+  }
+  for (const ProbeCell& cell : make("niah_essay", 2048, 1, &essay)) {
+    for (const TokenRequest& request : cell.requests) {
+      const auto tokens = static_cast<int64_t>(request.ids.size());
+      EXPECT_LE(tokens, cell.length);
+      EXPECT_GT(tokens, cell.length - 40);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,9 @@ struct EvaluatedProbe {
 
 /// Adds the probes to the results of model `m`: over all cells and for each.
 /// @param baseline  index of the model it is compared with, or -1
+/// @param text      that needles were hidden in; nothing: sentences about nothing stood in for it
 void add_probe_results(Json& model, size_t m, int64_t baseline,
-                       const std::vector<EvaluatedProbe>& probes, const ProbeOptions& options);
+                       const std::vector<EvaluatedProbe>& probes, const ProbeOptions& options,
+                       const std::optional<ProbeText>& text = std::nullopt);
 
 }  // namespace regroup

@@ -43,6 +43,7 @@ struct EvaluatedQuestions {
   TaskOptions task_options = {};
   std::vector<EvaluatedProbe> probes = {};
   ProbeOptions probe_options = {};
+  std::optional<ProbeText> probe_text = {};  ///< that needles were hidden in
 };
 
 /// Results in lm-evaluation-harness's layout: one object for one model, else

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "regroup/tasks/probe_text.h"
 #include "regroup/tasks/token_request.h"
 #include "regroup/text/tokenizer.h"
 
@@ -16,6 +17,7 @@ namespace regroup {
 struct ProbeOptions {
   int64_t trials = 10;     ///< a cell
   int64_t max_length = 0;  ///< tokens; 0: what the model is made for
+  std::string text;        ///< file that needles are hidden in; "": sentences about nothing
 };
 
 /// What a probe may use: everything follows from it.
@@ -25,6 +27,15 @@ struct ProbePlace {
   int64_t max_length;  ///< tokens that a model is fed at most
   int64_t trials;
   uint64_t seed;
+  const ProbeText* text = nullptr;  ///< of Haystack::kText; nullptr: sentences about nothing
+};
+
+/// What the answer of a probe stands among.
+enum class Haystack {
+  kNone,     ///< the probe is no needle in a haystack
+  kNoise,    ///< sentences about nothing
+  kNeedles,  ///< needles of other keys
+  kText,     ///< a text of the user's
 };
 
 /// Requests of one length and depth, each a trial.
@@ -43,6 +54,7 @@ struct ProbeDefinition {
   std::string_view name;
   std::string_view axis;  ///< what ProbeCell::count counts; "" where it counts nothing
   double passing = -0.5;  ///< nats a token of the answer from which on a model can do it
+  Haystack haystack = Haystack::kNone;
   std::vector<ProbeCell> (*make)(const ProbePlace& place) = nullptr;
 };
 

@@ -18,6 +18,11 @@ void visit_settings(ProbeOptions& options, Visit&& visit) {
          .kind = Setting::Kind::kContext,
          .shows_default = false},
         options.max_length);
+  visit({.name = "probe-text",
+         .help = "Text file that needles are hidden in where RULER hides them in essays; left out: "
+                 "sentences about nothing",
+         .kind = Setting::Kind::kFilePath},
+        options.text);
 }
 
 }  // namespace regroup
