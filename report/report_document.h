@@ -39,7 +39,7 @@ struct Paragraph {
 };
 /// A chart, what it shows, and its numbers for those who cannot see it.
 struct Figure {
-  std::variant<LineChart, BarChart, HeatMap, IntervalChart> chart;
+  std::variant<LineChart, BarChart, HeatMap, HeatPanels, IntervalChart> chart;
   std::string caption;
   Table numbers;
   bool repeats_table = false;  ///< a table beside it has the numbers: a text needs no figure

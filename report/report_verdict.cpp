@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "recall.h"
 #include "recovery.h"
 #include "regroup/base/human_number.h"
 #include "report_document.h"
@@ -135,7 +136,8 @@ std::string verdict(const ReportData& data, const Case& c) {
     text +=
         data.uptrainings.empty() ? "; nothing was uptrained" : "; no uptrained model was scored";
   }
-  return capitalized(text + ".");
+  const std::string recall = recall_sentence(data, c.converted, c.uptrained);
+  return capitalized(text + ".") + (recall.empty() ? "" : " " + recall);
 }
 
 void add_fidelity_tiles(const ReportScore& score, std::vector<Tile>& tiles) {

@@ -1,6 +1,7 @@
 # The report: no LibTorch is needed to make one.
 regroup_test(report escape)
 regroup_test(report svg_chart)
+regroup_test(report svg_heat_panels)
 regroup_test(report svg_intervals)
 regroup_test(report report)
 regroup_test(report report_verdict)

@@ -79,13 +79,14 @@ struct BarChart {
 std::string bar_chart_svg(const BarChart& chart, double width);
 
 struct HeatCell {
-  double value = 0;   ///< not finite: left empty
+  double value = 0;   ///< not finite: left empty; below 0: as dark as its opposite, in green
   std::string text;   ///< written in the cell
   std::string title;  ///< shown when the pointer rests on it
 };
 struct HeatRow {
   std::string label;
   std::vector<HeatCell> cells;
+  int colour = 2;  ///< 1 to 4
 };
 /// Shade grows with the square root of a value's share of the largest; every cell has its number.
 struct HeatMap {
@@ -93,8 +94,26 @@ struct HeatMap {
   std::string x_label;
   std::vector<std::string> columns;
   std::vector<HeatRow> rows;
+  double full = 0;  ///< value of the darkest shade; 0: the largest
 };
 std::string heat_map_svg(const HeatMap& map, double width);
+
+/// One small map of several that have the same columns.
+struct HeatPanel {
+  std::string label;
+  int colour = 1;  ///< 1 to 4
+  std::vector<HeatRow> rows;
+  bool starts_row = false;  ///< stands at the left even where there is room beside the one before
+};
+struct HeatPanels {
+  std::string title;
+  std::string axes;  ///< what columns and rows are
+  std::vector<std::string> columns;
+  std::vector<HeatPanel> panels;
+  double full = 100;  ///< value of the darkest shade
+};
+/// As many panels side by side as the width bears.
+std::string heat_panels_svg(const HeatPanels& chart, double width);
 
 /// A number with what it may be.
 struct IntervalMark {

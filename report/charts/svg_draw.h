@@ -40,6 +40,16 @@ class LabelPlacer {
   std::vector<SvgBox> taken_;
 };
 
+struct Box {
+  double x = 0;
+  double y = 0;
+  double width = 0;
+  double height = 0;
+};
+/// A cell of a heat map, with its number where there is room. Nothing for a value that is not finite.
+/// @param share  of the darkest shade; below 0 the cell is green
+std::string svg_heat_cell(const HeatCell& cell, double share, int colour, const Box& box);
+
 struct LegendEntry {
   std::string name;
   int colour = 1;

@@ -20,6 +20,7 @@ Json probe_json(const ReportProbe& probe) {
       {"role", probe.role},
       {"probe", probe.name},
       {"axis", probe.axis},
+      {"haystack", probe.haystack},
       {"baseline_can", optional_json(probe.baseline_can)},
       {"log_prob_delta", probe.log_prob_delta ? measured_json(*probe.log_prob_delta) : Json()},
       {"cells", Json::array()}};

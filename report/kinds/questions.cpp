@@ -81,6 +81,16 @@ Measured measured_in(const JsonFields& fields, const std::string& name) {
   return {fields.number(name.c_str()).value_or(0), fields.number((name + "_stderr").c_str())};
 }
 
+/// What needles were hidden in, of probes that ask for a text of the user's.
+std::string haystack_in(const Json& config, const std::string& path) {
+  const JsonFields fields(config, path);
+  if (fields.boolean("haystack_stands_in") == true) {
+    return "sentences about nothing, since no --probe-text was given";
+  }
+  const auto text = config.find("haystack_text");
+  return text == config.end() ? "" : text_of(JsonFields(*text, path), "name");
+}
+
 ReportProbe read_probe(const std::string& name, const Json& result, const Json& model,
                        const std::string& path) {
   ReportProbe probe;
@@ -88,7 +98,9 @@ ReportProbe read_probe(const std::string& name, const Json& result, const Json& 
   probe.model = text_of(JsonFields(model, path), "model_name");
   const Json& about = object_in(model, "regroup");
   probe.role = text_of(JsonFields(about, path), "role");
-  probe.axis = text_of(JsonFields(object_in(object_in(model, "configs"), name), path), "axis");
+  const Json& config = object_in(object_in(model, "configs"), name);
+  probe.axis = text_of(JsonFields(config, path), "axis");
+  probe.haystack = haystack_in(config, path);
   for (const Json& json : objects_in(result, "cells", path)) {
     const JsonFields fields(json, path);
     probe.cells.push_back({.length = count_of(fields, "length"),

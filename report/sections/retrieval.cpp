@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "recall.h"
 #include "report_document.h"
 
 namespace regroup {
@@ -15,6 +16,16 @@ std::string cell_title(const ReportProbe& probe, const ReportProbeCell& cell) {
   if (cell.depth) return fmt::format("{}, {:.0f} %", cell.length, 100 * *cell.depth);
   if (cell.count) return fmt::format("{} {}", *cell.count, probe.axis);
   return fmt::format("{}", cell.length);
+}
+
+std::vector<std::string> names_of(const ReportData& data) {
+  std::vector<std::string> names;
+  for (const ReportProbe& probe : data.probes) {
+    if (std::find(names.begin(), names.end(), probe.name) == names.end()) {
+      names.push_back(probe.name);
+    }
+  }
+  return names;
 }
 
 std::vector<const ReportProbe*> of_name(const ReportData& data, const std::string& name) {
@@ -47,80 +58,160 @@ std::string label_of(const ReportProbe& probe) {
                        : fmt::format("{} ({})", shorten_name(probe.model), label);
 }
 
-/// Rows are models, columns lengths and depths; behind them what each lost against the baseline.
-Figure recall_map(const std::vector<const ReportProbe*>& probes) {
-  const ReportProbe& first = *probes.front();
+/// A map of one model, or of what it lost against another.
+struct Shown {
+  const ReportProbe* probe = nullptr;
+  const ReportProbe* less = nullptr;
+
+  std::string label() const { return (less != nullptr ? "lost: " : "") + label_of(*probe); }
+  int colour() const { return less != nullptr ? 2 : 1; }
+};
+
+/// Every model, then every model's loss against the baseline.
+std::vector<Shown> shown_of(const std::vector<const ReportProbe*>& probes) {
+  std::vector<Shown> shown;
+  for (const ReportProbe* probe : probes) shown.push_back({probe});
   const ReportProbe* baseline = find_baseline_of(probes);
+  for (const ReportProbe* probe : probes) {
+    if (baseline != nullptr && probe != baseline) shown.push_back({probe, baseline});
+  }
+  return shown;
+}
+
+/// The share of whole answers in %, or how many points of it were lost.
+HeatCell heat_cell(const Shown& shown, const ReportProbeCell& wanted) {
+  const ReportProbeCell* own = same_cell(*shown.probe, wanted);
+  const ReportProbeCell* before = shown.less != nullptr ? same_cell(*shown.less, wanted) : nullptr;
+  const std::string place = fmt::format("{}, {}", shown.label(), cell_title(*shown.probe, wanted));
+  if (own == nullptr || (shown.less != nullptr && before == nullptr)) {
+    return {.value = NAN, .text = kNothing, .title = place + ": not measured"};
+  }
+  const double value = 100 * (before != nullptr ? before->accuracy.value - own->accuracy.value
+                                                : own->accuracy.value);
+  const std::string text = fmt::format("{:.0f}", value + 0.0);
+  return {.value = value,
+          .text = text,
+          .title = fmt::format("{}: {} {}", place, text, before != nullptr ? "points" : "%")};
+}
+
+std::string caption_of(const std::vector<const ReportProbe*>& probes) {
+  const ReportProbe& first = *probes.front();
+  std::string text =
+      fmt::format("{}: whole answers that are the likeliest, in %, of {} trials each", first.name,
+                  first.cells.front().trials);
+  if (shown_of(probes).size() > probes.size()) {
+    text += "; lost: points of them against the model before, in green where they were gained";
+  }
+  if (!first.haystack.empty()) text += ". Hidden in: " + shorten_name(first.haystack);
+  return text;
+}
+
+/// Rows are models, columns what the probe counts, or lengths.
+Figure one_map(const std::vector<const ReportProbe*>& probes) {
+  const ReportProbe& first = *probes.front();
   HeatMap map{.title = "Recall: " + first.name,
-              .x_label = first.cells.front().depth ? "length in tokens, depth" : "length",
+              .x_label = first.cells.front().count ? first.axis : "length in tokens",
               .columns = {},
-              .rows = {}};
+              .rows = {},
+              .full = 100};
   Table numbers{
       .caption = fmt::format("{}: share of whole answers that are the likeliest, in %", first.name),
       .columns = {{"Model"}},
       .rows = {}};
   for (const ReportProbeCell& cell : first.cells) {
-    map.columns.push_back(cell_title(first, cell));
+    map.columns.push_back(std::to_string(cell.count.value_or(cell.length)));
     numbers.columns.push_back({cell_title(first, cell), ColumnKind::kNumber});
   }
-  const auto add = [&](const ReportProbe& probe, const ReportProbe* less) {
-    HeatRow row{.label = (less != nullptr ? "lost: " : "") + label_of(probe), .cells = {}};
+  for (const Shown& shown : shown_of(probes)) {
+    HeatRow row{.label = shown.label(), .cells = {}, .colour = shown.colour()};
     std::vector<Cell> cells = {{row.label}};
     for (const ReportProbeCell& column : first.cells) {
-      const ReportProbeCell* own = same_cell(probe, column);
-      const ReportProbeCell* before = less != nullptr ? same_cell(*less, column) : nullptr;
-      const bool known = own != nullptr && (less == nullptr || before != nullptr);
-      const double value =
-          !known ? NAN
-                 : 100 * (less != nullptr ? before->accuracy.value - own->accuracy.value
-                                          : own->accuracy.value);
-      const std::string text = known ? fmt::format("{:.0f}", value) : kNothing;
-      row.cells.push_back(
-          {.value = known ? std::max(0.0, value) : NAN,
-           .text = text,
-           .title = fmt::format("{}, {}: {} %", row.label, cell_title(first, column), text)});
-      cells.push_back({text});
+      row.cells.push_back(heat_cell(shown, column));
+      cells.push_back({row.cells.back().text});
     }
     map.rows.push_back(std::move(row));
     numbers.rows.push_back(std::move(cells));
-  };
-  for (const ReportProbe* probe : probes) add(*probe, nullptr);
-  for (const ReportProbe* probe : probes) {
-    if (baseline != nullptr && probe != baseline) add(*probe, baseline);
   }
-  return {
-      .chart = std::move(map),
-      .caption = fmt::format("{}: whole answers that are the likeliest, in %, of {} trials each",
-                             first.name, first.cells.front().trials),
-      .numbers = std::move(numbers)};
+  return {.chart = std::move(map), .caption = caption_of(probes), .numbers = std::move(numbers)};
 }
 
-/// How much more loss a model has on texts than its baseline; nothing where no text was measured.
-std::optional<double> loss_rise(const ReportData& data, const std::string& model) {
-  for (const ReportModel& known : data.models) {
-    if (known.name != model) continue;
-    for (const ReportScore& score : known.scores) {
-      for (size_t m = 0; m < kMetricCount; ++m) {
-        if (std::string_view(kMetricNames[m]) == "loss_delta" && score.metrics[m]) {
-          return score.metrics[m]->value;
-        }
-      }
+/// What `values` has, each once, in order.
+template <typename Value>
+std::vector<Value> distinct(std::vector<Value> values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
+/// A map for every model: columns are lengths, rows depths.
+Figure maps_by_depth(const std::vector<const ReportProbe*>& probes) {
+  const ReportProbe& first = *probes.front();
+  std::vector<int64_t> lengths;
+  std::vector<double> depths;
+  for (const ReportProbe* probe : probes) {
+    for (const ReportProbeCell& cell : probe->cells) {
+      lengths.push_back(cell.length);
+      depths.push_back(cell.depth.value_or(0));
     }
   }
-  return std::nullopt;
-}
-
-std::string verdict(const ReportProbe& probe, const std::optional<double>& loss) {
-  if (probe.baseline_can == false) {
-    return probe.log_prob_delta ? "the baseline cannot do this" : "cannot do this";
+  lengths = distinct(std::move(lengths));
+  HeatPanels chart{
+      .title = "Recall: " + first.name,
+      .axes = first.name + "; columns: length in tokens; rows: depth, 0 % is the start",
+      .columns = {},
+      .panels = {}};
+  Table numbers{
+      .caption = fmt::format("{}: share of whole answers that are the likeliest, in %", first.name),
+      .columns = {{"Model"}, {"Depth", ColumnKind::kNumber}},
+      .rows = {}};
+  for (const int64_t length : lengths) {
+    chart.columns.push_back(std::to_string(length));
+    numbers.columns.push_back({fmt::format("{} tokens", length), ColumnKind::kNumber});
   }
-  if (!probe.log_prob_delta) return kNothing;
-  if (probe.low <= 0 && probe.high >= 0) return "no difference seen";
-  if (probe.low > 0) return "better";
-  if (!loss) return "worse";
-  return -probe.high > std::max(0.0, *loss) ? "fell more than the loss says" : "fell with the loss";
+  for (const Shown& shown : shown_of(probes)) {
+    const bool begins_losses =
+        shown.less != nullptr && !chart.panels.empty() && chart.panels.back().colour == 1;
+    HeatPanel panel{
+        .label = shown.label(), .colour = shown.colour(), .rows = {}, .starts_row = begins_losses};
+    for (const double depth : distinct(depths)) {
+      HeatRow row{.label = fmt::format("{:.0f} %", 100 * depth), .cells = {}};
+      std::vector<Cell> cells = {{panel.label}, {row.label}};
+      for (const int64_t length : lengths) {
+        ReportProbeCell wanted;
+        wanted.length = length;
+        wanted.depth = depth;
+        row.cells.push_back(heat_cell(shown, wanted));
+        cells.push_back({row.cells.back().text});
+      }
+      panel.rows.push_back(std::move(row));
+      numbers.rows.push_back(std::move(cells));
+    }
+    chart.panels.push_back(std::move(panel));
+  }
+  return {.chart = std::move(chart), .caption = caption_of(probes), .numbers = std::move(numbers)};
 }
 
+std::string verdict_text(const ReportProbe& probe, RecallChange change) {
+  switch (change) {
+    case RecallChange::kBeyondBaseline:
+      return probe.log_prob_delta ? "the baseline cannot do this" : "cannot do this";
+    case RecallChange::kNone:
+      return "no difference seen";
+    case RecallChange::kBetter:
+      return "better";
+    case RecallChange::kWorse:
+      return "worse";
+    case RecallChange::kWithLoss:
+      return "fell with the loss";
+    case RecallChange::kMoreThanLoss:
+      return "fell more than the loss says";
+    case RecallChange::kUnknown:
+      break;
+  }
+  return kNothing;
+}
+
+/// The rows of one probe stand together.
 std::optional<Table> change_table(const ReportData& data) {
   Table table{.caption =
                   "Log-probability of answers against the baseline, nats a token, with 95 % "
@@ -132,18 +223,21 @@ std::optional<Table> change_table(const ReportData& data) {
                           {"Loss of texts", ColumnKind::kNumber},
                           {"Verdict"}},
               .rows = {}};
-  for (const ReportProbe& probe : data.probes) {
-    const std::optional<double> loss = loss_rise(data, probe.model);
-    const bool is_baseline = parse_role(probe.role) == ModelRole::kBaseline;
-    if (!probe.log_prob_delta && (is_baseline || probe.baseline_can != false)) continue;
-    const bool known = probe.log_prob_delta.has_value();
-    table.rows.push_back(
-        {{probe.name},
-         {label_of(probe)},
-         {measured_text(probe.log_prob_delta)},
-         {known ? fmt::format("{:.3f} to {:.3f}", probe.low, probe.high) : std::string(kNothing)},
-         {loss ? fmt::format("{:+.3f}", *loss) : std::string(kNothing)},
-         {verdict(probe, loss)}});
+  for (const std::string& name : names_of(data)) {
+    for (const ReportProbe& probe : data.probes) {
+      if (probe.name != name) continue;
+      const std::optional<double> loss = loss_rise(data, probe.model);
+      const bool is_baseline = parse_role(probe.role) == ModelRole::kBaseline;
+      const bool known = probe.log_prob_delta.has_value();
+      if (!known && (is_baseline || probe.baseline_can != false)) continue;
+      table.rows.push_back(
+          {{probe.name},
+           {label_of(probe)},
+           {measured_text(probe.log_prob_delta)},
+           {known ? fmt::format("{:.3f} to {:.3f}", probe.low, probe.high) : std::string(kNothing)},
+           {loss ? fmt::format("{:+.3f}", *loss) : std::string(kNothing)},
+           {verdict_text(probe, recall_change(probe, loss))}});
+    }
   }
   return table.rows.empty() ? std::nullopt : std::optional(std::move(table));
 }
@@ -154,15 +248,11 @@ void sections::retrieval(const ReportData& data, std::vector<Section>& all) {
   if (data.probes.empty()) return;
   Section section{.id = "retrieval", .title = "Recall of the context", .blocks = {}};
   if (auto table = change_table(data)) section.blocks.push_back(std::move(*table));
-  std::vector<std::string> names;
-  for (const ReportProbe& probe : data.probes) {
-    if (probe.cells.empty()) continue;
-    if (std::find(names.begin(), names.end(), probe.name) == names.end()) {
-      names.push_back(probe.name);
-    }
-  }
-  for (const std::string& name : names) {
-    section.blocks.push_back(recall_map(of_name(data, name)));
+  for (const std::string& name : names_of(data)) {
+    const std::vector<const ReportProbe*> probes = of_name(data, name);
+    if (probes.empty()) continue;
+    section.blocks.push_back(probes.front()->cells.front().depth ? maps_by_depth(probes)
+                                                                 : one_map(probes));
   }
   all.push_back(std::move(section));
 }

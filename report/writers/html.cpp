@@ -56,6 +56,9 @@ struct ChartHtml {
   std::string operator()(const LineChart& chart) const { return line_chart_svg(chart, size); }
   std::string operator()(const BarChart& chart) const { return bar_chart_svg(chart, size.width); }
   std::string operator()(const HeatMap& map) const { return heat_map_svg(map, size.width); }
+  std::string operator()(const HeatPanels& chart) const {
+    return heat_panels_svg(chart, size.width);
+  }
   std::string operator()(const IntervalChart& chart) const {
     return interval_chart_svg(chart, size.width);
   }

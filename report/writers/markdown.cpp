@@ -43,6 +43,7 @@ struct NumbersOf {
     return table_markdown(table);
   }
   std::string operator()(const HeatMap&) const { return ""; }  // its figure has the numbers
+  std::string operator()(const HeatPanels&) const { return ""; }
   std::string operator()(const IntervalChart&) const { return ""; }
 };
 

@@ -91,13 +91,50 @@ TEST(Questions, RecallHasAMapAndAVerdict) {
                        "| passkey | converted (converted) | -1.50 ± 0.20 | -1.900 to -1.100 "
                        "| +0.250 | fell more than the loss says |"))
       << markdown;
-  EXPECT_TRUE(contains(markdown, "| converted (converted) | 10 | 25 |")) << markdown;
-  EXPECT_TRUE(contains(markdown, "| lost: converted (converted) | 80 | 0 |")) << markdown;
+  // Each model has a map; a length and depth that were not asked for are empty.
+  EXPECT_TRUE(contains(markdown, "| Model | Depth | 256 tokens | 512 tokens |")) << markdown;
+  EXPECT_TRUE(contains(markdown, "| converted (converted) | 50 % | 10 | – |")) << markdown;
+  EXPECT_TRUE(contains(markdown, "| converted (converted) | 100 % | – | 25 |")) << markdown;
+  EXPECT_TRUE(contains(markdown, "| lost: converted (converted) | 50 % | 80 | – |")) << markdown;
+  EXPECT_TRUE(contains(markdown, "| lost: converted (converted) | 100 % | – | 0 |")) << markdown;
   EXPECT_TRUE(contains(report_html(data), "Recall: passkey"));
   EXPECT_TRUE(
       contains(report_csv(data), "recall,converted,converted,0,passkey:acc,256@0.5,0.1,0.1,10\n"))
       << report_csv(data);
   EXPECT_EQ(nlohmann::json::parse(report_json(data))["probes"].size(), 2u);
+}
+
+// 1.5 nats a token are more than the 0.25 of the text; the end of the interval nearest to 0 decides.
+TEST(Questions, TheVerdictSaysWhetherRecallFellMoreThanTheLoss) {
+  const auto first = [](const char* retrieval) {
+    return report_verdict(gathered(kCompared, retrieval)).at(0);
+  };
+  EXPECT_TRUE(contains(first(kRetrieval),
+                       "Of the one probe that the original can do, recall fell more than the loss "
+                       "says in 1 after conversion (most in passkey, by 1.50 nats a token of the "
+                       "answer; the loss rose by 0.25)."));
+  EXPECT_TRUE(contains(first(R"(, "probes": {"passkey": {"baseline_can": true,
+    "log_prob_delta": -1.5, "log_prob_delta_stderr": 0.7, "ci95": [-2.9, -0.2]}})"),
+                       "Of the one probe that the original can do, recall fell in none more than "
+                       "the loss says."));
+  EXPECT_FALSE(contains(first(R"(, "probes": {"passkey": {"baseline_can": false}})"),
+                        "probe that the original"));
+  EXPECT_FALSE(contains(first(""), "probe that the original"));
+}
+
+TEST(Questions, WhatNeedlesWereHiddenInIsSaid) {
+  const auto report = [](const std::string& config) {
+    std::string eval = asked("baseline", 0.5, "", 0.9, "");
+    const std::string before = R"({"output_type": "probe", "axis": "")";
+    eval.replace(eval.find(before), before.size(), before + config);
+    return report_markdown(Files().add("eval.json", eval).gather());
+  };
+  EXPECT_TRUE(contains(report(R"(, "haystack": "text", "haystack_stands_in": false,
+                                 "haystack_text": {"name": "essays.txt"})"),
+                       "Hidden in: essays.txt"));
+  EXPECT_TRUE(contains(report(R"(, "haystack": "noise", "haystack_stands_in": true)"),
+                       "Hidden in: sentences about nothing, since no --probe-text was given"));
+  EXPECT_FALSE(contains(report(R"(, "haystack": "needles")"), "Hidden in"));
 }
 
 TEST(Questions, ABaselineThatCannotRecallProvesNothing) {

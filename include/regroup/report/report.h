@@ -144,6 +144,8 @@ struct ReportProbe {
   std::string role;
   std::string name;
   std::string axis;  ///< what `count` counts
+  std::string
+      haystack;  ///< what a needle was hidden in, where that is not the same every time; "" else
   std::vector<ReportProbeCell> cells;
   std::optional<bool> baseline_can;
   std::optional<Measured> log_prob_delta;  ///< against the baseline, over all trials
