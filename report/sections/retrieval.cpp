@@ -155,11 +155,10 @@ Figure maps_by_depth(const std::vector<const ReportProbe*>& probes) {
     }
   }
   lengths = distinct(std::move(lengths));
-  HeatPanels chart{
-      .title = "Recall: " + first.name,
-      .axes = first.name + "; columns: length in tokens; rows: depth, 0 % is the start",
-      .columns = {},
-      .panels = {}};
+  HeatPanels chart{.title = "Recall: " + first.name,
+                   .axes = first.name + ": length by depth, 0 % is the start",
+                   .columns = {},
+                   .panels = {}};
   Table numbers{
       .caption = fmt::format("{}: share of whole answers that are the likeliest, in %", first.name),
       .columns = {{"Model"}, {"Depth", ColumnKind::kNumber}},
