@@ -26,6 +26,8 @@ const char* role_label(ModelRole role) {
       return "converted";
     case ModelRole::kUptrained:
       return "uptrained";
+    case ModelRole::kControl:
+      return "control";
     default:
       return "model";
   }
@@ -34,7 +36,19 @@ const char* role_label(ModelRole role) {
 int role_colour(ModelRole role) {
   if (role == ModelRole::kBaseline) return 1;
   if (role == ModelRole::kConverted) return 2;
+  if (role == ModelRole::kControl) return 5;
   return role == ModelRole::kUptrained ? 3 : 4;
+}
+
+ModelRole role_in(const ReportData& data, const std::string& role, int64_t n_kv_heads) {
+  const ModelRole own = parse_role(role);
+  const ReportModel* baseline = find_baseline(data);
+  const bool same_heads = baseline != nullptr && baseline->n_kv_heads == n_kv_heads;
+  return own == ModelRole::kUptrained && same_heads ? ModelRole::kControl : own;
+}
+
+ModelRole role_in(const ReportData& data, const ReportModel& model) {
+  return role_in(data, model.role, model.n_kv_heads);
 }
 
 const ReportModel* find_baseline(const ReportData& data) {

@@ -11,11 +11,11 @@ namespace regroup {
 
 // What HTML and Markdown both show. Texts are plain here; each writer escapes them for its place.
 
-enum class ModelRole { kNone, kBaseline, kConverted, kUptrained, kModel };
+enum class ModelRole { kNone, kBaseline, kConverted, kUptrained, kModel, kControl };
 ModelRole parse_role(const std::string& role);
-/// "before", "converted", "uptrained", "model".
+/// "before", "converted", "uptrained", "model", "control".
 const char* role_label(ModelRole role);
-/// 1 to 4, the same in every chart and table.
+/// 1 to 5, the same in every chart and table.
 int role_colour(ModelRole role);
 
 enum class ColumnKind { kText, kNumber, kCode };
@@ -114,6 +114,9 @@ void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& c
 // Selecting.
 
 const ReportModel* find_baseline(const ReportData& data);
+/// The role of a model in a report: an uptrained one with the baseline's KV heads is the control.
+ModelRole role_in(const ReportData& data, const std::string& role, int64_t n_kv_heads);
+ModelRole role_in(const ReportData& data, const ReportModel& model);
 /// The converted model with as many KV heads, which eval's recovery refers to.
 const ReportModel* find_converted(const ReportData& data, int64_t n_kv_heads);
 /// For an uptrained model, or for a run: the model it was made of; nullptr unless that is certain.

@@ -43,7 +43,7 @@ Table models_table(const ReportData& data) {
                           {"Digest", ColumnKind::kCode}},
               .rows = {}};
   for (const ReportModel& model : data.models) {
-    const ModelRole role = parse_role(model.role);
+    const ModelRole role = role_in(data, model);
     table.rows.push_back({{.text = role_label(role), .note = {}, .role = role},
                           {std::to_string(model.n_kv_heads)},
                           {grouped_digits(model.n_params)},

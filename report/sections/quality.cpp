@@ -86,7 +86,8 @@ Table quality_table(const ReportData& data, const EvaluatedOn& on) {
   return table;
 }
 
-ChartSeries pareto_series(const Scored& scored, ModelRole role, Marker marker) {
+ChartSeries pareto_series(const ReportData& data, const Scored& scored, ModelRole role,
+                          Marker marker) {
   ChartSeries series{.name = role_label(role),
                      .colour = role_colour(role),
                      .marker = marker,
@@ -94,7 +95,7 @@ ChartSeries pareto_series(const Scored& scored, ModelRole role, Marker marker) {
                      .dashed = role == ModelRole::kConverted};
   for (const auto& [model, score] : scored) {
     const auto& loss = (*score)[Metric::kLoss];
-    if (parse_role(model->role) != role || !loss || model->kv_bytes_per_token <= 0) continue;
+    if (role_in(data, *model) != role || !loss || model->kv_bytes_per_token <= 0) continue;
     series.points.push_back(
         {static_cast<double>(model->kv_bytes_per_token), loss->value,
          fmt::format("{}, {}: {} a token, loss {}", role_label(role), heads_text(model->n_kv_heads),
@@ -115,8 +116,9 @@ void add_pareto(const ReportData& data, const EvaluatedOn& on, Section& section)
   std::set<double> sizes;
   for (const auto& [role, marker] : {std::pair{ModelRole::kBaseline, Marker::kSquare},
                                      std::pair{ModelRole::kConverted, Marker::kTriangle},
-                                     std::pair{ModelRole::kUptrained, Marker::kCircle}}) {
-    ChartSeries series = pareto_series(scored, role, marker);
+                                     std::pair{ModelRole::kUptrained, Marker::kCircle},
+                                     std::pair{ModelRole::kControl, Marker::kDiamond}}) {
+    ChartSeries series = pareto_series(data, scored, role, marker);
     for (const ChartPoint& point : series.points) sizes.insert(point.x);
     if (!series.points.empty()) chart.series.push_back(std::move(series));
   }
@@ -151,12 +153,8 @@ Cell model_cell(const ReportData& data, const ReportModel& model) {
     return parse_role(m.role) == role && m.n_kv_heads == model.n_kv_heads;
   });
   const bool named = same > 1 || role == ModelRole::kModel;
-  const ReportModel* baseline = find_baseline(data);
-  const bool control = role == ModelRole::kUptrained && baseline != nullptr &&
-                       model.n_kv_heads == baseline->n_kv_heads;
-  return {.text = control ? "control" : role_label(role),
-          .note = named ? model.name : "",
-          .role = role};
+  const ModelRole shown = role_in(data, model);
+  return {.text = role_label(shown), .note = named ? model.name : "", .role = shown};
 }
 
 Scored scored_on(const ReportData& data, const EvaluatedOn& on) {

@@ -10,7 +10,7 @@ void sections::samples(const ReportData& data, std::vector<Section>& all) {
   for (const ReportSample& sample : data.samples) {
     SampleBlock block{.prompt = sample.prompt, .texts = {}};
     for (const ReportContinuation& text : sample.continuations) {
-      const ModelRole role = parse_role(text.role);
+      const ModelRole role = role_in(data, text.role, text.n_kv_heads);
       block.texts.push_back(
           {fmt::format("{}, {}", role_label(role), heads_text(text.n_kv_heads)), role, text.text});
     }

@@ -33,18 +33,21 @@ const std::vector<IntervalSeries>& role_series() {
       {role_label(ModelRole::kBaseline), role_colour(ModelRole::kBaseline), Marker::kSquare},
       {role_label(ModelRole::kConverted), role_colour(ModelRole::kConverted), Marker::kTriangle},
       {role_label(ModelRole::kUptrained), role_colour(ModelRole::kUptrained), Marker::kCircle},
-      {role_label(ModelRole::kModel), role_colour(ModelRole::kModel), Marker::kDiamond}};
+      {role_label(ModelRole::kModel), role_colour(ModelRole::kModel), Marker::kDiamond},
+      {role_label(ModelRole::kControl), role_colour(ModelRole::kControl), Marker::kCircle}};
   return kSeries;
 }
 
-size_t role_series_of(const std::string& role) {
-  switch (parse_role(role)) {
+size_t role_series_of(ModelRole role) {
+  switch (role) {
     case ModelRole::kBaseline:
       return 0;
     case ModelRole::kConverted:
       return 1;
     case ModelRole::kUptrained:
       return 2;
+    case ModelRole::kControl:
+      return 4;
     default:
       return 3;
   }
@@ -59,7 +62,7 @@ std::vector<TaskChain> task_chains(const ReportData& data) {
     for (const ReportModel* model : models) {
       if (model == nullptr || !has_task_score(data, *model)) continue;
       chain.label = heads_text(model->n_kv_heads);
-      chain.members.push_back({model->name, role_series_of(model->role)});
+      chain.members.push_back({model->name, role_series_of(role_in(data, *model))});
       joined.insert(model);
     }
     if (chain.members.size() > 1) chains.push_back(std::move(chain));

@@ -17,9 +17,9 @@ struct TaskChain {
   std::vector<Member> members;  ///< at least two
 };
 
-/// Of a chart of tasks: baseline, converted, uptrained, and models without a role.
+/// Of a chart of tasks: baseline, converted, uptrained, models without a role, and the control.
 const std::vector<IntervalSeries>& role_series();
-size_t role_series_of(const std::string& role);
+size_t role_series_of(ModelRole role);
 
 /// For every converted model the baseline, itself, and what uptraining made of it.
 std::vector<TaskChain> task_chains(const ReportData& data);

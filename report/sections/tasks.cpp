@@ -57,7 +57,7 @@ auto distinct(const std::vector<ReportTaskScore>& scores, const Get& get) {
 Column model_column(const ReportData& data, const std::string& name) {
   for (const ReportModel& model : data.models) {
     if (model.name != name) continue;
-    return {fmt::format("{} ({})", shorten_name(name), role_label(parse_role(model.role))),
+    return {fmt::format("{} ({})", shorten_name(name), role_label(role_in(data, model))),
             ColumnKind::kNumber};
   }
   return {shorten_name(name), ColumnKind::kNumber};

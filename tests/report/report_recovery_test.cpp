@@ -135,6 +135,9 @@ TEST(Recovery, AnEvaluatedControlIsCalledOne) {
             "1.287, 0.1000 ± 0.0040 below the original's.");
   EXPECT_TRUE(verdict[2].starts_with("To 90 %")) << verdict[2];
   EXPECT_EQ(report_html(files.gather()).find("measurable gap"), std::string::npos);
+  const std::string markdown = report_markdown(files.gather());
+  EXPECT_EQ(markdown.find("| uptrained | 8 |"), std::string::npos) << markdown;
+  EXPECT_NE(markdown.find("| control | 8 |"), std::string::npos) << markdown;
 }
 
 TEST(Recovery, SeveralRunsOfOneNumberOfHeadsKeepTheirOwnConversion) {
