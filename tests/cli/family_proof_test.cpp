@@ -188,6 +188,12 @@ TEST_F(FamilyProof, AsManyHeadsOfAnotherClassComputeTheSame) {
     EXPECT_TRUE(contains(verified.out, "30 tensors equal those of")) << verified.out;
     EXPECT_EQ(load_folder(out).config().family, &written_family(*load_folder(in).config().family));
     EXPECT_TRUE(all_logits(load_folder(out), ids).equal(all_logits(load_folder(in), ids)));
+    TinyModelSpec other = family.spec;
+    other.seed = 2;
+    write_tiny_model(in + ", another", other);
+    const Finished wrong = regroup({"verify", out, "--against", in + ", another"});
+    EXPECT_EQ(wrong.exit_code, 3) << wrong.out;
+    EXPECT_TRUE(contains(wrong.err, "must equal the parent's, but differs")) << wrong.err;
   }
 }
 
