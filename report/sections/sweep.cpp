@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "regroup/base/human_measure.h"
 #include "regroup/base/human_number.h"
@@ -51,6 +52,18 @@ ChartPoint chart_point(const ReportSweep& sweep, const ReportSweepPoint& point, 
     shown.high = shown.y + kNormal95 * error;
   }
   return shown;
+}
+
+/// Whether the traffic costs more at one number of KV heads than at another: devices that idle cost the same.
+bool costs_differ(const ReportSweep& sweep) {
+  constexpr double kLeastRatio = 1.001;
+  std::vector<double> costs;
+  for (const ReportSweepPoint& point : sweep.points) {
+    if (point.traffic && point.traffic->cost) costs.push_back(*point.traffic->cost);
+  }
+  if (costs.empty()) return false;
+  const auto [least, most] = std::minmax_element(costs.begin(), costs.end());
+  return *most > kLeastRatio * *least;
 }
 
 /// The front joined, and what it beats.
@@ -221,10 +234,7 @@ void add_sweep(const ReportSweep& sweep, Section& section) {
   }
   if (sweep.points.empty()) return;
   section.blocks.push_back(sweep_figure(sweep, {.by_cost = false}));
-  const bool costed = std::any_of(sweep.points.begin(), sweep.points.end(), [](const auto& point) {
-    return point.traffic && point.traffic->cost;
-  });
-  if (costed) section.blocks.push_back(sweep_figure(sweep, {.by_cost = true}));
+  if (costs_differ(sweep)) section.blocks.push_back(sweep_figure(sweep, {.by_cost = true}));
   section.blocks.push_back(points_table(sweep));
   if (!sweep.tolerances.empty()) section.blocks.push_back(tolerance_table(sweep));
 }

@@ -73,6 +73,19 @@ TEST(ReportSweep, DrawsLossAgainstCacheAndAgainstCost) {
   EXPECT_EQ(count_of(html, "class=\"line thin\""), 4U * 2 * 3);
 }
 
+// Idle devices cost the same whatever the heads: a chart of rounding errors would say nothing.
+TEST(ReportSweep, EqualCostsAreNotDrawn) {
+  const auto costing = [](double most) {
+    return report_html(
+        Files()
+            .add("sweep.json", sweep(point(8, "baseline", 0, 0, served(most, 1)) + "," +
+                                     point(4, "converted", 0.1, 0.01, served(2, 1))))
+            .gather());
+  };
+  EXPECT_EQ(count_of(costing(2.0001), "<svg"), 2U) << "the cache alone";
+  EXPECT_EQ(count_of(costing(2.01), "<svg"), 4U);
+}
+
 TEST(ReportSweep, MarkdownHasTheNumbers) {
   const std::string text = report_markdown(Files().add("sweep.json", full_sweep()).gather());
   // 0.1 -+ 1.96 * 0.01 and 0.5 -+ 1.96 * 0.02.
