@@ -132,6 +132,17 @@ class Scorer {
 RequestScore unscored() { return {.log_likelihood = std::numeric_limits<double>::quiet_NaN()}; }
 bool is_scored(const RequestScore& score) { return !std::isnan(score.log_likelihood); }
 
+namespace {
+
+/// On a GPU what each token sees is a mask of all tokens by all tokens.
+RequestBatching bounded(RequestBatching batching, at::Device device) {
+  constexpr int64_t kMostMasked = 8192;
+  if (!device.is_cpu()) batching.batch_tokens = std::min(batching.batch_tokens, kMostMasked);
+  return batching;
+}
+
+}  // namespace
+
 void score_requests(const Decoder& model, const std::vector<TokenRequest>& requests,
                     const RequestBatching& batching, std::vector<RequestScore>& scores,
                     const std::function<void(int64_t done)>& after_batch) {
@@ -139,7 +150,8 @@ void score_requests(const Decoder& model, const std::vector<TokenRequest>& reque
   if (scores.size() != requests.size()) scores.assign(requests.size(), unscored());
   Scorer scorer(model, requests, scores);
   int64_t done = 0;
-  for (const RequestBatch& batch : make_request_batches(requests, model.config(), batching)) {
+  for (const RequestBatch& batch :
+       make_request_batches(requests, model.config(), bounded(batching, model.device()))) {
     const bool known =
         std::ranges::all_of(batch.requests, [&](size_t i) { return is_scored(scores[i]); });
     done += static_cast<int64_t>(batch.requests.size());

@@ -49,7 +49,7 @@ TreeAttention::TreeAttention(const TokenTree& tree, const ModelConfig& config, a
     }
     std::reverse(past_[n].begin(), past_[n].end());
   }
-  if (has_kernel_ || config.caps.scores > 0 || tree.nodes.size() == 1) return;
+  if (device.is_cpu() || config.caps.scores > 0 || tree.nodes.size() == 1) return;
   mask_ = visible(0, device);
   if (config.sliding_window) window_mask_ = visible(*config.sliding_window, device);
 }
@@ -127,9 +127,9 @@ Tensor TreeAttention::with_kernel(const Tensor& queries, const Tensor& keys, con
   return out.transpose(1, 2).flatten(2);
 }
 
-/// With a soft cap there is neither a kernel nor a mask: a run of tokens after the other.
-Tensor TreeAttention::with_cap(const Tensor& q, const Tensor& k, const Tensor& v,
-                               int64_t window) const {
+/// Without a kernel: a run of tokens after the other. A mask would see all tokens of the row, which pays on a GPU alone.
+Tensor TreeAttention::run_by_run(const Tensor& q, const Tensor& k, const Tensor& v,
+                                 int64_t window) const {
   std::vector<Tensor> mixed;
   for (size_t n = 0; n < tree_.nodes.size(); ++n) {
     const TokenTree::Node& own = tree_.nodes[n];
@@ -141,8 +141,12 @@ Tensor TreeAttention::with_cap(const Tensor& q, const Tensor& k, const Tensor& v
       runs.push_back(x.narrow(2, own.first, own.count));
       return at::cat(runs, 2);
     };
-    mixed.push_back(capped_attention(q.narrow(2, own.first, own.count), sequence(k), sequence(v),
-                                     window, config_.caps.scores));
+    const Tensor queries = q.narrow(2, own.first, own.count);
+    mixed.push_back(
+        config_.caps.scores > 0
+            ? capped_attention(queries, sequence(k), sequence(v), window, config_.caps.scores)
+            : cached_attention(queries, sequence(k), sequence(v),
+                               visibility(own.count, own.past, window, q.device())));
   }
   return at::cat(mixed, 1);
 }
@@ -151,8 +155,8 @@ Tensor TreeAttention::attend(int64_t layer, const Tensor& q, const Tensor& k,
                              const Tensor& v) const {
   if (tree_.nodes.size() == 1) return attend_all(config_, layer, q, k, v);
   const int64_t window = window_of(config_, layer);
-  if (config_.caps.scores > 0) return with_cap(q, k, v, window);
-  if (has_kernel_) return with_kernel(q, k, v, window);
+  if (has_kernel_ && config_.caps.scores == 0) return with_kernel(q, k, v, window);
+  if (!mask_.defined()) return run_by_run(q, k, v, window);
   return cached_attention(q, k, v, window > 0 ? window_mask_ : mask_);
 }
 

@@ -28,8 +28,8 @@ class TreeAttention {
  private:
   at::Tensor with_kernel(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                          int64_t window) const;
-  at::Tensor with_cap(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                      int64_t window) const;
+  at::Tensor run_by_run(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                        int64_t window) const;
   /// What each token sees, [tokens, tokens] bool.
   at::Tensor visible(int64_t window, at::Device device) const;
 
@@ -38,7 +38,7 @@ class TreeAttention {
   bool has_kernel_;
   /// Of each node the runs of tokens before it, the first ones first, counted from its own first token.
   std::vector<std::vector<kernels::RowSpan>> past_;
-  at::Tensor mask_;         ///< visible() where no kernel is
+  at::Tensor mask_;         ///< visible() on a GPU
   at::Tensor window_mask_;  ///< the same for layers with a window
 };
 
