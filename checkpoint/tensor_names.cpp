@@ -124,9 +124,14 @@ std::string find_prefix(const TensorCheck& check) {
 }
 
 void refuse_marked(const TensorCheck& check, std::span<const Marker> markers) {
+  const auto is_own = [&](std::string_view word) {  // the family's tensors have this in their names
+    return std::ranges::any_of(check.config.family->tensors, [&](const TensorRule& rule) {
+      return std::string_view(rule.name).find(word) != std::string_view::npos;
+    });
+  };
   for (const auto& [name, location] : check.files) {
     for (const Marker& marker : markers) {
-      if (name.find(marker.word) == std::string::npos) continue;
+      if (name.find(marker.word) == std::string::npos || is_own(marker.word)) continue;
       throw CheckpointError(
           {.code = "CFG_TENSOR_MISSING",
            .message = fmt::format("tensors must be those of {} (model_type \"{}\"), found "

@@ -12,6 +12,7 @@
 #include "regroup/base/folder.h"
 #include "regroup/base/human_number.h"
 #include "regroup/base/input_file.h"
+#include "regroup/base/notice.h"
 #include "regroup/base/output_file.h"
 #include "regroup/base/path.h"
 #include "regroup/base/stop_signal.h"
@@ -50,9 +51,7 @@ class Pipeline {
       }
       if (stages_.evaluates()) make_run_report(stages_, flags_, globals_);
     } catch (const Error& stop) {
-      if (measures && stages_.evaluates() && stop.info().code != "INTERRUPTED") {
-        make_run_report(stages_, flags_, globals_);
-      }
+      if (measures && stages_.evaluates() && stop.info().code != "INTERRUPTED") report_anyway();
       // A stage that had nothing to keep yet: those before it are kept.
       if (stop.info().code == "INTERRUPTED") throw_if_stopped(/*resumable=*/true);
       throw;
@@ -62,6 +61,15 @@ class Pipeline {
 
  private:
   const std::string& out() const { return stages_.out(); }
+
+  /// What is measured, when the last stage failed; its error is the one that is shown.
+  void report_anyway() const {
+    try {
+      make_run_report(stages_, flags_, globals_);
+    } catch (const Error& error) {
+      notice("the report was not made: " + error.info().message);
+    }
+  }
 
   CommandOutput output(double seconds) const {
     CommandOutput output;

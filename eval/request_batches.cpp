@@ -118,7 +118,13 @@ std::vector<RequestBatch> make_request_batches(const std::vector<TokenRequest>& 
       const bool shares = batching.share_prefixes && !members.empty();
       return size_of(ids) - (shares ? common_prefix(fed(requests[members.back()]), ids) : 0);
     };
-    if (alone || tokens + added() > at_once) close();
+    // What shares a long beginning stays with it: fed again, it would cost more than it is too much.
+    const auto room = [&] {
+      if (members.empty() || !batching.share_prefixes) return at_once;
+      return std::max(at_once, size_of(fed(requests[members.front()])) + at_once / 4);
+    };
+    const int64_t more = added();
+    if (alone || (more > 0 && tokens + more > room())) close();
     tokens += added();
     members.push_back(i);
     if (alone) close();

@@ -136,7 +136,7 @@ namespace {
 
 /// On a GPU what each token sees is a mask of all tokens by all tokens.
 RequestBatching bounded(RequestBatching batching, at::Device device) {
-  constexpr int64_t kMostMasked = 8192;
+  constexpr int64_t kMostMasked = 4096;
   if (!device.is_cpu()) batching.batch_tokens = std::min(batching.batch_tokens, kMostMasked);
   return batching;
 }

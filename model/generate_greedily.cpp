@@ -3,6 +3,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
 #include "regroup/base/error.h"
@@ -14,7 +15,26 @@ namespace {
 using at::Tensor;
 
 /// As many as the kernels take that read every weight once; more would be multiplied otherwise, and rounded otherwise.
-constexpr size_t kSequencesAtOnce = 8;
+constexpr int64_t kSequencesAtOnce = 8;
+constexpr int64_t kCacheBytes = int64_t{4} << 30;  // of all sequences, but for one that needs more
+
+/// Tokens of the longest text.
+int64_t longest_text(const std::vector<GreedyPrompt>& prompts) {
+  int64_t longest = 0;
+  for (const GreedyPrompt& prompt : prompts) {
+    longest = std::max(longest, static_cast<int64_t>(prompt.ids.size()) + prompt.max_new_tokens);
+  }
+  return longest;
+}
+
+/// Sequences whose caches have room for `tokens` each: 1, 2, 4 or 8, as the cache grows.
+size_t sequences_at_once(const Decoder& decoder, int64_t tokens) {
+  const ModelConfig& config = decoder.config();
+  const auto element = static_cast<int64_t>(c10::elementSize(decoder.dtype()));
+  const int64_t bytes = 2 * config.n_layers * config.kv_size() * element * tokens;
+  const int64_t fit = kCacheBytes / std::max<int64_t>(1, bytes);
+  return std::bit_floor(static_cast<size_t>(std::clamp<int64_t>(fit, 1, kSequencesAtOnce)));
+}
 
 class Continuations {
  public:
@@ -25,12 +45,13 @@ class Continuations {
         prompts_(prompts),
         on_token_(on_token),
         on_end_(on_end),
-        cache_(decoder.config(), 0, 0, decoder.dtype(), decoder.device()) {}
+        at_once_(sequences_at_once(decoder, longest_text(prompts))),
+        cache_(decoder.config(), 0, longest_text(prompts), decoder.dtype(), decoder.device()) {}
 
   void run() {
     size_t waiting = 0;
     while (waiting < prompts_.size() || !active_.empty()) {
-      while (waiting < prompts_.size() && active_.size() < kSequencesAtOnce) begin(waiting++);
+      while (waiting < prompts_.size() && active_.size() < at_once_) begin(waiting++);
       if (!active_.empty()) step();
     }
   }
@@ -104,6 +125,7 @@ class Continuations {
   const std::vector<GreedyPrompt>& prompts_;
   const std::function<bool(size_t, int32_t)>& on_token_;
   const std::function<void(size_t)>& on_end_;
+  size_t at_once_;
   KvCache cache_;
   std::vector<Active> active_;
 };

@@ -108,14 +108,15 @@ Tensor TreeAttention::with_kernel(const Tensor& queries, const Tensor& keys, con
     scratch_size = std::max(scratch_size, kernels::attention_scratch(shape_of(n)));
     longest = std::max(longest, tree_.nodes[n].count);
   }
-  const auto work = static_cast<int64_t>(tree_.nodes.size()) * n_kv_heads;
+  const auto n_nodes = static_cast<int64_t>(tree_.nodes.size());
   kernels::with_type(q, [&]<typename T>(T*) {
-    at::parallel_for(0, work, 1, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, n_nodes * n_kv_heads, 1, [&](int64_t begin, int64_t end) {
       std::vector<float> scratch(static_cast<size_t>(scratch_size + group_size * longest));
       float* lse = scratch.data() + scratch_size;
       for (int64_t i = begin; i < end; ++i) {
-        const auto n = static_cast<size_t>(i / n_kv_heads);
-        const int64_t head = i % n_kv_heads;
+        // A head after the other, so that the heads of a long run fall to different threads.
+        const auto n = static_cast<size_t>(i % n_nodes);
+        const int64_t head = i / n_nodes;
         const int64_t first = tree_.nodes[n].first;
         kernels::attention_forward(
             shape_of(n), rows_from<const T>(q, head * group_size, first),

@@ -79,7 +79,9 @@ RequestBatching batching_of(const EvalFlags& flags, const std::vector<TokenReque
   for (const TokenRequest& request : requests) {
     longest = std::max(longest, static_cast<int64_t>(request.ids.size()));
   }
-  return {.batch_tokens = parse_count(flags.batch_size, "--batch-size") * longest};
+  constexpr int64_t kMostTokens = int64_t{1} << 40;
+  const int64_t count = parse_count(flags.batch_size, "--batch-size");
+  return {.batch_tokens = std::min(count, kMostTokens / longest) * longest};
 }
 
 namespace {

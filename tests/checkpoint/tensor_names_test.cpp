@@ -136,6 +136,22 @@ TEST(OtherNames, WeightsOfAnotherKindAreOneSentence) {
                        "an adapter that was not merged"));
 }
 
+// Names that one family has for its own are no sign of another: what is missing is said.
+TEST(OtherNames, AFamilysOwnNamesAreNotForeign) {
+  for (const char* type : {"falcon", "internlm2"}) {
+    const Changed model({.model_type = type, .n_kv_heads = 2}, [](Tensors& t) {
+      std::erase_if(t, [](const TensorData& tensor) {
+        return !contains(tensor.spec.name, "query_key_value") &&
+               !contains(tensor.spec.name, "wqkv");
+      });
+    });
+    const std::string said =
+        expect_error<CheckpointError>("CFG_TENSOR_MISSING", [&] { model.open(); }).message;
+    EXPECT_FALSE(contains(said, "found those of")) << said;
+    EXPECT_TRUE(contains(said, "but is missing")) << said;
+  }
+}
+
 TEST(Grouped, OneThingWrongInEveryTensorIsOneSentence) {
   const Changed bytes({.n_layers = 12}, [](Tensors& t) {
     for (TensorData& tensor : t) {

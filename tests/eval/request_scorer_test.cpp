@@ -218,7 +218,9 @@ TEST_F(Batches, FeedEveryRequest) {
     for (const RequestBatch& batch : make(requests, batching)) {
       EXPECT_EQ(batch.tree.size(), static_cast<int64_t>(batch.ids.size()));
       if (batching.batch_tokens > 0 && batch.requests.size() > 1) {
-        EXPECT_LE(batch.tree.size(), batching.batch_tokens);
+        const auto first = static_cast<int64_t>(requests[batch.requests[0]].ids.size()) - 1;
+        const int64_t shared = batching.share_prefixes ? first + batching.batch_tokens / 4 : 0;
+        EXPECT_LE(batch.tree.size(), std::max(batching.batch_tokens, shared));
       }
       std::vector<bool> used(batch.ids.size());
       for (size_t member = 0; member < batch.requests.size(); ++member) {
@@ -244,6 +246,8 @@ TEST_F(Batches, SharedTokensAreFedOnce) {
   ASSERT_EQ(batches.size(), 1u);
   EXPECT_EQ(batches[0].tree.size(), 20 + 0 + 1 + 2 + 3);
   EXPECT_EQ(make(items({20}, 4), {.share_prefixes = false})[0].tree.size(), 4 * 20 + 6);
+  EXPECT_EQ(make(items({200}, 4), {.batch_tokens = 100}).size(), 1u) << "longer than a batch";
+  EXPECT_EQ(make(items({200, 200}, 4), {.batch_tokens = 100}).size(), 2u);
   std::vector<TokenRequest> examples;
   for (int64_t question = 0; question < 10; ++question) {
     TokenRequest request{.ids = std::vector<int64_t>(30, 7), .scored = 1};
