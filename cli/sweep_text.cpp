@@ -8,6 +8,7 @@
 #include "regroup/base/human_number.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/words.h"
+#include "regroup/results/serving_cost.h"
 #include "table.h"
 
 namespace regroup {
@@ -63,28 +64,17 @@ void explain_probes(const SweepView& view, std::vector<std::string>& sentences) 
   }
 }
 
-/// A trace that leaves the devices idle costs the same at every number of KV heads.
-bool costs_differ(const SweepView& view) {
-  double least = 0;
-  double most = 0;
-  for (const SweepPoint& point : view.points) {
-    const double cost = point.cost().value_or(0);
-    if (cost <= 0) continue;
-    least = least == 0 ? cost : std::min(least, cost);
-    most = std::max(most, cost);
-  }
-  return most > 1.02 * least;
-}
-
 void explain_traffic(const SweepView& view, std::vector<std::string>& sentences) {
   for (const Json& left : view.replay.at("left_out")) {
     sentences.push_back(fmt::format("{} cannot serve the traffic: {}",
                                     kv_heads_text(left.at("n_kv_heads").get<int64_t>()),
                                     left.at("why").get<std::string>()));
   }
-  const auto costed = std::count_if(view.points.begin(), view.points.end(),
-                                    [](const auto& point) { return point.cost().has_value(); });
-  if (costed > 1 && !costs_differ(view)) {
+  std::vector<double> costs;
+  for (const SweepPoint& point : view.points) {
+    if (const auto cost = point.cost(); cost && *cost > 0) costs.push_back(*cost);
+  }
+  if (costs.size() > 1 && !costs_differ(costs)) {
     sentences.emplace_back(
         "the traffic leaves the devices idle, so that every number of KV heads costs the same: "
         "--rate-scale makes more of it");

@@ -39,12 +39,13 @@ std::string_view start_of(std::string_view text, size_t most) {
 
 /// Where the word at the start of `text` ends: at white space, behind an ideographic mark, or where it is too long.
 size_t word_size(std::string_view text) {
+  text = start_of(text, kLongestWord);  // no look beyond it, whatever is there
   size_t size = std::min(text.find_first_of(kSpaces), text.size());
   for (const std::string_view mark : std::span(kEnds).last(3)) {
     const size_t found = text.substr(0, size).find(mark);
     if (found != std::string_view::npos) size = found + mark.size();
   }
-  return start_of(text.substr(0, size), kLongestWord).size();
+  return size;
 }
 
 std::string_view without_space(std::string_view text) {

@@ -20,9 +20,8 @@ constexpr auto kRefusedArchitectures = std::to_array<RefusedName>({
     {"BaichuanForCausalLM",
      "it is Baichuan-13B, whose ALiBi slopes belong to head numbers, or Baichuan2, whose class "
      "normalises the rows of lm_head when it loads them",
-     "Baichuan-7B can be converted; of Baichuan2-7B too what is saved as LlamaForCausalLM, each "
-     "row "
-     "of lm_head divided by its norm"},
+     "Baichuan-7B can be converted. Baichuan2-7B can be too once it is saved as LlamaForCausalLM, "
+     "with each row of lm_head divided by its norm"},
 });
 
 }  // namespace

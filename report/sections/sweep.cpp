@@ -6,6 +6,7 @@
 
 #include "regroup/base/human_measure.h"
 #include "regroup/base/human_number.h"
+#include "regroup/results/serving_cost.h"
 #include "report_document.h"
 
 namespace regroup {
@@ -54,16 +55,13 @@ ChartPoint chart_point(const ReportSweep& sweep, const ReportSweepPoint& point, 
   return shown;
 }
 
-/// Whether the traffic costs more at one number of KV heads than at another: devices that idle cost the same.
-bool costs_differ(const ReportSweep& sweep) {
-  constexpr double kLeastRatio = 1.001;
+/// Of the numbers of KV heads that can serve the traffic.
+std::vector<double> costs_of(const ReportSweep& sweep) {
   std::vector<double> costs;
   for (const ReportSweepPoint& point : sweep.points) {
     if (point.traffic && point.traffic->cost) costs.push_back(*point.traffic->cost);
   }
-  if (costs.empty()) return false;
-  const auto [least, most] = std::minmax_element(costs.begin(), costs.end());
-  return *most > kLeastRatio * *least;
+  return costs;
 }
 
 /// The front joined, and what it beats.
@@ -234,7 +232,8 @@ void add_sweep(const ReportSweep& sweep, Section& section) {
   }
   if (sweep.points.empty()) return;
   section.blocks.push_back(sweep_figure(sweep, {.by_cost = false}));
-  if (costs_differ(sweep)) section.blocks.push_back(sweep_figure(sweep, {.by_cost = true}));
+  if (costs_differ(costs_of(sweep)))
+    section.blocks.push_back(sweep_figure(sweep, {.by_cost = true}));
   section.blocks.push_back(points_table(sweep));
   if (!sweep.tolerances.empty()) section.blocks.push_back(tolerance_table(sweep));
 }

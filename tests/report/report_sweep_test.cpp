@@ -82,8 +82,8 @@ TEST(ReportSweep, EqualCostsAreNotDrawn) {
                                      point(4, "converted", 0.1, 0.01, served(2, 1))))
             .gather());
   };
-  EXPECT_EQ(count_of(costing(2.0001), "<svg"), 2U) << "the cache alone";
-  EXPECT_EQ(count_of(costing(2.01), "<svg"), 4U);
+  EXPECT_EQ(count_of(costing(2.03), "<svg"), 2U) << "the cache alone";
+  EXPECT_EQ(count_of(costing(2.05), "<svg"), 4U);
 }
 
 TEST(ReportSweep, MarkdownHasTheNumbers) {

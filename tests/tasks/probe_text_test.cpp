@@ -47,6 +47,14 @@ TEST(Sentence, EndsSomewhereWithoutMarks) {
   EXPECT_EQ(joined, letters);
 }
 
+// Eight million letters without a space, as of base64: looking to the end for each word would take minutes.
+TEST(Sentence, LongTextsWithoutSpacesTakeNoTime) {
+  const std::string letters(8'000'000, 'A');
+  size_t size = 0;
+  for (const std::string& sentence : split_sentences(letters)) size += sentence.size();
+  EXPECT_EQ(size, letters.size());
+}
+
 TEST(ProbeTexts, HoldTheSentencesOfAllDocuments) {
   const TemporaryFolder folder;
   const std::string lines = folder.write(
