@@ -126,7 +126,7 @@ std::string texts_table(const Json& models) {
 
 std::string tasks_table(const Json& models) {
   std::vector<std::vector<std::string>> rows = {
-      {"task", "model", "KV heads", "shots", "items", "metric", "value"}};
+      {"task", "model", "KV heads", "shots", "items", "metric", "+value"}};
   for (const Json& model : models) {
     for (const auto& [name, result] : model.at("results").items()) {
       if (!result.contains("sample_len")) continue;
