@@ -22,10 +22,10 @@
 namespace regroup {
 namespace {
 
-constexpr const char* kFormat = "regroup-eval-state/5";
+constexpr const char* kFormat = "regroup-eval-state/6";
 constexpr auto kWriteInterval = std::chrono::seconds(30);
 
-static_assert(sizeof(WindowScore) == 48, "a window is stored as it lies in memory");
+static_assert(sizeof(WindowScore) == 64, "a window is stored as it lies in memory");
 
 template <typename T>
 std::string raw(const std::vector<T>& values) {

@@ -57,6 +57,7 @@ void put_fidelity(Json& result, const Fidelity& found) {
   put(result, "loss_delta", found.loss_delta);
   put(result, "delta_p", found.delta_p);
   put(result, "rms_delta_p", found.rms_delta_p);
+  put(result, "nll_correlation", found.nll_correlation);
 }
 
 void put_quantiles_of_kl(Json& result, const FidelityCurve& curve) {

@@ -15,10 +15,48 @@ std::vector<double> by_window(const TextScore& score, const Value& value) {
   return values;
 }
 
+/// The standard error of `all`, given its value without each window (the jackknife around it).
+double jackknife_error(double all, const std::vector<double>& without) {
+  double squares = 0;
+  for (const double value : without) squares += (value - all) * (value - all);
+  const auto n = static_cast<double>(without.size());
+  return std::sqrt(squares * (n - 1) / n);
+}
+
 /// The root of a mean of squares; its error to first order.
 Estimate root_estimate(const Estimate& squares) {
   const double root = std::sqrt(squares.value);
   return {root, squares.value == 0 ? squares.stderr_ : squares.stderr_ / (2 * root)};
+}
+
+/// Sums over tokens of two variables.
+struct Moments {
+  double n = 0, x = 0, y = 0, xx = 0, yy = 0, xy = 0;
+
+  Moments operator-(const Moments& b) const {
+    return {n - b.n, x - b.x, y - b.y, xx - b.xx, yy - b.yy, xy - b.xy};
+  }
+  void operator+=(const Moments& b) { *this = *this - (Moments{} - b); }
+  /// Pearson's; not finite where a variable is constant.
+  double correlation() const {
+    return (n * xy - x * y) / std::sqrt((n * xx - x * x) * (n * yy - y * y));
+  }
+};
+
+/// Of every token's nll in both models; standard error by the jackknife over windows.
+Estimate nll_correlation(const TextScore& score, const TextScore& baseline) {
+  Moments all;
+  std::vector<Moments> windows;
+  for (size_t i = 0; i < score.windows.size(); ++i) {
+    const WindowScore& own = score.windows[i];
+    const WindowScore& before = baseline.windows[i];
+    windows.push_back({static_cast<double>(own.tokens), own.nll, before.nll, own.nll_squared,
+                       before.nll_squared, own.nll_product});
+    all += windows.back();
+  }
+  std::vector<double> without;
+  for (const Moments& window : windows) without.push_back((all - window).correlation());
+  return {all.correlation(), jackknife_error(all.correlation(), without)};
 }
 
 }  // namespace
@@ -38,7 +76,8 @@ Fidelity fidelity(const TextScore& score, const TextScore& baseline) {
           .loss_delta = ratio(delta),
           .delta_p = ratio(by_window(score, [](const WindowScore& w) { return w.delta_p; })),
           .rms_delta_p = root_estimate(
-              ratio(by_window(score, [](const WindowScore& w) { return w.delta_p_squared; })))};
+              ratio(by_window(score, [](const WindowScore& w) { return w.delta_p_squared; }))),
+          .nll_correlation = nll_correlation(score, baseline)};
 }
 
 FidelityCurve fidelity_curve(const TextScore& score) {
@@ -92,13 +131,11 @@ Estimate recovery_estimate(const TextScore& baseline, const TextScore& converted
     gap += gap_by[i];
   }
   const double recovery = closed / gap;
-  double squares = 0;
+  std::vector<double> without;
   for (size_t i = 0; i < n; ++i) {
-    const double without = (closed - closed_by[i]) / (gap - gap_by[i]);
-    squares += (without - recovery) * (without - recovery);
+    without.push_back((closed - closed_by[i]) / (gap - gap_by[i]));
   }
-  const auto count = static_cast<double>(n);
-  return {recovery, std::sqrt(squares * (count - 1) / count)};
+  return {recovery, jackknife_error(recovery, without)};
 }
 
 }  // namespace regroup

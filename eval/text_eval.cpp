@@ -63,9 +63,9 @@ Piece score_piece(const Decoder& model, const at::Tensor& hidden) {
   return piece;
 }
 
-/// [tokens] float32.
-at::Tensor right_probability(const Piece& piece, const at::Tensor& targets) {
-  return piece.log_probs.gather(1, targets.unsqueeze(1)).squeeze(1).exp();
+/// -log of the right token's probability, [tokens] float32.
+at::Tensor right_nll(const Piece& piece, const at::Tensor& targets) {
+  return piece.log_probs.gather(1, targets.unsqueeze(1)).squeeze(1).neg();
 }
 
 /// Where the tokens of a piece belong.
@@ -143,31 +143,40 @@ class Scorer {
 
   void add(const Piece& own, const Piece& reference, const at::Tensor& targets, const Place& place,
            TextScore& score) const {
-    const at::Tensor nll = own.log_probs.gather(1, targets.unsqueeze(1)).squeeze(1).neg();
+    const at::Tensor nll = right_nll(own, targets);
     add_tokens(nll, place, score, &WindowScore::nll);
     if (keep_nll_) {
       const at::Tensor host = nll.to(at::kCPU).contiguous();
       score.token_nll.insert(score.token_nll.end(), host.data_ptr<float>(),
                              host.data_ptr<float>() + host.numel());
     }
-    if (baseline_ >= 0) add_distances(own, reference, targets, place, score);
+    if (baseline_ < 0) return;
+    const at::Tensor before = right_nll(reference, targets);
+    add_right_tokens(nll, before, place, score);
+    add_distributions(own, reference, place, score);
   }
 
-  void add_distances(const Piece& own, const Piece& reference, const at::Tensor& targets,
-                     const Place& place, TextScore& score) const {
+  /// How the right tokens' probabilities differ; nll of both models, [tokens] float32.
+  void add_right_tokens(const at::Tensor& nll, const at::Tensor& before, const Place& place,
+                        TextScore& score) const {
+    const at::Tensor delta_p = nll.neg().exp().sub(before.neg().exp()).to(at::kCPU);
+    const at::Tensor precise = nll.to(at::kDouble);
+    add_tokens(delta_p, place, score, &WindowScore::delta_p);
+    add_tokens(delta_p.to(at::kDouble).square(), place, score, &WindowScore::delta_p_squared);
+    add_tokens(precise.square(), place, score, &WindowScore::nll_squared);
+    add_tokens(precise.mul(before), place, score, &WindowScore::nll_product);
+    count_tokens(delta_p, place, score, score.delta_p_blocks);
+  }
+
+  void add_distributions(const Piece& own, const Piece& reference, const Place& place,
+                         TextScore& score) const {
     const at::Tensor kl = reference.log_probs.exp()
                               .mul(reference.log_probs.sub(own.log_probs))
                               .sum(-1, false, at::kDouble)  // [tokens]
                               .to(at::kCPU);
-    const at::Tensor delta_p = right_probability(own, targets)
-                                   .sub(right_probability(reference, targets))  // [tokens] float32
-                                   .to(at::kCPU);
     add_tokens(kl, place, score, &WindowScore::kl);
     add_tokens(own.best.eq(reference.best), place, score, &WindowScore::agreed);
-    add_tokens(delta_p, place, score, &WindowScore::delta_p);
-    add_tokens(delta_p.to(at::kDouble).square(), place, score, &WindowScore::delta_p_squared);
     count_tokens(kl, place, score, score.kl_blocks);
-    count_tokens(delta_p, place, score, score.delta_p_blocks);
   }
 
   /// Each token in its window's block.

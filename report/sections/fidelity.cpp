@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "model_names.h"
 #include "report_document.h"
 
 namespace regroup {
@@ -23,12 +24,6 @@ Scored compared_on(const ReportData& data, const EvaluatedOn& on) {
     return row.first->role == "baseline" || !has_distances(*row.second);
   });
   return scored;
-}
-
-std::string compared_name(const ReportData& data, const ReportModel& model) {
-  const Cell cell = model_cell(data, model);
-  return fmt::format("{}{}{}, {}", cell.text, cell.note.empty() ? "" : " ", cell.note,
-                     heads_text(model.n_kv_heads));
 }
 
 /// What all tables say of a row first. n stands in every row.
@@ -85,6 +80,11 @@ Table probability_table(const ReportData& data, const EvaluatedOn& on, const Sco
   Table table = table_of_distances(
       fmt::format("{}: probability of the right token, model − before, percentage points", on.text),
       {"Mean", "RMS", "1 %", "Median", "99 %", "Same top token"});
+  // Results of earlier versions have no correlation.
+  const bool correlated = std::any_of(scored.begin(), scored.end(), [](const auto& row) {
+    return (*row.second)[Metric::kNllCorrelation].has_value();
+  });
+  if (correlated) table.columns.push_back({"Correlation of log p", ColumnKind::kNumber});
   for (const auto& [model, score] : scored) {
     std::vector<Cell> row = row_head(data, *model, *score);
     row.push_back(measured_cell((*score)[Metric::kDeltaP], 100, ""));
@@ -94,6 +94,7 @@ Table probability_table(const ReportData& data, const EvaluatedOn& on, const Sco
           quantile_cell(std::nullopt, score->curve.at(score->curve.delta_p, share), 100, ""));
     }
     row.push_back(measured_cell((*score)[Metric::kAgreement], 100, " %"));
+    if (correlated) row.push_back(measured_cell((*score)[Metric::kNllCorrelation], 100, " %"));
     table.rows.push_back(std::move(row));
   }
   return table;
@@ -111,20 +112,10 @@ double one_in(const FidelityCurve& curve, double share) {
   return share < 1 ? std::min(tokens, 1 / (1 - share)) : tokens;
 }
 
-/// The role's colour; models of one role differ by their markers.
-ChartSeries curve_series(const ReportData& data, const Scored& scored, size_t index) {
-  const ReportModel& model = *scored[index].first;
-  const FidelityCurve& curve = scored[index].second->curve;
-  const ModelRole role = parse_role(model.role);
-  constexpr Marker kMarkers[] = {Marker::kCircle, Marker::kTriangle, Marker::kSquare,
-                                 Marker::kDiamond};
-  auto place = static_cast<size_t>(role == ModelRole::kConverted);  // as tables mark them
-  for (size_t i = 0; i < index; ++i) place += parse_role(scored[i].first->role) == role ? 1 : 0;
-  const std::string name = compared_name(data, model);
-  ChartSeries series{.name = name,
-                     .colour = role_colour(role),
-                     .marker = kMarkers[place % 4],
-                     .dashed = role == ModelRole::kConverted};
+ChartSeries curve_series(const ReportData& data, const ReportModel& model,
+                         const FidelityCurve& curve) {
+  const std::string name = model_label(data, model);
+  ChartSeries series{.name = name};
   for (size_t i = 0; i < curve.kl.size(); ++i) {
     if (curve.shares[i] < kFirstShare) continue;
     series.points.push_back({one_in(curve, curve.shares[i]), curve.kl[i].value,
@@ -146,7 +137,7 @@ Table curve_numbers(const ReportData& data, const Scored& scored) {
     for (size_t i = 0; i < curve.kl.size(); ++i) {
       const double share = curve.shares[i];
       table.rows.push_back(
-          {{compared_name(data, *model)},
+          {{model_label(data, *model)},
            {share_text(share)},
            quantile_cell(std::nullopt, curve.kl[i], 1, ""),
            quantile_cell(std::nullopt, curve.at(curve.delta_p, share), 100, " %")});
@@ -165,9 +156,11 @@ void add_curves(const ReportData& data, const EvaluatedOn& on, Scored scored, Se
                   .log_x = true,
                   .log_y = true};
   double most = 1;
-  for (size_t i = 0; i < scored.size(); ++i) {
-    chart.series.push_back(curve_series(data, scored, i));
-    most = std::max(most, static_cast<double>(scored[i].second->curve.tokens));
+  RoleStyles styles;
+  for (const auto& [model, score] : scored) {
+    chart.series.push_back(curve_series(data, *model, score->curve));
+    styles.apply(role_in(data, *model), chart.series.back());
+    most = std::max(most, static_cast<double>(score->curve.tokens));
   }
   chart.x_ticks = {2};
   for (double tick = 10; tick <= most; tick *= 10) chart.x_ticks.push_back(tick);

@@ -44,7 +44,7 @@ TEST(Eval, StoppedWhileItLoadsKeepsTheStateOfAnEarlierRun) {
   const Words command = {
       "eval", folder / "model", "--tokens", folder / "a.bin", "--out", out, "--seq-len",
       "16",   "--device",       "cpu",      "--threads",      "1"};
-  write_file(out + ".partial", safetensors_bytes({}, {{"format", "regroup-eval-state/5"}}));
+  write_file(out + ".partial", safetensors_bytes({}, {{"format", "regroup-eval-state/6"}}));
   const Finished rerun = stopped_at_its_first_word(command);
   EXPECT_EQ(rerun.exit_code, 75) << rerun.err;
   EXPECT_TRUE(contains(rerun.err, "error[STOPPED]"));

@@ -74,6 +74,8 @@ const Keys kFidelityKeys = {"kl,none",
                             "delta_p_stderr,none",
                             "rms_delta_p,none",
                             "rms_delta_p_stderr,none",
+                            "nll_correlation,none",
+                            "nll_correlation_stderr,none",
                             "kl_p50,none",
                             "kl_p50_stderr,none",
                             "kl_p90,none",
@@ -179,6 +181,20 @@ TEST(Results, DistancesOfSingleTokens) {
   EXPECT_EQ(curve.at("kl")[12], 4.0);
   EXPECT_TRUE(curve.at("kl_high")[12].is_null());
   for (const Json& delta_p : curve.at("delta_p")) EXPECT_EQ(delta_p, -0.25);
+}
+
+// Three windows of two tokens. The baseline's nll are 1 2, 3 4, 5 6, the model's 2 2, 4 3, 6 7: over all six tokens
+// 6 * 102 - 21 * 24 = 108, 6 * 91 - 21^2 = 105, 6 * 118 - 24^2 = 132, so 108 / sqrt(105 * 132). Without a window
+// each: 24 / sqrt(20 * 40), 74 / sqrt(68 * 83), 10 / sqrt(20 * 11), which gives the error by the jackknife.
+TEST(Results, CorrelationOfLogPerplexities) {
+  const auto window = [](double nll, double squared, double product) {
+    return WindowScore{.tokens = 2, .nll = nll, .nll_squared = squared, .nll_product = product};
+  };
+  const TextScore before{.windows = {window(3, 5, 5), window(7, 25, 25), window(11, 61, 61)}};
+  const TextScore model{.windows = {window(4, 8, 6), window(7, 25, 24), window(13, 85, 72)}};
+  const Estimate found = fidelity(model, before).nll_correlation;
+  EXPECT_NEAR(found.value, 0.917364944587726, 1e-14);
+  EXPECT_NEAR(found.stderr_, 0.21360847898648513, 1e-14);
 }
 
 TEST(Results, SeveralModels) {

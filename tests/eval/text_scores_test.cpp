@@ -190,6 +190,12 @@ TEST(TextScores, DistancesOfTokensByHand) {
   const double second = std::exp(0.1) / q - 1 / p;             // 0.0347
   EXPECT_NEAR(of.windows[0].delta_p, third + first + second, 1e-6);
   EXPECT_NEAR(of.windows[0].delta_p_squared, third * third + first * first + second * second, 1e-6);
+  const auto nll = [](double logit, double sum) { return std::log(sum) - logit; };
+  EXPECT_NEAR(of.windows[0].nll_squared,
+              std::pow(nll(-1.3, q), 2) + std::pow(nll(1.2, q), 2) + std::pow(nll(0.1, q), 2),
+              1e-5);
+  EXPECT_NEAR(of.windows[0].nll_product,
+              nll(-1.3, q) * nll(-1, p) + nll(1.2, q) * nll(1, p) + nll(0.1, q) * nll(0, p), 1e-5);
   ASSERT_EQ(of.kl_blocks.size(), 1u);
   for (const double share : {0.0, 0.5, 1.0}) {
     EXPECT_NEAR(of.kl_blocks[0].quantile(share), 0.05226770201217215, 1e-7);

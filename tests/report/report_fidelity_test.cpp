@@ -13,7 +13,7 @@ constexpr const char* kDistances =
     R"(, "kl,none": 0.25, "kl_stderr,none": 0.01, "top1_agreement,none": 0.875, "top1_agreement_stderr,none": 0.004,
  "kl_p50,none": 0.125, "kl_p50_stderr,none": 0.005, "kl_p90,none": 0.5, "kl_p90_stderr,none": 0.02, "kl_p99,none": 2.0,
  "kl_p99_stderr,none": "N/A", "kl_max,none": 8.5, "kl_max_stderr,none": "N/A", "delta_p,none": -0.0125,
- "delta_p_stderr,none": 0.001, "rms_delta_p,none": 0.0625, "rms_delta_p_stderr,none": 0.002)";
+ "delta_p_stderr,none": 0.001, "nll_correlation,none": 0.96875, "nll_correlation_stderr,none": 0.003, "rms_delta_p,none": 0.0625, "rms_delta_p_stderr,none": 0.002)";
 constexpr const char* kCurve =
     R"("fidelity": {"valid": {"tokens": 19999, "quantiles": [0, 0.01, 0.5, 0.9, 1], "kl": [0, 0.001, 0.125, 0.5, 8.5],
  "kl_low": [null, 0.0005, 0.115, 0.46, null], "kl_high": [null, 0.002, 0.135, 0.54, null],
@@ -44,7 +44,7 @@ TEST(TokenDistances, EveryNumberHasItsIntervalOrError) {
       << markdown;
   EXPECT_TRUE(contains(markdown,
                        "| converted | 4 | 19,999 | -1.25 ± 0.10 | 6.25 ± 0.20 | -25 (-30 to -20) | "
-                       "0 (0 to 0) | – | 87.50 % ± 0.40 |\n"))
+                       "0 (0 to 0) | – | 87.50 % ± 0.40 | 96.88 % ± 0.30 |\n"))
       << markdown;
   EXPECT_TRUE(contains(
       markdown, "| converted, 4 KV heads | 90 % | 0.5 (0.46 to 0.54) | 1 % (0.5 to 1.5) |\n"))

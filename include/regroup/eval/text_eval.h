@@ -29,6 +29,8 @@ struct WindowScore {
   int64_t agreed = 0;  ///< tokens where both models' most likely token is the same
   double delta_p = 0;  ///< the right token's probability, model - baseline
   double delta_p_squared = 0;
+  double nll_squared = 0;
+  double nll_product = 0;  ///< nll of the model x nll of the baseline
 };
 
 /// What one model did on one stream.
@@ -67,11 +69,12 @@ Estimate loss_estimate(const TextScore& score);  ///< nats a token
 
 /// How far a model is from the baseline it was scored with.
 struct Fidelity {
-  Estimate kl;           ///< KL(baseline || model), nats a token
-  Estimate agreement;    ///< share of tokens with the same most likely token
-  Estimate loss_delta;   ///< nats a token more than the baseline
-  Estimate delta_p;      ///< mean of the right token's probability, model - baseline
-  Estimate rms_delta_p;  ///< root of the mean of its square
+  Estimate kl;               ///< KL(baseline || model), nats a token
+  Estimate agreement;        ///< share of tokens with the same most likely token
+  Estimate loss_delta;       ///< nats a token more than the baseline
+  Estimate delta_p;          ///< mean of the right token's probability, model - baseline
+  Estimate rms_delta_p;      ///< root of the mean of its square
+  Estimate nll_correlation;  ///< of both models' nll over tokens; not finite where one is constant
 };
 Fidelity fidelity(const TextScore& score, const TextScore& baseline);
 /// Quantiles over tokens of the same.

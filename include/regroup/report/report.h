@@ -29,13 +29,14 @@ enum class Metric {
   kKlMax,
   kDeltaP,
   kRmsDeltaP,
+  kNllCorrelation,
 };
-inline constexpr size_t kMetricCount = 14;
+inline constexpr size_t kMetricCount = 15;
 /// eval's names: "loss" stands for the keys "loss,none" and "loss_stderr,none".
 inline constexpr std::array<const char*, kMetricCount> kMetricNames = {
-    "loss",       "perplexity", "bits_per_byte", "kl",         "top1_agreement",
-    "loss_delta", "recovery",   "kl_p50",        "kl_p90",     "kl_p99",
-    "kl_p999",    "kl_max",     "delta_p",       "rms_delta_p"};
+    "loss",       "perplexity", "bits_per_byte", "kl",          "top1_agreement",
+    "loss_delta", "recovery",   "kl_p50",        "kl_p90",      "kl_p99",
+    "kl_p999",    "kl_max",     "delta_p",       "rms_delta_p", "nll_correlation"};
 
 /// Which measurement two scores must share to be compared.
 struct EvaluatedOn {
