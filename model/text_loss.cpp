@@ -27,13 +27,14 @@ double sum_nll(const LmHead& lm_head, const at::Tensor& hidden, const at::Tensor
 }
 
 double text_loss(const Decoder& decoder, const TokenStream& stream, int64_t seq_len,
-                 int64_t windows_at_once) {
+                 int64_t windows_at_once, const std::function<void()>& before_batch) {
   require_window(stream);
   const c10::NoGradGuard no_gradients;
   const auto predicted = static_cast<int64_t>(stream.ids.size()) - 1;
   const int64_t full = predicted / seq_len;
   double nll = 0;
   const auto score = [&](int64_t first, int64_t count, int64_t length) {
+    if (before_batch) before_batch();
     const auto view = [&](int64_t shift) {
       auto* data = const_cast<int64_t*>(stream.ids.data()) + first * seq_len + shift;
       return at::from_blob(data, {count, length}, {seq_len, 1},

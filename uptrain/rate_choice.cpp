@@ -9,6 +9,7 @@
 
 #include "announcement.h"
 #include "regroup/base/error.h"
+#include "regroup/base/stop_signal.h"
 #include "regroup/model/fused_loss.h"
 #include "regroup/model/transfer.h"
 
@@ -37,6 +38,7 @@ StartingPoint measure(const RunSetup& setup, const TrainObserver& observer) {
   announce_pass(observer, "choosing the learning rate", samples * o.seq_len, flops);
   StartingPoint start;
   for (int64_t first = 0; first < samples; first += o.micro_batch_size) {
+    throw_if_stopped(/*resumable=*/true);  // as before the first step: the same command starts it
     const int64_t n = std::min(o.micro_batch_size, samples - first);
     const at::Tensor ids =
         to_device(setup.dataset->batch(first, n), decoder.device());  // [n, seq + 1]

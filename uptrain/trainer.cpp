@@ -74,6 +74,7 @@ class Trainer {
       metrics_.event("start", 0, start_facts(setup_));
     }
     if (observer_.started) observer_.started(setup_.facts);
+    if (state.unvalidated) finish_step(*state.unvalidated);
   }
 
   /// One step, or nothing when it was given up.
@@ -103,17 +104,26 @@ class Trainer {
     state.step = step;
     state.tokens += setup_.facts.tokens_per_step;
     state.last_loss = metrics.loss;
-    last_ce_ = metrics.ce;
-    last_kl_ = metrics.kl;
     metrics.tokens = state.tokens;
     metrics.step_s = seconds_since(start);
     metrics.tokens_per_s = static_cast<double>(setup_.facts.tokens_per_step) / metrics.step_s;
     train_s_ += metrics.step_s;
     trained_tokens_ += setup_.facts.tokens_per_step;
+    finish_step(metrics);
+  }
+
+  /// What comes once the weights have changed: the validation where it is due, records, a checkpoint.
+  void finish_step(StepMetrics metrics) {
+    TrainingState& state = setup_.state;
+    const int64_t step = metrics.step;
+    last_ce_ = metrics.ce;
+    last_kl_ = metrics.kl;
     const bool last = step == setup_.schedule.steps;
     const bool due = options_.eval_every > 0 && step % options_.eval_every == 0;
     if (setup_.validation && (last || due)) {
+      state.unvalidated = metrics;  // for the checkpoint of a run that is stopped meanwhile
       state.val_loss = metrics.val_loss = validate();
+      state.unvalidated.reset();
       state.best_val_loss = std::min(state.best_val_loss, *state.val_loss);
       warn_of_rise(step);
     }
@@ -204,9 +214,12 @@ class Trainer {
                     step, *state.val_loss, *state.first_val_loss, setup_.schedule.peak));
   }
 
-  double validate() const {
+  /// Left where a stop is asked for: it may take longer than who asks will wait.
+  double validate() {
     return text_loss(*setup_.decoder, *setup_.validation, options_.seq_len,
-                     options_.micro_batch_size);
+                     options_.micro_batch_size, [this] {
+                       if (gives_up()) stop();
+                     });
   }
 
   void write(const StepMetrics& metrics) {
@@ -234,13 +247,16 @@ class Trainer {
     return options_.max_minutes > 0 && seconds_since(start_) > 60 * options_.max_minutes;
   }
 
-  /// Whether a step that has begun is left. By the clock only once this process has finished one: steps longer
+  /// Whether a step or a validation that has begun is left. By the clock only once this process has finished one: steps longer
   /// than --max-minutes would never end.
   bool gives_up() const { return stop_signal() != 0 || (trained_tokens_ > 0 && is_late()); }
 
   void stop_if_asked() {
     const bool last = setup_.state.step == setup_.schedule.steps;
-    if (last || (stop_signal() == 0 && !is_late())) return;
+    if (!last && (stop_signal() != 0 || is_late())) stop();
+  }
+
+  [[noreturn]] void stop() {
     if (setup_.state.step > 0) save();
     metrics_.event("stop", setup_.state.step, Json::object());
     throw_if_stopped(/*resumable=*/true);

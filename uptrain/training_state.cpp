@@ -56,6 +56,7 @@ Json to_json(const TrainingState& state) {
           {"val_loss", optional_number(state.val_loss)},
           {"first_val_loss", optional_number(state.first_val_loss)},
           {"best_val_loss", state.best_val_loss},
+          {"unvalidated", state.unvalidated ? to_json(*state.unvalidated) : Json()},
           {"libtorch", libtorch_version()},
           {"settings", Json::parse(state.settings)}};
 }
@@ -79,6 +80,10 @@ TrainingState from_json(const Json& json) {
   state.val_loss = read_optional(json, "val_loss");
   state.first_val_loss = read_optional(json, "first_val_loss");
   state.best_val_loss = read_optional(json, "best_val_loss").value_or(kNotFinite);
+  // Checkpoints of earlier versions have none.
+  if (json.contains("unvalidated") && json["unvalidated"].is_object()) {
+    state.unvalidated = step_metrics_of(json["unvalidated"]);
+  }
   state.settings = json.at("settings").dump();
   return state;
 }

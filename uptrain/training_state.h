@@ -9,6 +9,7 @@
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/dtype.h"
 #include "regroup/model/decoder.h"
+#include "regroup/uptrain/metrics.h"
 
 namespace regroup {
 
@@ -22,7 +23,8 @@ struct TrainingState {
   std::optional<double> val_loss;  ///< the last one measured
   std::optional<double> first_val_loss;
   double last_loss = 0;
-  std::string settings;  ///< what must be the same when resuming, as JSON
+  std::optional<StepMetrics> unvalidated = {};  ///< the last step, where its validation was left
+  std::string settings;                         ///< what must be the same when resuming, as JSON
 };
 
 /// The checkpoints of one run: OUT/checkpoints/step-N, each complete or absent: a Hugging Face folder

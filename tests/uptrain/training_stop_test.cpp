@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <thread>
 
 #include "dataset.h"
 #include "regroup/base/path.h"
@@ -26,7 +27,7 @@ std::vector<std::string> events(const std::string& out) {
   return names;
 }
 
-// Limits far below the time of a step: each start finishes one step and stops behind it.
+// Limits far below the time of a step: each start finishes one step and stops behind it, or in its validation.
 TEST(MaxMinutes, StopsBehindAFinishedStepAndGoesOnToTheSameBytes) {
   const Fixture f;
   const auto command = [&](const std::string& out, const Words& more) {
@@ -64,7 +65,8 @@ TEST(MaxMinutes, StopsBehindAFinishedStepAndGoesOnToTheSameBytes) {
     EXPECT_TRUE(
         contains(run.err, fmt::format("stopped after --max-minutes at step {} of 5", step)));
     EXPECT_TRUE(contains(run.err, "hint: run the same command again"));
-    EXPECT_EQ(step_lines(out).size(), static_cast<size_t>(step));
+    // Step 2 is due for a validation, which is left: its line is written once that is done.
+    EXPECT_EQ(step_lines(out).size(), 1u);
     for (const char* file : {"checkpoint.json", "state.json", "state.safetensors", "config.json",
                              "model.safetensors"}) {
       EXPECT_TRUE(path_exists(fmt::format("{}/checkpoints/step-{}/{}", out, step, file))) << file;
@@ -111,6 +113,46 @@ TEST(StopSignal, GivesUpAStepBetweenItsMicroBatches) {
   stop_at_once(at_once);
   EXPECT_EQ(step_lines(at_once.out).size(), 1u);
   EXPECT_TRUE(path_exists(at_once.out + "/checkpoints/step-1"));
+}
+
+// Nothing is lost before the first step: a signal that comes then does not wait for a long validation.
+TEST(StopSignal, LeavesTheValidationBeforeTheFirstStep) {
+  Fixture f;
+  f.options.valid = f.folder / "long.bin";
+  TokenFileWriter writer(f.options.valid, 64);
+  writer.add(std::vector<int32_t>(200'000, 7));  // seconds of work
+  writer.finish();
+  const UptrainOptions options = f.into("run");
+  std::thread signals([&] {  // the file of metrics is opened right before the validation
+    while (!path_exists(options.out + "/metrics.jsonl")) std::this_thread::yield();
+    set_stop_signal(SIGTERM);
+  });
+  TrainObserver observer;
+  observer.started = [](const RunFacts&) { ADD_FAILURE() << "the validation was carried on"; };
+  expect_error<StoppedError>("STOPPED", [&] { uptrain(options, observer); });
+  signals.join();
+  set_stop_signal(0);
+  EXPECT_FALSE(path_exists(options.out + "/checkpoints/step-1"));
+  EXPECT_TRUE(read_file(options.out + "/metrics.jsonl").find("\"start\"") == std::string::npos);
+}
+
+// The weights of the last step are kept, and what is owed is the validation alone.
+TEST(MaxMinutes, LeavesTheLastValidationWithACheckpoint) {
+  Fixture f;
+  f.options.budget.steps = 1;
+  uptrain(f.into("whole"), {});
+  UptrainOptions options = f.into("late");
+  options.max_minutes = 1e-9;
+  expect_error<StoppedError>("STOPPED", [&] { uptrain(options, {}); });
+  EXPECT_EQ(step_lines(options.out).size(), 0u);
+  EXPECT_TRUE(path_exists(options.out + "/checkpoints/step-1"));
+  EXPECT_FALSE(path_exists(options.out + "/model"));
+  // The same limit: this start has no step to spend it on, and finishes the validation.
+  const TrainResult result = uptrain(options, {});
+  EXPECT_EQ(result.resumed_from, 1);
+  EXPECT_TRUE(result.val_loss.has_value());
+  EXPECT_EQ(step_lines(options.out), step_lines(f.folder / "whole"));
+  EXPECT_TRUE(read_tree(options.out + "/model") == read_tree(f.folder / "whole/model"));
 }
 
 /// A model that is finite for every id but `id`. Dimension 0 of the residual belongs to that id alone:

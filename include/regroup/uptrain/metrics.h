@@ -23,6 +23,9 @@ struct StepMetrics {
   double step_s = 0;
   std::optional<double> val_loss;
 };
+/// As a line of metrics.jsonl has it.
+Json to_json(const StepMetrics& metrics);
+StepMetrics step_metrics_of(const Json& json);
 
 /// metrics.jsonl: one object a line, flushed, numbers printed so that they read back exactly.
 class MetricsFile {
