@@ -16,6 +16,7 @@ constexpr double kBelow = 12;
 constexpr double kGap = 22;
 constexpr double kNarrowestCell = 30;
 constexpr double kWidestCell = 56;
+constexpr double kWidestLabel = 210;
 
 double widest(const std::vector<HeatPanel>& panels) {
   double width = 0;
@@ -38,12 +39,15 @@ struct Grid {
     const auto columns = static_cast<double>(std::max<size_t>(1, chart.columns.size()));
     size_t rows = 0;
     for (const HeatPanel& one : chart.panels) rows = std::max(rows, one.rows.size());
-    const double least = left + columns * kNarrowestCell + kGap;
+    double label = 0;
+    for (const HeatPanel& one : chart.panels) label = std::max(label, text_width(one.label));
+    const double named = std::min(label, kWidestLabel);
+    const double least = std::max(named, left + columns * kNarrowestCell) + kGap;
     across = static_cast<size_t>(std::max(1.0, (width + kGap) / least));
     across = std::min(across, std::max<size_t>(1, chart.panels.size()));
     panel = (width + kGap) / static_cast<double>(across);
     cell = std::min(kWidestCell, (panel - kGap - left) / columns);
-    panel = left + columns * cell + kGap;
+    panel = std::max(named, left + columns * cell) + kGap;
     height = kHead + kRow * static_cast<double>(rows) + kFoot + kBelow;
   }
 };

@@ -10,6 +10,8 @@
 namespace regroup {
 namespace {
 
+constexpr size_t kLabelLetters = 34;
+
 constexpr double kRow = 26;
 constexpr double kHead = 40;  // the column names and what they are
 
@@ -51,7 +53,8 @@ std::string svg_heat_cell(const HeatCell& cell, double share, int colour, const 
 
 std::string heat_map_svg(const HeatMap& map, double width) {
   double label = 0;
-  for (const HeatRow& row : map.rows) label = std::max(label, text_width(shorten(row.label, 24)));
+  for (const HeatRow& row : map.rows)
+    label = std::max(label, text_width(shorten(row.label, kLabelLetters)));
   const double left = label + 12;
   const double step = (width - left) / static_cast<double>(std::max<size_t>(1, map.columns.size()));
   const double max = map.full > 0 ? map.full : largest(map);
@@ -64,7 +67,7 @@ std::string heat_map_svg(const HeatMap& map, double width) {
   }
   double y = kHead;
   for (const HeatRow& row : map.rows) {
-    svg += svg_text("tick", left - 8, y + 17, "end", shorten(row.label, 24));
+    svg += svg_text("tick", left - 8, y + 17, "end", shorten(row.label, kLabelLetters));
     for (size_t c = 0; c < row.cells.size(); ++c) {
       svg += svg_heat_cell(
           row.cells[c], row.cells[c].value / max, row.colour,

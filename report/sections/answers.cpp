@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "model_names.h"
 #include "report_document.h"
 
 namespace regroup {
@@ -40,10 +41,16 @@ std::string asked_note(const AnswerComparison& found) {
   return note;
 }
 
-Table counts_table(const std::vector<AnswerComparison>& all) {
+/// Within a sentence.
+std::string reference_text(const ReportData& data, const std::string& model) {
+  const std::string label = model_label(data, model);
+  return label == role_label(ModelRole::kBaseline) ? "the model before" : label;
+}
+
+Table counts_table(const ReportData& data, const std::vector<AnswerComparison>& all) {
   Table table{.caption = fmt::format("Answers of each model beside those of {} to the same "
                                      "questions",
-                                     shorten_name(all.front().reference->model)),
+                                     reference_text(data, all.front().reference->model)),
               .columns = {{"Task"},
                           {"Metric"},
                           {"Model"},
@@ -56,7 +63,7 @@ Table counts_table(const std::vector<AnswerComparison>& all) {
   for (const AnswerComparison& found : all) {
     table.rows.push_back({{found.other->task},
                           {answers_title(found)},
-                          {shorten_name(found.other->model)},
+                          {model_label(data, found.other->model)},
                           {.text = grouped_digits(found.items), .note = asked_note(found)},
                           {grouped_digits(found.right_before)},
                           {grouped_digits(found.right_after)},
@@ -66,13 +73,13 @@ Table counts_table(const std::vector<AnswerComparison>& all) {
   return table;
 }
 
-Table lost_table(const AnswerComparison& found, size_t shown) {
+Table lost_table(const ReportData& data, const AnswerComparison& found, size_t shown) {
   Table table{.caption = fmt::format("Broken: {}, {}, {} of {}", shorten_name(found.other->task),
                                      answers_title(found), shown, found.lost.size()),
               .columns = {{"Question"},
                           {"Right answer"},
-                          {shorten_name(found.reference->model)},
-                          {shorten_name(found.other->model)}},
+                          {model_label(data, found.reference->model)},
+                          {model_label(data, found.other->model)}},
               .rows = {}};
   for (size_t i = 0; i < shown; ++i) {
     const LostAnswer& lost = found.lost[i];
@@ -89,7 +96,7 @@ Table lost_table(const AnswerComparison& found, size_t shown) {
 void sections::answers(const ReportData& data, std::vector<Section>& all) {
   const std::vector<AnswerComparison> found = compare_answers(data);
   if (found.empty()) return;
-  Section section{.id = "answers", .title = "Answers", .blocks = {counts_table(found)}};
+  Section section{.id = "answers", .title = "Answers", .blocks = {counts_table(data, found)}};
   size_t left = kLostInAll;
   const AnswerComparison* last = nullptr;
   for (const AnswerComparison& one : found) {
@@ -97,7 +104,7 @@ void sections::answers(const ReportData& data, std::vector<Section>& all) {
     const bool repeats = last != nullptr && last->other == one.other;
     const size_t shown = std::min({one.lost.size(), kLostOfATask, left});
     if (repeats || shown == 0) continue;
-    section.blocks.push_back(lost_table(one, shown));
+    section.blocks.push_back(lost_table(data, one, shown));
     left -= shown;
     last = &one;
   }

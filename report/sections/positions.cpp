@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "model_names.h"
+
 namespace regroup {
 namespace {
 
@@ -58,21 +60,35 @@ Table position_table(const std::string& conditions, const std::vector<ProfileRow
   return table;
 }
 
+/// Rows of one role, such as methods, differ by colour.
+void style_by_place(size_t place, ChartSeries& series) {
+  constexpr Marker kMarkers[] = {Marker::kCircle, Marker::kTriangle, Marker::kSquare,
+                                 Marker::kDiamond};
+  series.colour = static_cast<int>(place % 5) + 1;
+  series.marker = kMarkers[(place + place / 5) % 4];
+  series.dashed = place >= 5;
+}
+
 Figure position_figure(const std::vector<ProfileRow>& rows) {
   LineChart chart{.title = "Damage by position in the window",
                   .x_label = "position, up to (logarithmic)",
                   .y_label = "loss − before (nats a token)",
                   .x_format = AxisFormat::kCount,
                   .log_x = true};
-  const Marker markers[] = {Marker::kCircle, Marker::kTriangle, Marker::kSquare, Marker::kDiamond};
   for (const PositionDamage& band : rows.front().profile->positions) {
     chart.x_ticks.push_back(static_cast<double>(band.end));
   }
+  const bool one_role = std::all_of(rows.begin(), rows.end(), [&](const ProfileRow& row) {
+    return row.label.role == rows.front().label.role;
+  });
+  RoleStyles styles;
   for (size_t r = 0; r < rows.size(); ++r) {
-    ChartSeries series{.name = rows[r].name,
-                       .colour = static_cast<int>(r % 5) + 1,
-                       .marker = markers[(r + r / 5) % 4],
-                       .dashed = r >= 5};
+    ChartSeries series{.name = rows[r].name};
+    if (one_role) {
+      style_by_place(r, series);
+    } else {
+      styles.apply(rows[r].label.role, series);
+    }
     for (size_t band = 0; band < rows[r].profile->positions.size(); ++band) {
       const PositionDamage& of = rows[r].profile->positions[band];
       series.points.push_back({static_cast<double>(of.end), of.loss_delta,

@@ -5,6 +5,7 @@
 #include <array>
 #include <set>
 
+#include "model_names.h"
 #include "regroup/base/human_number.h"
 #include "report_document.h"
 #include "sections/positions.h"
@@ -136,10 +137,8 @@ void add_model_positions(const ReportData& data, const EvaluatedOn& on, Section&
   std::vector<ProfileRow> rows;
   for (const auto& [model, score] : scored_on(data, on)) {
     Cell label = model_cell(data, *model);
-    const std::string name = fmt::format("{}{}{}, {}", label.text, label.note.empty() ? "" : " ",
-                                         label.note, heads_text(model->n_kv_heads));
     if (label.note.empty()) label.note = heads_text(model->n_kv_heads);
-    rows.push_back({std::move(label), name, &score->profile});
+    rows.push_back({std::move(label), model_label(data, *model), &score->profile});
   }
   add_positions(fmt::format("{} in windows of {}", on.text, grouped_digits(on.seq_len)), rows,
                 section);

@@ -168,12 +168,16 @@ void sections::recovery(const ReportData& data, std::vector<Section>& all) {
 }
 
 void add_recovery_findings(const ReportData& data, std::vector<Finding>& findings) {
+  Finding finding;
+  int64_t found = 0;
   for (const Recovery& recovery : find_recoveries(data)) {
     if (!recovery.has_gap()) continue;
-    findings.push_back({.title = fmt::format("Recovery at {}", heads_text(recovery.n_kv_heads)),
-                        .verdict = recovery_sentence(recovery),
-                        .tiles = {}});
+    finding.title = fmt::format("Recovery at {}", heads_text(recovery.n_kv_heads));
+    finding.verdict += (found > 0 ? " " : "") + recovery_sentence(recovery);
+    ++found;
   }
+  if (found > 1) finding.title = "Recovery";
+  if (found > 0) findings.push_back(std::move(finding));
 }
 
 }  // namespace regroup

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "model_names.h"
 #include "recall.h"
 #include "report_document.h"
 
@@ -52,28 +53,38 @@ const ReportProbeCell* same_cell(const ReportProbe& probe, const ReportProbeCell
   return found == probe.cells.end() ? nullptr : &*found;
 }
 
-std::string label_of(const ReportProbe& probe) {
-  const std::string label = role_label(parse_role(probe.role));
-  return label.empty() ? shorten_name(probe.model)
-                       : fmt::format("{} ({})", shorten_name(probe.model), label);
+/// A folder that no text was measured with keeps its part.
+std::string label_of(const ReportData& data, const ReportProbe& probe) {
+  for (const ReportModel& model : data.models) {
+    if (model.name == probe.model) return model_label(data, model);
+  }
+  const std::string part = role_label(parse_role(probe.role));
+  return fmt::format("{} ({})", shorten_name(probe.model), part);
+}
+
+/// Nothing is lost where the baseline finds nothing.
+bool is_beyond_baseline(const std::vector<const ReportProbe*>& probes) {
+  return std::any_of(probes.begin(), probes.end(),
+                     [](const ReportProbe* probe) { return probe->baseline_can == false; });
 }
 
 /// A map of one model, or of what it lost against another.
 struct Shown {
   const ReportProbe* probe = nullptr;
   const ReportProbe* less = nullptr;
+  std::string label;
 
-  std::string label() const { return (less != nullptr ? "lost: " : "") + label_of(*probe); }
   int colour() const { return less != nullptr ? 2 : 1; }
 };
 
 /// Every model, then every model's loss against the baseline.
-std::vector<Shown> shown_of(const std::vector<const ReportProbe*>& probes) {
+std::vector<Shown> shown_of(const ReportData& data, const std::vector<const ReportProbe*>& probes) {
   std::vector<Shown> shown;
-  for (const ReportProbe* probe : probes) shown.push_back({probe});
+  for (const ReportProbe* probe : probes) shown.push_back({probe, nullptr, label_of(data, *probe)});
   const ReportProbe* baseline = find_baseline_of(probes);
+  if (baseline == nullptr || is_beyond_baseline(probes)) return shown;
   for (const ReportProbe* probe : probes) {
-    if (baseline != nullptr && probe != baseline) shown.push_back({probe, baseline});
+    if (probe != baseline) shown.push_back({probe, baseline, "lost: " + label_of(data, *probe)});
   }
   return shown;
 }
@@ -82,7 +93,7 @@ std::vector<Shown> shown_of(const std::vector<const ReportProbe*>& probes) {
 HeatCell heat_cell(const Shown& shown, const ReportProbeCell& wanted) {
   const ReportProbeCell* own = same_cell(*shown.probe, wanted);
   const ReportProbeCell* before = shown.less != nullptr ? same_cell(*shown.less, wanted) : nullptr;
-  const std::string place = fmt::format("{}, {}", shown.label(), cell_title(*shown.probe, wanted));
+  const std::string place = fmt::format("{}, {}", shown.label, cell_title(*shown.probe, wanted));
   if (own == nullptr || (shown.less != nullptr && before == nullptr)) {
     return {.value = NAN, .text = kNothing, .title = place + ": not measured"};
   }
@@ -94,12 +105,12 @@ HeatCell heat_cell(const Shown& shown, const ReportProbeCell& wanted) {
           .title = fmt::format("{}: {} {}", place, text, before != nullptr ? "points" : "%")};
 }
 
-std::string caption_of(const std::vector<const ReportProbe*>& probes) {
+std::string caption_of(const std::vector<const ReportProbe*>& probes, bool has_losses) {
   const ReportProbe& first = *probes.front();
   std::string text =
       fmt::format("{}: whole answers that are the likeliest, in %, of {} trials each", first.name,
                   first.cells.front().trials);
-  if (shown_of(probes).size() > probes.size()) {
+  if (has_losses) {
     text += "; lost: points of them against the model before, in green where they were gained";
   }
   if (!first.haystack.empty()) text += ". Hidden in: " + shorten_name(first.haystack);
@@ -107,7 +118,8 @@ std::string caption_of(const std::vector<const ReportProbe*>& probes) {
 }
 
 /// Rows are models, columns what the probe counts, or lengths.
-Figure one_map(const std::vector<const ReportProbe*>& probes) {
+Figure one_map(const ReportData& data, const std::vector<const ReportProbe*>& probes) {
+  const std::vector<Shown> all = shown_of(data, probes);
   const ReportProbe& first = *probes.front();
   HeatMap map{.title = "Recall: " + first.name,
               .x_label = first.cells.front().count ? first.axis : "length in tokens",
@@ -122,8 +134,8 @@ Figure one_map(const std::vector<const ReportProbe*>& probes) {
     map.columns.push_back(std::to_string(cell.count.value_or(cell.length)));
     numbers.columns.push_back({cell_title(first, cell), ColumnKind::kNumber});
   }
-  for (const Shown& shown : shown_of(probes)) {
-    HeatRow row{.label = shown.label(), .cells = {}, .colour = shown.colour()};
+  for (const Shown& shown : all) {
+    HeatRow row{.label = shown.label, .cells = {}, .colour = shown.colour()};
     std::vector<Cell> cells = {{row.label}};
     for (const ReportProbeCell& column : first.cells) {
       row.cells.push_back(heat_cell(shown, column));
@@ -132,7 +144,9 @@ Figure one_map(const std::vector<const ReportProbe*>& probes) {
     map.rows.push_back(std::move(row));
     numbers.rows.push_back(std::move(cells));
   }
-  return {.chart = std::move(map), .caption = caption_of(probes), .numbers = std::move(numbers)};
+  return {.chart = std::move(map),
+          .caption = caption_of(probes, all.size() > probes.size()),
+          .numbers = std::move(numbers)};
 }
 
 /// What `values` has, each once, in order.
@@ -144,7 +158,8 @@ std::vector<Value> distinct(std::vector<Value> values) {
 }
 
 /// A map for every model: columns are lengths, rows depths.
-Figure maps_by_depth(const std::vector<const ReportProbe*>& probes) {
+Figure maps_by_depth(const ReportData& data, const std::vector<const ReportProbe*>& probes) {
+  const std::vector<Shown> all = shown_of(data, probes);
   const ReportProbe& first = *probes.front();
   std::vector<int64_t> lengths;
   std::vector<double> depths;
@@ -167,11 +182,11 @@ Figure maps_by_depth(const std::vector<const ReportProbe*>& probes) {
     chart.columns.push_back(std::to_string(length));
     numbers.columns.push_back({fmt::format("{} tokens", length), ColumnKind::kNumber});
   }
-  for (const Shown& shown : shown_of(probes)) {
+  for (const Shown& shown : all) {
     const bool begins_losses =
         shown.less != nullptr && !chart.panels.empty() && chart.panels.back().colour == 1;
     HeatPanel panel{
-        .label = shown.label(), .colour = shown.colour(), .rows = {}, .starts_row = begins_losses};
+        .label = shown.label, .colour = shown.colour(), .rows = {}, .starts_row = begins_losses};
     for (const double depth : distinct(depths)) {
       HeatRow row{.label = fmt::format("{:.0f} %", 100 * depth), .cells = {}};
       std::vector<Cell> cells = {{panel.label}, {row.label}};
@@ -187,7 +202,9 @@ Figure maps_by_depth(const std::vector<const ReportProbe*>& probes) {
     }
     chart.panels.push_back(std::move(panel));
   }
-  return {.chart = std::move(chart), .caption = caption_of(probes), .numbers = std::move(numbers)};
+  return {.chart = std::move(chart),
+          .caption = caption_of(probes, all.size() > probes.size()),
+          .numbers = std::move(numbers)};
 }
 
 std::string verdict_text(const ReportProbe& probe, RecallChange change) {
@@ -210,7 +227,18 @@ std::string verdict_text(const ReportProbe& probe, RecallChange change) {
   return kNothing;
 }
 
-/// The rows of one probe stand together.
+std::vector<Cell> change_row(const ReportData& data, const ReportProbe& probe) {
+  const std::optional<double> loss = loss_rise(data, probe.model);
+  const bool known = probe.log_prob_delta.has_value();
+  return {{probe.name},
+          {label_of(data, probe)},
+          {measured_text(probe.log_prob_delta)},
+          {known ? fmt::format("{:.3f} to {:.3f}", probe.low, probe.high) : std::string(kNothing)},
+          {loss ? fmt::format("{:+.3f}", *loss) : std::string(kNothing)},
+          {verdict_text(probe, recall_change(probe, loss))}};
+}
+
+/// The rows of one probe stand together; one row stands for all where the baseline cannot do it.
 std::optional<Table> change_table(const ReportData& data) {
   Table table{.caption =
                   "Log-probability of answers against the baseline, nats a token, with 95 % "
@@ -223,20 +251,22 @@ std::optional<Table> change_table(const ReportData& data) {
                           {"Verdict"}},
               .rows = {}};
   for (const std::string& name : names_of(data)) {
+    std::vector<const ReportProbe*> compared;
     for (const ReportProbe& probe : data.probes) {
-      if (probe.name != name) continue;
-      const std::optional<double> loss = loss_rise(data, probe.model);
       const bool is_baseline = parse_role(probe.role) == ModelRole::kBaseline;
-      const bool known = probe.log_prob_delta.has_value();
-      if (!known && (is_baseline || probe.baseline_can != false)) continue;
-      table.rows.push_back(
-          {{probe.name},
-           {label_of(probe)},
-           {measured_text(probe.log_prob_delta)},
-           {known ? fmt::format("{:.3f} to {:.3f}", probe.low, probe.high) : std::string(kNothing)},
-           {loss ? fmt::format("{:+.3f}", *loss) : std::string(kNothing)},
-           {verdict_text(probe, recall_change(probe, loss))}});
+      const bool known = probe.log_prob_delta || (!is_baseline && probe.baseline_can == false);
+      if (probe.name == name && known) compared.push_back(&probe);
     }
+    if (compared.size() > 1 && is_beyond_baseline(compared)) {
+      table.rows.push_back({{name},
+                            {fmt::format("all {}", compared.size())},
+                            {kNothing},
+                            {kNothing},
+                            {kNothing},
+                            {verdict_text(*compared.front(), RecallChange::kBeyondBaseline)}});
+      continue;
+    }
+    for (const ReportProbe* probe : compared) table.rows.push_back(change_row(data, *probe));
   }
   return table.rows.empty() ? std::nullopt : std::optional(std::move(table));
 }
@@ -250,8 +280,8 @@ void sections::retrieval(const ReportData& data, std::vector<Section>& all) {
   for (const std::string& name : names_of(data)) {
     const std::vector<const ReportProbe*> probes = of_name(data, name);
     if (probes.empty()) continue;
-    section.blocks.push_back(probes.front()->cells.front().depth ? maps_by_depth(probes)
-                                                                 : one_map(probes));
+    section.blocks.push_back(probes.front()->cells.front().depth ? maps_by_depth(data, probes)
+                                                                 : one_map(data, probes));
   }
   all.push_back(std::move(section));
 }

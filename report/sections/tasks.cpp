@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "model_names.h"
 #include "report_document.h"
 #include "sections/task_charts.h"
 
@@ -54,20 +55,17 @@ auto distinct(const std::vector<ReportTaskScore>& scores, const Get& get) {
   return all;
 }
 
-Column model_column(const ReportData& data, const std::string& name) {
-  for (const ReportModel& model : data.models) {
-    if (model.name != name) continue;
-    return {fmt::format("{} ({})", shorten_name(name), role_label(role_in(data, model))),
-            ColumnKind::kNumber};
-  }
-  return {shorten_name(name), ColumnKind::kNumber};
-}
+constexpr double kSignificant = 0.05;
 
-/// What the interval of a difference says.
+/// What the interval of a difference says, and p: an interval knows nothing of how many tasks were looked at.
 std::string verdict(const ReportPaired& paired) {
   const double margin = paired.margin.value_or(0);
-  if (paired.low > 0) return "better";
-  if (paired.high < 0) return paired.low > -margin ? "slightly worse" : "worse";
+  const bool certain = paired.p <= kSignificant;
+  if (paired.low > 0) return certain ? "better" : "perhaps better";
+  if (paired.high < 0) {
+    if (!certain) return "perhaps worse";
+    return paired.low > -margin ? "slightly worse" : "worse";
+  }
   const bool open = margin > 0 && paired.low <= -margin;
   return open ? "no difference seen, too few items" : "no difference seen";
 }
@@ -106,7 +104,7 @@ std::optional<Table> paired_table(const ReportData& data) {
     if (!score.paired) continue;
     const ReportPaired& paired = *score.paired;
     table.rows.push_back({{.text = task_title(score.on), .note = difference_title(score)},
-                          {shorten_name(score.model)},
+                          {model_label(data, score.model)},
                           {.text = measured_text(paired.delta),
                            .note = fmt::format("{:.4f} to {:.4f}", paired.low, paired.high)},
                           {short_number(paired.p)},
@@ -115,6 +113,13 @@ std::optional<Table> paired_table(const ReportData& data) {
                           {.text = verdict(paired), .note = verdict_note(paired)}});
   }
   return table.rows.empty() ? std::nullopt : std::optional(std::move(table));
+}
+
+/// @param unlike  what the score does not share with its row; "" for nothing
+Cell score_cell(const ReportTaskScore& score, const std::string& unlike) {
+  if (std::isnan(score.value.value)) return {.text = "no number", .note = unlike};
+  if (!unlike.empty()) return {.text = measured_text(score.value), .note = unlike};
+  return measured_cell(score.value, 1, "");
 }
 
 /// @param on  of the row
@@ -131,9 +136,7 @@ std::vector<Cell> scores_row(const ReportData& data, const std::vector<std::stri
     }
     if (first == nullptr) first = found;
     if (!direction) direction = found->higher_is_better;
-    const bool no_number = std::isnan(found->value.value);
-    row.push_back({.text = no_number ? "no number" : measured_text(found->value),
-                   .note = unlike_note(*found, *first)});
+    row.push_back(score_cell(*found, unlike_note(*found, *first)));
   }
   row[1].text = metric_title(on, direction);
   if (first != nullptr && first->samples > 0) row[2].text = grouped_digits(first->samples);
@@ -141,8 +144,11 @@ std::vector<Cell> scores_row(const ReportData& data, const std::vector<std::stri
 }
 
 bool has_unlike(const std::vector<std::vector<Cell>>& rows) {
-  return std::any_of(rows.begin(), rows.end(), [](const auto& row) {
-    return std::any_of(row.begin(), row.end(), [](const Cell& cell) { return !cell.note.empty(); });
+  const auto is_unlike = [](const Cell& cell) {
+    return !cell.note.empty() && !cell.note.starts_with("±");
+  };
+  return std::any_of(rows.begin(), rows.end(), [&](const auto& row) {
+    return std::any_of(row.begin(), row.end(), is_unlike);
   });
 }
 
@@ -155,7 +161,9 @@ void sections::tasks(const ReportData& data, std::vector<Section>& all) {
   Table table{.caption = "Scores of tasks, with their standard errors",
               .columns = {{"Task"}, {"Metric"}, {"Items", ColumnKind::kNumber}},
               .rows = {}};
-  for (const std::string& model : models) table.columns.push_back(model_column(data, model));
+  for (const std::string& model : models) {
+    table.columns.push_back({model_label(data, model), ColumnKind::kNumber});
+  }
   for (const TaskMetric& on : rows) {
     table.rows.push_back(scores_row(data, models, on));
   }

@@ -67,7 +67,7 @@ TEST(HarnessResultFiles, OfAnotherModelStandBesideOurs) {
   const std::string markdown =
       report_markdown(Files().add("eval.json", ours).add("results_x.json", theirs).gather());
   EXPECT_TRUE(contains(markdown,
-                       "| Task | Metric | Items | converted-4 (converted) | some/api-model |\n"
+                       "| Task | Metric | Items | converted, 4 KV heads | some/api-model |\n"
                        "|---|---|---:|---:|---:|\n"
                        "| piqa, 0-shot | acc | – | 0.250 ± 0.020 | 0.5 |\n"))
       << markdown;

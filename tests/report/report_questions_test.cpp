@@ -53,9 +53,10 @@ TEST(Questions, TasksAreNoTexts) {
 
 TEST(Questions, DifferencesStandWithTheirIntervals) {
   const ReportData data = gathered();
-  EXPECT_TRUE(contains(report_markdown(data),
-                       "| mine, 0-shot (acc) | converted | -0.050 ± 0.010 (-0.0700 to -0.0300) | "
-                       "0.002 | 28 | 8 | worse (7,052 questions show a difference of 0.01) |"))
+  EXPECT_TRUE(contains(
+      report_markdown(data),
+      "| mine, 0-shot (acc) | converted, 4 KV heads | -0.050 ± 0.010 (-0.0700 to -0.0300) | "
+      "0.002 | 28 | 8 | worse (7,052 questions show a difference of 0.01) |"))
       << report_markdown(data);
   EXPECT_TRUE(
       contains(report_csv(data), "tasks-against-baseline,converted,,0,mine:acc,,-0.05,0.01,400\n"))
@@ -66,13 +67,13 @@ TEST(Questions, DifferencesStandWithTheirIntervals) {
 }
 
 TEST(Questions, VerdictsFollowFromTheInterval) {
-  const auto verdict = [](const char* ci) {
+  const auto verdict = [](const char* ci, double p = 0.04) {
     const std::string compared =
         fmt::format(R"(, "paired": {{"mine": {{"acc": {{"delta": 0, "delta_stderr": 0.1, "ci95": {},
-                        "p_holm": 0.5, "margin": 0.01}}}}}})",
-                    ci);
+                        "p_holm": {}, "margin": 0.01}}}}}})",
+                    ci, p);
     const std::string text = report_markdown(gathered(compared.c_str()));
-    const size_t at = text.find("| mine, 0-shot (acc) | converted |");
+    const size_t at = text.find("| mine, 0-shot (acc) | converted, 4 KV heads |");
     const std::string row = text.substr(at, text.find('\n', at) - at);
     const size_t last = row.rfind("| ", row.size() - 3);
     return row.substr(last + 2, row.size() - last - 4);
@@ -81,6 +82,9 @@ TEST(Questions, VerdictsFollowFromTheInterval) {
   EXPECT_EQ(verdict("[-0.005, -0.001]"), "slightly worse");
   EXPECT_EQ(verdict("[-0.03, -0.02]"), "worse");
   EXPECT_EQ(verdict("[-0.005, 0.005]"), "no difference seen");
+  // Of so many tasks one is expected to look like this.
+  EXPECT_EQ(verdict("[-0.03, -0.02]", 0.07), "perhaps worse");
+  EXPECT_EQ(verdict("[0.01, 0.02]", 0.07), "perhaps better");
   EXPECT_EQ(verdict("[-0.05, 0.05]"), "no difference seen, too few items");
 }
 
@@ -88,15 +92,15 @@ TEST(Questions, RecallHasAMapAndAVerdict) {
   const ReportData data = gathered();
   const std::string markdown = report_markdown(data);
   EXPECT_TRUE(contains(markdown,
-                       "| passkey | converted (converted) | -1.50 ± 0.20 | -1.900 to -1.100 "
+                       "| passkey | converted, 4 KV heads | -1.50 ± 0.20 | -1.900 to -1.100 "
                        "| +0.250 | fell more than the loss says |"))
       << markdown;
   // Each model has a map; a length and depth that were not asked for are empty.
   EXPECT_TRUE(contains(markdown, "| Model | Depth | 256 tokens | 512 tokens |")) << markdown;
-  EXPECT_TRUE(contains(markdown, "| converted (converted) | 50 % | 10 | – |")) << markdown;
-  EXPECT_TRUE(contains(markdown, "| converted (converted) | 100 % | – | 25 |")) << markdown;
-  EXPECT_TRUE(contains(markdown, "| lost: converted (converted) | 50 % | 80 | – |")) << markdown;
-  EXPECT_TRUE(contains(markdown, "| lost: converted (converted) | 100 % | – | 0 |")) << markdown;
+  EXPECT_TRUE(contains(markdown, "| converted, 4 KV heads | 50 % | 10 | – |")) << markdown;
+  EXPECT_TRUE(contains(markdown, "| converted, 4 KV heads | 100 % | – | 25 |")) << markdown;
+  EXPECT_TRUE(contains(markdown, "| lost: converted, 4 KV heads | 50 % | 80 | – |")) << markdown;
+  EXPECT_TRUE(contains(markdown, "| lost: converted, 4 KV heads | 100 % | – | 0 |")) << markdown;
   EXPECT_TRUE(contains(report_html(data), "Recall: passkey"));
   EXPECT_TRUE(
       contains(report_csv(data), "recall,converted,converted,0,passkey:acc,256@0.5,0.1,0.1,10\n"))
@@ -141,8 +145,25 @@ TEST(Questions, ABaselineThatCannotRecallProvesNothing) {
   const ReportData data =
       gathered(kCompared, R"(, "probes": {"passkey": {"baseline_can": false}})");
   EXPECT_TRUE(contains(report_markdown(data),
-                       "| passkey | converted (converted) | – | – | +0.250 | "
+                       "| passkey | converted, 4 KV heads | – | – | +0.250 | "
                        "cannot do this |"));
+}
+
+// One row says it for all, and nothing was lost where nothing was found.
+TEST(Questions, WhatTheBaselineCannotDoIsOneRow) {
+  const char* beyond = R"(, "probes": {"passkey": {"baseline_can": false,
+    "log_prob_delta": -1.5, "log_prob_delta_stderr": 0.2, "ci95": [-1.9, -1.1]}})";
+  const std::string markdown = report_markdown(
+      Files()
+          .add("eval.json", "{\"models\": [" + asked("baseline", 0.5, "", 0.9, "") + "," +
+                                asked("converted", 0.45, "", 0.1, beyond) + "," +
+                                asked("uptrained", 0.45, "", 0.1, beyond) + "]}")
+          .gather());
+  EXPECT_TRUE(contains(markdown, "| passkey | all 2 | – | – | – | the baseline cannot do this |"))
+      << markdown;
+  EXPECT_FALSE(contains(markdown, "lost: "));
+  // The uptrained one has the baseline's heads.
+  EXPECT_TRUE(contains(markdown, "| control, 4 KV heads | 50 % | 10 | – |")) << markdown;
 }
 
 TEST(Questions, WrongTypesNameTheFile) {

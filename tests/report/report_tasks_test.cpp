@@ -70,8 +70,8 @@ TEST(Tasks, ModelsStandSideBySide) {
 
 TEST(Tasks, AModelOfEvalIsKnownAgain) {
   const ReportData data = full().add("lm.json", harness("converted-4", 0.4)).gather();
-  EXPECT_TRUE(contains(report_markdown(data), "| converted-4 (converted) |\n"));
-  EXPECT_TRUE(contains(report_html(data), "converted-4 (converted)"));
+  EXPECT_TRUE(contains(report_markdown(data), "| converted, 4 KV heads |\n"));
+  EXPECT_TRUE(contains(report_html(data), "converted, 4 KV heads"));
 }
 
 TEST(Tasks, TwoOutcomesOfOneModelAreBothShown) {
