@@ -115,6 +115,8 @@ void check_compare(const CompareFlags& flags, const Globals& globals) {
     std::vector<std::string> inputs = flags.calibration.calibration;
     inputs.insert(inputs.end(), {flags.model, flags.text, flags.calibration.statistics});
     check_output_file(flags.out, "--out", inputs);
+    check_output_file(unfinished_comparison(flags.out), "what is measured so far, beside --out,",
+                      inputs);
   }
   if (!flags.max_tokens.empty()) parse_count(flags.max_tokens, "--max-tokens");
   if (!flags.eval_seq_len.empty()) parse_context(flags.eval_seq_len, "--seq-len");

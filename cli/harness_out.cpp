@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "regroup/base/atomic_file.h"
 #include "regroup/base/error.h"
@@ -127,6 +128,23 @@ struct SamplesFile {
   HarnessTaskHash hash = {};
 };
 
+/// Files that mean something together alone: they go unless all are written.
+class FilesOfOneRun {
+ public:
+  FilesOfOneRun() = default;
+  FilesOfOneRun(const FilesOfOneRun&) = delete;
+  FilesOfOneRun& operator=(const FilesOfOneRun&) = delete;
+  ~FilesOfOneRun() {
+    for (const std::string& path : paths_) ::unlink(path.c_str());
+  }
+  /// @return `path`, which is about to be written
+  const std::string& add(std::string path) { return paths_.emplace_back(std::move(path)); }
+  void keep() { paths_.clear(); }
+
+ private:
+  std::vector<std::string> paths_;
+};
+
 }  // namespace
 
 void HarnessOut::write(const Json& model, const std::vector<AnsweredTask>& tasks,
@@ -134,6 +152,7 @@ void HarnessOut::write(const Json& model, const std::vector<AnsweredTask>& tasks
   const std::string place = place_of(model.at("model_name"));
   make_folder(folder_);
   make_folder(place);
+  FilesOfOneRun files;
   std::map<std::string, std::string> hashes;
   for (const auto& [task, answers] : tasks) {
     std::optional<SamplesFile> file;  // of one row at a time: the lines of a row come together
@@ -145,7 +164,7 @@ void HarnessOut::write(const Json& model, const std::vector<AnsweredTask>& tasks
     visit_harness_samples(task, answers, [&](const std::string& row, const Json& line) {
       if (!file || file->row != row) {
         close();
-        file.emplace(row, place + "/" + samples_name(row));
+        file.emplace(row, files.add(place + "/" + samples_name(row)));
       }
       file->lines.write(harness_json(line) + "\n");
       file->hash.add(line);
@@ -155,7 +174,9 @@ void HarnessOut::write(const Json& model, const std::vector<AnsweredTask>& tasks
   run.started = started_;
   run.seconds = watch_.seconds();
   const Json results = harness_results(model, hashes, run);
-  write_file_atomically(fmt::format("{}/results_{}.json", place, date_), harness_json(results, 2));
+  write_file_atomically(files.add(fmt::format("{}/results_{}.json", place, date_)),
+                        harness_json(results, 2));
+  files.keep();
 }
 
 }  // namespace regroup

@@ -1,6 +1,7 @@
 #include "sweep_traffic.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -73,7 +74,7 @@ std::string SweepTraffic::fingerprint() const {
 namespace {
 
 /// Options of an earlier replay with the same fingerprint.
-Json kept_options(const std::string& path, const std::string& fingerprint) {
+Json kept_options(const std::string& path, const Json& fingerprint) {
   if (!path_exists(path)) return Json::array();
   Json before;
   try {
@@ -104,7 +105,11 @@ Json SweepTraffic::simulate(const std::string& path, bool quiet) const {
   Json replay = replay_json(view);
   replay["fingerprint"] = fingerprint();
   replay["left_out"] = Json::array();
-  const Json kept = kept_options(path, replay["fingerprint"].get<std::string>());
+  const std::string unfinished = path + ".partial";
+  Json kept = kept_options(path, replay["fingerprint"]);
+  for (Json& option : kept_options(unfinished, replay["fingerprint"])) {
+    kept.push_back(std::move(option));
+  }
   ProgressLine line("replay", quiet);
   const Stopwatch watch;
   double done = 0;
@@ -120,11 +125,15 @@ Json SweepTraffic::simulate(const std::string& path, bool quiet) const {
                    fmt::format("{} KV heads", n));
       };
       option = replay_option_json(view, traffic_.replay_at(n, tell));
+      replay["options"].push_back(std::move(option));
+      write_file_atomically(unfinished, replay.dump(1) + "\n");
+    } else {
+      replay["options"].push_back(std::move(option));
     }
-    replay["options"].push_back(std::move(option));
-    write_file_atomically(path, replay.dump(1) + "\n");
     ++done;
   }
+  write_file_atomically(path, replay.dump(1) + "\n");
+  ::unlink(unfinished.c_str());
   return replay;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "calibration_progress.h"
 #include "progress.h"
 #include "regroup/base/error.h"
+#include "regroup/base/file_calls.h"
 #include "regroup/base/output_file.h"
 #include "regroup/base/quantity.h"
 #include "regroup/base/stop_signal.h"
@@ -32,12 +34,15 @@ class TemporaryFolder {
     std::error_code error;
     if (parent.empty()) parent = std::filesystem::temp_directory_path(error);
     path_ = parent + "/regroup-compare-XXXXXX";
-    if (error || ::mkdtemp(path_.data()) == nullptr) {
-      throw OutputError({.code = "OUTPUT_PARENT",
-                         .message = "no temporary folder can be made for the calibrated layers",
-                         .path = path_,
-                         .hint = "name a folder with --scratch"});
+    if (!error && ::mkdtemp(path_.data()) != nullptr) return;
+    const int error_number = error ? error.value() : errno;
+    if (error_number != ENOENT && error_number != ENOTDIR) {
+      throw_output_error(error_number, "make a folder for the calibrated layers in", parent);
     }
+    throw OutputError({.code = "OUTPUT_PARENT",
+                       .message = "must be a folder, for the calibrated layers",
+                       .path = parent,
+                       .hint = "name another folder with --scratch"});
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
@@ -99,11 +104,7 @@ class Comparison {
       doing_ = fmt::format("{}/{} {} to {} heads", i + 1, conversions.size(),
                            method_name(conversions[i].method), conversions[i].n_kv_heads);
       report.entries.push_back(measure(conversions[i], report));
-      if (!flags_.out.empty()) {  // what is measured stays, whatever comes later
-        write_file_atomically(
-            flags_.out,
-            damage_json(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-      }
+      if (!flags_.out.empty()) write(report, /*whole=*/i + 1 == conversions.size());
     }
     const size_t n = conversions.size();
     progress_.text(fmt::format(": {} conversion{} measured", n, n == 1 ? "" : "s"), /*last=*/true);
@@ -111,6 +112,15 @@ class Comparison {
   }
 
  private:
+  /// What is measured stays, whatever comes later; under the file's own name once it is all.
+  void write(const DamageReport& report, bool whole) const {
+    const std::string unfinished = unfinished_comparison(flags_.out);
+    write_file_atomically(
+        whole ? flags_.out : unfinished,
+        damage_json(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    if (whole) ::unlink(unfinished.c_str());
+  }
+
   DamageReport describe() {
     const std::vector<TextScore> scores =
         score_text({&parent_}, -1, stream_, windows_, false,

@@ -1,126 +1,17 @@
-// Calls that change a file fail, one a run: a full disk, a broken one, an interrupted call, a write that puts half of
-// its bytes. Each call of convert, eval, report and tokenize in turn, every seventh where LibTorch makes runs long. What was there stays whole, what is new is absent or
-// whole, the message is one for a user, and the same command finishes later.
-#include <cerrno>
-#include <cstdlib>
+// Each call of convert, uptrain, eval, report and tokenize fails, every seventh where LibTorch makes runs long.
+#include "cli/failing_calls.h"
+
 #include <filesystem>
 
-#include "cli/cli_tools.h"
 #include "regroup/text/token_file.h"
 #include "support/tiny_tokenizer.h"
 
 namespace regroup::testing {
 namespace {
 
-struct Failure {
-  const char* name;
-  int error_number;
-  bool once;  ///< else all later calls fail too
-  bool torn;
-};
-constexpr Failure kFull{"full disk", ENOSPC, false, false};
-constexpr Failure kBroken{"broken disk", EIO, true, false};
-constexpr Failure kTorn{"torn write", ENOSPC, false, true};
-constexpr Failure kShort{"short write", ENOSPC, true, true};
-constexpr Failure kInterrupted{"interrupted call", EINTR, true, false};
-
-struct Command {
-  Words words;
-  std::function<void(const Workplace&)> prepare = [](const Workplace&) {};
-  /// What is in the folder after a failed run.
-  std::function<void(const Workplace&)> after_failure = [](const Workplace&) {};
-  /// What is in the folder at the end.
-  std::function<void(const Workplace&)> at_the_end = [](const Workplace&) {};
-  int step = 1;  ///< every so many calls
-};
-
-/// The command with its `at`-th call failing. @param call  the name of that call; "" when there are fewer
-Finished failing(const Workplace& w, const Command& command, const Failure& failure, int at,
-                 std::string* call) {
-  const TemporaryFolder outside;
-  const std::string log = outside / "call";
-  Words words = {"LD_PRELOAD=" REGROUP_FAILING_CALLS_LIBRARY,
-                 "REGROUP_FAIL_BELOW=" + w.folder.path(), fmt::format("REGROUP_FAIL_AT={}", at),
-                 fmt::format("REGROUP_FAIL_ERRNO={}", failure.error_number),
-                 "REGROUP_FAIL_LOG=" + log};
-  if (failure.once) words.emplace_back("REGROUP_FAIL_ONCE=1");
-  if (failure.torn) words.emplace_back("REGROUP_FAIL_TORN=1");
-  words.emplace_back(REGROUP_BINARY);
-  for (const std::string& word : command.words) words.push_back(resolved(w, word));
-  const Finished run = run_process("/usr/bin/env", words);
-  *call = path_exists(log) ? read_file(log) : "";
-  return run;
-}
-
-/// Whether the command must succeed although `call` failed.
-bool is_harmless(const Failure& failure, const std::string& call) {
-  const bool writes = call == "write" || call == "pwrite";
-  if (failure.torn) return failure.once && writes;
-  return failure.error_number == EINTR;
-}
-
-/// Calls that no signal interrupts.
-bool cannot_happen(const Failure& failure, const std::string& call) {
-  const bool waits = call == "open" || call == "write" || call == "pwrite" || call == "fsync" ||
-                     call == "fallocate" || call == "ftruncate";
-  return (failure.error_number == EINTR && !waits) || (failure.torn && call != "write");
-}
-
-int failures() {
-  return ::testing::UnitTest::GetInstance()->current_test_info()->result()->total_part_count();
-}
-
-/// @return the number of calls that failed, one a run
-int walk(const Command& command, const Failure& failure) {
-  int failed = 0;
-  const int before = failures();
-  for (int at = 1;; at += command.step) {
-    const Workplace w;
-    command.prepare(w);
-    std::string call;
-    const Finished run = failing(w, command, failure, at, &call);
-    SCOPED_TRACE(fmt::format("{} at call {}, {}: {}", failure.name, at, call, run.err));
-    if (call.empty()) {
-      EXPECT_EQ(run.exit_code, 0);
-      return failed;
-    }
-    if (cannot_happen(failure, call)) continue;
-    ++failed;
-    EXPECT_TRUE(is_civil(run.err));
-    const bool goes_on = is_harmless(failure, call) || (run.exit_code == 0 && failure.once &&
-                                                        call == "renameat2");  // done another way
-    EXPECT_EQ(run.exit_code, goes_on ? 0 : 5);
-    if (run.exit_code != 0) {
-      command.after_failure(w);
-      Words again;
-      for (const std::string& word : command.words) again.push_back(resolved(w, word));
-      const Finished finished = regroup(again);
-      EXPECT_EQ(finished.exit_code, 0) << "the same command later: " << finished.err;
-    }
-    command.at_the_end(w);
-    if (failures() > before) return failed;  // one is enough to read
-  }
-}
-
-void walk_all(const Command& command, int fewest) {
-  for (const Failure& failure : {kFull, kBroken, kTorn, kShort, kInterrupted}) {
-    const int failed = walk(command, failure);
-    std::printf("%s: %d calls\n", failure.name, failed);
-    EXPECT_GE(failed, failure.name == kFull.name ? fewest / command.step : 1) << failure.name;
-  }
-}
-
 void expect_whole(const Workplace& w) {
   EXPECT_EQ(regroup({"verify", w.out, "--against", w.model}).exit_code, 0);
   EXPECT_FALSE(path_exists(w.out + ".partial"));
-}
-
-void write_tokens(const Workplace& w) {
-  TokenFileWriter writer(w.folder / "a.bin", 64);
-  std::vector<int32_t> ids;
-  for (int i = 0; i < 400; ++i) ids.push_back(i * i % 13);
-  writer.add(ids);
-  writer.finish();
 }
 
 TEST(FailingCalls, Convert) {

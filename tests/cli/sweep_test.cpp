@@ -149,7 +149,7 @@ TEST_F(Sweep, TrafficIsKeptNumberByNumber) {
 // Stopped between two numbers the same command goes on with the second.
 TEST_F(Sweep, AStoppedReplayGoesOn) {
   const Words all = words(and_server({"--requests", "1000000", "--rate", "1000", "--json"}));
-  const std::string path = w_.folder / "out/results/replay.json";
+  const std::string path = w_.folder / "out/results/replay.json.partial";
   const pid_t child =
       start_process(REGROUP_BINARY, all, w_.folder / "run.out", w_.folder / "run.err");
   ASSERT_GT(child, 0);
@@ -164,9 +164,10 @@ TEST_F(Sweep, AStoppedReplayGoesOn) {
   Json kept = Json::parse(read_file(path));
   ASSERT_FALSE(kept["options"].empty());
   kept["options"][0]["tokens_per_s"] = 7;
-  w_.folder.write("out/results/replay.json", kept.dump());
+  w_.folder.write("out/results/replay.json.partial", kept.dump());
   const Finished run = regroup(all);
   ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_FALSE(path_exists(path));
   const Json points = Json::parse(run.out)["points"];
   EXPECT_EQ(points[0]["traffic"]["tokens_per_s"], 7);
   EXPECT_GT(points[2]["traffic"]["completed"], 0);

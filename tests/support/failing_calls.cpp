@@ -3,7 +3,9 @@
 //   $REGROUP_FAIL_AT=17     which call fails, and all after it too unless $REGROUP_FAIL_ONCE is set; 0: none
 //   $REGROUP_FAIL_ERRNO=28  what it says
 //   $REGROUP_FAIL_TORN=1    a write puts half of its bytes first
-//   $REGROUP_FAIL_LOG=FILE  receives the name of the call that failed first
+//   $REGROUP_FAIL_LOG=FILE  receives the call that failed first: "write /path"
+//   $REGROUP_FAIL_TRACE=FILE  receives a line for each call that counts
+// Calls that remove something count, but fail with EIO alone: no full disk keeps a file from being removed.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -43,13 +45,15 @@ std::string path_of(int fd) {
   return size > 0 ? std::string(path, static_cast<size_t>(size)) : "";
 }
 
-void log(const char* call) {
-  const std::string path = setting("REGROUP_FAIL_LOG");
-  if (path.empty()) return;
-  const int fd = next<int (*)(const char*, int, ...)>("open")(path.c_str(),
-                                                              O_WRONLY | O_CREAT | O_TRUNC, 0644);
+/// Adds "call path" to the file that `setting_name` names.
+void note(const char* setting_name, const std::string& call, const std::string& path) {
+  const std::string file = setting(setting_name);
+  if (file.empty()) return;
+  const std::string line = call + " " + path + "\n";
+  const int fd = next<int (*)(const char*, int, ...)>("open")(
+      file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   [[maybe_unused]] const ssize_t done =
-      next<ssize_t (*)(int, const void*, size_t)>("write")(fd, call, std::strlen(call));
+      next<ssize_t (*)(int, const void*, size_t)>("write")(fd, line.data(), line.size());
   ::close(fd);
 }
 
@@ -57,13 +61,25 @@ void log(const char* call) {
 bool fails(const char* call, const std::string& path) {
   static std::atomic<long> count{0};
   if (!is_below(path)) return false;
-  const long at = std::atol(setting("REGROUP_FAIL_AT").c_str());
   const long n = ++count;
+  note("REGROUP_FAIL_TRACE", call, path);
+  const long at = std::atol(setting("REGROUP_FAIL_AT").c_str());
   const bool hit = setting("REGROUP_FAIL_ONCE").empty() ? n >= at : n == at;
   if (at == 0 || !hit) return false;
-  if (n == at) log(call);
+  if (n == at) note("REGROUP_FAIL_LOG", call, path);
   errno = std::atoi(setting("REGROUP_FAIL_ERRNO").c_str());
   return true;
+}
+
+bool fails_to_remove(const char* call, const std::string& path) {
+  const int before = errno;
+  if (fails(call, path) && errno == EIO) return true;
+  errno = before;
+  return false;
+}
+
+std::string path_in(int folder, const char* name) {
+  return folder == AT_FDCWD || name[0] == '/' ? name : path_of(folder) + "/" + name;
 }
 
 bool is_torn() { return !setting("REGROUP_FAIL_TORN").empty(); }
@@ -131,6 +147,31 @@ int fallocate(int fd, int mode, off_t offset, off_t bytes) {
 
 int ftruncate(int fd, off_t bytes) {
   return fails("ftruncate", path_of(fd)) ? -1 : next<int (*)(int, off_t)>("ftruncate")(fd, bytes);
+}
+
+char* mkdtemp(char* path) {
+  return fails("mkdtemp", path) ? nullptr : next<char* (*)(char*)>("mkdtemp")(path);
+}
+
+int mkostemp(char* path, int flags) {
+  return fails("mkostemp", path) ? -1 : next<int (*)(char*, int)>("mkostemp")(path, flags);
+}
+
+int unlink(const char* path) {
+  return fails_to_remove("unlink", path) ? -1 : next<int (*)(const char*)>("unlink")(path);
+}
+
+int unlinkat(int folder, const char* name, int flags) {
+  if (fails_to_remove("unlinkat", path_in(folder, name))) return -1;
+  return next<int (*)(int, const char*, int)>("unlinkat")(folder, name, flags);
+}
+
+int rmdir(const char* path) {
+  return fails_to_remove("rmdir", path) ? -1 : next<int (*)(const char*)>("rmdir")(path);
+}
+
+int remove(const char* path) {
+  return fails_to_remove("remove", path) ? -1 : next<int (*)(const char*)>("remove")(path);
 }
 
 int mkdir(const char* path, mode_t mode) {
