@@ -18,12 +18,18 @@ std::string svg_text(const char* kind, double x, double y, const char* anchor,
                      const std::string& text);
 std::string svg_marker(Marker marker, double x, double y, const std::string& title);
 
-/// A part of a picture that something is written on.
+/// A part of a picture, in its units; y grows downwards.
 struct SvgBox {
   double left = 0;
   double top = 0;
   double right = 0;
   double bottom = 0;
+
+  static SvgBox sized(double left, double top, double width, double height) {
+    return {.left = left, .top = top, .right = left + width, .bottom = top + height};
+  }
+  double width() const { return right - left; }
+  double height() const { return bottom - top; }
 };
 /// Finds room for labels beside markers: above to the right where it is free, else elsewhere around.
 class LabelPlacer {
@@ -40,15 +46,9 @@ class LabelPlacer {
   std::vector<SvgBox> taken_;
 };
 
-struct Box {
-  double x = 0;
-  double y = 0;
-  double width = 0;
-  double height = 0;
-};
 /// A cell of a heat map, with its number where there is room. Nothing for a value that is not finite.
 /// @param share  of the darkest shade; below 0 the cell is green
-std::string svg_heat_cell(const HeatCell& cell, double share, int colour, const Box& box);
+std::string svg_heat_cell(const HeatCell& cell, double share, int colour, const SvgBox& box);
 
 struct LegendEntry {
   std::string name;

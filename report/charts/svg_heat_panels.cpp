@@ -61,11 +61,9 @@ std::string draw_panel(const HeatPanels& chart, const HeatPanel& panel, const Gr
   for (const HeatRow& row : panel.rows) {
     svg += svg_text("tick", x + grid.left - 6, top + 15, "end", row.label);
     for (size_t c = 0; c < row.cells.size(); ++c) {
-      svg += svg_heat_cell(row.cells[c], row.cells[c].value / chart.full, panel.colour,
-                           {.x = x + grid.left + grid.cell * static_cast<double>(c),
-                            .y = top,
-                            .width = grid.cell,
-                            .height = kRow});
+      svg += svg_heat_cell(
+          row.cells[c], row.cells[c].value / chart.full, panel.colour,
+          SvgBox::sized(x + grid.left + grid.cell * static_cast<double>(c), top, grid.cell, kRow));
     }
     top += kRow;
   }

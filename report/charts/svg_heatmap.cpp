@@ -34,7 +34,7 @@ size_t named_columns(const HeatMap& map, double step) {
 
 }  // namespace
 
-std::string svg_heat_cell(const HeatCell& cell, double share, int colour, const Box& box) {
+std::string svg_heat_cell(const HeatCell& cell, double share, int colour, const SvgBox& box) {
   if (!std::isfinite(cell.value)) return "";
   constexpr int kGreen = 3;
   // Text stays readable on every shade, so the darkest is far from full.
@@ -42,11 +42,12 @@ std::string svg_heat_cell(const HeatCell& cell, double share, int colour, const 
   std::string svg = fmt::format(
       "<g class=\"c{}\"><rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" "
       "fill-opacity=\"{:.3f}\"><title>{}</title></rect></g>",
-      share < 0 ? kGreen : colour, svg_number(box.x + 1), svg_number(box.y + 1),
-      svg_number(std::max(0.5, box.width - 2)), svg_number(box.height - 2), opacity,
+      share < 0 ? kGreen : colour, svg_number(box.left + 1), svg_number(box.top + 1),
+      svg_number(std::max(0.5, box.width() - 2)), svg_number(box.height() - 2), opacity,
       escape_html(cell.title));
-  if (text_width(cell.text) + 4 <= box.width) {
-    svg += svg_text("name", box.x + box.width / 2, box.y + box.height / 2 + 4, "middle", cell.text);
+  if (text_width(cell.text) + 4 <= box.width()) {
+    svg += svg_text("name", box.left + box.width() / 2, box.top + box.height() / 2 + 4, "middle",
+                    cell.text);
   }
   return svg;
 }
@@ -69,9 +70,8 @@ std::string heat_map_svg(const HeatMap& map, double width) {
   for (const HeatRow& row : map.rows) {
     svg += svg_text("tick", left - 8, y + 17, "end", shorten(row.label, kLabelLetters));
     for (size_t c = 0; c < row.cells.size(); ++c) {
-      svg += svg_heat_cell(
-          row.cells[c], row.cells[c].value / max, row.colour,
-          {.x = left + step * static_cast<double>(c), .y = y, .width = step, .height = kRow});
+      svg += svg_heat_cell(row.cells[c], row.cells[c].value / max, row.colour,
+                           SvgBox::sized(left + step * static_cast<double>(c), y, step, kRow));
     }
     svg += "\n";
     y += kRow;
