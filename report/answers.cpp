@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "report_document.h"
+#include "report_queries.h"
 
 namespace regroup {
 namespace {

@@ -7,7 +7,8 @@
 #include <cmath>
 
 #include "regroup/base/human_number.h"
-#include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
 
 namespace regroup {
 namespace {

@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compose.h"
 #include "recall.h"
 #include "recovery.h"
 #include "regroup/base/human_number.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
 
 namespace regroup {
 namespace {

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 
-#include "model_names.h"
+#include "compose.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "sections/models.h"
 
 namespace regroup {
 namespace {

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compose.h"
 #include "regroup/base/human_number.h"
 #include "report_document.h"
+#include "report_numbers.h"
 #include "sections/positions.h"
 
 namespace regroup {

@@ -5,8 +5,11 @@
 #include <array>
 #include <cmath>
 
-#include "model_names.h"
+#include "compose.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
+#include "sections/models.h"
 
 namespace regroup {
 namespace {

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
+#include "compose.h"
 #include "regroup/base/human_number.h"
 #include "report_document.h"
+#include "report_numbers.h"
 
 namespace regroup {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "model_names.h"
+#include "sections/models.h"
 
 namespace regroup {
 namespace {

@@ -1,8 +1,11 @@
 // Where the numbers come from: models, conversions, runs, files.
 #include <fmt/format.h>
 
+#include "compose.h"
 #include "regroup/base/human_number.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
 
 namespace regroup {
 namespace {

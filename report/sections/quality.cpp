@@ -5,9 +5,12 @@
 #include <array>
 #include <set>
 
-#include "model_names.h"
+#include "compose.h"
 #include "regroup/base/human_number.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
+#include "sections/models.h"
 #include "sections/positions.h"
 
 namespace regroup {
@@ -145,33 +148,6 @@ void add_model_positions(const ReportData& data, const EvaluatedOn& on, Section&
 }
 
 }  // namespace
-
-Cell model_cell(const ReportData& data, const ReportModel& model) {
-  const ModelRole role = parse_role(model.role);
-  const auto same = std::count_if(data.models.begin(), data.models.end(), [&](const auto& m) {
-    return parse_role(m.role) == role && m.n_kv_heads == model.n_kv_heads;
-  });
-  const bool named = same > 1 || role == ModelRole::kModel;
-  const ModelRole shown = role_in(data, model);
-  return {.text = role_label(shown), .note = named ? model.name : "", .role = shown};
-}
-
-Scored scored_on(const ReportData& data, const EvaluatedOn& on) {
-  Scored scored;
-  for (const ReportModel& model : data.models) {
-    if (const ReportScore* score = find_score(model, on)) scored.emplace_back(&model, score);
-  }
-  return scored;
-}
-
-void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart) {
-  const ReportScore* score = model != nullptr ? find_score(*model, on) : nullptr;
-  if (score == nullptr || !(*score)[Metric::kLoss]) return;
-  const double loss = (*score)[Metric::kLoss]->value;
-  const ModelRole role = parse_role(model->role);
-  chart.references.push_back(
-      {loss, fmt::format("{} {}", role_label(role), short_number(loss)), role_colour(role)});
-}
 
 void sections::quality(const ReportData& data, std::vector<Section>& all) {
   Section section{.id = "quality", .title = "Quality before and after", .blocks = {}};

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compose.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
 
 namespace regroup {
 namespace {

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <optional>
 
-#include "model_names.h"
+#include "compose.h"
 #include "recall.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "sections/models.h"
 
 namespace regroup {
 namespace {

@@ -1,7 +1,10 @@
 // Texts that models continued, side by side.
 #include <fmt/format.h>
 
+#include "compose.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
 
 namespace regroup {
 

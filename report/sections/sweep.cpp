@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "compose.h"
 #include "regroup/base/human_measure.h"
 #include "regroup/base/human_number.h"
 #include "regroup/results/serving_cost.h"
 #include "report_document.h"
+#include "report_numbers.h"
 
 namespace regroup {
 namespace {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "regroup/report/report.h"
 #include "report_document.h"
 
 namespace regroup {

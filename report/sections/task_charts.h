@@ -1,5 +1,6 @@
 #pragma once
 
+#include "regroup/report/report.h"
 #include "report_document.h"
 
 namespace regroup {

@@ -5,8 +5,11 @@
 #include <cmath>
 #include <optional>
 
-#include "model_names.h"
+#include "compose.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
+#include "sections/models.h"
 #include "sections/task_charts.h"
 
 namespace regroup {

@@ -3,9 +3,13 @@
 
 #include <algorithm>
 
+#include "compose.h"
 #include "recovery.h"
 #include "regroup/base/human_number.h"
 #include "report_document.h"
+#include "report_numbers.h"
+#include "report_queries.h"
+#include "sections/models.h"
 
 namespace regroup {
 namespace {

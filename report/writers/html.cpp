@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "compose.h"
 #include "report_document.h"
 #include "report_style.h"
 #include "writers/escape.h"

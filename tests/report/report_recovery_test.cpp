@@ -7,8 +7,8 @@
 #include "markup.h"
 #include "recovery.h"
 #include "regroup/base/strict_json.h"
-#include "report_document.h"
 #include "report_files.h"
+#include "report_queries.h"
 
 namespace regroup {
 namespace {

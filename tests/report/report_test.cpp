@@ -10,8 +10,8 @@
 #include "regroup/base/error.h"
 #include "regroup/base/strict_json.h"
 #include "report_data.h"
-#include "report_document.h"
 #include "report_files.h"
+#include "report_numbers.h"
 
 namespace regroup {
 namespace {

@@ -3,9 +3,15 @@
 #include <string>
 #include <vector>
 
+#include "regroup/report/report.h"
 #include "report_document.h"
 
 namespace regroup {
+
+// How a model stands in tables and charts.
+
+/// A model's label; its folder too where the label fits several models.
+Cell model_cell(const ReportData& data, const ReportModel& model);
 
 /// "converted, 4 KV heads", with the folder where that fits several; "before"; the folder of a model without a part.
 std::string model_label(const ReportData& data, const ReportModel& model);
@@ -21,5 +27,8 @@ class RoleStyles {
  private:
   std::vector<ModelRole> seen_;
 };
+
+/// A reference line at the loss of `model` on a text; none when it is not known.
+void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart);
 
 }  // namespace regroup

@@ -1,10 +1,32 @@
-#include "model_names.h"
+#include "sections/models.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "report_numbers.h"
+#include "report_queries.h"
+
 namespace regroup {
+
+Cell model_cell(const ReportData& data, const ReportModel& model) {
+  const ModelRole role = parse_role(model.role);
+  const auto same = std::count_if(data.models.begin(), data.models.end(), [&](const auto& m) {
+    return parse_role(m.role) == role && m.n_kv_heads == model.n_kv_heads;
+  });
+  const bool named = same > 1 || role == ModelRole::kModel;
+  const ModelRole shown = role_in(data, model);
+  return {.text = role_label(shown), .note = named ? model.name : "", .role = shown};
+}
+
+void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart) {
+  const ReportScore* score = model != nullptr ? find_score(*model, on) : nullptr;
+  if (score == nullptr || !(*score)[Metric::kLoss]) return;
+  const double loss = (*score)[Metric::kLoss]->value;
+  const ModelRole role = parse_role(model->role);
+  chart.references.push_back(
+      {loss, fmt::format("{} {}", role_label(role), short_number(loss)), role_colour(role)});
+}
 
 std::string model_label(const ReportData& data, const ReportModel& model) {
   const Cell cell = model_cell(data, model);
