@@ -64,6 +64,22 @@ TEST(TokenDistances, TheCurveIsLogarithmic) {
   EXPECT_TRUE(contains(html, ">10 k</text>"));
 }
 
+// 3 is the uptrained one's colour, 5 the control's: an uptrained model with the baseline's heads.
+TEST(TokenDistances, TheControlHasItsOwnColour) {
+  Files files;
+  files.add("eval.json", models({model_json("baseline", 8, 1.387, ", \"kl_p50,none\": 0.0"),
+                                 with_curve(model_json("uptrained", 8, 1.4, kDistances)),
+                                 with_curve(model_json("uptrained", 4, 1.5, kDistances))}));
+  const std::string html = report_html(files.gather());
+  const auto colour_of = [&](const std::string& name) {
+    const size_t point = html.find(name + ", 90 %: 0.5</title>");
+    const size_t group = html.rfind("<g class=\"c", point);
+    return point == std::string::npos ? "" : html.substr(group, 13);
+  };
+  EXPECT_EQ(colour_of("control, 8 KV heads"), "<g class=\"c5\"");
+  EXPECT_EQ(colour_of("uptrained, 4 KV heads"), "<g class=\"c3\"");
+}
+
 TEST(TokenDistances, AreInCsvAndJson) {
   const ReportData data = compared().gather();
   const std::string csv = report_csv(data);

@@ -91,6 +91,19 @@ TEST(Recovery, IsOneSentenceOfTheVerdict) {
             "tokens.");
 }
 
+// One card with a sentence for each number of heads, not a card for each.
+TEST(Recovery, SeveralNumbersOfHeadsShareAFinding) {
+  Files files = three();
+  files.add("four.jsonl", log_of(4, conversion("mean", false), {{0, 2}, {1000, 1.05}}));
+  const ReportData data = files.gather();
+  const std::vector<std::string> verdict = report_verdict(data);
+  ASSERT_EQ(verdict.size(), 2u);
+  EXPECT_EQ(verdict[1].find("To 90 % of the gap at 4 KV heads: mean + CE "), 0u) << verdict[1];
+  EXPECT_NE(verdict[1].find("tokens. To 90 % of the gap at 2 KV heads: "), std::string::npos)
+      << verdict[1];
+  EXPECT_NE(report_html(data).find("<h3>Recovery</h3>"), std::string::npos);
+}
+
 TEST(Recovery, ASentenceRoundsToThreeDigitsAndNamesWhatWasNotReached) {
   // 90 %: 1.4, from 5 at 0 to 1 at 1,234,567 tokens: 1,111,110.3.
   Files files;
