@@ -26,7 +26,7 @@ bool is_folder(const std::string& path) {
 void make_folder(const std::string& path) {
   if (::mkdir(path.c_str(), 0777) == 0 || (errno == EEXIST && is_folder(path))) return;
   const int error_number = errno;
-  if (error_number == ENOENT) {
+  if (error_number == ENOENT && !is_folder(parent_folder(path))) {
     throw ConfigError(
         {.code = "OUTPUT_PARENT",
          .message = fmt::format("its parent folder {} must exist", printable(parent_folder(path))),

@@ -206,9 +206,10 @@ CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
   }
   output.text =
       headline(plan, options) + vocabulary_line(plan, options) + "\n" + plan_table(model, plan) +
-      fmt::format("\n{} shards, {} to write ({} now), about {} of memory; nothing written\n",
-                  plan.shards.size(), human_bytes(plan.written_bytes),
-                  human_bytes(model.weight_bytes()), human_bytes(plan.peak_memory_bytes));
+      fmt::format("\n{} shard{}, {} to write ({} now), about {} of memory; nothing written\n",
+                  plan.shards.size(), plan.shards.size() == 1 ? "" : "s",
+                  human_bytes(plan.written_bytes), human_bytes(model.weight_bytes()),
+                  human_bytes(plan.peak_memory_bytes));
   return output;
 }
 

@@ -80,7 +80,7 @@ CommandOutput run_replay(const ReplayFlags& flags, const Globals& globals) {
     const auto before = static_cast<double>(view.results.size());
     const auto tell = [&](double done) {
       line.share((before + done) / static_cast<double>(choices.size()), watch.seconds(),
-                 fmt::format("{} KV heads", n_kv_heads));
+                 fmt::format("{} KV head{}", n_kv_heads, n_kv_heads == 1 ? "" : "s"));
     };
     try {
       view.results.push_back(traffic.replay_at(n_kv_heads, tell));

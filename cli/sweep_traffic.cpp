@@ -122,7 +122,7 @@ Json SweepTraffic::simulate(const std::string& path, bool quiet) const {
     if (option.is_null()) {
       const auto tell = [&](double share) {
         line.share((done + share) / static_cast<double>(kv_heads_.size()), watch.seconds(),
-                   fmt::format("{} KV heads", n));
+                   fmt::format("{} KV head{}", n, n == 1 ? "" : "s"));
       };
       option = replay_option_json(view, traffic_.replay_at(n, tell));
       replay["options"].push_back(std::move(option));

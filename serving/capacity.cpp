@@ -135,10 +135,11 @@ std::string explain(const CapacityPlan& plan, const CapacityRequest& request) {
                          human_bytes(*smallest.device.weight_bytes), memory, each);
     }
     return fmt::format(
-        "nothing fits: even {} need {} for the cache{}, and the weights leave {} "
-        "of {}; at this context at most {} sequences fit",
-        heads_of(smallest), human_bytes(smallest.device.kv_bytes), each, human_bytes(left), memory,
-        smallest.max_batch);
+        "nothing fits: even {} need{} {} for the cache{}, and the weights leave {} "
+        "of {}; at this context at most {} sequence{} fit{}",
+        heads_of(smallest), smallest.n_kv_heads == 1 ? "s" : "",
+        human_bytes(smallest.device.kv_bytes), each, human_bytes(left), memory, smallest.max_batch,
+        smallest.max_batch == 1 ? "" : "s", smallest.max_batch == 1 ? "s" : "");
   }
   const auto chosen = std::find_if(plan.options.begin(), plan.options.end(), [&](const auto& o) {
     return o.n_kv_heads == *plan.recommended;

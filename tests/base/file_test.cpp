@@ -202,6 +202,8 @@ TEST(MakeFolder, AcceptsAnExistingFolderOnly) {
   EXPECT_TRUE(contains(
       expect_error<ConfigError>("OUTPUT_PARENT", [&] { make_folder(folder / "a/b"); }).message,
       "its parent folder " + (folder / "a") + " must exist"));
+  // A folder that takes none says ENOENT too.
+  expect_error<OutputError>("IO_WRITE_ERROR", [&] { make_folder("/proc/regroup-test"); });
 }
 
 TEST(RemoveTree, FollowsNoLinks) {
