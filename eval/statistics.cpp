@@ -33,10 +33,11 @@ Estimate root_estimate(const Estimate& squares) {
 struct Moments {
   double n = 0, x = 0, y = 0, xx = 0, yy = 0, xy = 0;
 
-  Moments operator-(const Moments& b) const {
-    return {n - b.n, x - b.x, y - b.y, xx - b.xx, yy - b.yy, xy - b.xy};
+  /// With those of other tokens, or (times = -1) without them.
+  Moments with(const Moments& b, double times) const {
+    return {n + times * b.n,   x + times * b.x,   y + times * b.y,
+            xx + times * b.xx, yy + times * b.yy, xy + times * b.xy};
   }
-  void operator+=(const Moments& b) { *this = *this - (Moments{} - b); }
   /// Pearson's; not finite where a variable is constant.
   double correlation() const {
     return (n * xy - x * y) / std::sqrt((n * xx - x * x) * (n * yy - y * y));
@@ -52,10 +53,10 @@ Estimate nll_correlation(const TextScore& score, const TextScore& baseline) {
     const WindowScore& before = baseline.windows[i];
     windows.push_back({static_cast<double>(own.tokens), own.nll, before.nll, own.nll_squared,
                        before.nll_squared, own.nll_product});
-    all += windows.back();
+    all = all.with(windows.back(), 1);
   }
   std::vector<double> without;
-  for (const Moments& window : windows) without.push_back((all - window).correlation());
+  for (const Moments& window : windows) without.push_back(all.with(window, -1).correlation());
   return {all.correlation(), jackknife_error(all.correlation(), without)};
 }
 
