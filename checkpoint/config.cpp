@@ -146,7 +146,7 @@ Multipliers read_multipliers(const JsonFields& fields, const ModelConfig& config
 /// Whether attention and MLP stand side by side, and then with how many norms.
 void read_parallel(const JsonFields& fields, bool parallel, ModelConfig& config) {
   config.parallel = parallel;
-  config.own_mlp_norm = !parallel;
+  config.own_mlp_norm = !parallel || config.family->always_two_norms;
   const std::string key(config.family->keys.parallel_norms);
   if (!parallel || key.empty()) return;
   const int64_t norms = fields.integer(key.c_str(), 1, 2).value_or(config.multi_query ? 1 : 2);

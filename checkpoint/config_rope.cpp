@@ -155,9 +155,10 @@ const Json* find_dict(const JsonFields& fields, const char* key) {
 }
 
 /// partial_rotary_factor of the rope settings, or of the config itself.
-std::optional<double> rotary_factor(const JsonFields& fields) {
+std::optional<double> rotary_factor(const JsonFields& fields, const ModelFamily& family) {
   const std::string& path = fields.path();
-  std::optional<double> found = fields.positive("partial_rotary_factor");
+  const std::string beside(family.keys.rotary_share);
+  std::optional<double> found = fields.positive(beside.c_str());
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     const Json* dict = find_dict(fields, key);
     if (dict == nullptr) continue;
@@ -165,9 +166,9 @@ std::optional<double> rotary_factor(const JsonFields& fields) {
     if (own && found && *own != *found) {
       throw CheckpointError(
           {.code = "CFG_INCONSISTENT",
-           .message = fmt::format("partial_rotary_factor must be the same in {} and beside it, "
+           .message = fmt::format("partial_rotary_factor in {} and {} beside it must be the same, "
                                   "found {} and {}",
-                                  key, *own, *found),
+                                  key, beside, *own, *found),
            .path = path,
            .hint = "remove the wrong one"});
     }
@@ -213,14 +214,15 @@ RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_
   const Json* legacy = find_dict(fields, "rope_scaling");
   if (legacy != nullptr && says_layer_types(*legacy)) refuse_layer_types(path);
   const Json* current = parameters_of(fields, family, "full_attention");
-  const double theta = fields.positive("rope_theta").value_or(family.defaults.rope_theta);
+  const std::string theta_key(family.keys.rope_theta);
+  const double theta = fields.positive(theta_key.c_str()).value_or(family.defaults.rope_theta);
   const auto read = [&](const Json* dict) {
     return read_dict(fields, JsonFields(dict == nullptr ? kNothing : *dict, path), theta,
                      family.defaults, max_positions);
   };
   const RopeConfig config = read(legacy != nullptr ? legacy : current);
   const bool both =
-      current != nullptr && (legacy != nullptr || fields.find("rope_theta") != nullptr);
+      current != nullptr && (legacy != nullptr || fields.find(theta_key.c_str()) != nullptr);
   if (both) {
     RopeConfig other = read(legacy != nullptr ? current : nullptr);
     if (legacy ==
@@ -323,7 +325,7 @@ int64_t read_rotary_dim(const JsonFields& fields, const ModelFamily& family, int
          .path = fields.path(),
          .hint = "correct the file, or fetch it again"});
   }
-  const double factor = rotary_factor(fields).value_or(family.defaults.rotary_share);
+  const double factor = rotary_factor(fields, family).value_or(family.defaults.rotary_share);
   if (factor != 1.0 && !family.may_rotate_part) {
     throw UnsupportedError(
         {.code = "CFG_UNSUPPORTED",

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "families/families.h"
-#include "regroup/checkpoint/written_family.h"
 
 namespace regroup {
 namespace {
@@ -105,10 +104,6 @@ const ModelFamily* find_family(std::string_view model_type) {
   const auto it = std::find_if(std::begin(kFamilies), std::end(kFamilies),
                                [&](const ModelFamily* f) { return f->model_type == model_type; });
   return it == std::end(kFamilies) ? nullptr : *it;
-}
-
-const ModelFamily& written_family(const ModelFamily& family) {
-  return family.written_as.empty() ? family : *find_family(family.written_as);
 }
 
 int64_t mlp_matrices(const ModelConfig& config) { return config.family->block.gated ? 3 : 2; }

@@ -15,41 +15,35 @@
 #include "regroup/base/printable.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/checkpoint/written_family.h"
 
 namespace regroup {
 namespace {
 
-std::string tensor_digest(const SafetensorsFile& shard, const TensorInfo& info) {
+std::vector<std::byte> rounded(std::span<const std::byte> floats, Dtype dtype) {
+  std::vector<double> values(floats.size() / sizeof(float));
+  widen(Dtype::kF32, floats, values);
+  std::vector<std::byte> bytes(values.size() * static_cast<size_t>(dtype_bits(dtype)) / 8);
+  round_to(dtype, values, bytes);
+  return bytes;
+}
+
+/// @param computed_as  what the values of a computed tensor are rounded to
+std::string tensor_digest(const ModelFolder& folder, const std::string& name,
+                          Dtype computed_as = Dtype::kF32) {
+  throw_if_stopped(/*resumable=*/false);
+  const TensorInfo& info = *folder.locate(name).info;
   Xxh3 hash;
   std::vector<std::byte> buffer(1 << 20);
   for (int64_t at = 0; at < info.bytes();) {
     const auto n = std::min<int64_t>(info.bytes() - at, static_cast<int64_t>(buffer.size()));
     const auto chunk = std::span(buffer).first(static_cast<size_t>(n));
-    shard.read(info, at, chunk);
-    hash.update(chunk);
+    folder.read(name, at, chunk);
+    if (folder.is_computed(name)) {
+      hash.update(rounded(chunk, computed_as));
+    } else {
+      hash.update(chunk);
+    }
     at += n;
-  }
-  return hash.hex();
-}
-
-std::string tensor_digest(const ModelFolder& folder, const std::string& name) {
-  throw_if_stopped(/*resumable=*/false);
-  const TensorLocation location = folder.locate(name);
-  return tensor_digest(*folder.shards()[location.shard], *location.info);
-}
-
-/// The digest of the rows that one role has.
-std::string part_digest(const ModelFolder& folder, const PartPlace& place) {
-  throw_if_stopped(/*resumable=*/false);
-  const TensorInfo& info = *folder.locate(place.tensor).info;
-  const int64_t row = info.bytes() / info.shape.front();
-  const PartRows& rows = place.rows;
-  Xxh3 hash;
-  std::vector<std::byte> run(static_cast<size_t>(rows.run * row));
-  for (int64_t i = 0; i < rows.n_runs(); ++i) {
-    folder.read(place.tensor, (rows.first + i * rows.stride) * row, run);
-    hash.update(run);
   }
   return hash.hex();
 }
@@ -152,7 +146,7 @@ std::map<std::string, bool> changed_by_name(const Json& manifest) {
     const Json name = tensor.is_object() ? tensor.value("name", Json()) : Json();
     const Json action = tensor.is_object() ? tensor.value("action", Json()) : Json();
     if (name.is_string() && action.is_string())
-      changed[name.get<std::string>()] = action != "copied";
+      changed[name.get<std::string>()] = action != "copied" && action != "made";
   }
   return changed;
 }
@@ -203,9 +197,11 @@ void check_source(const Json& manifest, const ModelFolder& parent, VerifyResult&
       printable(parent.path()), kManifestName));
 }
 
-/// Whether conversions of `parent` are of the class of `config`, and that is another one.
-bool is_written_as(const ModelConfig& parent, const ModelConfig& config) {
-  return parent.family != config.family && &written_family(*parent.family) == config.family;
+/// `parent`, as one of the class of `folder` where that is what its conversions are written as.
+ModelFolder open_parent(const ModelFolder& folder, const std::string& parent) {
+  ModelFolder stored = ModelFolder::open(parent);
+  const bool same = stored.config().family == folder.config().family;
+  return same ? std::move(stored) : ModelFolder::open_as_written(parent);
 }
 
 void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult& result) {
@@ -218,24 +214,20 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
     return !may_change || may_change->contains(tensor.rule->role);
   };
   const bool uptrained = value_at(manifest, "/method/name") == "uptrain";
-  const bool other_class = is_written_as(parent.config(), folder.config());
   for (const ExpectedTensor& tensor : folder.tensors()) {
-    const auto place = other_class ? find_part(parent.config(), tensor.rule->role, tensor.layer)
-                                   : std::optional(PartPlace{.tensor = tensor.name, .rows = {}});
-    if (!place || !parent.contains(place->tensor)) {
+    if (!parent.contains(tensor.name)) {
       add_other_parent(result, fmt::format("tensor {}: is not in the parent", tensor.name));
       continue;
     }
     const TensorInfo& own = *folder.locate(tensor.name).info;
-    const TensorInfo& theirs = *parent.locate(place->tensor).info;
-    if (uptrained && !other_class && own.shape != theirs.shape) {
+    const TensorInfo& theirs = *parent.locate(tensor.name).info;
+    if (uptrained && own.shape != theirs.shape) {
       add_other_parent(result, fmt::format("tensor {}: must have the parent's shape", tensor.name));
       continue;
     }
-    const bool same_dtype = own.dtype == theirs.dtype;
-    const std::string wanted =
-        other_class ? part_digest(parent, *place) : tensor_digest(parent, tensor.name);
-    if (tensor_digest(folder, tensor.name) == wanted) {
+    const Dtype stored = parent.is_computed(tensor.name) ? parent.dtype(tensor.name) : theirs.dtype;
+    const bool same_dtype = own.dtype == stored;
+    if (tensor_digest(folder, tensor.name) == tensor_digest(parent, tensor.name, own.dtype)) {
       ++result.equal;
       continue;
     }
@@ -246,7 +238,7 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
     }
   }
   for (const ExpectedTensor& tensor : parent.tensors()) {
-    if (other_class || folder.contains(tensor.name)) continue;
+    if (folder.contains(tensor.name)) continue;
     add_other_parent(result, fmt::format("tensor {}: is in the parent alone", tensor.name));
   }
 }
@@ -287,7 +279,7 @@ VerifyResult verify_folder(const std::string& path, const std::string& parent) {
     result.files = static_cast<int64_t>(folder.shards().size()) + 1;
     result.bytes = folder.weight_bytes();
   }
-  if (!parent.empty()) compare(folder, ModelFolder::open(parent), result);
+  if (!parent.empty()) compare(folder, open_parent(folder, parent), result);
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "made_tensors.h"
 #include "model_folder_names.h"
 #include "model_place.h"
 #include "model_shards.h"
@@ -191,6 +192,10 @@ void ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
 }
 
 void ModelFolder::read(const std::string& name, int64_t offset, std::span<std::byte> out) const {
+  if (const MadeTensor* made = made_ ? made_->find(name) : nullptr) {
+    made_->read(*made, shards_, offset, out);
+    return;
+  }
   const TensorLocation location = locate(name);
   shards_[location.shard]->read(*location.info, offset, out);
 }

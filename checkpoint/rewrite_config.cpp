@@ -3,24 +3,9 @@
 
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/config.h"
-#include "regroup/checkpoint/written_family.h"
+#include "regroup/checkpoint/family.h"
 
 namespace regroup {
-namespace {
-
-/// Makes `config`, one of `family`, one of the family that it is written as.
-void rename_class(const ModelFamily& family, Json& config) {
-  const ModelFamily& written = written_family(family);
-  if (&written == &family) return;
-  config["architectures"] = Json::array({written.architecture});
-  config["model_type"] = written.model_type;
-  for (const char* of_the_old_class : {"auto_map", "_name_or_path"}) config.erase(of_the_old_class);
-  if (!config.contains("max_position_embeddings")) {
-    config["max_position_embeddings"] = family.defaults.max_positions;
-  }
-}
-
-}  // namespace
 
 std::string rewrite_config(const ModelFamily& family, const std::string& config_text,
                            int64_t n_kv_heads, const std::string& dtype, const std::string& path) {
@@ -37,7 +22,6 @@ std::string rewrite_config(const ModelFamily& family, const std::string& config_
       members.emplace_back(key, n_kv_heads);
   }
   if (counts) after[key] = n_kv_heads;
-  rename_class(family, after);
   if (!dtype.empty()) {
     const bool has_dtype = before.contains("dtype");
     if (has_dtype || !before.contains("torch_dtype")) after["dtype"] = dtype;

@@ -116,7 +116,7 @@ std::string plan_table(const ModelFolder& model, const ConversionPlan& plan) {
 Json plan_json(const ConversionPlan& plan, const ConvertOptions& options) {
   return {{"model", options.model},
           {"out", options.out},
-          {"family", plan.before.family->model_type},
+          {"family", plan.stored.family->model_type},
           {"written_as", plan.after.family->model_type},
           {"method", method_name(options.method)},
           {"n_kv_heads", {{"before", plan.before.n_kv_heads}, {"after", plan.after.n_kv_heads}}},
@@ -130,11 +130,11 @@ std::string headline(const ConversionPlan& plan, const ConvertOptions& options) 
   const std::string how = after > before
                               ? fmt::format("each {} times, the same model", after / before)
                               : fmt::format("method {}", method_name(options.method));
-  const bool same_class = plan.after.family == plan.before.family;
+  const bool same_class = plan.after.family == plan.stored.family;
   const std::string written =
       same_class ? "" : fmt::format("; written as {}", plan.after.architecture);
   return fmt::format("{}: {} layers, {} query heads, {} -> {} key/value heads, {}{}\n",
-                     plan.before.architecture, plan.before.n_layers, plan.before.n_heads, before,
+                     plan.stored.architecture, plan.before.n_layers, plan.before.n_heads, before,
                      after, how, written);
 }
 
@@ -233,7 +233,7 @@ ConversionPlan planned(const ModelFolder& model, const ConvertOptions& options) 
 }
 
 void check_convert(const ConvertFlags& flags, const Globals& globals) {
-  const ModelFolder model = ModelFolder::open(flags.model);
+  const ModelFolder model = ModelFolder::open_as_written(flags.model);
   planned(model, with_exact_method(flags, to_options(flags, globals), model.config()));
 }
 
@@ -284,7 +284,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   const ConvertOptions given = to_options(flags, globals);
   check_output(given);
-  const ModelFolder model = ModelFolder::open(given.model);
+  const ModelFolder model = ModelFolder::open_as_written(given.model);
   const ConvertOptions options = with_exact_method(flags, given, model.config());
   if (!flags.dry_run && needs_transforms(model.config(), options)) {
     if (!has_torch()) planned(model, options);

@@ -102,8 +102,7 @@ bool changes_queries(const ConversionPlan& plan) {
     for (const TensorPlan& tensor : shard.tensors) {
       for (const PartPlan& part : tensor.parts) {
         const bool query = part.role == Role::kQuery || part.role == Role::kQueryBias;
-        const bool kept = part.action == Action::kCopy || part.action == Action::kCast;
-        if ((query || part.role == Role::kOutput) && !kept) return true;
+        if ((query || part.role == Role::kOutput) && !is_plain(part.action)) return true;
       }
     }
   }

@@ -109,7 +109,8 @@ std::string quality(const ConversionPlan& plan) {
 
 std::string other_class(const ModelConfig& after) {
   return fmt::format(
-      "It is a {}: the parent's class computes the same, but shares no key/value heads.\n\n",
+      "It is a {}, which computes what the parent's class does; that one shares no key/value "
+      "heads.\n\n",
       after.architecture);
 }
 
@@ -143,11 +144,11 @@ std::string model_card(const ConversionPlan& plan, const ConvertOptions& options
   text += fmt::format(
       "{} ({}), converted by regroup {} with the method `{}`{}. regroup.json says how, with the "
       "digests of all files.\n\n",
-      parent, plan.before.architecture, kVersion, method_name(options.method),
+      parent, plan.stored.architecture, kVersion, method_name(options.method),
       plan.calibration_tokens > 0
           ? fmt::format(", calibrated on {} tokens of text", plan.calibration_tokens)
           : "");
-  if (plan.after.family != plan.before.family) text += other_class(plan.after);
+  if (plan.after.family != plan.stored.family) text += other_class(plan.after);
   text += sizes_table(plan) + "\n" + quality(plan) + "\n```sh\n" + command(options, g) +
           "\nregroup verify OUT --against PARENT\n```\n\n" + carried_over(plan);
   if (!parent_card.empty()) {

@@ -10,7 +10,6 @@
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/companions.h"
 #include "regroup/checkpoint/kv_heads.h"
-#include "regroup/checkpoint/written_family.h"
 #include "regroup/convert/legality.h"
 #include "stream.h"
 
@@ -38,8 +37,8 @@ bool is_gain_of_heads(Role role, const ModelConfig& config) {
          (role == Role::kQueryNorm || role == Role::kKeyNorm);
 }
 
-Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, bool cast) {
-  const Action plain = cast ? Action::kCast : Action::kCopy;
+/// @param plain  what happens to it where no head changes
+Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, Action plain) {
   if (layer < 0) return plain;
   const bool gain = is_gain_of_heads(role, plan.before);
   const bool kv = is_kv(role) || (gain && role == Role::kKeyNorm);
@@ -67,9 +66,12 @@ TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& after,
       .name = after.name, .dtype = dtype.value_or(model.dtype(source)), .shape = after.shape};
   tensor.layer = after.layer;
   const bool cast = tensor.spec.dtype != model.locate(source).info->dtype;
+  const Action plain = model.is_computed(source) ? Action::kMake
+                       : cast                    ? Action::kCast
+                                                 : Action::kCopy;
   for (const PartRows& rows : parts) {
     tensor.parts.push_back({.role = rows.role,
-                            .action = choose_action(rows.role, after.layer, plan, cast),
+                            .action = choose_action(rows.role, after.layer, plan, plain),
                             .before = *find_part(plan.before, rows.role, after.layer),
                             .after = rows});
   }
@@ -189,9 +191,13 @@ int64_t read_bytes(const ModelFolder& model, const TensorPlan& tensor) {
   return bytes;
 }
 
+bool is_plain(Action action) {
+  return action == Action::kCopy || action == Action::kCast || action == Action::kMake;
+}
+
 Action TensorPlan::action() const {
   for (const PartPlan& part : parts) {
-    if (part.action != Action::kCopy && part.action != Action::kCast) {
+    if (!is_plain(part.action)) {
       // Of a fused tensor, merging is what there is to say.
       return is_fused() && part.action == Action::kFoldQuery ? Action::kMerge : part.action;
     }
@@ -209,6 +215,8 @@ const char* action_name(Action action) {
       return "merged";
     case Action::kRepeat:
       return "repeated";
+    case Action::kMake:
+      return "made";
     case Action::kFoldQuery:
     case Action::kFoldOutput:
       return "folded";
@@ -229,11 +237,10 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
                                Calibrated calibrated) {
   require_kv_heads_or_more(model.config(), options.n_kv_heads);
   ConversionPlan plan;
+  plan.stored = model.stored_config();
   plan.before = model.config();
   plan.after = model.config();
   plan.after.n_kv_heads = options.n_kv_heads;
-  plan.after.family = &written_family(*plan.before.family);
-  plan.after.architecture = plan.after.family->architecture;
   plan.transforms = std::move(calibrated.transforms);
   plan.weights_folder = std::move(calibrated.weights_folder);
   plan.layers = std::move(calibrated.layers);
@@ -265,8 +272,8 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
   // float64 is cast down even where --dtype does not say so.
   const bool narrows = !dtype && plan.before.dtype == "float64";
   const std::string dtype_word = dtype ? config_dtype(*dtype) : narrows ? "float32" : "";
-  plan.config_text = rewrite_config(*plan.before.family, model.config_text(), options.n_kv_heads,
-                                    dtype_word, model.path() + "/config.json");
+  plan.config_text = rewrite_config(*plan.before.family, model.written_config_text(),
+                                    options.n_kv_heads, dtype_word, model.path() + "/config.json");
   Companions companions = find_companions(model.path());
   plan.copied_files = std::move(companions.files);
   plan.left_out = std::move(companions.left_out);

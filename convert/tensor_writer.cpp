@@ -46,6 +46,7 @@ void TensorWriter::write(const Job& job) {
     case Action::kCopy:
       return copy(job, job.first * job.width, job.count * job.width);
     case Action::kCast:
+    case Action::kMake:
       return cast(job, job.first * job.width, job.count * job.width);
     case Action::kMerge:
       if (job.part.role == Role::kKeyNorm) return merge_gains(job);

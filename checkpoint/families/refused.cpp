@@ -31,7 +31,6 @@ constexpr auto kRefused = std::to_array<RefusedFamily>({
     {"RefinedWeb", kOldFalcon},
     {"RefinedWebModel", kOldFalcon},
     {"gpt2", kLearned},
-    {"gpt_neox", kNoClass},
     {"gpt_oss", kExperts},
     {"gptj", kNoClass},
     {"granitemoe", kExperts},

@@ -135,12 +135,13 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
     return fmt::format(
         "config.json: model_type \"{}\" is not supported{}{}; supported: baichuan, cohere, "
         "cohere2, "
-        "falcon, gemma, gemma2, gemma3_text, granite, internlm2, llama, mistral, olmo, olmo2, "
+        "falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm2, llama, mistral, olmo, "
+        "olmo2, "
         "olmo3, phi, "
         "phi3, qwen2, qwen3, smollm3, stablelm, starcoder2",
         type, why.empty() ? "" : ": ", why);
   };
-  const std::string no_class = refused("gpt_neox", "its class has no grouped-query attention");
+  const std::string no_class = refused("gptj", "its class has no grouped-query attention");
   const std::string first_name =
       refused("RefinedWeb",
               "it is Falcon under its first name, whose config.json has other keys; take the "
@@ -151,7 +152,7 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
   const std::string unknown = refused("mamba", "");
   const std::string hostile = refused("\\u{1b}[2J\\u{202e}", "");
   const BadConfig cases[] = {
-      {"C13 type", "CFG_UNSUPPORTED", with(R"({"model_type": "gpt_neox"})"), no_class.c_str()},
+      {"C13 type", "CFG_UNSUPPORTED", with(R"({"model_type": "gptj"})"), no_class.c_str()},
       {"Falcon's first name", "CFG_UNSUPPORTED", with(R"({"model_type": "RefinedWeb"})"),
        first_name.c_str()},
       {"ALiBi", "CFG_UNSUPPORTED", with(R"({"model_type": "bloom"})"), alibi.c_str()},

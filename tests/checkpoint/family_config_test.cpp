@@ -168,9 +168,8 @@ TEST(FamilyConfig, RefusesWhatDoesNotFit) {
       {"two parts", "CFG_INCONSISTENT",
        with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
               "partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 0.25}})"),
-       "config.json: partial_rotary_factor must be the same in rope_parameters and beside it, "
-       "found "
-       "0.25 and 0.5"},
+       "config.json: partial_rotary_factor in rope_parameters and partial_rotary_factor beside it "
+       "must be the same, found 0.25 and 0.5"},
       {"no part", "CFG_RANGE",
        with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
               "partial_rotary_factor": -1})")},
@@ -225,7 +224,8 @@ TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
        with(R"({"model_type": "llava", "text_config": {"model_type": "llama"}})"),
        "config.json: model_type \"llava\" is not supported: it is a multimodal model; save its "
        "language model (text_config, llama) alone; supported: baichuan, cohere, cohere2, "
-       "falcon, gemma, gemma2, gemma3_text, granite, internlm2, llama, mistral, olmo, olmo2, "
+       "falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm2, llama, mistral, olmo, "
+       "olmo2, "
        "olmo3, phi, phi3, "
        "qwen2, qwen3, smollm3, stablelm, starcoder2"},
       {"weights of mlx_lm", "CFG_QUANTIZED", with(R"({"quantization": {"bits": 4}})"),

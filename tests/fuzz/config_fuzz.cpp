@@ -4,13 +4,20 @@
 #include "fuzz/targets.h"
 #include "regroup/base/error.h"
 #include "regroup/checkpoint/config.h"
+#include "written_family.h"
 
 namespace regroup::testing {
 namespace {
 
 /// What a conversion writes of an accepted config must be read again, with the heads and the dtype asked for.
 void check_rewritten(const ModelConfig& config, const std::string& text) {
-  const std::string written = rewrite_config(*config.family, text, 1, "float16", "config.json");
+  std::string written;
+  try {
+    written = rewrite_config(written_family(config), rename_class(config, text, "config.json"), 1,
+                             "float16", "config.json");
+  } catch (const UnsupportedError&) {
+    return;  // the class that could hold it does not fit
+  }
   ModelConfig again;
   try {
     again = parse_model_config(written, "config.json");

@@ -36,8 +36,8 @@ TinyModelSpec sized(TinyModelSpec spec) {
   const bool shares = find_family(spec.model_type)->written_as.empty();
   if (spec.n_kv_heads > 1) spec.n_kv_heads = shares ? 6 : spec.n_heads;
   // The heads of some fill the hidden size; StableLM and Phi turn half of a head.
-  constexpr auto kFills =
-      std::to_array<std::string_view>({"phi3", "cohere2", "internlm2", "falcon", "baichuan"});
+  constexpr auto kFills = std::to_array<std::string_view>(
+      {"phi3", "cohere2", "internlm2", "falcon", "baichuan", "gpt_neox"});
   const bool fills = std::find(kFills.begin(), kFills.end(), spec.model_type) != kFills.end();
   const bool halved = spec.model_type == "stablelm" || spec.model_type == "phi";
   spec.head_dim = halved ? 8 : 10;
@@ -112,6 +112,15 @@ std::vector<FamilyCase> family_cases() {
         .tie_word_embeddings = true,
         .extra_config = {{"num_ln_in_parallel_attn", 1}}}},
       {"Baichuan", {.model_type = "baichuan"}},
+      {"GPT-NeoX", {.model_type = "gpt_neox"}},
+      {"GPT-NeoX, biases",
+       {.model_type = "gpt_neox",
+        .attention_bias = true,
+        .extra_config = {{"rotary_pct", 0.6}, {"hidden_act", "gelu_fast"}}}},
+      {"GPT-NeoX, sequential",
+       {.model_type = "gpt_neox",
+        .attention_bias = true,
+        .extra_config = {{"use_parallel_residual", false}, {"rotary_pct", 1.0}}}},
       {"Falcon, multi-query",
        {.model_type = "falcon",
         .n_kv_heads = 1,

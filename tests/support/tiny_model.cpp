@@ -101,8 +101,10 @@ void add_own_keys(const TinyModelSpec& spec, Json& config) {
   }
   if (family == "starcoder2") config["use_bias"] = spec.attention_bias;
   if (family == "internlm2" || family == "falcon") config["bias"] = spec.attention_bias;
+  if (family == "falcon" || family == "gpt_neox") {
+    config.erase("head_dim");  // their classes take none
+  }
   if (family == "falcon") {
-    config.erase("head_dim");  // its class takes none
     config["new_decoder_architecture"] = spec.n_kv_heads > 1;
   }
   if (family == "phi3" || family == "smollm3") {
@@ -143,7 +145,8 @@ std::string tiny_config(const TinyModelSpec& spec) {
       {"num_attention_heads", spec.n_heads},
       {"num_hidden_layers", spec.n_layers},
       {std::string(keys.kv_heads), spec.n_kv_heads},
-      {"rope_theta", family == "olmo3" ? 500000.0 : 10000.0},  // its class takes no other
+      {std::string(keys.rope_theta),
+       family == "olmo3" ? 500000.0 : 10000.0},  // its class takes no other
       {"tie_word_embeddings", spec.tie_word_embeddings},
       {"torch_dtype", dtype_word(spec.dtype)},
       {"use_cache", true},
@@ -192,8 +195,8 @@ std::vector<double> tiny_values(const TinyModelSpec& spec, const std::string& na
   const bool norm = name.ends_with("norm.weight") || falcon_norm;
   double scale = 1 / std::sqrt(static_cast<double>(shape.back()));
   if (norm || name.ends_with(".bias")) scale = 0.1;
-  const bool embedding =
-      name.ends_with("embed_tokens.weight") || name.ends_with("embeddings.weight");
+  const bool embedding = name.ends_with("embed_tokens.weight") ||
+                         name.ends_with("embeddings.weight") || name.ends_with("embed_in.weight");
   if (embedding) scale = 1;
   Random random(hash_name(name, spec.seed));
   const bool near_one = norm && find_family(spec.model_type)->block.norm != Norm::kRmsOffset;

@@ -138,6 +138,8 @@ struct ConfigKeys {
   std::string_view norm_eps = "rms_norm_eps";
   std::string_view activation = "hidden_act";
   std::string_view intermediate = "intermediate_size";
+  std::string_view rope_theta = "rope_theta";
+  std::string_view rotary_share = "partial_rotary_factor";  ///< beside the rope settings
   // "" where the family has none.
   std::string_view grouped = {};         ///< a boolean: unless true there is one KV head
   std::string_view parallel_norms = {};  ///< 1 or 2 in a parallel block; 2 where not given
@@ -200,6 +202,7 @@ struct ModelFamily {
   BoolRule output_bias = {};
   BoolRule mlp_bias = {};
   BoolRule parallel = {};
+  bool always_two_norms = false;  ///< a parallel block has a norm for its MLP too
   WindowRule window = WindowRule::kNone;
   SlidingRope sliding_rope = SlidingRope::kSame;
   std::span<const RefusedKey> refused_keys = {};
@@ -207,6 +210,8 @@ struct ModelFamily {
   /// The model_type that a conversion writes, where this one's class has no grouped-query attention: a family that
   /// computes the same, with every role in a tensor of its own.
   std::string_view written_as = {};
+  std::string_view written_as_sequential =
+      {};  ///< where attention and MLP are not side by side, if that is another
   std::span<const std::string_view> ignored = {};  ///< suffixes of buffers that old folders carry
 };
 

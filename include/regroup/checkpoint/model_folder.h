@@ -20,6 +20,8 @@ struct TensorLocation {
   const TensorInfo* info;
 };
 
+class MadeTensors;
+
 /// @throws CheckpointError MODEL_MISSING, MODEL_NOT_FOLDER; UnsupportedError MODEL_FORMAT, PICKLE_REFUSED
 ///         unless `path` is a folder: what it is instead, and what to do
 void require_model_folder(const std::string& path);
@@ -34,21 +36,32 @@ class ModelFolder {
  public:
   /// @throws CheckpointError with every problem of the folder listed; UnsupportedError
   static ModelFolder open(const std::string& path);
+  /// The same as a folder of written_family(): what conversions read. Tensors that no file holds as that class has them are
+  /// made while they are read. @throws as open(), and as written_family()
+  static ModelFolder open_as_written(const std::string& path);
 
   const std::string& path() const { return path_; }
   const ModelConfig& config() const { return config_; }
+  /// What the file says, and what it says of the class that the folder was opened as.
+  const ModelConfig& stored_config() const { return stored_config_ ? *stored_config_ : config_; }
   const std::string& config_text() const { return config_text_; }
+  std::string written_config_text() const;
   /// The model's tensors in the order of the family's table.
   const std::vector<ExpectedTensor>& tensors() const { return tensors_; }
   const std::vector<std::unique_ptr<SafetensorsFile>>& shards() const { return shards_; }
   /// Names of the shards as the folder has them.
   const std::vector<std::string>& shard_names() const { return shard_names_; }
   bool has_index() const { return has_index_; }
-  /// Where a tensor of the table lies. Its name in the file may be another.
+  /// Where a tensor of the table lies. Its name in the file may be another; of one that is not stored,
+  /// where what it is made of does.
   TensorLocation locate(const std::string& name) const { return locations_.at(name); }
   bool contains(const std::string& name) const { return locations_.contains(name); }
+  /// Whether the bytes of a tensor lie in a file as they are read.
+  bool is_stored(const std::string& name) const;
+  /// Whether the values of a tensor stand in no file: they are computed, as F32.
+  bool is_computed(const std::string& name) const;
   /// The dtype that a conversion keeps: the stored one, but F32 for F64.
-  Dtype dtype(const std::string& name) const { return kept_dtype(locate(name).info->dtype); }
+  Dtype dtype(const std::string& name) const;
   /// Reads `bytes` of a tensor from byte `offset`.
   void read(const std::string& name, int64_t offset, std::span<std::byte> out) const;
   /// Bytes of all tensors that belong to the model.
@@ -78,6 +91,7 @@ class ModelFolder {
   /// @return the names that are neither the model's nor known to be of no use
   std::vector<std::string> drop_unused(const std::map<std::string, TensorLocation>& files);
   bool same_bytes(TensorLocation a, TensorLocation b) const;
+  void make_written();
 
   std::string path_;
   ModelConfig config_;
@@ -88,6 +102,8 @@ class ModelFolder {
   bool has_index_ = false;
   std::map<std::string, std::string> weight_map_;
   std::map<std::string, TensorLocation> locations_;
+  std::optional<ModelConfig> stored_config_;  // open_as_written() of another class
+  std::shared_ptr<const MadeTensors> made_;   // likewise
   std::vector<std::string> notices_;
   std::vector<std::string> warnings_;
 };

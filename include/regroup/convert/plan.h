@@ -32,8 +32,19 @@ struct ConvertOptions {
 };
 
 /// What happens to one tensor.
-enum class Action { kCopy, kCast, kMerge, kRepeat, kFoldQuery, kFoldOutput, kReplace };
+enum class Action {
+  kCopy,
+  kCast,
+  kMake,  ///< computed of several tensors of a parent of another class (ModelFolder::open_as_written)
+  kMerge,
+  kRepeat,
+  kFoldQuery,
+  kFoldOutput,
+  kReplace
+};
 const char* action_name(Action action);
+/// Whether no head changes.
+bool is_plain(Action action);
 
 /// What happens to the rows that one role has.
 struct PartPlan {
@@ -48,7 +59,7 @@ struct TensorPlan {
   int64_t layer = -1;
   std::vector<PartPlan> parts;  ///< in the order of the file; a single one for most tensors
 
-  Action action() const;  ///< of all parts: copied or cast only if nothing else happens to any
+  Action action() const;  ///< of all parts: a plain one only if no other happens to any
   bool is_fused() const { return parts.size() > 1; }
 };
 
@@ -64,7 +75,8 @@ struct ShardPlan {
 
 /// Everything a conversion will do, known before the first byte is read or written.
 struct ConversionPlan {
-  ModelConfig before;
+  ModelConfig stored;  ///< the parent as its files have it
+  ModelConfig before;  ///< the parent as one of the class that is written
   ModelConfig after;
   std::vector<LayerTransform> transforms;  ///< [n_layers]
   std::vector<ShardPlan> shards;
