@@ -202,7 +202,7 @@ void ModelFolder::read(const std::string& name, int64_t offset, std::span<std::b
 
 int64_t ModelFolder::weight_bytes() const {
   int64_t total = 0;
-  for (const ExpectedTensor& tensor : tensors_) total += locate(tensor.name).info->bytes();
+  for (const ExpectedTensor& tensor : tensors_) total += bytes_of(tensor.name);
   return total;
 }
 

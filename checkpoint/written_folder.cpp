@@ -132,6 +132,11 @@ bool ModelFolder::is_computed(const std::string& name) const {
   return made != nullptr && made->is_computed();
 }
 
+int64_t ModelFolder::bytes_of(const std::string& name) const {
+  const TensorInfo& info = *locate(name).info;
+  return is_computed(name) ? tensor_bytes(dtype(name), info.shape) : info.bytes();
+}
+
 Dtype ModelFolder::dtype(const std::string& name) const {
   const MadeTensor* made = made_ ? made_->find(name) : nullptr;
   return made != nullptr ? made->kept : kept_dtype(locate(name).info->dtype);

@@ -185,8 +185,9 @@ std::optional<Dtype> target_dtype(const std::string& name) {
 int64_t read_bytes(const ModelFolder& model, const TensorPlan& tensor) {
   int64_t bytes = 0;
   for (const PartPlan& part : tensor.parts) {
-    const TensorInfo& info = *model.locate(part.before.tensor).info;
-    bytes += info.bytes() / std::max<int64_t>(1, info.shape.front()) * part.before.rows.count;
+    const std::string& name = part.before.tensor;
+    const int64_t rows = model.locate(name).info->shape.front();
+    bytes += model.bytes_of(name) / std::max<int64_t>(1, rows) * part.before.rows.count;
   }
   return bytes;
 }

@@ -53,7 +53,11 @@ constexpr auto kIgnored = std::to_array<std::string_view>(
 const ModelFamily families::gpt_neox{
     .model_type = "gpt_neox",
     .architecture = "GPTNeoXForCausalLM",
-    .defaults = {.norm_eps = 1e-5, .rotary_share = 0.25, .bos_token_id = 0, .eos_token_id = 2},
+    .defaults = {.intermediate_ratio = 4,
+                 .norm_eps = 1e-5,
+                 .rotary_share = 0.25,
+                 .bos_token_id = 0,
+                 .eos_token_id = 2},
     .keys = {.norm_eps = "layer_norm_eps",
              .rope_theta = "rotary_emb_base",
              .rotary_share = "rotary_pct"},

@@ -97,6 +97,7 @@ TEST_F(WrittenFolder, NormsOfAParallelNeoXAreFoldedIntoWhatReadsThem) {
   EXPECT_EQ(values_of(folder, "model.layers.1.input_layernorm.bias"),
             std::vector<double>(kHidden, 0.0));
   EXPECT_EQ(values_of(folder, "lm_head.bias"), std::vector<double>(64, 0.0));
+  EXPECT_EQ(folder.bytes_of("model.layers.1.mlp.fc1.weight"), 2 * kWide * kHidden);  // as F16
   // What no norm stands before is the parent's, byte for byte.
   EXPECT_TRUE(folder.is_stored("model.layers.1.mlp.fc2.weight"));
   EXPECT_EQ(values_of(folder, "model.layers.1.self_attn.dense.weight"),

@@ -111,12 +111,12 @@ TEST(OpenModels, EveryQueryHeadHasItsOwnKeysAndValues) {
       // 2 * 44 layers * 64 heads * 96 * 2 B = 1,081,344; * 2,048 tokens
       {"GPT-NeoX-20B",
        R"({"model_type": "gpt_neox", "num_hidden_layers": 44, "num_attention_heads": 64,
-           "hidden_size": 6144})",
+           "hidden_size": 6144, "vocab_size": 50432})",
        1'081'344, 2048, 2'214'592'512},
       // 2 * 16 layers * 8 heads * 256 * 2 B = 131,072; * 2,048 tokens
       {"Pythia-1B",
        R"({"model_type": "gpt_neox", "num_hidden_layers": 16, "num_attention_heads": 8,
-           "hidden_size": 2048})",
+           "hidden_size": 2048, "vocab_size": 50304})",
        131'072, 2048, 268'435'456},
       // 2 * 32 layers * 32 heads * 128 * 2 B = 524,288; * 2,048 tokens
       {"OPT-6.7B",

@@ -64,7 +64,9 @@ class ModelFolder {
   Dtype dtype(const std::string& name) const;
   /// Reads `bytes` of a tensor from byte `offset`.
   void read(const std::string& name, int64_t offset, std::span<std::byte> out) const;
-  /// Bytes of all tensors that belong to the model.
+  /// Bytes of a tensor as it is stored, or would be if it is computed.
+  int64_t bytes_of(const std::string& name) const;
+  /// The same of all tensors that belong to the model.
   int64_t weight_bytes() const;
   /// Things worth telling the user: ignored buffers, a wrong total_size, custom code.
   const std::vector<std::string>& notices() const { return notices_; }
