@@ -27,9 +27,15 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
-  size_t best_distance = std::max<size_t>(3, word.size() / 2 + 1);
+  // Dashes say that both are flags, not that they are alike.
+  const auto bare = [](std::string_view name) {
+    return name.substr(std::min(name.find_first_not_of('-'), name.size()));
+  };
+  const std::string_view own = bare(word);
+  // Of a short word little may differ, or anything is near.
+  size_t best_distance = own.size() <= 3 ? 2 : std::max<size_t>(3, own.size() / 2 + 1);
   for (const std::string& candidate : candidates) {
-    const size_t distance = edit_distance(word, candidate);
+    const size_t distance = edit_distance(own, bare(candidate));
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;

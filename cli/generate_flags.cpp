@@ -19,7 +19,7 @@ void check_generate(const GenerateFlags& flags, const Globals&) {
 }  // namespace
 
 std::string prompt_text(const GenerateFlags& flags) {
-  const int given = static_cast<int>(!flags.prompt.empty()) +
+  const int given = static_cast<int>(flags.prompt.has_value()) +
                     static_cast<int>(!flags.prompt_file.empty()) +
                     static_cast<int>(!flags.prompt_ids.empty());
   if (given != 1) {
@@ -29,7 +29,8 @@ std::string prompt_text(const GenerateFlags& flags) {
                            given == 0 ? "none" : std::to_string(given)),
                        .hint = "for example --prompt \"Once upon a time\""});
   }
-  return flags.prompt_file.empty() ? flags.prompt : InputFile(flags.prompt_file).read_all();
+  return flags.prompt_file.empty() ? flags.prompt.value_or("")
+                                   : InputFile(flags.prompt_file).read_all();
 }
 
 void add_generate_command(CLI::App& root, Invocation& invocation) {

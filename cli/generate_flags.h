@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,7 @@ namespace regroup {
 
 struct GenerateFlags {
   std::string model;
-  std::string prompt;
+  std::optional<std::string> prompt;
   std::string prompt_file;
   std::vector<int32_t> prompt_ids;
   int64_t max_new_tokens = 128;

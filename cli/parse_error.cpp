@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "regroup/base/error.h"
 #include "regroup/base/printable.h"
@@ -28,7 +29,10 @@ std::vector<std::string> flag_names(const CLI::App& root) {
   return names;
 }
 
-bool looks_like_flag(const std::string& argument) { return argument.starts_with("--"); }
+bool looks_like_flag(const std::string& argument) {
+  const bool number = argument.size() > 1 && (std::isdigit(argument[1]) != 0 || argument[1] == '.');
+  return argument.size() > 1 && argument.front() == '-' && !number;
+}
 
 [[noreturn]] void refuse_extras(const CLI::App& root, const std::vector<std::string>& extras) {
   // Without a command everything is left over; the first word is the one meant as a command.

@@ -15,17 +15,26 @@ struct VerifyFlags {
   std::string against;
 };
 
+/// The first of `problems`, one a line, and how many more there are: with another model all tensors differ.
+std::string shown(std::vector<std::string> problems) {
+  constexpr size_t kShown = 10;
+  if (const size_t all = problems.size(); all > kShown + 1) {
+    problems.resize(kShown);
+    problems.push_back(fmt::format("... and {} more", all - kShown));
+  }
+  return join(problems, "\n  ");
+}
+
 CommandOutput run_verify(const VerifyFlags& flags, const Globals&) {
   const VerifyResult result = verify_folder(flags.model, flags.against);
   if (!result.problems.empty()) {
-    throw CheckpointError({.code = "VERIFY",
-                           .message = fmt::format("{} problem{}:\n  {}", result.problems.size(),
-                                                  result.problems.size() == 1 ? "" : "s",
-                                                  join(result.problems, "\n  ")),
-                           .path = flags.model,
-                           .hint = result.other_parent
-                                       ? "give --against the model that this one was made from"
-                                       : "make or fetch the folder again"});
+    throw CheckpointError(
+        {.code = "VERIFY",
+         .message = fmt::format("{} problem{}:\n  {}", result.problems.size(),
+                                result.problems.size() == 1 ? "" : "s", shown(result.problems)),
+         .path = flags.model,
+         .hint = result.other_parent ? "give --against the model that this one was made from"
+                                     : "make or fetch the folder again"});
   }
   CommandOutput output;
   output.json = {{"model", flags.model},     {"ok", true},

@@ -34,7 +34,11 @@ std::vector<int32_t> prompt_of(const GenerateFlags& flags, int64_t vocab_size,
          .message = fmt::format("--prompt-ids must lie in 0..{}, found {}", vocab_size - 1, id)});
   }
   if (!flags.prompt_ids.empty()) return flags.prompt_ids;
-  return tokenizer->encode(prompt_text(flags), tokenizer->adds_bos(), false);
+  std::vector<int32_t> prompt = tokenizer->encode(prompt_text(flags), tokenizer->adds_bos(), false);
+  if (!prompt.empty()) return prompt;
+  throw ConfigError({.code = "FLAG_VALUE",
+                     .message = "the prompt must have at least one token, found an empty text",
+                     .hint = "this tokenizer puts no token before a text: give --prompt a word"});
 }
 
 /// Prints text as it grows, or ids where there is no tokenizer. A token may be part of a character, so only

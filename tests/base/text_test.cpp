@@ -87,6 +87,12 @@ TEST(Nearest, FindsTypos) {
   EXPECT_EQ(nearest("--dytpe", flags), "--dtype");
   EXPECT_EQ(nearest("xyzxyzxyzxyzxyz", flags), "");
   EXPECT_EQ(nearest("a", {}), "");
+  // A short flag is not near to everything that begins with two dashes.
+  const std::vector<std::string> short_ones = {"--lr", "--seed", "--version", "--eval-every"};
+  EXPECT_EQ(nearest("--evry", short_ones), "");
+  EXPECT_EQ(nearest("--l", short_ones), "--lr");
+  EXPECT_EQ(nearest("-version", short_ones), "--version");
+  EXPECT_EQ(nearest("-v", short_ones), "");
 }
 
 TEST(Human, Bytes) {

@@ -102,6 +102,10 @@ TEST(Arguments, AnUnknownCommandComesBeforeItsFlags) {
                     "did you mean convert?"},
                    {{"help", "convrt"}, "unknown command convrt", "did you mean convert?"}},
                   "COMMAND_UNKNOWN");
+  expect_messages({{{"-v"}, "unknown flag -v", "see regroup --help"},
+                   {{"-version"}, "unknown flag -version", "did you mean --version?"},
+                   {{"plan", "-metod"}, "unknown flag -metod", "see regroup plan --help"}},
+                  "FLAG_UNKNOWN");
 }
 
 TEST(Help, IsACommandToo) {
