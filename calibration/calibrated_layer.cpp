@@ -83,11 +83,11 @@ LayerWeights with_attention(const LayerWeights& layer, const AttentionWeights& a
                    .reshape({hidden, after.query_size()})
                    .to(layer.output.options())
                    .contiguous();
-  const QkNorm kind = after.attention.qk_norm;
-  if (kind == QkNorm::kWhole) {
+  if (after.attention.has_gains_of_heads()) {
     out.query_norm.weight = attention.q_gain.flatten().to(layer.query_norm.weight.options());
     out.key_norm.weight = attention.k_gain.flatten().to(layer.key_norm.weight.options());
-  } else if (kind == QkNorm::kHead) {  // rounded as what is written, where the parent's is not
+  } else if (after.attention
+                 .normalises_keys()) {  // rounded as what is written, where the parent's is not
     out.query_norm.weight = layer.query_norm.weight.clone();
     out.key_norm.weight = layer.key_norm.weight.clone();
   }

@@ -104,7 +104,7 @@ LayerWeights ungrouped(const LayerWeights& own, const ModelConfig& after,
   if (own.qkv_bias.defined()) {
     wide.qkv_bias = widen(Role::kQueryBias, Role::kKeyBias, Role::kValueBias);
   }
-  if (after.attention.qk_norm == QkNorm::kWhole) {
+  if (after.attention.has_gains_of_heads()) {
     wide.key_norm.weight = repeat_heads(own.key_norm.weight, after.head_dim, times);
   }
   return wide;

@@ -78,6 +78,11 @@ Tensor gains_of_heads(const NormWeights& norm, int64_t heads, int64_t head_dim) 
                                    : gains.view({heads, head_dim});
 }
 
+/// Heads [heads, head_dim, hidden + 1] without the mean of their channels, where QK-norm takes it away.
+Tensor without_mean(const Tensor& heads, QkNorm kind) {
+  return kind == QkNorm::kLayer ? heads.sub(heads.mean(1, /*keepdim=*/true)) : heads;
+}
+
 /// Root mean square that QK-norm divides by, on the mean, [heads].
 Tensor sizes_of(const Tensor& heads, const Tensor& moment, QkNorm kind) {
   const Tensor energy = times_moment(heads, moment).mul(heads).sum(2).mean(1).clamp_min(0.0);
@@ -120,6 +125,8 @@ HeadMoments head_moments(const AttentionWeights& weights, const LayerStatistics&
   HeadMoments out;
   AttentionWeights w = weights;
   if (const QkNorm kind = config.attention.qk_norm; kind != QkNorm::kNone) {
+    w.q = without_mean(w.q, kind);
+    w.k = without_mean(w.k, kind);
     out.key_size = sizes_of(w.k, c, kind);
     w.q = as_normed(w.q, sizes_of(w.q, c, kind), w.q_gain);
     w.k = as_normed(w.k, out.key_size, w.k_gain);

@@ -215,6 +215,7 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.qkv_bias = has(family.qkv_bias);
   config.output_bias = has(family.output_bias);
   config.mlp_bias = has(family.mlp_bias);
+  if (!has(family.qk_norm)) config.attention.qk_norm = QkNorm::kNone;
   read_parallel(fields, has(family.parallel), config);
   read_window(fields, config);
   read_turned_layers(fields, config);

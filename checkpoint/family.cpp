@@ -25,6 +25,8 @@ bool is_present(Presence presence, const ModelConfig& config) {
       return config.output_bias;
     case Presence::kMlpBias:
       return config.mlp_bias;
+    case Presence::kQkNorm:
+      return config.attention.normalises_keys();
     case Presence::kSequential:
       return !config.parallel;
     case Presence::kTwoNorms:
@@ -84,12 +86,16 @@ int64_t rows_of_part(Role role, const ModelConfig& config) {
 
 bool is_per_layer(const TensorRule& rule) { return rule.name.find("{}") != std::string_view::npos; }
 
-ExpectedTensor instance(const TensorRule& rule, const ModelConfig& config, int64_t layer) {
-  ExpectedTensor tensor{.name = is_per_layer(rule) ? fmt::format(fmt::runtime(rule.name), layer)
-                                                   : std::string(rule.name),
+/// @param head  ignored where one tensor is for all heads
+ExpectedTensor instance(const TensorRule& rule, const ModelConfig& config, int64_t layer,
+                        int64_t head = 0) {
+  ExpectedTensor tensor{.name = is_per_layer(rule)
+                                    ? fmt::format(fmt::runtime(rule.name), layer, head)
+                                    : std::string(rule.name),
                         .shape = {},
                         .rule = &rule,
-                        .layer = is_per_layer(rule) ? layer : -1};
+                        .layer = is_per_layer(rule) ? layer : -1,
+                        .head = rule.each == Dim::kNone ? -1 : head};
   for (const Dim dim : rule.shape) {
     if (dim != Dim::kNone) tensor.shape.push_back(value_of(dim, config));
   }
@@ -124,6 +130,10 @@ int64_t value_of(Dim dim, const ModelConfig& config) {
       return config.query_size() + 2 * config.kv_size();
     case Dim::kHeadDim:
       return config.head_dim;
+    case Dim::kHeads:
+      return config.n_heads;
+    case Dim::kKvHeads:
+      return config.n_kv_heads;
     case Dim::kIntermediate:
       return config.intermediate_size;
     case Dim::kGateUp:
@@ -133,7 +143,8 @@ int64_t value_of(Dim dim, const ModelConfig& config) {
 }
 
 std::vector<PartRows> parts_of(const TensorRule& rule, const ModelConfig& config) {
-  const int64_t all = value_of(rule.shape[0], config);
+  const bool by_head = rule.shape[0] == Dim::kHeads || rule.shape[0] == Dim::kKvHeads;
+  const int64_t all = value_of(rule.shape[0], config) * (by_head ? config.head_dim : 1);
   const std::vector<Role> roles = roles_of(rule.role);
   const int64_t n_runs = rule.rows == RowLayout::kGroups ? config.n_kv_heads : 1;
   std::vector<PartRows> parts;
@@ -151,8 +162,15 @@ std::vector<PartRows> parts_of(const TensorRule& rule, const ModelConfig& config
 std::optional<PartPlace> find_part(const ModelConfig& config, Role role, int64_t layer) {
   const TensorRule* rule = find_rule(config, role);
   if (rule == nullptr) return std::nullopt;
-  return PartPlace{.tensor = instance(*rule, config, layer).name,
-                   .rows = parts_of(*rule, config)[index_in(*rule, role).value_or(0)]};
+  PartPlace place{.tensor = instance(*rule, config, layer).name,
+                  .rows = parts_of(*rule, config)[index_in(*rule, role).value_or(0)]};
+  if (rule->each == Dim::kNone) return place;
+  for (int64_t head = 0; head < value_of(rule->each, config); ++head) {
+    place.heads.push_back(instance(*rule, config, layer, head).name);
+  }
+  place.rows.count = value_of(rule->each, config) * place.rows.run;
+  place.rows.stride = 0;  // each run begins a tensor
+  return place;
 }
 
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
@@ -162,7 +180,10 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
   const auto after_layers = std::find_if_not(first_layer_rule, rules.end(), is_per_layer);
   const auto add = [&](auto begin, auto end, int64_t layer) {
     for (auto rule = begin; rule != end; ++rule) {
-      if (is_present(rule->presence, config)) tensors.push_back(instance(*rule, config, layer));
+      if (!is_present(rule->presence, config)) continue;
+      for (int64_t head = 0; head < value_of(rule->each, config); ++head) {
+        tensors.push_back(instance(*rule, config, layer, head));
+      }
     }
   };
   add(rules.begin(), first_layer_rule, -1);

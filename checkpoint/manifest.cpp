@@ -204,6 +204,11 @@ ModelFolder open_parent(const ModelFolder& folder, const std::string& parent) {
   return same ? std::move(stored) : ModelFolder::open_as_written(parent);
 }
 
+/// Whether `tensor` is of a KV head that `other` does not have.
+bool is_of_another_head(const ExpectedTensor& tensor, const ModelConfig& other) {
+  return tensor.rule->each == Dim::kKvHeads && tensor.head >= other.n_kv_heads;
+}
+
 void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult& result) {
   const Json manifest = manifest_of(folder.path());
   check_source(manifest, parent, result);
@@ -215,6 +220,10 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
   };
   const bool uptrained = value_at(manifest, "/method/name") == "uptrain";
   for (const ExpectedTensor& tensor : folder.tensors()) {
+    if (is_of_another_head(tensor, parent.config())) {
+      result.changed.push_back(tensor.name);
+      continue;
+    }
     if (!parent.contains(tensor.name)) {
       add_other_parent(result, fmt::format("tensor {}: is not in the parent", tensor.name));
       continue;
@@ -239,6 +248,7 @@ void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult&
   }
   for (const ExpectedTensor& tensor : parent.tensors()) {
     if (folder.contains(tensor.name)) continue;
+    if (is_of_another_head(tensor, folder.config())) continue;
     add_other_parent(result, fmt::format("tensor {}: is in the parent alone", tensor.name));
   }
 }

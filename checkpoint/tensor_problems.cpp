@@ -29,6 +29,10 @@ std::string key_of(Dim dim, const ConfigKeys& keys) {
       return fmt::format("(num_attention_heads + 2 {}) * head_dim", keys.kv_heads);
     case Dim::kHeadDim:
       return "head_dim";
+    case Dim::kHeads:
+      return "num_attention_heads";
+    case Dim::kKvHeads:
+      return std::string(keys.kv_heads);
     case Dim::kIntermediate:
       return std::string(keys.intermediate);
     case Dim::kGateUp:

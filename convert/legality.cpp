@@ -161,8 +161,9 @@ void check_keys(const LayerTransform& transform, const ModelConfig& config, int6
       require(
           config.attention.qk_norm == QkNorm::kHead,
           fmt::format("layer {}, key head {}: no matrix may mix channels, for each has a gain of "
-                      "its own in the norm of all keys",
-                      layer, head));
+                      "its own in the norm of {}",
+                      layer, head,
+                      config.attention.qk_norm == QkNorm::kWhole ? "all keys" : "its head"));
       if (const auto fault = against_norm(m, twin, gains)) {
         refuse(
             *fault,

@@ -33,7 +33,7 @@ bool is_query(Role role) { return role == Role::kQuery || role == Role::kQueryBi
 
 /// Gains that belong to single heads move with them; those that all heads share stay.
 bool is_gain_of_heads(Role role, const ModelConfig& config) {
-  return config.attention.qk_norm == QkNorm::kWhole &&
+  return config.attention.has_gains_of_heads() &&
          (role == Role::kQueryNorm || role == Role::kKeyNorm);
 }
 
@@ -57,22 +57,36 @@ Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, Actio
   return plain;
 }
 
+/// Where `role` of `tensor` is in the parent; of several tensors `tensor` is the first that becomes this one.
+PartPlace place_before(Role role, const TensorPlan& tensor, const ConversionPlan& plan) {
+  PartPlace place = *find_part(plan.before, role, tensor.layer);
+  const auto sources = static_cast<int64_t>(place.heads.size());
+  if (sources > 0) place.tensor = place.tensor_of(tensor.head * sources / tensor.n_heads);
+  return place;
+}
+
 TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& after,
                        const ConversionPlan& plan, std::optional<Dtype> dtype) {
   const std::vector<PartRows> parts = parts_of(*after.rule, plan.after);
-  const std::string source = find_part(plan.before, parts.front().role, after.layer)->tensor;
   TensorPlan tensor;
-  tensor.spec = {
-      .name = after.name, .dtype = dtype.value_or(model.dtype(source)), .shape = after.shape};
   tensor.layer = after.layer;
-  const bool cast = tensor.spec.dtype != model.locate(source).info->dtype;
-  const Action plain = model.is_computed(source) ? Action::kMake
-                       : cast                    ? Action::kCast
-                                                 : Action::kCopy;
+  if (after.head >= 0) {
+    tensor.head = after.head;
+    tensor.n_heads = value_of(after.rule->each, plan.after);
+  }
+  const PartPlace first = place_before(parts.front().role, tensor, plan);
+  // A calibrated layer has each role in one tensor, and so in one dtype.
+  const std::string& typed = plan.weights_folder.empty() ? first.tensor : first.tensor_of(0);
+  tensor.spec = {
+      .name = after.name, .dtype = dtype.value_or(model.dtype(typed)), .shape = after.shape};
+  const bool cast = tensor.spec.dtype != model.locate(first.tensor).info->dtype;
+  const Action plain = model.is_computed(first.tensor) ? Action::kMake
+                       : cast                          ? Action::kCast
+                                                       : Action::kCopy;
   for (const PartRows& rows : parts) {
     tensor.parts.push_back({.role = rows.role,
                             .action = choose_action(rows.role, after.layer, plan, plain),
-                            .before = *find_part(plan.before, rows.role, after.layer),
+                            .before = place_before(rows.role, tensor, plan),
                             .after = rows});
   }
   return tensor;
@@ -186,10 +200,18 @@ int64_t read_bytes(const ModelFolder& model, const TensorPlan& tensor) {
   int64_t bytes = 0;
   for (const PartPlan& part : tensor.parts) {
     const std::string& name = part.before.tensor;
-    const int64_t rows = model.locate(name).info->shape.front();
-    bytes += model.bytes_of(name) / std::max<int64_t>(1, rows) * part.before.rows.count;
+    const Dtype dtype = model.is_computed(name) ? model.dtype(name) : model.locate(name).info->dtype;
+    bytes += tensor_bytes(dtype, {part.before.rows.count, tensor.width()}) / tensor.n_heads;
   }
   return bytes;
+}
+
+int64_t TensorPlan::width() const {
+  int64_t elements = 1;
+  for (const int64_t dimension : spec.shape) elements *= dimension;
+  int64_t rows = 0;
+  for (const PartPlan& part : parts) rows += part.after.count;
+  return elements / rows;
 }
 
 bool is_plain(Action action) {

@@ -32,11 +32,12 @@ std::vector<double> gain_weights(const LayerTransform& transform, int64_t first,
 }  // namespace
 
 void TensorWriter::write(const TensorPlan& tensor, ShardWriter& out) {
-  const int64_t width = tensor.spec.shape.size() == 1 ? 1 : tensor.spec.shape[1];
+  const int64_t width = tensor.width();
   drawn_.clear();
   for (int64_t run = 0; run < tensor.parts.front().after.n_runs(); ++run) {
     for (const PartPlan& part : tensor.parts) {
-      write(Job{tensor, part, out, width, run * part.after.run, part.after.run});
+      const int64_t first = tensor.head * part.after.count + run * part.after.run;
+      write(Job{tensor, part, out, width, first, part.after.run});
     }
   }
 }
@@ -62,22 +63,28 @@ void TensorWriter::write(const Job& job) {
   }
 }
 
-Chunk TensorWriter::read_checked(const Job& job, int64_t offset, int64_t bytes) {
-  const auto& [name, rows] = job.part.before;
+Dtype TensorWriter::dtype_of(const Job& job, int64_t element) const {
+  const PartPlace& place = job.part.before;
+  return source_.dtype(place.tensor_of(element / (place.rows.run * job.width)));
+}
+
+Chunk TensorWriter::read_checked(const Job& job, int64_t first, int64_t count) {
+  const PartRows& rows = job.part.before.rows;
+  const int64_t run = rows.run * job.width;
+  const std::string& name = job.part.before.tensor_of(first / run);
   const Dtype dtype = source_.dtype(name);
-  const int64_t row = job.width * width_of(dtype);
-  const int64_t run = rows.run * row;
+  const int64_t width = width_of(dtype);
   const int64_t begin =
-      (rows.first + offset / run * rows.stride) * row + offset % run;  // of the tensor
-  Chunk chunk = source_.read(name, begin, std::min(bytes, run - offset % run));
+      (rows.first + first / run * rows.stride) * job.width + first % run;  // of the tensor
+  const int64_t n = std::min({count, run - first % run, kChunkBytes / width});
+  Chunk chunk = source_.read(name, begin * width, n * width);
   if (options_.allow_nonfinite) return chunk;
-  int64_t first = 0;
-  const int64_t count = count_nonfinite(dtype, *chunk, &first);
-  if (count > 0) {
+  int64_t at = 0;
+  if (count_nonfinite(dtype, *chunk, &at) > 0) {
     throw CheckpointError(
         {.code = "VAL_NONFINITE",
-         .message = fmt::format("weights must be finite, found NaN or infinity at element {}",
-                                begin / width_of(dtype) + first),
+         .message =
+             fmt::format("weights must be finite, found NaN or infinity at element {}", begin + at),
          .path = options_.model,
          .tensor = name,
          .hint = "the checkpoint is damaged; `allow-nonfinite` converts it all the same"});
@@ -86,14 +93,12 @@ Chunk TensorWriter::read_checked(const Job& job, int64_t offset, int64_t bytes) 
 }
 
 void TensorWriter::read(const Job& job, int64_t first, std::span<double> out) {
-  const Dtype dtype = source_.dtype(job.part.before.tensor);
-  const int64_t width = width_of(dtype);
-  const auto bytes = static_cast<int64_t>(out.size()) * width;
-  for (int64_t at = 0; at < bytes;) {
-    const Chunk chunk = read_checked(job, first * width + at, std::min(kChunkBytes, bytes - at));
-    const auto n = static_cast<int64_t>(chunk->size());
-    widen(dtype, *chunk,
-          out.subspan(static_cast<size_t>(at / width), static_cast<size_t>(n / width)));
+  for (size_t at = 0; at < out.size();) {
+    const int64_t element = first + static_cast<int64_t>(at);
+    const Chunk chunk = read_checked(job, element, static_cast<int64_t>(out.size() - at));
+    const Dtype dtype = dtype_of(job, element);
+    const size_t n = chunk->size() / static_cast<size_t>(width_of(dtype));
+    widen(dtype, *chunk, out.subspan(at, n));
     at += n;
   }
 }
@@ -119,12 +124,10 @@ void TensorWriter::emit(const Job& job, std::span<const double> values) {
 }
 
 void TensorWriter::copy(const Job& job, int64_t first, int64_t count) {
-  const int64_t width = width_of(source_.dtype(job.part.before.tensor));
-  const int64_t end = (first + count) * width;
-  for (int64_t at = first * width; at < end;) {
-    const Chunk chunk = read_checked(job, at, std::min(kChunkBytes, end - at));
+  for (int64_t at = first; at < first + count;) {
+    const Chunk chunk = read_checked(job, at, first + count - at);
     job.out.write(chunk);
-    at += static_cast<int64_t>(chunk->size());
+    at += static_cast<int64_t>(chunk->size()) / width_of(dtype_of(job, at));
   }
 }
 
@@ -141,11 +144,11 @@ void TensorWriter::cast(const Job& job, int64_t first, int64_t count) {
 void TensorWriter::repeat(const Job& job) {
   const int64_t copies = plan_.after.n_kv_heads / plan_.before.n_kv_heads;
   const int64_t head = plan_.before.head_dim * job.width;
-  const bool same = job.tensor.spec.dtype == source_.dtype(job.part.before.tensor);
   const int64_t begin = job.first / plan_.before.head_dim;
   const int64_t end = begin + job.count / plan_.before.head_dim;
   for (int64_t i = begin; i < end; ++i) {
     const int64_t first = i / copies * head;
+    const bool same = job.tensor.spec.dtype == dtype_of(job, first);
     same ? copy(job, first, head) : cast(job, first, head);
   }
 }
@@ -178,13 +181,16 @@ void TensorWriter::merge(const Job& job) {
   }
 }
 
-/// QkNorm::kWhole: the mean of the members' gains, weighted as their keys are.
+/// AttentionTraits::has_gains_of_heads: the mean of the members' gains, weighted as their keys are.
 void TensorWriter::merge_gains(const Job& job) {
   const LayerTransform& transform = this->transform(job);
   const int64_t d = plan_.before.head_dim;
   const int64_t members = plan_.before.n_kv_heads / plan_.after.n_kv_heads;
   std::vector<double> block(static_cast<size_t>(d));
-  for (int64_t first = 0; first < plan_.before.n_kv_heads; first += members) {
+  const int64_t begin = job.first / d;
+  const int64_t end = begin + job.count / d;
+  for (int64_t group = begin; group < end; ++group) {
+    const int64_t first = group * members;
     const std::vector<double> weights = gain_weights(transform, first, members);
     std::vector<double> merged(static_cast<size_t>(d), 0.0);
     for (int64_t i = 0; i < members; ++i) {

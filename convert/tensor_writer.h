@@ -56,8 +56,10 @@ class TensorWriter {
   }
   /// Reads and widens elements [first, first + out.size()) of the part; refuses NaN and infinity.
   void read(const Job& job, int64_t first, std::span<double> out);
-  /// Reads bytes of the part and refuses NaN and infinity: of those that were asked for as many as lie together.
-  Chunk read_checked(const Job& job, int64_t offset, int64_t bytes);
+  /// Reads elements of the part and refuses NaN and infinity: of those that were asked for as many as lie together.
+  Chunk read_checked(const Job& job, int64_t first, int64_t count);
+  /// The dtype that an element of the part has in the parent.
+  Dtype dtype_of(const Job& job, int64_t element) const;
   /// Rounds once to the tensor's dtype and writes.
   void emit(const Job& job, std::span<const double> values);
 

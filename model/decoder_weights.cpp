@@ -20,7 +20,7 @@ std::vector<NamedWeight> Decoder::named_weights() const {
     } else if (role == Role::kLmHeadBias) {
       view = lm_head_bias_;
     } else {
-      view = layer_view(layers_[static_cast<size_t>(tensor.layer)], config_, role);
+      view = tensor_view(layers_[static_cast<size_t>(tensor.layer)], config_, tensor);
     }
     named.push_back(
         {tensor.name, view.detach(), role, tensor.layer, parts_of(*tensor.rule, config_)});

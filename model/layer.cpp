@@ -33,8 +33,15 @@ void require_computable(const ModelConfig& config) {
 
 /// x [..., heads * head_dim] normalised as the model's QkNorm says.
 Tensor qk_normed(const Tensor& x, const NormWeights& weights, const ModelConfig& config) {
-  if (config.attention.qk_norm == QkNorm::kWhole) return norm(x, weights, config.norm_eps);
-  return norm(x.unflatten(-1, {-1, config.head_dim}), weights, config.norm_eps).flatten(-2);
+  const QkNorm kind = config.attention.qk_norm;
+  if (kind == QkNorm::kWhole) return norm(x, weights, config.norm_eps);
+  const Tensor heads = x.unflatten(-1, {-1, config.head_dim});
+  if (kind == QkNorm::kHead) return norm(heads, weights, config.norm_eps).flatten(-2);
+  // Gains of single heads: in float32, rounded once.
+  const Tensor wide = heads.scalar_type() == at::kDouble ? heads : heads.to(at::kFloat);
+  const NormWeights bare{.weight = {}, .bias = {}, .kind = Norm::kLayerBare};
+  const Tensor normed = norm(wide, bare, config.norm_eps).flatten(-2);
+  return normed.mul(weights.gains()).to(x.scalar_type());
 }
 
 /// fused [batch, seq, (H + 2 G) d], its queries and keys from neighbouring to half-split planes: the same scores.

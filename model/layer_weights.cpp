@@ -86,11 +86,12 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
 /// Gains of queries (`all` = query_size) or keys (kv_size); undefined where neither is normalised.
 NormWeights allocate_qk_norm(const ModelConfig& config, int64_t all,
                              const at::TensorOptions& options) {
-  const QkNorm kind = config.attention.qk_norm;
-  if (kind == QkNorm::kNone) return {};
-  return {.weight = at::empty({kind == QkNorm::kHead ? config.head_dim : all}, options),
+  const AttentionTraits& attention = config.attention;
+  if (!attention.normalises_keys()) return {};
+  const bool layer = attention.qk_norm == QkNorm::kLayer;
+  return {.weight = at::empty({attention.has_gains_of_heads() ? all : config.head_dim}, options),
           .bias = {},
-          .kind = config.family->block.norm};
+          .kind = layer ? Norm::kLayerScale : config.family->block.norm};
 }
 
 }  // namespace
@@ -163,6 +164,13 @@ Tensor layer_view(const LayerWeights& weights, const ModelConfig& config, Role r
   return slice.tensor.detach().narrow(0, slice.first, slice.count);
 }
 
+Tensor tensor_view(const LayerWeights& weights, const ModelConfig& config,
+                   const ExpectedTensor& tensor) {
+  const Tensor role = layer_view(weights, config, tensor.rule->role);
+  if (tensor.head >= 0) return role.narrow(0, tensor.head * config.head_dim, config.head_dim);
+  return role.view(tensor.shape);  // [heads head_dim] may be stored as [heads, head_dim]
+}
+
 Tensor in_blocks(const Tensor& stored, const std::vector<PartRows>& parts) {
   if (parts.size() < 2 || parts.front().n_runs() == 1) return stored;
   const Tensor runs = stored.unflatten(0, {parts.front().n_runs(), parts.front().stride});
@@ -217,7 +225,7 @@ LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType
   LayerWeights weights = allocate_layer(folder.config(), dtype, device);
   for (const ExpectedTensor& tensor : folder.tensors()) {
     if (tensor.layer != layer) continue;
-    load_weight(folder, tensor.name, layer_view(weights, folder.config(), tensor.rule->role),
+    load_weight(folder, tensor.name, tensor_view(weights, folder.config(), tensor),
                 parts_of(*tensor.rule, folder.config()));
   }
   return weights;

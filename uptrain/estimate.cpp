@@ -77,9 +77,13 @@ double forward_flops_per_token(const ModelConfig& c, int64_t seq_len) {
 int64_t count_trainable(const ModelConfig& c, TrainScope scope) {
   int64_t total = 0;
   for (const ExpectedTensor& tensor : expected_tensors(c)) {
-    const int64_t width = tensor.shape.size() == 1 ? 1 : tensor.shape[1];
-    for (const PartRows& part : parts_of(*tensor.rule, c)) {
-      if (is_trained(part.role, scope)) total += part.count * width;
+    const std::vector<PartRows> parts = parts_of(*tensor.rule, c);
+    int64_t elements = 1;
+    for (const int64_t dimension : tensor.shape) elements *= dimension;
+    int64_t rows = 0;
+    for (const PartRows& part : parts) rows += part.count;
+    for (const PartRows& part : parts) {
+      if (is_trained(part.role, scope)) total += elements / rows * part.count;
     }
   }
   return total;

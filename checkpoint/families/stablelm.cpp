@@ -1,5 +1,5 @@
-// StableLM-3B, StableLM-2-1.6B, Zephyr-3B, Stable Code 3B: LayerNorm, and RoPE on a part of each head; attention and MLP
-// may read the same norm, side by side.
+// StableLM-3B, StableLM-2-1.6B, StableLM-2-12B, Zephyr-3B, Stable Code 3B: LayerNorm, and RoPE on a part of each head;
+// attention and MLP may read the same norm, side by side; queries and keys may be normalised head by head.
 #include "families/tensor_rows.h"
 
 namespace regroup {
@@ -7,26 +7,33 @@ namespace {
 
 using namespace families;
 
-constexpr auto kTensors = joined(kEmbeddingRow, kInputNormRow, kInputNormBiasRow, kAttentionRows,
-                                 std::to_array<TensorRule>({
-                                     {"model.layers.{}.post_attention_layernorm.weight",
-                                      {kHidden, kNone},
-                                      Role::kMlpNorm,
-                                      Presence::kSequential},
-                                     {"model.layers.{}.post_attention_layernorm.bias",
-                                      {kHidden, kNone},
-                                      Role::kMlpNormBias,
-                                      Presence::kSequential},
-                                 }),
-                                 kGluRows, kFinalNormRow,
-                                 std::to_array<TensorRule>({
-                                     {"model.norm.bias", {kHidden, kNone}, Role::kFinalNormBias},
-                                 }),
-                                 kLmHeadRow);
-
-constexpr auto kRefusedKeys = std::to_array<RefusedKey>({
-    {"qk_layernorm", "queries and keys are normalised head by head, with weights of their own"},
-});
+constexpr auto kTensors =
+    joined(kEmbeddingRow, kInputNormRow, kInputNormBiasRow, kAttentionRows,
+           std::to_array<TensorRule>({
+               {.name = "model.layers.{}.self_attn.q_layernorm.norms.{}.weight",
+                .shape = {kHeadDim, kNone},
+                .role = Role::kQueryNorm,
+                .presence = Presence::kQkNorm,
+                .each = kHeads},
+               {.name = "model.layers.{}.self_attn.k_layernorm.norms.{}.weight",
+                .shape = {kHeadDim, kNone},
+                .role = Role::kKeyNorm,
+                .presence = Presence::kQkNorm,
+                .each = kKvHeads},
+               {"model.layers.{}.post_attention_layernorm.weight",
+                {kHidden, kNone},
+                Role::kMlpNorm,
+                Presence::kSequential},
+               {"model.layers.{}.post_attention_layernorm.bias",
+                {kHidden, kNone},
+                Role::kMlpNormBias,
+                Presence::kSequential},
+           }),
+           kGluRows, kFinalNormRow,
+           std::to_array<TensorRule>({
+               {"model.norm.bias", {kHidden, kNone}, Role::kFinalNormBias},
+           }),
+           kLmHeadRow);
 
 }  // namespace
 
@@ -41,11 +48,12 @@ const ModelFamily families::stablelm{.model_type = "stablelm",
                                      .keys = {.norm_eps = "layer_norm_eps"},
                                      .tensors = kTensors,
                                      .block = {.norm = Norm::kLayer},
+                                     .attention = {.qk_norm = QkNorm::kLayer},
                                      .may_rotate_part = true,
                                      .heads_fill_hidden = true,
                                      .qkv_bias = {.key = "use_qkv_bias"},
+                                     .qk_norm = {.key = "qk_layernorm"},
                                      .parallel = {.key = "use_parallel_residual"},
-                                     .refused_keys = kRefusedKeys,
                                      .ignored = families::kRotaryBuffer};
 
 }  // namespace regroup

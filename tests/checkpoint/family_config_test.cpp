@@ -207,19 +207,6 @@ TEST(FamilyConfig, ReadsOtherSpellings) {
 
 TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
   const BadConfig cases[] = {
-      {"QK-norm of StableLM", "CFG_UNSUPPORTED",
-       with(R"({"model_type": "stablelm", "architectures": ["StableLmForCausalLM"],
-              "qk_layernorm": true})"),
-       "config.json: qk_layernorm must be false, found true: queries and keys are normalised head "
-       "by "
-       "head, "
-       "with weights of their own, which is not supported"},
-      {"LayerNorm of each head", "CFG_UNSUPPORTED",
-       with(
-           R"({"model_type": "cohere", "architectures": ["CohereForCausalLM"], "use_qk_norm": true})"),
-       "config.json: use_qk_norm must be false, found true: queries and keys go through a "
-       "LayerNorm "
-       "of their own, head by head, which is not supported"},
       {"a multimodal model", "CFG_UNSUPPORTED",
        with(R"({"model_type": "llava", "text_config": {"model_type": "llama"}})"),
        "config.json: model_type \"llava\" is not supported: it is a multimodal model; save its "

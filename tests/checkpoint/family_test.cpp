@@ -174,6 +174,23 @@ TEST(Parameters, OfPublishedModelsWithFusedRows) {
             11'102'822'400);
 }
 
+// With a LayerNorm of each head, whose gains are a matrix or one tensor a head.
+TEST(Parameters, OfPublishedModelsWithGainsOfHeads) {
+  // Command-R+: 256000 * 12288 + 64 * (12288 * (2 * 12288 + 2 * 1024 + 3 * 33792) + 12288 + (96 + 8) * 128) + 12288
+  EXPECT_EQ(count_parameters(published("cohere", R"("hidden_size": 12288, "vocab_size": 256000,
+      "intermediate_size": 33792, "num_hidden_layers": 64, "num_attention_heads": 96,
+      "num_key_value_heads": 8, "logit_scale": 0.8333333333333334, "rope_theta": 75000000.0,
+      "max_position_embeddings": 131072, "use_qk_norm": true)")),
+            103'810'674'688);
+  // StableLM-2-12B: 2 * 100352 * 5120 + 40 * (5120 * (2 * 5120 + 2 * 1280 + 3 * 13824) + 2 * 5120 + (32 + 8) * 160) +
+  // 2 * 5120
+  EXPECT_EQ(count_parameters(published("stablelm", R"("hidden_size": 5120, "vocab_size": 100352,
+      "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 32,
+      "num_key_value_heads": 8, "partial_rotary_factor": 0.25, "use_parallel_residual": true,
+      "use_qkv_bias": false, "qk_layernorm": true)")),
+            12'143'185'920);
+}
+
 // Per layer: biases q 32 + k 16 + v 16 + o 32 = 96, gate 48 + up 48 + down 32 = 128. Two layers: 448.
 TEST(Parameters, BiasesCount) {
   const TinyModelSpec plain{.n_kv_heads = 2};
@@ -287,6 +304,38 @@ TEST(Parts, LieInBlocksOrGroups) {
   EXPECT_EQ(rows_of(config_of(grouped), Role::kKey),
             (Rows{2, 3, 8, 9, 14, 15, 20, 21, 26, 27, 32, 33}));
   EXPECT_EQ(rows_of(config_of(spec), Role::kKey), (Rows{0, 1, 2, 3}));
+}
+
+// Rows of gains are channels, in one tensor or in one a head.
+TEST(Parts, OfGainsOfHeadsAreChannels) {
+  const TinyModelSpec spec{.n_heads = 6, .n_kv_heads = 2, .head_dim = 2, .hidden_size = 12};
+  TinyModelSpec whole = spec;
+  whole.model_type = "cohere";
+  EXPECT_FALSE(find_part(config_of(whole), Role::kKeyNorm, 1));
+  whole.extra_config = {{"use_qk_norm", true}};
+  const PartPlace matrix = *find_part(config_of(whole), Role::kKeyNorm, 1);
+  EXPECT_EQ(matrix.tensor_of(0), "model.layers.1.self_attn.k_norm.weight");
+  EXPECT_EQ(rows_of(config_of(whole), Role::kKeyNorm), (std::vector<int64_t>{0, 1, 2, 3}));
+  TinyModelSpec single = spec;
+  single.model_type = "stablelm";
+  EXPECT_FALSE(find_part(config_of(single), Role::kKeyNorm, 1));
+  single.extra_config = {{"qk_layernorm", true}};
+  const ModelConfig config = config_of(single);
+  const PartPlace keys = *find_part(config, Role::kKeyNorm, 1);
+  EXPECT_EQ(keys.heads,
+            (std::vector<std::string>{"model.layers.1.self_attn.k_layernorm.norms.0.weight",
+                                      "model.layers.1.self_attn.k_layernorm.norms.1.weight"}));
+  EXPECT_EQ(keys.rows.n_runs(), 2);
+  EXPECT_EQ(rows_of(config, Role::kKeyNorm), (std::vector<int64_t>{0, 1, 0, 1}));
+  EXPECT_EQ(find_part(config, Role::kQueryNorm, 0)->heads.size(), 6U);
+  for (const ExpectedTensor& tensor : expected_tensors(config)) {
+    const bool gain = tensor.rule->role == Role::kKeyNorm || tensor.rule->role == Role::kQueryNorm;
+    EXPECT_EQ(tensor.head >= 0, gain) << tensor.name;
+    if (gain) {
+      EXPECT_EQ(tensor.shape, (std::vector<int64_t>{2})) << tensor.name;
+      EXPECT_EQ(tensor.is_kv(), tensor.rule->role == Role::kKeyNorm) << tensor.name;
+    }
+  }
 }
 
 TEST(Shapes, FollowFromTheConfig) {

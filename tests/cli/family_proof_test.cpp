@@ -26,7 +26,8 @@ bool is_clipped(const FamilyCase& family) { return family.spec.extra_config.cont
 
 /// Methods that turn keys, which QK-norm does not let them, or mix channels that are clipped.
 bool is_refused(const FamilyCase& family, const std::string& method) {
-  const bool normed = find_family(family.spec.model_type)->attention.normalises_keys();
+  const bool normed =
+      parse_model_config(tiny_config(family.spec), "config.json").attention.normalises_keys();
   const bool turns = method == "align" || method == "align-norm";
   return (normed && turns) || (is_clipped(family) && (turns || method == "pca"));
 }

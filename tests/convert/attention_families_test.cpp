@@ -332,6 +332,11 @@ TEST(AttentionFamilies, TheNormOfAllHeadsTakesOneFactorAHead) {
   EXPECT_NE(error.message.find("layer 3, key head 2: no matrix may mix channels"),
             std::string::npos)
       << error.message;
+  config.attention.qk_norm = QkNorm::kLayer;
+  const ErrorInfo single =
+      expect_error<ConfigError>("TRANSFORM", [&] { check_transform(t, config, 3); });
+  EXPECT_NE(single.message.find("a gain of its own in the norm of its head"), std::string::npos)
+      << single.message;
 }
 
 // Clipping acts on every channel by itself: where it is active no mixture of channels is exact, and what

@@ -74,9 +74,10 @@ TEST(ExportedWeights, AreTheFoldOfTheDecision) {
 
 // What a conversion rounds is its own: the parent may go on teaching.
 TEST(WithAttention, SharesNoGainsOfQkNorm) {
-  for (const char* family : {"qwen3", "olmo2"}) {
+  for (const char* family : {"qwen3", "olmo2", "cohere"}) {
     const TemporaryFolder temporary;
-    write_tiny_model(temporary / "in", {.model_type = family});
+    write_tiny_model(temporary / "in",
+                     {.model_type = family, .extra_config = {{"use_qk_norm", true}}});
     const ModelFolder model = ModelFolder::open(temporary / "in");
     const LayerWeights parent = load_layer(model, 0, at::kFloat, at::kCPU);
     const LayerWeights own =

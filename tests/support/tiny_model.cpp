@@ -74,7 +74,7 @@ void repeat_kv_heads(const TinyModelSpec& spec, const std::string& name,
   };
   const int64_t kv_rows = spec.n_kv_heads * spec.head_dim;
   if (has_part(name, ".k_proj.") || has_part(name, ".v_proj.")) repeat(all);
-  if (has_part(name, ".k_norm.") && shape[0] == kv_rows) repeat(all);
+  if (has_part(name, ".k_norm.") && (shape[0] == kv_rows || shape.size() == 2)) repeat(all);
   if (has_part(name, ".qkv_proj.") || has_part(name, ".W_pack.")) {
     const auto kv = static_cast<size_t>(kv_rows * shape[1]);
     repeat(all.last(2 * kv).first(kv));
@@ -83,6 +83,16 @@ void repeat_kv_heads(const TinyModelSpec& spec, const std::string& name,
   if (has_part(name, ".wqkv.") || has_part(name, ".query_key_value.")) {
     repeat_grouped_heads(spec, all);
   }
+}
+
+/// The name of the head whose key gains `name` has, where each head has a tensor: the first of its run.
+std::string equal_head(const TinyModelSpec& spec, const std::string& name) {
+  constexpr std::string_view kNorms = ".k_layernorm.norms.";
+  const size_t at = name.find(kNorms);
+  if (spec.distinct_kv_heads == 0 || at == std::string::npos) return name;
+  const int64_t run = spec.n_kv_heads / spec.distinct_kv_heads;
+  const std::string before = name.substr(0, at + kNorms.size());
+  return fmt::format("{}{}.weight", before, std::stoll(name.substr(before.size())) / run * run);
 }
 
 /// Families that have Llama's keys for biases.
@@ -192,13 +202,13 @@ std::vector<double> tiny_values(const TinyModelSpec& spec, const std::string& na
   for (const int64_t dimension : shape) n *= dimension;
   std::vector<double> values(static_cast<size_t>(n));
   const bool falcon_norm = has_part(name, ".ln_") && name.ends_with(".weight");
-  const bool norm = name.ends_with("norm.weight") || falcon_norm;
+  const bool norm = name.ends_with("norm.weight") || has_part(name, ".norms.") || falcon_norm;
   double scale = 1 / std::sqrt(static_cast<double>(shape.back()));
   if (norm || name.ends_with(".bias")) scale = 0.1;
   const bool embedding = name.ends_with("embed_tokens.weight") ||
                          name.ends_with("embeddings.weight") || name.ends_with("embed_in.weight");
   if (embedding) scale = 1;
-  Random random(hash_name(name, spec.seed));
+  Random random(hash_name(equal_head(spec, name), spec.seed));
   const bool near_one = norm && find_family(spec.model_type)->block.norm != Norm::kRmsOffset;
   for (double& value : values) value = scale * random.normal() + (near_one ? 1 : 0);
   if (spec.distinct_kv_heads > 0) repeat_kv_heads(spec, name, shape, values);

@@ -23,11 +23,12 @@ enum class NormPlace : uint8_t {
   kAround  ///< both (arXiv:2408.00118, section 2)
 };
 
-/// RMSNorm of queries and keys between their projections and RoPE.
+/// Norm of queries and keys between their projections and RoPE.
 enum class QkNorm : uint8_t {
   kNone,
-  kHead,  ///< of each head by itself; all heads share their gains
-  kWhole  ///< of all heads of a token together; each head has gains of its own
+  kHead,   ///< RMSNorm of each head by itself; all heads share their gains
+  kWhole,  ///< RMSNorm of all heads of a token together; each head has gains of its own
+  kLayer   ///< LayerNorm without a bias of each head by itself; each has gains of its own
 };
 
 /// What the MLP's gate goes through, or without a gate its hidden channels.

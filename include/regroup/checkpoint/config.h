@@ -33,6 +33,8 @@ struct AttentionTraits {
   bool sinks = false;  ///< a logit of its own a query head joins the softmax: rows do not sum to 1
 
   bool normalises_keys() const { return qk_norm != QkNorm::kNone; }
+  /// Gains of QK-norm move with their heads, and merge with them.
+  bool has_gains_of_heads() const { return qk_norm == QkNorm::kWhole || qk_norm == QkNorm::kLayer; }
 };
 
 /// What regroup needs to know of a config.json. Everything else in the file is kept as it is.

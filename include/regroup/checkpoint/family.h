@@ -21,6 +21,8 @@ enum class Dim : uint8_t {
   kKv,
   kQkv,  ///< queries, keys and values, one below the other
   kHeadDim,
+  kHeads,    ///< query heads
+  kKvHeads,  ///< key/value heads
   kIntermediate,
   kGateUp  ///< gate and up, one below the other
 };
@@ -65,6 +67,7 @@ enum class Presence : uint8_t {
   kQkvBias,
   kOutputBias,
   kMlpBias,
+  kQkNorm,
   kSequential,
   kTwoNorms,  ///< attention and MLP stand side by side, each with a norm of its own
   kNoTwoNorms,
@@ -78,11 +81,12 @@ enum class RowLayout : uint8_t {
 };
 
 struct TensorRule {
-  std::string_view name;  ///< "{}" stands for the layer's number
+  std::string_view name;  ///< "{}" stands for the layer's number, a second one for the head's
   std::array<Dim, 2> shape;
   Role role;
   Presence presence = Presence::kAlways;
   RowLayout rows = RowLayout::kBlocks;
+  Dim each = Dim::kNone;  ///< one tensor for each of these heads; kNone: one for all
 };
 
 /// Whether a family has something: a boolean of config.json, or `otherwise` where the config does not say or has no
@@ -201,6 +205,7 @@ struct ModelFamily {
   BoolRule qkv_bias = {};
   BoolRule output_bias = {};
   BoolRule mlp_bias = {};
+  BoolRule qk_norm = {.otherwise = true};  ///< whether attention.qk_norm is there
   BoolRule parallel = {};
   bool always_two_norms = false;  ///< a parallel block has a norm for its MLP too
   WindowRule window = WindowRule::kNone;
@@ -221,10 +226,16 @@ struct ExpectedTensor {
   std::vector<int64_t> shape;
   const TensorRule* rule;
   int64_t layer;  ///< -1 outside the layers
-  bool is_kv() const { return rule->shape[0] == Dim::kKv || rule->shape[0] == Dim::kQkv; }
+  int64_t head;   ///< TensorRule::each; -1 where one tensor is for all heads
+  bool is_kv() const {
+    const Dim rows = rule->shape[0];
+    return rows == Dim::kKv || rows == Dim::kQkv || rows == Dim::kKvHeads ||
+           rule->each == Dim::kKvHeads;
+  }
 };
 
-/// Which rows of a tensor one role has: runs of rows that lie together, one run every `stride` rows.
+/// Which rows of a tensor one role has: runs of rows that lie together, one run every `stride` rows. Gains of heads have a
+/// row of one element a channel, whatever their shape.
 struct PartRows {
   Role role;
   int64_t count;   ///< rows in all
@@ -243,6 +254,11 @@ std::vector<PartRows> parts_of(const TensorRule& rule, const ModelConfig& config
 struct PartPlace {
   std::string tensor;
   PartRows rows;
+  std::vector<std::string> heads = {};  ///< where each head has a tensor: all of them, a run each
+
+  const std::string& tensor_of(int64_t run) const {
+    return heads.empty() ? tensor : heads[static_cast<size_t>(run)];
+  }
 };
 /// @param layer  ignored outside layers   @return nullopt when the model has no such role
 std::optional<PartPlace> find_part(const ModelConfig& config, Role role, int64_t layer = -1);
@@ -259,7 +275,7 @@ int64_t mlp_matrices(const ModelConfig& config);
 int64_t value_of(Dim dim, const ModelConfig& config);
 /// All tensors of the model, in the order of the table.
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
-/// The name of the tensor that holds `role` in `layer` (ignored outside layers); "" when absent.
+/// The name of the tensor that holds `role` in `layer` (ignored outside layers), the first of several; "" when absent.
 std::string tensor_name(const ModelConfig& config, Role role, int64_t layer = -1);
 /// The same, told apart from the other parts of its tensor: "model.layers.0.self_attn.qkv_proj.weight:1".
 std::string part_name(const ModelConfig& config, Role role, int64_t layer);

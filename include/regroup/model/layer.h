@@ -43,6 +43,9 @@ LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at:
 
 /// The rows of a layer's tensor that stand for `role`: a view, detached. Undefined when absent.
 at::Tensor layer_view(const LayerWeights& weights, const ModelConfig& config, Role role);
+/// The same for a tensor of the files, in its shape: of a role that has one tensor a head, that head's rows.
+at::Tensor tensor_view(const LayerWeights& weights, const ModelConfig& config,
+                       const ExpectedTensor& tensor);
 
 /// A tensor of several roles, from the order of its rows in the files (`parts`) to one role below the other.
 /// @param stored  [rows, ...]
