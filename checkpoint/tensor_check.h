@@ -55,6 +55,13 @@ std::vector<ErrorInfo> group_problems(const std::vector<ErrorInfo>& problems);
 /// The name that the table has for `role`, "{}" for the layer's number; "" where the family has no such tensor.
 std::string rule_name(const ModelFamily& family, Role role);
 
+/// The key of config.json that says whether `family` has the tensors of a rule, and what they are.
+struct PresenceKey {
+  std::string_view key;  ///< "" where no key says so
+  std::string_view what;
+};
+PresenceKey key_of(Presence presence, const ModelFamily& family);
+
 /// The layer in a name that instantiates the family's rules, whatever follows it; -1 without one.
 int64_t layer_of(const ModelFamily& family, const std::string& name);
 

@@ -152,6 +152,21 @@ std::string rule_name(const ModelFamily& family, Role role) {
   return rule == family.tensors.end() ? std::string() : std::string(rule->name);
 }
 
+PresenceKey key_of(Presence presence, const ModelFamily& family) {
+  switch (presence) {
+    case Presence::kQkvBias:
+      return {family.qkv_bias.key, "biases"};
+    case Presence::kOutputBias:
+      return {family.output_bias.key, "biases"};
+    case Presence::kMlpBias:
+      return {family.mlp_bias.key, "biases"};
+    case Presence::kQkNorm:
+      return {family.qk_norm.key, "norms of queries and keys"};
+    default:
+      return {};
+  }
+}
+
 int64_t layer_of(const ModelFamily& family, const std::string& name) {
   const std::string rule = rule_name(family, Role::kOutput);  // "model.layers.{}.self_attn..."
   std::string before = rule.substr(0, rule.find('{'));

@@ -59,9 +59,9 @@ class Disagreements {
 
   std::vector<ErrorInfo> find() {
     explain_layers();
-    for (const BoolRule* rule :
-         {&config_.family->qkv_bias, &config_.family->output_bias, &config_.family->mlp_bias}) {
-      explain_biases(*rule);
+    for (const Presence presence :
+         {Presence::kQkvBias, Presence::kOutputBias, Presence::kMlpBias, Presence::kQkNorm}) {
+      explain_absent(key_of(presence, *config_.family));
     }
     explain_dimensions();
     for (const ExpectedTensor& tensor : check_.expected) check(tensor);
@@ -97,28 +97,23 @@ class Disagreements {
     }
   }
 
-  /// Biases that a key promises and no layer has.
-  void explain_biases(const BoolRule& rule) {
-    if (rule.key.empty() || !may_explain_.insert(std::string(rule.key)).second) return;
+  /// Tensors that a key promises and no layer has.
+  void explain_absent(const PresenceKey& promise) {
+    const auto& [key, what] = promise;
+    if (key.empty() || !may_explain_.insert(std::string(key)).second) return;
     std::vector<std::string> absent;
     for (const ExpectedTensor& tensor : check_.expected) {
-      if (!depends_on(*tensor.rule, rule.key) || explained_.contains(tensor.name)) continue;
+      const bool promised = key_of(tensor.rule->presence, *config_.family).key == key;
+      if (!promised || explained_.contains(tensor.name)) continue;
       if (found(tensor) != nullptr) return;
       absent.push_back(tensor.name);
     }
     if (absent.empty()) return;
     add("CFG_TENSOR_MISSING",
-        fmt::format("{} is true, but there are no such biases ({}, ...)", rule.key, absent.front()),
+        fmt::format("{} is true, but there are no such {} ({}, ...)", key, what, absent.front()),
         fmt::format("set {} to false if the model has none; otherwise fetch the folder again",
-                    rule.key));
+                    key));
     explained_.insert(absent.begin(), absent.end());
-  }
-
-  bool depends_on(const TensorRule& rule, std::string_view key) const {
-    const ModelFamily& family = *config_.family;
-    return (rule.presence == Presence::kQkvBias && family.qkv_bias.key == key) ||
-           (rule.presence == Presence::kOutputBias && family.output_bias.key == key) ||
-           (rule.presence == Presence::kMlpBias && family.mlp_bias.key == key);
   }
 
   /// All tensors that have a dimension agree on another size of it.

@@ -10,15 +10,21 @@
 namespace regroup {
 namespace {
 
-/// The key that says whether the bias of that name is there; "" for another tensor.
-std::string bias_key(const ModelFamily& family, const std::string& name, int64_t layer) {
-  for (const TensorRule& rule : family.tensors) {
-    const bool bias = rule.presence == Presence::kQkvBias ||
-                      rule.presence == Presence::kOutputBias || rule.presence == Presence::kMlpBias;
-    if (!bias || fmt::format(fmt::runtime(rule.name), layer) != name) continue;
-    return std::string(rule.presence == Presence::kQkvBias      ? family.qkv_bias.key
-                       : rule.presence == Presence::kOutputBias ? family.output_bias.key
-                                                                : family.mlp_bias.key);
+/// Whether `name` is that of a tensor of `rule`, whatever its head.
+bool is_of(const TensorRule& rule, const std::string& name, int64_t layer) {
+  if (rule.each == Dim::kNone) return fmt::format(fmt::runtime(rule.name), layer) == name;
+  const std::string_view pattern = rule.name;
+  const size_t head = pattern.rfind("{}");
+  return name.starts_with(fmt::format(fmt::runtime(pattern.substr(0, head)), layer)) &&
+         name.ends_with(pattern.substr(head + 2));
+}
+
+/// The key without which the tensor of that name is not there; none for a tensor of another family, or of a head too many.
+PresenceKey key_of(const ModelConfig& config, const std::string& name, int64_t layer) {
+  for (const TensorRule& rule : config.family->tensors) {
+    if (rule.each != Dim::kNone && config.attention.normalises_keys()) continue;
+    const PresenceKey key = key_of(rule.presence, *config.family);
+    if (!key.key.empty() && is_of(rule, name, layer)) return key;
   }
   return {};
 }
@@ -35,11 +41,11 @@ std::vector<ErrorInfo> explain_unexpected(const TensorCheck& check,
     const int64_t layer = layer_of(*config.family, name);
     if (layer >= config.n_layers) {
       layers = std::max(layers, layer + 1);
-    } else if (const std::string key = bias_key(*config.family, name, layer); !key.empty()) {
-      if (!keys.insert(key).second) continue;
+    } else if (const auto [key, what] = key_of(config, name, layer); !key.empty()) {
+      if (!keys.insert(std::string(key)).second) continue;
       problems.push_back(
           {.code = "CFG_TENSOR_UNEXPECTED",
-           .message = fmt::format("{} must be true, as the weights have biases ({}, ...)", key,
+           .message = fmt::format("{} must be true, as the weights have {} ({}, ...)", key, what,
                                   printable(name)),
            .path = check.config_path(),
            .hint = fmt::format("set {} to true if the model uses them", key)});

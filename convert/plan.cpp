@@ -200,7 +200,8 @@ int64_t read_bytes(const ModelFolder& model, const TensorPlan& tensor) {
   int64_t bytes = 0;
   for (const PartPlan& part : tensor.parts) {
     const std::string& name = part.before.tensor;
-    const Dtype dtype = model.is_computed(name) ? model.dtype(name) : model.locate(name).info->dtype;
+    const Dtype dtype =
+        model.is_computed(name) ? model.dtype(name) : model.locate(name).info->dtype;
     bytes += tensor_bytes(dtype, {part.before.rows.count, tensor.width()}) / tensor.n_heads;
   }
   return bytes;

@@ -319,7 +319,7 @@ TEST(Parts, OfGainsOfHeadsAreChannels) {
   TinyModelSpec single = spec;
   single.model_type = "stablelm";
   EXPECT_FALSE(find_part(config_of(single), Role::kKeyNorm, 1));
-  single.extra_config = {{"qk_layernorm", true}};
+  single.extra_config = {{"qk_layernorm", true}, {"partial_rotary_factor", 1.0}};
   const ModelConfig config = config_of(single);
   const PartPlace keys = *find_part(config, Role::kKeyNorm, 1);
   EXPECT_EQ(keys.heads,

@@ -1,4 +1,5 @@
 // Tensors under other names than the table's, and folders with one thing wrong in every tensor.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -238,6 +239,20 @@ TEST(Grouped, AConfigThatDisagreesNamesFileAndKey) {
   biased.config([](Json& c) { c["attention_bias"] = false; });
   EXPECT_TRUE(contains(biased.sentence("CFG_TENSOR_UNEXPECTED"),
                        "attention_bias must be true, as the weights have biases"));
+  for (const auto& [family, key] :
+       {std::pair("cohere", "use_qk_norm"), std::pair("stablelm", "qk_layernorm")}) {
+    SCOPED_TRACE(family);
+    const Changed plain({.model_type = family});
+    plain.config([&](Json& c) { c[key] = true; });
+    EXPECT_TRUE(
+        contains(plain.sentence("CFG_TENSOR_MISSING"),
+                 fmt::format("{} is true, but there are no such norms of queries and keys", key)));
+    const Changed normed({.model_type = family, .extra_config = {{key, true}}});
+    normed.config([&](Json& c) { c[key] = false; });
+    EXPECT_TRUE(contains(
+        normed.sentence("CFG_TENSOR_UNEXPECTED"),
+        fmt::format("{} must be true, as the weights have norms of queries and keys", key)));
+  }
 }
 
 TEST(LeftOut, ScalesOfAQuantizedCache) {

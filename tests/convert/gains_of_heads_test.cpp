@@ -1,9 +1,11 @@
 // QK-norm with gains of each head's own, in a matrix (Command-R+) or in one tensor a head (StableLM-2-12B).
+#include <ATen/ops/allclose.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "convert/convert_tools.h"
 #include "convert/planted.h"
+#include "convert/planted_layer.h"
 #include "model/decoder_tools.h"
 
 namespace regroup::testing {
@@ -137,6 +139,24 @@ TEST(GainsOfHeadsModel, MovedHeadsAreTheSameModel) {
       };
       EXPECT_LE(relative_error(logits("out"), logits("in")), 1e-5) << device;
     }
+  }
+}
+
+// LayerNorm takes away what all channels of a head have in common: so do the moments, and RMSNorm does not.
+TEST(GainsOfHeadsMoments, DoNotSeeTheMeanOfAHeadsChannels) {
+  for (const QkNorm kind : {QkNorm::kLayer, QkNorm::kHead}) {
+    PlantedLayer p = plant_layer({.source = {0, 1}, .attention = {.qk_norm = kind}});
+    p.weights.q_gain = random_double({p.config.n_heads, p.config.head_dim}, 5);
+    p.weights.k_gain = random_double({p.config.n_kv_heads, p.config.head_dim}, 6);
+    const HeadMoments before = head_moments(p.weights, p.statistics, p.config);
+    const at::Tensor row = random_double({1, 1, p.weights.k.size(2)}, 7);
+    p.weights.q = p.weights.q.add(row);
+    p.weights.k = p.weights.k.add(row);
+    const HeadMoments after = head_moments(p.weights, p.statistics, p.config);
+    const bool blind = kind == QkNorm::kLayer;
+    EXPECT_EQ(at::allclose(after.key, before.key), blind);
+    EXPECT_EQ(at::allclose(after.query_energy, before.query_energy), blind);
+    EXPECT_EQ(at::allclose(after.key_size, before.key_size), blind);
   }
 }
 
