@@ -318,8 +318,9 @@ TEST(Parts, OfGainsOfHeadsAreChannels) {
   EXPECT_EQ(rows_of(config_of(whole), Role::kKeyNorm), (std::vector<int64_t>{0, 1, 2, 3}));
   TinyModelSpec single = spec;
   single.model_type = "stablelm";
+  single.extra_config = {{"partial_rotary_factor", 1.0}};
   EXPECT_FALSE(find_part(config_of(single), Role::kKeyNorm, 1));
-  single.extra_config = {{"qk_layernorm", true}, {"partial_rotary_factor", 1.0}};
+  single.extra_config["qk_layernorm"] = true;
   const ModelConfig config = config_of(single);
   const PartPlace keys = *find_part(config, Role::kKeyNorm, 1);
   EXPECT_EQ(keys.heads,
