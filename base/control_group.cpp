@@ -21,6 +21,7 @@ void for_each_control_group(
     const std::string& root, const std::string& controller,
     const std::function<void(const std::string& folder, GroupVersion version)>& visit) {
   const std::string mount = root + "/sys/fs/cgroup";
+  const std::string wanted = "," + controller + ",";
   std::ifstream file(root + "/proc/self/cgroup");
   // Lines "hierarchy:controllers:/path"; version 2 has hierarchy 0 and no controllers.
   for (std::string line; std::getline(file, line);) {
@@ -31,7 +32,7 @@ void for_each_control_group(
     const std::string group = line.substr(second + 1) == "/" ? "" : line.substr(second + 1);
     if (controllers == ",,") {
       climb(mount, group, [&](const std::string& folder) { visit(folder, GroupVersion::kTwo); });
-    } else if (controllers.find("," + controller + ",") != std::string::npos) {
+    } else if (controllers.find(wanted) != std::string::npos) {
       climb(mount + "/" + controller, group,
             [&](const std::string& folder) { visit(folder, GroupVersion::kOne); });
     }

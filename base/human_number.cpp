@@ -29,7 +29,7 @@ std::string human_count(double count) {
 
 std::string human_seconds(double seconds) {
   if (!(seconds >= 0 && seconds < 1e15)) return "?";
-  const auto s = static_cast<int64_t>(seconds + 0.5);
+  const auto s = int64_t{std::llround(seconds)};
   if (s < 60) return fmt::format("{} s", s);
   if (s < 3600) return fmt::format("{} min {:02d} s", s / 60, s % 60);
   return fmt::format("{} h {:02d} min", s / 3600, s % 3600 / 60);
@@ -37,7 +37,8 @@ std::string human_seconds(double seconds) {
 
 std::string without_zero_sign(std::string number) {
   const bool zero = number.find_first_not_of("-0.") == std::string::npos;
-  return zero && number.starts_with('-') ? number.substr(1) : number;
+  if (zero && number.starts_with('-')) number.erase(0, 1);
+  return number;
 }
 
 }  // namespace regroup

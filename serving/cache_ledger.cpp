@@ -93,7 +93,8 @@ double CacheLedger::mean_new_blocks(const Group& group, int64_t steps) const {
     const int64_t after = steps - first_new_block(p);
     if (count == 0 || after <= 0) continue;
     // ceil(1 / b) + ... + ceil(after / b)
-    const auto whole = static_cast<double>(after / block_tokens_);
+    const int64_t blocks = after / block_tokens_;
+    const auto whole = static_cast<double>(blocks);
     const auto rest = static_cast<double>(after % block_tokens_);
     const double ceilings =
         static_cast<double>(block_tokens_) * whole * (whole + 1) / 2 + rest * (whole + 1);

@@ -34,9 +34,8 @@ class Simulation {
         weight_bytes_(model.device_weight_bytes),
         flops_per_token_(model.flops_per_token / static_cast<double>(settings.devices)),
         budget_(settings.memory_bytes - settings.reserve_bytes - weight_bytes_),
-        record_(settings, weight_bytes_, budget_, static_cast<int64_t>(trace.requests.size())) {
-    shared_bytes_ = ledger_.block_bytes() * (kTraceBlockTokens / settings.block_tokens);
-  }
+        shared_bytes_(ledger_.block_bytes() * (kTraceBlockTokens / settings.block_tokens)),
+        record_(settings, weight_bytes_, budget_, static_cast<int64_t>(trace.requests.size())) {}
 
   ReplayResult run(const std::function<void(double)>& progress) {
     require_budget();
@@ -371,7 +370,7 @@ class Simulation {
   int64_t weight_bytes_;
   double flops_per_token_;
   int64_t budget_;
-  int64_t shared_bytes_ = 0;  ///< of a block of the prefix cache
+  int64_t shared_bytes_;  ///< of a block of the prefix cache
   double now_ = 0;
   int64_t step_ = 0;
   size_t next_ = 0;      ///< request that arrives next

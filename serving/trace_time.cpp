@@ -74,8 +74,9 @@ std::optional<double> parse_date_time(std::string_view text) {
   const auto fraction = take_fraction(text);
   const auto zone = fraction ? read_zone(text) : std::nullopt;
   if (!zone) return std::nullopt;
-  const auto whole = *days * 86'400 + *hour * 3600 + *minute * 60 + *second;
-  return static_cast<double>(whole) - *zone + *fraction;
+  const std::chrono::seconds whole = std::chrono::days(*days) + std::chrono::hours(*hour) +
+                                     std::chrono::minutes(*minute) + std::chrono::seconds(*second);
+  return static_cast<double>(whole.count()) - *zone + *fraction;
 }
 
 std::optional<double> parse_number(std::string_view text) {

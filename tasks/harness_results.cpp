@@ -50,7 +50,9 @@ std::string torch_dtype(const std::string& name) {
 
 Json config_of_run(const Json& config, const HarnessRun& run, const std::string& path) {
   const std::string dtype = config.value("model_dtype", "");
-  const auto known = [&](const char* key, Json otherwise) { return config.value(key, otherwise); };
+  const auto known = [&](const char* key, const Json& otherwise) {
+    return config.value(key, otherwise);
+  };
   return {{"model", "regroup"},
           {"model_args", {{"pretrained", path}, {"dtype", dtype}}},
           {"model_num_parameters", known("model_num_parameters", Json())},

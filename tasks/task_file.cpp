@@ -181,7 +181,7 @@ void require_task(const std::string& task, const TaskOptions& options) {
     require_split(known_task(task), options.folder);
     return;
   }
-  InputFile{task};
+  static_cast<void>(InputFile(task));  // it can be read
   const std::string name = without_compression(task);
   const TaskDefinition* known = find_task_definition(stream_name(task));
   if (name.ends_with(".txt") && (known == nullptr || known->split_text == nullptr)) {

@@ -24,7 +24,7 @@ OverlapScore rouge_l(std::string_view target, std::string_view prediction);
 double corpus_bleu(const std::vector<std::string>& predictions,
                    const std::vector<std::string>& references);
 /// Tokens of sacreBLEU's 13a, with spaces between.
-std::string tokenize_13a(std::string_view text);
+std::string tokenize_13a(std::string_view raw);
 
 /// Answers to questions as T5's qa_utils and SQuAD's script compare them: lower case, without punctuation and articles.
 enum class QaRules : uint8_t {

@@ -21,9 +21,11 @@ struct Pair {
 class Encoder {
  public:
   Encoder(const Task& task, const Tokenizer& tokenizer, int64_t max_length, BosMode mode)
-      : task_(task), tokenizer_(tokenizer), max_length_(max_length), mode_(mode) {
-    prefix_ = tokenizer.bos_id() >= 0 ? tokenizer.bos_id() : tokenizer.eos_id();
-  }
+      : task_(task),
+        tokenizer_(tokenizer),
+        max_length_(max_length),
+        mode_(mode),
+        prefix_(tokenizer.bos_id() >= 0 ? tokenizer.bos_id() : tokenizer.eos_id()) {}
 
   EncodedTask encode() {
     if (task_.definition.kind == TaskKind::kGenerate) return {};  // asked in words
@@ -131,7 +133,7 @@ class Encoder {
   const Tokenizer& tokenizer_;
   const int64_t max_length_;
   const BosMode mode_;
-  int64_t prefix_ = -1;
+  const int64_t prefix_;
   size_t item_ = 0;
   std::string last_context_;  // the choices of a question share it
   Ids last_ids_;

@@ -28,14 +28,13 @@ double widest(const std::vector<HeatPanel>& panels) {
 
 /// Where panels stand, all of one size.
 struct Grid {
-  double left = 0;  ///< of the cells, in a panel: the names of its rows
+  double left;  ///< of the cells, in a panel: the names of its rows
   double cell = 0;
   double panel = 0;  ///< width, with the gap behind it
   double height = 0;
   size_t across = 1;
 
-  Grid(const HeatPanels& chart, double width) {
-    left = widest(chart.panels) + 12;
+  Grid(const HeatPanels& chart, double width) : left(widest(chart.panels) + 12) {
     const auto columns = static_cast<double>(std::max<size_t>(1, chart.columns.size()));
     size_t rows = 0;
     for (const HeatPanel& one : chart.panels) rows = std::max(rows, one.rows.size());

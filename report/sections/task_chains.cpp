@@ -71,7 +71,7 @@ std::vector<TaskChain> task_chains(const ReportData& data) {
     if (model.role == "uptrained") add({baseline, find_converted(data, model), &model});
   }
   for (const ReportModel& model : data.models) {
-    if (model.role != "baseline" && joined.count(&model) == 0) add({baseline, &model});
+    if (model.role != "baseline" && !joined.contains(&model)) add({baseline, &model});
   }
   tell_apart(chains);
   return chains;

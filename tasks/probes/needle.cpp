@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace regroup::probes {
 namespace {
@@ -89,7 +90,7 @@ Question write(const ProbePlace& place, const Needles& needles, PythonRandom& ra
   }
   // The first needle stands at the depth that is asked for, the others anywhere.
   std::vector<std::pair<int64_t, size_t>> places = {
-      {static_cast<int64_t>(static_cast<double>(sentences) * depth + 0.5), 0}};
+      {std::llround(static_cast<double>(sentences) * depth), 0}};
   for (size_t i = 1; i < hidden.size(); ++i) {
     places.emplace_back(random.randint(0, std::max<int64_t>(0, sentences)), i);
   }

@@ -1,6 +1,8 @@
 // A number of five digits in a text about nothing (arXiv:2305.16300, section 4.3).
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "probes/probes.h"
 
 namespace regroup {
@@ -11,7 +13,7 @@ probes::Question write(PythonRandom& random, int64_t sentences, double depth) {
   std::string text =
       "There is an important info hidden inside a lot of irrelevant text. Find it and memorize "
       "it. I will quiz you about the important information there.\n";
-  const auto before = static_cast<int64_t>(static_cast<double>(sentences) * depth + 0.5);
+  const int64_t before = std::llround(static_cast<double>(sentences) * depth);
   for (int64_t i = 0; i <= sentences; ++i) {
     if (i == before) {
       text += fmt::format("The pass key is {}. Remember it. {} is the pass key. ", key, key);

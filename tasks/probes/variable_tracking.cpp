@@ -1,6 +1,8 @@
 // Which variables have a value, over a chain of assignments (RULER, arXiv:2404.06654, section 3.2).
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "probes/probes.h"
 
 namespace regroup {
@@ -31,7 +33,7 @@ probes::Question write(PythonRandom& random, int64_t sentences, double depth) {
   for (int64_t i = 0; i <= sentences; ++i) {
     const auto place = [&] {
       const double share = static_cast<double>(next) / static_cast<double>(kVariables);
-      return static_cast<int64_t>(first + (static_cast<double>(sentences) - first) * share + 0.5);
+      return std::llround(first + (static_cast<double>(sentences) - first) * share);
     };
     for (; next < links.size() && place() <= i; ++next) text += links[next] + " ";
     if (i < sentences) text += std::string(probes::filling(i)) + " ";

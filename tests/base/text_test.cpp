@@ -117,6 +117,8 @@ TEST(Human, Counts) {
 
 TEST(Human, Seconds) {
   EXPECT_EQ(human_seconds(0), "0 s");
+  EXPECT_EQ(human_seconds(0.49999999999999994), "0 s");  // and a half is 1 in float64
+  EXPECT_EQ(human_seconds(0.5), "1 s");
   EXPECT_EQ(human_seconds(59.4), "59 s");
   EXPECT_EQ(human_seconds(59.6), "1 min 00 s");
   EXPECT_EQ(human_seconds(3599), "59 min 59 s");

@@ -141,6 +141,6 @@ std::vector<std::string> files_of_task(const std::string& task, const TaskOption
 /// dataset as the datasets package writes them to JSON.
 /// @param chat  how the model's conversations are written, where options.apply_chat_template says so
 /// @throws as require_task and read_records; CheckpointError TASK_SCHEMA, TASK_DUPLICATE, TASK_SHOTS with file and line
-Task open_task(const std::string& task, const TaskOptions& options, const ChatWriter& chat = {});
+Task open_task(const std::string& name, const TaskOptions& options, const ChatWriter& chat = {});
 
 }  // namespace regroup
