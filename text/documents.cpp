@@ -202,7 +202,7 @@ bool is_text_file(const std::string& path) {
 
 void require_text_file(const std::string& path, const std::string& hint) {
   if (is_text_file(path)) return;
-  InputFile{path};  // a folder, or no file at all, is not a matter of its name
+  static_cast<void>(InputFile(path));  // a folder, or no file at all, is not a matter of its name
   throw UnsupportedError(
       {.code = "TEXT_KIND",
        .message = "text files must end in .txt, .jsonl or .json, or in one of these and "

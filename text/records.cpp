@@ -18,7 +18,7 @@ void read_json_records(const std::string& path, const VisitRecord& visit) {
   const std::string name = without_compression(path);
   const bool lines = name.ends_with(".jsonl") || name.ends_with(".ndjson");
   if (!lines && !name.ends_with(".json")) {
-    InputFile{path};  // a folder, or no file at all, is not a matter of its name
+    static_cast<void>(InputFile(path));  // a folder, or no file at all, is not a matter of its name
     throw UnsupportedError({.code = "TEXT_KIND",
                             .message = "files of records must end in .jsonl, .json or .parquet, or "
                                        "in one of the first two and .gz or .zst",

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "compose.h"
@@ -28,7 +29,7 @@ bool several_models(const SpeedReport& report) {
 /// A rate with three digits, or all that stand before the point.
 std::string rate_cell(double tokens_per_s) {
   return tokens_per_s < 100 ? fmt::format("{:.1f}", tokens_per_s)
-                            : grouped_digits(static_cast<int64_t>(tokens_per_s + 0.5));
+                            : grouped_digits(std::llround(tokens_per_s));
 }
 
 std::string contestant_name(const SpeedReport& report, const SpeedRun& run) {

@@ -41,7 +41,8 @@ std::string normal_lines(const std::string& source) {
 
 class Lexer {
  public:
-  Lexer(std::string source, const std::string& path) : source_(normal_lines(source)), path_(path) {}
+  Lexer(const std::string& source, const std::string& path)
+      : source_(normal_lines(source)), path_(path) {}
 
   std::vector<Token> run() {
     while (at_ < source_.size()) {
@@ -213,8 +214,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> cut_template(std::string source, const std::string& path) {
-  return Lexer(std::move(source), path).run();
+std::vector<Token> cut_template(const std::string& source, const std::string& path) {
+  return Lexer(source, path).run();
 }
 
 void refuse_template(const std::string& path, int line, const std::string& why) {

@@ -77,7 +77,7 @@ uint64_t DeltaBinary::next() {
   }
   if (left_here_ == 0) next_miniblock();
   --left_here_;
-  const auto width = static_cast<unsigned>(widths_[miniblock_ - 1]);
+  const auto width = static_cast<uint8_t>(widths_[miniblock_ - 1]);
   value_ += smallest_ + load_bits(packed_, at_bit_, width);
   at_bit_ += width;
   return value_;

@@ -98,7 +98,7 @@ int64_t ThriftReader::list(ThriftField field, const std::function<void(ThriftFie
 int64_t ThriftReader::integer(ThriftField field, int64_t min, int64_t max) {
   int64_t value = 0;
   if (field.type == ThriftType::kByte) {
-    value = static_cast<int8_t>(byte());
+    value = static_cast<int8_t>(byte());  // NOLINT(bugprone-signed-char-misuse): it has a sign
   } else if (field.type >= ThriftType::kInt16 && field.type <= ThriftType::kInt64) {
     value = zigzag();
   } else {

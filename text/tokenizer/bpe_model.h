@@ -33,7 +33,7 @@ class BpeModel : public WordModel {
 
  private:
   class SymbolBuilder;
-  void encode_word(std::string_view word, std::vector<int32_t>& ids,
+  void encode_word(std::string_view piece, std::vector<int32_t>& ids,
                    std::vector<uint32_t>* bytes) const;
   void merge_piece(std::string_view piece, std::vector<int32_t>& ids,
                    std::vector<uint32_t>* bytes) const;
