@@ -47,65 +47,89 @@ double rotary_share(const ModelConfig& config) {
   return share * all < turned ? std::nextafter(share, 2.0) : share;
 }
 
-/// Takes the keys away that only the source's class reads.
-void erase_own_keys(const ModelFamily& source, const ModelFamily& written, Json& config) {
-  const auto erase = [&config](std::string_view ours, std::string_view theirs) {
-    if (!ours.empty() && ours != theirs) config.erase(std::string(ours));
+/// The sections of a config that say how position is encoded.
+constexpr const char* kRopeSections[] = {"rope_parameters", "rope_scaling"};
+constexpr const char* kShareInSection = "partial_rotary_factor";
+constexpr const char* kWindowKeys[] = {"sliding_window", "use_sliding_window", "max_window_layers",
+                                       "layer_types"};
+
+/// Takes the keys away that only the source's class reads, and those that only the written class does: it would take them for
+/// more than they are.
+void erase_keys(const ModelFamily& source, const ModelFamily& written, Json& config) {
+  const auto erase = [&config](std::string_view key) { config.erase(std::string(key)); };
+  for (const ModelFamily* family : {&source, &written}) {
+    const ConfigKeys& keys = family->keys;
+    for (const std::string_view key :
+         {keys.rope_theta, keys.rotary_share, family->parallel.key, family->qkv_bias.key,
+          family->output_bias.key, family->mlp_bias.key}) {
+      if (!key.empty()) erase(key);
+    }
+    for (const RefusedKey& key : family->refused_keys) erase(key.key);
+  }
+  for (const char* key : kWindowKeys) erase(key);
+  for (const char* key : {"auto_map", "_name_or_path"}) erase(key);
+  const auto erase_renamed = [&](std::string_view ours, std::string_view theirs) {
+    if (ours == theirs) return;
+    erase(ours);
+    erase(theirs);
   };
-  erase("auto_map", {});
-  erase("_name_or_path", {});
-  erase(source.keys.norm_eps, written.keys.norm_eps);
-  erase(source.keys.activation, written.keys.activation);
-  erase(source.keys.intermediate, written.keys.intermediate);
-  erase(source.keys.rope_theta, written.keys.rope_theta);
-  erase(source.keys.rotary_share, written.keys.rotary_share);
-  erase(source.parallel.key, written.parallel.key);
-  erase(source.qkv_bias.key, written.qkv_bias.key);
-  erase(source.output_bias.key, written.output_bias.key);
-  erase(source.mlp_bias.key, written.mlp_bias.key);
+  erase_renamed(source.keys.norm_eps, written.keys.norm_eps);
+  erase_renamed(source.keys.activation, written.keys.activation);
+  erase_renamed(source.keys.intermediate, written.keys.intermediate);
 }
 
-/// Adds what the written class reads under another key, or would take another default for.
-void add_written_keys(const ModelConfig& source, const ModelConfig& written, Json& config) {
-  const ModelFamily& from = *source.family;
+bool has_name(const ModelFamily& family, const Json& activation) {
+  return activation.is_string() && std::any_of(family.activations.begin(), family.activations.end(),
+                                               [&](const ActivationName& known) {
+                                                 return known.name == activation.get<std::string>();
+                                               });
+}
+
+void add_rotary_keys(const ModelConfig& source, const ModelFamily& to, Json& config) {
+  config[std::string(to.keys.rope_theta)] = source.rope.theta;
+  if (to.may_rotate_part) config[std::string(to.keys.rotary_share)] = rotary_share(source);
+  for (const char* name : kRopeSections) {
+    if (!config.contains(name) || !config[name].is_object()) continue;
+    Json& section = config[name];
+    if (!section.contains(kShareInSection)) continue;
+    if (to.may_rotate_part) {
+      section[kShareInSection] = rotary_share(source);
+    } else {
+      section.erase(kShareInSection);
+    }
+  }
+}
+
+/// Adds what the written class reads: under its own keys, and where it would take another default.
+void add_keys(const ModelConfig& source, const ModelConfig& written, Json& config) {
   const ModelFamily& to = *written.family;
-  const auto set = [&](std::string_view key, std::string_view theirs, const Json& value) {
+  const auto set_missing = [&config](std::string_view key, const Json& value) {
     const std::string name(key);
-    if (key != theirs || !config.contains(name)) config[name] = value;
+    if (!config.contains(name) || config[name].is_null()) config[name] = value;
   };
-  const auto set_default = [&](const char* key, const auto& ours, const auto& theirs,
-                               const Json& value) {
-    if (ours != theirs && !config.contains(key)) config[key] = value;
+  const std::string activation(to.keys.activation);
+  if (!config.contains(activation) || !has_name(to, config[activation])) {
+    config[activation] = name_of(to, written.activation);
+  }
+  set_missing(to.keys.intermediate, source.intermediate_size);
+  set_missing(to.keys.norm_eps, source.norm_eps);
+  set_missing("max_position_embeddings", source.max_positions);
+  set_missing("tie_word_embeddings", source.tie_word_embeddings);
+  add_rotary_keys(source, to, config);
+  const auto set_bias = [&config](const BoolRule& rule, bool value) {
+    if (!rule.key.empty() && value != rule.otherwise) config[std::string(rule.key)] = value;
   };
-  const std::string_view activation = name_of(to, written.activation);
-  const std::string key(to.keys.activation);
-  const bool known =
-      config.contains(key) && config[key].is_string() &&
-      std::any_of(to.activations.begin(), to.activations.end(), [&](const ActivationName& name) {
-        return name.name == config[key].get<std::string>();
-      });
-  if (!known) config[key] = activation;
-  if (to.keys.norm_eps != from.keys.norm_eps || from.defaults.norm_eps != to.defaults.norm_eps) {
-    set(to.keys.norm_eps, from.keys.norm_eps, source.norm_eps);
+  set_bias(to.qkv_bias, written.qkv_bias);
+  set_bias(to.output_bias, written.output_bias);
+  set_bias(to.mlp_bias, written.mlp_bias);
+  // null says that there is none.
+  if (!config.contains("bos_token_id")) {
+    config["bos_token_id"] = source.bos_token_id ? Json(*source.bos_token_id) : Json();
   }
-  if (to.keys.rope_theta != from.keys.rope_theta) {
-    config[std::string(to.keys.rope_theta)] = source.rope.theta;
+  if (!config.contains("eos_token_id")) {
+    const std::vector<int64_t>& ids = source.eos_token_ids;
+    config["eos_token_id"] = ids.empty() ? Json() : Json(ids.front());
   }
-  if (to.may_rotate_part) {
-    set(to.keys.rotary_share, from.keys.rotary_share, rotary_share(source));
-  }
-  if (!to.qkv_bias.key.empty() && written.qkv_bias != to.qkv_bias.otherwise) {
-    config[std::string(to.qkv_bias.key)] = written.qkv_bias;
-  }
-  const ConfigDefaults& a = from.defaults;
-  const ConfigDefaults& b = to.defaults;
-  set_default("max_position_embeddings", a.max_positions, b.max_positions, source.max_positions);
-  set_default("tie_word_embeddings", a.tie_word_embeddings, b.tie_word_embeddings,
-              source.tie_word_embeddings);
-  set_default("bos_token_id", a.bos_token_id, b.bos_token_id,
-              source.bos_token_id ? Json(*source.bos_token_id) : Json());
-  set_default("eos_token_id", a.eos_token_id, b.eos_token_id,
-              source.eos_token_ids.empty() ? Json() : Json(source.eos_token_ids.front()));
 }
 
 }  // namespace
@@ -148,8 +172,8 @@ std::string rename_class(const ModelConfig& config, const std::string& config_te
   Json json = parse_strict_json(config_text, path, kConfigJson);
   json["architectures"] = Json::array({written.architecture});
   json["model_type"] = written.family->model_type;
-  erase_own_keys(*config.family, *written.family, json);
-  add_written_keys(config, written, json);
+  erase_keys(*config.family, *written.family, json);
+  add_keys(config, written, json);
   return json.dump(2) + "\n";
 }
 

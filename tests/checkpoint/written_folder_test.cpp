@@ -220,6 +220,41 @@ TEST(RenamedClass, SaysWhatTheOtherClassWouldTakeADefaultFor) {
   EXPECT_TRUE(after.qkv_bias && after.output_bias && after.mlp_bias);
 }
 
+// Keys that the parent's class does not read mean something in the other one.
+TEST(RenamedClass, WhatOnlyTheOtherClassReadsIsNotTaken) {
+  const Json junk = {
+      {"qk_layernorm", true},        {"sliding_window", 16}, {"layer_types", {"sliding_attention"}},
+      {"use_bias", false},           {"rope_theta", 5.0},    {"norm_epsilon", 0.5},
+      {"partial_rotary_factor", 0.5}};
+  Json parallel = junk;
+  parallel.update({{"rope_parameters", {{"partial_rotary_factor", 0.26}, {"rope_theta", 300.0}}}});
+  Json sequential = junk;
+  sequential.update({{"use_parallel_residual", false},
+                     {"intermediate_size", nullptr},
+                     {"max_position_embeddings", nullptr},
+                     {"tie_word_embeddings", nullptr},
+                     {"rope_parameters", {{"partial_rotary_factor", 1.001}}}});
+  for (const Json& changes : {parallel, sequential}) {
+    SCOPED_TRACE(changes.dump());
+    const ModelConfig parent = parse(pythia(changes));
+    const ModelConfig after = parse(rename_class(parent, pythia(changes), "config.json"));
+    const ModelConfig wanted = written_config(parent);
+    EXPECT_EQ(after.architecture, wanted.architecture);
+    EXPECT_EQ(after.rotary_dim, wanted.rotary_dim);
+    EXPECT_EQ(after.rope.theta, wanted.rope.theta);
+    EXPECT_EQ(after.norm_eps, wanted.norm_eps);
+    EXPECT_EQ(after.max_positions, wanted.max_positions);
+    EXPECT_EQ(after.intermediate_size, wanted.intermediate_size);
+    EXPECT_EQ(after.tie_word_embeddings, wanted.tie_word_embeddings);
+    EXPECT_EQ(after.sliding_window, std::nullopt);
+    EXPECT_EQ(after.qkv_bias, wanted.qkv_bias);
+    EXPECT_EQ(after.mlp_bias, wanted.mlp_bias);
+    EXPECT_EQ(after.attention.qk_norm, QkNorm::kNone);
+    EXPECT_EQ(after.bos_token_id, wanted.bos_token_id);
+    EXPECT_EQ(after.eos_token_ids, wanted.eos_token_ids);
+  }
+}
+
 TEST(RenamedClass, TheShareThatIsTurnedComesBack) {
   for (int64_t head_dim = 2; head_dim <= 512; head_dim += 2) {
     ModelConfig config = parse(pythia());
