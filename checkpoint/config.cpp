@@ -48,6 +48,12 @@ void read_kv_heads(const JsonFields& fields, ModelConfig& config) {
   const bool mha = config.family->defaults.kv_heads == 0 || fields.has(key.c_str());
   config.n_kv_heads = fields.integer(key.c_str(), 1, kMaxWidth)
                           .value_or(mha ? config.n_heads : config.family->defaults.kv_heads);
+  if (!config.family->written_as.empty() && config.n_kv_heads != config.n_heads) {
+    refuse_config("CFG_INCONSISTENT", fields.path(),
+                  fmt::format("{} must be num_attention_heads={} for {}, which shares no KV heads, "
+                              "found {}",
+                              key, config.n_heads, config.family->architecture, config.n_kv_heads));
+  }
   if (config.n_heads % config.n_kv_heads != 0) {
     refuse_config("CFG_INCONSISTENT", fields.path(),
                   fmt::format("num_attention_heads must be a multiple of {}, found {} and {}{}",

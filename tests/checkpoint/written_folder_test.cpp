@@ -268,6 +268,15 @@ TEST(RenamedClass, TheShareThatIsTurnedComesBack) {
   }
 }
 
+TEST(RenamedClass, ItsOwnClassHasNoFewerKvHeads) {
+  const ErrorInfo error = expect_error("CFG_INCONSISTENT", [] {
+    parse(pythia({{"num_key_value_heads", 4}}));
+  });
+  EXPECT_EQ(error.message,
+            "config.json: num_key_value_heads must be num_attention_heads=12 for "
+            "GPTNeoXForCausalLM, which shares no KV heads, found 4");
+}
+
 TEST(RenamedClass, TwoSharesMustAgree) {
   const ErrorInfo error = expect_error("CFG_INCONSISTENT", [] {
     parse(pythia({{"rotary_pct", 0.5}, {"rope_parameters", {{"partial_rotary_factor", 0.25}}}}));
