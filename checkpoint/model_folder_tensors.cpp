@@ -160,7 +160,7 @@ std::vector<std::string> ModelFolder::drop_unused(const TensorLocations& files) 
   }
   if (ignored > 0) {
     notices_.push_back(
-        fmt::format("{}: {} rotary frequency buffers ignored; they follow from "
+        fmt::format("{}: {} buffers of RoPE or masks ignored; they follow from "
                     "config.json",
                     path_, ignored));
   }

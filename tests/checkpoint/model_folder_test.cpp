@@ -300,7 +300,7 @@ TEST(GoodFolder, RotaryBuffersAreIgnoredAndNamed) {
   EXPECT_EQ(
       folder.notices(),
       std::vector<std::string>{
-          model.path() + ": 2 rotary frequency buffers ignored; they follow from config.json"});
+          model.path() + ": 2 buffers of RoPE or masks ignored; they follow from config.json"});
   EXPECT_FALSE(folder.has_index());
 }
 
