@@ -256,7 +256,7 @@ TEST(RenamedClass, WhatOnlyTheOtherClassReadsIsNotTaken) {
 }
 
 TEST(RenamedClass, TheShareThatIsTurnedComesBack) {
-  for (int64_t head_dim = 2; head_dim <= 512; head_dim += 2) {
+  for (const int64_t head_dim : {10, 32, 64, 80, 96, 98, 128, 256}) {
     ModelConfig config = parse(pythia());
     config.head_dim = head_dim;
     for (int64_t turned = 2; turned <= head_dim; turned += 2) {
