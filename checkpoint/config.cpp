@@ -264,7 +264,7 @@ void require_kv_heads(const ModelConfig& config, int64_t n_kv_heads) {
          .message = fmt::format("`kv-heads` must be 1, as {} has one key/value head where {} is "
                                 "false, found {}: there is nothing to convert",
                                 config.architecture, config.family->keys.grouped, n_kv_heads),
-         .hint = "its KV cache is as small as it can be; `plan` says how much of it fits"});
+         .hint = "its KV cache is as small as it can be; `regroup plan` says how much of it fits"});
   }
   const std::string choices = fmt::format("{}", fmt::join(kv_head_choices(config), ", "));
   const bool larger = n_kv_heads > config.n_kv_heads;

@@ -64,8 +64,10 @@ void compute(const MadeTensors::Shards& shards, const MadeTensor& made, int64_t 
   }
   if (made.gains) {
     const std::vector<double> gains = read_vector(shards, *made.gains);
-    for (size_t i = 0; i < out.size(); ++i) {
-      out[i] *= gains[(static_cast<size_t>(first) + i) % gains.size()];
+    size_t column = static_cast<size_t>(first) % gains.size();
+    for (double& value : out) {
+      value *= gains[column];
+      if (++column == gains.size()) column = 0;
     }
   }
   if (made.matrix) add_products(shards, made, first, out);

@@ -13,16 +13,23 @@
 namespace regroup {
 namespace {
 
-constexpr std::string_view kShared =
-    "its own class shares no KV heads, and a conversion of it is written as that one";
-
+/// @param why  what the written class asks for, and what was found
 [[noreturn]] void refuse(const ModelConfig& config, const ModelFamily& written,
-                         const std::string& why) {
+                         const std::string& why, const std::string& path) {
   throw UnsupportedError(
       {.code = "CFG_UNSUPPORTED",
-       .message = fmt::format("a {} must fit {} to be converted: {}; {}", config.architecture,
-                              written.architecture, kShared, why),
-       .hint = "`eval`, `uptrain` and `generate` take it as it is"});
+       .message = fmt::format("{} shares no KV heads, so its conversions are written as {}, {}",
+                              config.architecture, written.architecture, why),
+       .path = path,
+       .hint = "`regroup eval`, `regroup uptrain` and `regroup generate` take the model as it is"});
+}
+
+/// The class that conversions of `config` are written as, whether or not it fits.
+const ModelFamily& target_of(const ModelConfig& config) {
+  const ModelFamily& own = *config.family;
+  if (own.written_as.empty()) return own;
+  const bool other = !config.parallel && !own.written_as_sequential.empty();
+  return *find_family(other ? own.written_as_sequential : own.written_as);
 }
 
 /// The first of `family`'s names for `activation`; "" for none.
@@ -134,26 +141,23 @@ void add_keys(const ModelConfig& source, const ModelConfig& written, Json& confi
 
 }  // namespace
 
-const ModelFamily& written_family(const ModelConfig& config) {
-  const ModelFamily& own = *config.family;
-  if (own.written_as.empty()) return own;
-  const std::string_view name = config.parallel || own.written_as_sequential.empty()
-                                    ? own.written_as
-                                    : own.written_as_sequential;
-  const ModelFamily& written = *find_family(name);
+const ModelFamily& written_family(const ModelConfig& config, const std::string& path) {
+  const ModelFamily& written = target_of(config);
+  if (&written == config.family) return written;
   if (!written.may_rotate_part && config.rotary_dim != config.head_dim) {
     refuse(config, written,
-           fmt::format("it turns all {} channels of a head, this model {}", config.head_dim,
-                       config.rotary_dim));
+           fmt::format("whose RoPE must turn all {} channels of a head, found {}", config.head_dim,
+                       config.rotary_dim),
+           path);
   }
   if (name_of(written, config.activation).empty()) {
-    refuse(config, written, "it does not have this activation");
+    refuse(config, written, "which must have its activation, found none that computes it", path);
   }
   return written;
 }
 
 ModelConfig written_config(const ModelConfig& config) {
-  const ModelFamily& written = written_family(config);
+  const ModelFamily& written = target_of(config);
   ModelConfig after = config;
   if (&written == config.family) return after;
   after.family = &written;

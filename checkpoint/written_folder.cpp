@@ -45,9 +45,9 @@ class Maker {
       if (folds_) fold_norm(role, tensor.layer, made);
       made.rows = rows;
     }
-    const TensorLocation& first = rows ? rows->tensor : made.matrix ? made.matrix->tensor : any();
-    made.info.dtype = made.is_computed() ? Dtype::kF32 : first.info->dtype;
-    made.info.begin = first.info->begin;
+    const TensorInfo& source = *source_of(made).info;
+    made.info.dtype = made.is_computed() ? Dtype::kF32 : source.dtype;
+    made.info.begin = source.begin;
     made.info.end = made.info.begin + tensor_bytes(made.info.dtype, tensor.shape);
     return made;
   }
@@ -59,10 +59,10 @@ class Maker {
     return from.info->shape == tensor.shape ? std::optional(from) : std::nullopt;
   }
 
-  size_t shard_of(const MadeTensor& made) const {
-    return made.rows     ? made.rows->tensor.shard
-           : made.matrix ? made.matrix->tensor.shard
-                         : any().shard;
+  /// What it is mainly made of: its place among the others follows from that.
+  const TensorLocation& source_of(const MadeTensor& made) const {
+    if (made.rows) return made.rows->tensor;
+    return made.matrix ? made.matrix->tensor : any();
   }
 
  private:
@@ -95,7 +95,8 @@ class Maker {
 
 ModelFolder ModelFolder::open_as_written(const std::string& path) {
   ModelFolder folder = open(path);
-  if (&written_family(folder.config_) != folder.config_.family) folder.make_written();
+  const ModelFamily& written = written_family(folder.config_, path + "/config.json");
+  if (&written != folder.config_.family) folder.make_written();
   return folder;
 }
 
@@ -112,7 +113,7 @@ void ModelFolder::make_written() {
       written.emplace(tensor.name, *place);
       continue;
     }
-    const size_t shard = maker.shard_of(recipe);
+    const size_t shard = maker.source_of(recipe).shard;
     written.emplace(tensor.name, TensorLocation{shard, &made->add(std::move(recipe)).info});
   }
   locations_ = std::move(written);

@@ -158,10 +158,12 @@ TEST_F(WrittenFolder, WhatTheWrittenClassCannotHoldIsRefused) {
   const ErrorInfo error = expect_error<UnsupportedError>(
       "CFG_UNSUPPORTED", [&] { ModelFolder::open_as_written(folder_ / "in"); });
   EXPECT_EQ(error.message,
-            "a GPTNeoXForCausalLM must fit Starcoder2ForCausalLM to be converted: its own class "
-            "shares no KV heads, and a conversion of it is written as that one; it turns all 4 "
-            "channels of a head, this model 2");
-  EXPECT_EQ(error.hint, "`eval`, `uptrain` and `generate` take it as it is");
+            (folder_ / "in") +
+                "/config.json: GPTNeoXForCausalLM shares no KV heads, so its conversions are "
+                "written as Starcoder2ForCausalLM, whose RoPE must turn all 4 channels of a head, "
+                "found 2");
+  EXPECT_EQ(error.hint,
+            "`regroup eval`, `regroup uptrain` and `regroup generate` take the model as it is");
 }
 
 /// Pythia-160M's config.json with `changes` put in place.

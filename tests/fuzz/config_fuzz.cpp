@@ -13,8 +13,9 @@ namespace {
 void check_rewritten(const ModelConfig& config, const std::string& text) {
   std::string written;
   try {
-    written = rewrite_config(written_family(config), rename_class(config, text, "config.json"), 1,
-                             "float16", "config.json");
+    written =
+        rewrite_config(written_family(config, "config.json"),
+                       rename_class(config, text, "config.json"), 1, "float16", "config.json");
   } catch (const UnsupportedError&) {
     return;  // the class that could hold it does not fit
   }
