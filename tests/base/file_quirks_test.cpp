@@ -9,6 +9,7 @@
 #include "regroup/base/digest.h"
 #include "regroup/base/file_descriptor.h"
 #include "regroup/base/folder.h"
+#include "regroup/base/folder_listing.h"
 #include "regroup/base/notice.h"
 #include "regroup/base/output_file.h"
 #include "regroup/base/path.h"
@@ -115,6 +116,15 @@ TEST(Quirks, ALockThatIsNotOfferedIsANotice) {
   expect_error<ConfigError>("LOCKED", [&] { lock_folder(folder.path()); });
   EXPECT_EQ(notices.size(), 1u);
   set_notice_handler(nullptr);
+}
+
+TEST(FileQuirks, AFolderThatCannotBeReadToItsEndIsNotListedInPart) {
+  const TemporaryFolder folder;
+  folder.write("a", "");
+  const Quirk quirk("readdir", EIO);
+  const ErrorInfo error =
+      expect_error<CheckpointError>("IO_READ_ERROR", [&] { list_folder(folder.path()); });
+  EXPECT_EQ(error.path, folder.path());
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // System calls that answer as some file systems and sandboxes do. Linked into a test, or loaded with
 // LD_PRELOAD. $REGROUP_QUIRKS="flock=38,fsync_folder=95": what they say instead, as errno.
+#include <dirent.h>
 #include <dlfcn.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -58,6 +59,10 @@ int fallocate(int fd, int mode, off_t offset, off_t bytes) {
 
 int ftruncate(int fd, off_t bytes) {
   return fails("ftruncate") ? -1 : next<int (*)(int, off_t)>("ftruncate")(fd, bytes);
+}
+
+dirent* readdir(DIR* dir) {
+  return fails("readdir") ? nullptr : next<dirent* (*)(DIR*)>("readdir")(dir);
 }
 
 int faccessat(int folder, const char* path, int mode, int flags) {
