@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <string_view>
 
 #include "flag_names.h"
 #include "regroup/base/digest.h"
@@ -24,6 +26,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Weights, configuration, tokenizer and chat template: files that decide what a model is and how it is asked.
+constexpr auto kDeciding = std::to_array<std::string_view>(
+    {".safetensors", ".json", ".jinja", ".model", ".tiktoken", "merges.txt"});
+
+bool decides(const std::string& name) {
+  return std::any_of(kDeciding.begin(), kDeciding.end(),
+                     [&](std::string_view end) { return name.ends_with(end); });
+}
+
 /// SHA-256 over a file, or over the files of a folder that decide what a model is.
 std::string digest_of(const std::string& path) {
   if (!path_exists(path)) return "absent";
@@ -31,9 +42,7 @@ std::string digest_of(const std::string& path) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(path)) {
     const std::string name = entry.path().filename().string();
-    const bool counts =
-        name.ends_with(".safetensors") || name.ends_with(".json") || name.ends_with(".model");
-    if (counts && entry.is_regular_file()) names.push_back(name);
+    if (decides(name) && entry.is_regular_file()) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   std::string all;
