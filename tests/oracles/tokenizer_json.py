@@ -113,6 +113,19 @@ def fallback_bpe(name, normalizer, pre_tokenizer, decoder, added=()):
     save(name, tokenizer, asked["texts"])
 
 
+def word_bpe(name, model, decoder=None, **trained_with):
+    """Without bytes, as people train one of their own: a character that was not met has no token."""
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=900, limit_alphabet=150, show_progress=False, special_tokens=["[UNK]", "[PAD]"], **trained_with
+    )
+    tokenizer.train_from_iterator(asked["texts"], trainer)
+    if decoder:
+        tokenizer.decoder = decoder
+    save(name, tokenizer, asked["texts"])
+
+
 def unigram(name, normalizer, pre_tokenizer, decoder, byte_fallback=False):
     trained = Tokenizer(models.Unigram())
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -162,6 +175,8 @@ def families():
     fallback_bpe("llama2-4x", prepend, None, strip, [plain("<x>", rstrip=True)])
     replace, split = normalizers.Replace(" ", "\u2581"), pre_tokenizers.Split(" ", "merged_with_previous")
     fallback_bpe("gemma", replace, split, decoders.Sequence(marks), [plain("\n\n"), plain("<table>")])
+    word_bpe("own", models.BPE(unk_token="[UNK]"))
+    word_bpe("own-suffix", models.BPE(unk_token="[UNK]", fuse_unk=True, end_of_word_suffix="</w>"), decoders.BPEDecoder(), end_of_word_suffix="</w>")
     unigram("t5", None, pre_tokenizers.Metaspace(), decoders.Metaspace())
     spaces = normalizers.Replace(Regex(" {2,}"), " ")
     unigram("t5-bytes", spaces, first, decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()]), True)
@@ -172,7 +187,7 @@ def families():
 def classes():
     """What is removed is in the class; each normal form of each character alone and among marks."""
     blocks = ["".join(map(chr, CHARACTERS[i : i + 8192])) for i in range(0, len(CHARACTERS), 8192)]
-    patterns = {"space": r"\s", "no-space": r"\S", "digit": r"\d"}
+    patterns = {"space": r"\s", "no-space": r"\S", "digit": r"\d", "word": r"\w", "no-word": r"\W", "in-class": r"[\w,]"}
     patterns |= {"category-" + name: r"\p{%s}" % name for name in CATEGORIES}
     for name, pattern in patterns.items():
         byte_bpe(name, byte_level(pre_tokenizers.Split(Regex(pattern), "removed")), texts=blocks)
@@ -180,6 +195,7 @@ def classes():
     alone = pre_tokenizers.Split(Regex("^[^ab]$"), "removed")
     byte_bpe("digits", byte_level(pre_tokenizers.Digits(individual_digits=True), alone), texts=apart)
     byte_bpe("punctuation", byte_level(pre_tokenizers.Punctuation("removed")), texts=blocks)
+    byte_bpe("words", byte_level(pre_tokenizers.Whitespace()), texts=blocks + ["a".join(map(chr, CHARACTERS[i : i + 8192])) for i in range(0, len(CHARACTERS), 8192)])
     byte_bpe("white-space", byte_level(pre_tokenizers.WhitespaceSplit()), texts=blocks)
     pick = random.Random(3)
     marks = [c for c in CHARACTERS if 0x300 <= c < 0x370 or 0x591 <= c < 0x5C8 or 0x93C <= c < 0x94E or 0x1100 <= c < 0x11FF]

@@ -241,12 +241,14 @@ TEST(Patterns, MeanWhatTheyMeanInRuby) {
       << "^ stands at each line";
   EXPECT_EQ(JsonFolder(removing("(?i:'S)|\\s")).open().encode("a's b'\u017F"), (Ids{0, 1}))
       << "long s";
+  EXPECT_EQ(JsonFolder(removing("\\w")).open().encode("a\u00B2 \u24B6b"), Ids{2})
+      << "a number of Latin-1 and a letter in a circle are words";
   EXPECT_EQ(JsonFolder(removing("[^\\S\\n]")).open().encode("a \nb"), (Ids{0, 5, 1}));
 }
 
 TEST(Patterns, ThatCannotBeTranslatedAreRefused) {
   for (const char* pattern :
-       {"(a+)+",   "(.*)*",   "(a)\\1",      "(?<=a)b",    "(?<!a)b", "\\w+",  "\\bab",
+       {"(a+)+",   "(.*)*",   "(a)\\1",      "(?<=a)b",    "(?<!a)b", "[\\W]", "\\bab",
         "[a[bc]]", "[a&&b]",  "[[:alpha:]]", "\\p{Greek}", "\\p{^L}", "a{,3}", "a{2}?",
         "(?<n>a)", "(?x: a)", "(?i:ss)",     "a**",        "(a",      "a)",    "[a",
         "[z-a]",   "*a",      "\\",          "a|(b+|c)*"}) {

@@ -1,5 +1,7 @@
 #include "pre_tokenizer.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -16,6 +18,10 @@ namespace {
 // GPT-2's, which the package has built in.
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+// The characters of Whitespace's words: those of Oniguruma's \w with the joiners, without the other numbers of Latin-1.
+constexpr std::string_view kWordCharacters =
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
 
 class Split : public PreTokenizerStep {
  public:
@@ -101,6 +107,11 @@ std::unique_ptr<PreTokenizerStep> read_step(const Part& part) {
   if (type == "Punctuation") {
     const bool said = part.find("behavior") != nullptr;
     return split_by(is_punctuation, said ? read_behavior(part) : SplitBehavior::kIsolated);
+  }
+  if (type == "Whitespace") {
+    const std::string words_and_others = fmt::format(R"([{0}]+|[^\s{0}]+)", kWordCharacters);
+    return std::make_unique<Split>(TextPattern(Regex(words_and_others, part.path())),
+                                   SplitBehavior::kRemoved, /*invert=*/true);
   }
   if (type == "WhitespaceSplit") return split_by(is_white_space, SplitBehavior::kRemoved);
   if (type == "CharDelimiterSplit") {

@@ -36,6 +36,16 @@ std::string category_members(const std::string& name) {
   return text;
 }
 
+/// Oniguruma's words: letters, marks, decimal digits and number letters, connectors, letters in circles and squares;
+/// outside of a class the other numbers of Latin-1 too.
+std::string word_members(bool in_class) {
+  std::string text =
+      R"(\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
+  if (!in_class) text += R"(\xB2\xB3\xB9\xBC-\xBE)";
+  for (const char* name : {"L", "M", "Nd", "Nl", "Pc"}) text += category_members(name);
+  return text;
+}
+
 /// "\p{Lu}", from the brace on.
 Member category(RegexReader& reader, bool negated) {
   if (!reader.take("{")) reader.refuse("must name a category in braces");
@@ -85,7 +95,7 @@ char32_t hexadecimal(RegexReader& reader, char kind) {
 Member single(char32_t c) { return {.text = literal(c), .negated = false, .character = c}; }
 
 /// An escape, from its backslash on.
-Member escape(RegexReader& reader) {
+Member escape(RegexReader& reader, bool in_class) {
   reader.skip(1);
   if (reader.done()) reader.refuse("must not end with a backslash");
   const char c = reader.peek();
@@ -100,6 +110,9 @@ Member escape(RegexReader& reader) {
       return {.text = std::string(kNoSpaces), .negated = false, .character = {}};
     case 'd':
       return {.text = category_members("Nd"), .negated = false, .character = {}};
+    case 'w':
+    case 'W':
+      return {.text = word_members(in_class), .negated = c == 'W', .character = {}};
     case 'p':
       return category(reader, false);
     case 'P':
@@ -126,8 +139,8 @@ Member class_member(RegexReader& reader) {
   if (reader.starts_with("[")) reader.refuse("must not nest classes");
   if (reader.starts_with("&&")) reader.refuse("must not intersect classes");
   if (reader.peek() != '\\') return single(reader.character());
-  Member member = escape(reader);
-  if (member.negated) reader.refuse("must not have \\P inside a class");
+  Member member = escape(reader, /*in_class=*/true);
+  if (member.negated) reader.refuse("must not have \\P or \\W inside a class");
   return member;
 }
 
@@ -181,7 +194,7 @@ std::string literal(char32_t character) {
 }
 
 std::string translate_escape(RegexReader& reader) {
-  const Member member = escape(reader);
+  const Member member = escape(reader, /*in_class=*/false);
   if (member.character) return member.text;
   return fmt::format("[{}{}]", member.negated ? "^" : "", member.text);
 }

@@ -23,6 +23,16 @@ std::string joined(const Tokens& tokens) {
   return text;
 }
 
+std::string replaced(std::string_view text, std::string_view what, std::string_view with) {
+  std::string out;
+  for (size_t at = 0, found; at <= text.size(); at = found + what.size()) {
+    found = std::min(text.find(what, at), text.size());
+    out.append(text, at, found - at);
+    if (found < text.size()) out += with;
+  }
+  return out;
+}
+
 /// Symbols become bytes; a token with another character, an added one, stands for itself.
 class FromSymbols : public DecoderStep {
  public:
@@ -40,13 +50,7 @@ class FromMarks : public DecoderStep {
   void apply(Tokens& tokens, const GrowthLimit&) const override {
     for (size_t i = 0; i < tokens.size(); ++i) {
       const std::string_view space = i == 0 && drops_first_ ? "" : " ";
-      std::string text;
-      for (size_t at = 0, found; at <= tokens[i].size(); at = found + mark_.size()) {
-        found = std::min(tokens[i].find(mark_, at), tokens[i].size());
-        text.append(tokens[i], at, found - at);
-        if (found < tokens[i].size()) text += space;
-      }
-      tokens[i] = std::move(text);
+      tokens[i] = replaced(tokens[i], mark_, space);
     }
   }
 
@@ -118,6 +122,21 @@ class StripEnds : public DecoderStep {
   int64_t left_, right_;
 };
 
+/// The suffix of a word's last token becomes a space, at the end of the text nothing.
+class FromSuffix : public DecoderStep {
+ public:
+  explicit FromSuffix(std::string suffix) : suffix_(std::move(suffix)) {}
+  void apply(Tokens& tokens, const GrowthLimit&) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const std::string_view space = i + 1 < tokens.size() ? " " : "";
+      tokens[i] = replaced(tokens[i], suffix_, space);
+    }
+  }
+
+ private:
+  std::string suffix_;
+};
+
 class ReplaceInTokens : public DecoderStep {
  public:
   ReplaceInTokens(TextPattern pattern, std::string content)
@@ -150,6 +169,11 @@ std::unique_ptr<DecoderStep> read_step(const Part& part) {
   if (type == "ByteLevel") return std::make_unique<FromSymbols>();
   if (type == "Metaspace") return std::make_unique<FromMarks>(read_metaspace(part));
   if (type == "ByteFallback") return std::make_unique<FromByteTokens>();
+  if (type == "BPEDecoder") {
+    const std::string suffix = part.string("suffix");
+    if (suffix.empty()) part.refuse("must have a suffix");
+    return std::make_unique<FromSuffix>(suffix);
+  }
   if (type == "Fuse") return std::make_unique<Fuse>();
   if (type == "Replace")
     return std::make_unique<ReplaceInTokens>(part.pattern("pattern"), part.string("content"));
