@@ -157,7 +157,7 @@ TEST_F(Pipeline, RunsOnceAndThenOnlyWhatDependsOnAChange) {
   EXPECT_FALSE(read_file(out_ + "/g2/uptrained/model/model.safetensors") == trained);
 
   folder_.write("parent/chat_template.jinja", "{{ messages }}");  // decides how the model is asked
-  EXPECT_EQ(run().at("stages_run"), 7);  // all but plan
+  EXPECT_EQ(run().at("stages_run"), 7);                           // all but plan
 }
 
 // A wrong value in a late section must not show only when the stages before it have run.
