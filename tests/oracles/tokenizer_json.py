@@ -113,10 +113,12 @@ def fallback_bpe(name, normalizer, pre_tokenizer, decoder, added=()):
     save(name, tokenizer, asked["texts"])
 
 
-def word_bpe(name, model, decoder=None, **trained_with):
+def word_bpe(name, model, decoder=None, normalizer=None, **trained_with):
     """Without bytes, as people train one of their own: a character that was not met has no token."""
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    if normalizer:
+        tokenizer.normalizer = normalizer
     trainer = trainers.BpeTrainer(
         vocab_size=900, limit_alphabet=150, show_progress=False, special_tokens=["[UNK]", "[PAD]"], **trained_with
     )
@@ -175,7 +177,8 @@ def families():
     fallback_bpe("llama2-4x", prepend, None, strip, [plain("<x>", rstrip=True)])
     replace, split = normalizers.Replace(" ", "\u2581"), pre_tokenizers.Split(" ", "merged_with_previous")
     fallback_bpe("gemma", replace, split, decoders.Sequence(marks), [plain("\n\n"), plain("<table>")])
-    word_bpe("own", models.BPE(unk_token="[UNK]"))
+    no_accents = normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents()])
+    word_bpe("own", models.BPE(unk_token="[UNK]"), normalizer=no_accents)
     word_bpe("own-suffix", models.BPE(unk_token="[UNK]", fuse_unk=True, end_of_word_suffix="</w>"), decoders.BPEDecoder(), end_of_word_suffix="</w>")
     unigram("t5", None, pre_tokenizers.Metaspace(), decoders.Metaspace())
     spaces = normalizers.Replace(Regex(" {2,}"), " ")
@@ -201,7 +204,7 @@ def classes():
     marks = [c for c in CHARACTERS if 0x300 <= c < 0x370 or 0x591 <= c < 0x5C8 or 0x93C <= c < 0x94E or 0x1100 <= c < 0x11FF]
     mixed = ["".join(chr(pick.choice(pick.choice([CHARACTERS, marks]))) for _ in range(4000)) for _ in range(20)]
     forms = ["a".join(map(chr, CHARACTERS[i : i + 8192])) for i in range(0, len(CHARACTERS), 8192)] + mixed
-    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+    for form in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents"):
         byte_bpe(form, byte_level(), getattr(normalizers, form)(), texts=forms)
 
 

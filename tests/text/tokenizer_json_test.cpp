@@ -168,11 +168,21 @@ struct BadPart {
   bool unsupported = false;
 };
 
+TEST(Normalizers, LoseCaseAndAccents) {
+  OrderedJson json = tiny_tokenizer_json();
+  json["normalizer"] = {
+      {"type", "Sequence"},
+      {"normalizers", {{{"type", "NFD"}}, {{"type", "Lowercase"}}, {{"type", "StripAccents"}}}}};
+  const Tokenizer tokenizer = JsonFolder(json).open();
+  const Ids plain = tokenizer.encode("ab ab");
+  EXPECT_EQ(tokenizer.encode("\u00C1B a\u0301\u0323B"), plain);
+  EXPECT_EQ(tokenizer.prefix_bytes("\u00C1B a\u0301\u0323B", plain.size()), 10);
+}
+
 TEST(BadParts, AreNamed) {
   const BadPart parts[] = {
       {"/model/type", R"("WordPiece")", "TOK_UNSUPPORTED", "found WordPiece", true},
-      {"/normalizer", R"({"type": "Lowercase"})", "TOK_UNSUPPORTED", "the normalizer Lowercase",
-       true},
+      {"/normalizer", R"({"type": "Nmt"})", "TOK_UNSUPPORTED", "the normalizer Nmt", true},
       {"/pre_tokenizer", R"({"type": "BertPreTokenizer"})", "TOK_UNSUPPORTED",
        "the pre_tokenizer BertPreTokenizer", true},
       {"/decoder", R"({"type": "CTC"})", "TOK_UNSUPPORTED", "the decoder CTC", true},
@@ -281,14 +291,14 @@ TEST(TwoFiles, TheJsonIsUsedAndSaidSoWhereTheyDiffer) {
   EXPECT_TRUE(contains(told[0], "tokenizer.json is used and not tokenizer.model"));
   // One that cannot be carried out leaves the other.
   OrderedJson json = tiny_tokenizer_json();
-  json["normalizer"] = {{"type", "Lowercase"}};
+  json["normalizer"] = {{"type", "Nmt"}};
   const JsonFolder other(json);
   other.folder().write("tokenizer.model",
                        tiny_sentencepiece({"\u2581ab", "ab", "\u2581", "a", "b"}));
   EXPECT_EQ(other.open().encode("ab"), (Ids{1, 3}));
   ASSERT_EQ(told.size(), 2U);
   EXPECT_TRUE(contains(told[1], "tokenizer.model is used, since"));
-  EXPECT_TRUE(contains(told[1], "Lowercase"));
+  EXPECT_TRUE(contains(told[1], "Nmt"));
   set_notice_handler({});
 }
 

@@ -57,6 +57,34 @@ class Strip : public NormalizerStep {
   bool left_, right_;
 };
 
+/// Walks over the characters of a text, each of which becomes others.
+template <typename Append>
+std::string by_character(std::string_view text, const Append& append) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();
+       at += character_bytes(static_cast<unsigned char>(text[at]))) {
+    append(out, character_at(text, at));
+  }
+  return out;
+}
+
+class Lowercase : public NormalizerStep {
+ public:
+  std::string apply(std::string_view text, const GrowthLimit&) const override {
+    return by_character(text, append_lower_case);
+  }
+};
+
+class StripAccents : public NormalizerStep {
+ public:
+  std::string apply(std::string_view text, const GrowthLimit&) const override {
+    return by_character(text, [](std::string& out, char32_t c) {
+      if (!is_mark(c)) append_character(out, c);
+    });
+  }
+};
+
 /// Replaces every occurrence of a string or of what a regular expression matches.
 class Replace : public NormalizerStep {
  public:
@@ -107,6 +135,8 @@ std::optional<UnicodeForm> form_named(const std::string& type) {
 
 std::unique_ptr<NormalizerStep> read_step(const Part& part) {
   if (const auto form = form_named(part.type())) return std::make_unique<NormalForm>(*form);
+  if (part.type() == "Lowercase") return std::make_unique<Lowercase>();
+  if (part.type() == "StripAccents") return std::make_unique<StripAccents>();
   if (part.type() == "Prepend") return std::make_unique<Prepend>(part.string("prepend"));
   if (part.type() == "Strip")
     return std::make_unique<Strip>(part.boolean("strip_left"), part.boolean("strip_right"));

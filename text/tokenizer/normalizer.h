@@ -19,8 +19,8 @@ class NormalizerStep {
   virtual std::string apply(std::string_view text, const GrowthLimit& limit) const = 0;
 };
 
-/// The normalizer of a tokenizer.json: NFC, NFD, NFKC, NFKD, Replace, Prepend, Strip, Precompiled and sequences of
-/// them.
+/// The normalizer of a tokenizer.json: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Replace, Prepend, Strip, Precompiled
+/// and sequences of them.
 class Normalizer {
  public:
   /// @param root  the value of "normalizer"; null: none

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,7 +20,10 @@ std::vector<CodeRange> newer_characters(std::string_view category);
 
 bool is_numeric(char32_t character);      ///< as the Digits pre-tokenizer has it
 bool is_punctuation(char32_t character);  ///< as the Punctuation pre-tokenizer has it
-bool is_white_space(char32_t character);  ///< Unicode's White_Space
+bool is_mark(char32_t character);         ///< as the StripAccents normalizer has it
+void append_lower_case(std::string& text,
+                       char32_t character);  ///< as the Lowercase normalizer does
+bool is_white_space(char32_t character);     ///< Unicode's White_Space
 /// True for what normalization in the package leaves alone since its tables are older.
 bool is_new_in_normalization(char32_t character);
 
