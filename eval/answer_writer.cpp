@@ -40,9 +40,14 @@ bool ends_with_a_stop(const std::vector<int32_t>& ids, const Tokenizer& tokenize
 
 }  // namespace
 
-int64_t count_cut_prompts(const Task& task, const Tokenizer& tokenizer, const ModelConfig& config) {
-  int64_t cut = 0;
+PromptFit fit_prompts(const Task& task, const Tokenizer& tokenizer, const ModelConfig& config) {
+  PromptFit fit;
   for (size_t i = 0; i < task.questions.size(); ++i) {
+    const int64_t answer = task.questions[i].max_new_tokens;
+    if (answer >= config.max_positions) {
+      fit.too_long.push_back({.item = i, .tokens = answer});
+      continue;
+    }
     const auto tokens =
         static_cast<int64_t>(encode_prompt(tokenizer, task.requests[i].front().first).size());
     if (tokens == 0) {
@@ -53,9 +58,9 @@ int64_t count_cut_prompts(const Task& task, const Tokenizer& tokenizer, const Mo
                              .path = task.path,
                              .hint = "take the question out"});
     }
-    if (tokens > room_for(task.questions[i], config)) ++cut;
+    if (tokens > room_for(task.questions[i], config)) ++fit.cut;
   }
-  return cut;
+  return fit;
 }
 
 void write_answers(const Decoder& model, const Tokenizer& tokenizer, const Task& task,

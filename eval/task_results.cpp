@@ -98,6 +98,9 @@ void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& t
             higher_is_better(measure);
       }
     }
+    for (const auto& [part, ids] : task.left_out) {
+      model["regroup"]["left_out"][task_row_name(task, part)] = ids;
+    }
     if (evaluated.truncated[m] > 0) {
       model["regroup"]["truncated_requests"][task.name] = evaluated.truncated[m];
     }

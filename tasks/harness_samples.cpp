@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "regroup/tasks/left_out.h"
 #include "regroup/text/documents.h"
 #include "regroup/text/python_text.h"
 
@@ -99,7 +100,7 @@ Json worth_json(Measure measure, const Task& task, const TaskAnswers& answers, s
 }
 
 /// @param measures  which all have the same filter
-Json harness_line(const Task& task, const TaskAnswers& answers, size_t item, size_t number,
+Json harness_line(const Task& task, const TaskAnswers& answers, size_t item, int64_t id,
                   const std::vector<Measure>& measures) {
   const TaskQuestion& question = task.questions[item];
   const bool writes = task.definition.kind == TaskKind::kGenerate;
@@ -115,7 +116,7 @@ Json harness_line(const Task& task, const TaskAnswers& answers, size_t item, siz
   Json repeated = Json::array();
   for (const Json& answer : said) repeated.push_back(Json::array({answer}));
   const std::string target = harness_target(task, question);
-  Json line = {{"doc_id", number},
+  Json line = {{"doc_id", id},
                {"doc", document},
                {"target", target},
                {"arguments", std::move(arguments)},
@@ -163,12 +164,11 @@ void visit_harness_samples(const Task& task, const TaskAnswers& answers,
   std::map<std::string, std::vector<size_t>> parts;
   for (size_t i = 0; i < task.questions.size(); ++i) parts[task.questions[i].part].push_back(i);
   const auto groups = measures_by_filter(task.definition.measures);
+  const std::vector<int64_t> ids = document_ids(task);
   for (const auto& [part, members] : parts) {
     const std::string row = task_row_name(task, part);
     for (const std::vector<Measure>& measures : groups) {
-      for (size_t n = 0; n < members.size(); ++n) {
-        add(row, harness_line(task, answers, members[n], n, measures));
-      }
+      for (const size_t i : members) add(row, harness_line(task, answers, i, ids[i], measures));
     }
   }
 }

@@ -30,20 +30,31 @@ class Encoder {
   EncodedTask encode() {
     if (task_.definition.kind == TaskKind::kGenerate) return {};  // asked in words
     for (item_ = 0; item_ < task_.requests.size(); ++item_) {
-      for (const auto& [context, continuation] : task_.requests[item_]) {
-        if (task_.definition.kind == TaskKind::kRolling) {
-          roll(continuation);
-        } else if (context.empty()) {
-          add(behind_prefix(continuation));
-        } else {
-          add(pair(context, continuation));
-        }
-      }
+      const auto begin = static_cast<int64_t>(encoded_.requests.size());
+      const int64_t truncated = encoded_.truncated;
+      longest_ = 0;
+      add_item();
+      if (longest_ <= max_length_) continue;
+      encoded_.requests.erase(encoded_.requests.begin() + begin, encoded_.requests.end());
+      encoded_.truncated = truncated;
+      encoded_.too_long.push_back({.item = item_, .tokens = longest_});
     }
     return std::move(encoded_);
   }
 
  private:
+  void add_item() {
+    for (const auto& [context, continuation] : task_.requests[item_]) {
+      if (task_.definition.kind == TaskKind::kRolling) {
+        roll(continuation);
+      } else if (context.empty()) {
+        add(behind_prefix(continuation));
+      } else {
+        add(pair(context, continuation));
+      }
+    }
+  }
+
   Ids ids_of(std::string_view text, bool with_specials) const {
     const auto ids =
         with_specials ? encode_prompt(tokenizer_, text) : tokenizer_.encode(text, false, false);
@@ -77,11 +88,9 @@ class Encoder {
 
   void add(const Pair& pair) {
     const auto scored = static_cast<int64_t>(pair.continuation.size());
-    if (scored == 0) refuse("TASK_SCHEMA", "has a continuation without a token of its own");
-    if (scored > max_length_) {
-      refuse("TASK_TOO_LONG", fmt::format("has a continuation of {} tokens, and the model takes {}",
-                                          scored, max_length_));
-    }
+    if (scored == 0) refuse("has a continuation without a token of its own");
+    longest_ = std::max(longest_, scored);
+    if (scored > max_length_) return;
     Ids ids = pair.context;
     ids.insert(ids.end(), pair.continuation.begin(), pair.continuation.end());
     const int64_t over = static_cast<int64_t>(ids.size()) - (max_length_ + 1);
@@ -107,7 +116,7 @@ class Encoder {
                                    .item = item_});
       done = until;
     }
-    if (end == 1) refuse("TASK_SCHEMA", "is a text without a token");
+    if (end == 1) refuse("is a text without a token");
   }
 
   void require_prefix() const {
@@ -121,9 +130,9 @@ class Encoder {
          .hint = "name a \"bos_token\" in tokenizer_config.json"});
   }
 
-  [[noreturn]] void refuse(const char* code, const std::string& what) const {
+  [[noreturn]] void refuse(const std::string& what) const {
     throw CheckpointError(
-        {.code = code,
+        {.code = "TASK_SCHEMA",
          .message = fmt::format("question {} of task {} {}", item_ + 1, task_.name, what),
          .path = task_.path,
          .hint = "take the question out"});
@@ -135,6 +144,7 @@ class Encoder {
   const BosMode mode_;
   const int64_t prefix_;
   size_t item_ = 0;
+  int64_t longest_ = 0;       // tokens of a continuation of the item
   std::string last_context_;  // the choices of a question share it
   Ids last_ids_;
   EncodedTask encoded_;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "eval_left_out.h"
 #include "flag_values.h"
 #include "progress.h"
 #include "regroup/base/error.h"
@@ -110,6 +111,38 @@ ChatWriter chat_writer(const EvalFlags& flags, const std::string& folder) {
   };
 }
 
+/// Writes down what each model is asked, as its tokenizer does.
+void encode_tasks(const EvalFlags& flags, EvalModels& models,
+                  const std::vector<OpenedTask*>& tasks) {
+  for (OpenedTask* task : tasks) {
+    task->encoded.clear();
+    task->too_long.clear();
+    task->evaluated.truncated.clear();
+  }
+  using Key = std::pair<std::string, int64_t>;  // a tokenizer and a context
+  std::map<Key, std::vector<std::shared_ptr<const EncodedTask>>> known;
+  for (size_t m = 0; m < models.all().size(); ++m) {
+    const Tokenizer tokenizer = models.open_tokenizer_of(m, flags);
+    const ModelConfig& config = models.all()[m].info.config;
+    auto& encoded = known[{models.all()[m].tokenizer, config.max_positions}];
+    for (size_t t = 0; t < tasks.size(); ++t) {
+      throw_if_stopped(/*resumable=*/false);
+      const Task& task = tasks[t]->evaluated.task;
+      if (encoded.size() == t) {
+        encoded.push_back(std::make_shared<const EncodedTask>(
+            encode_task(task, tokenizer, config.max_positions, flags.task_options.bos_mode)));
+      }
+      tasks[t]->encoded.push_back(encoded[t]);
+      const bool writes = task.definition.kind == TaskKind::kGenerate;
+      PromptFit fit =
+          writes ? fit_prompts(task, tokenizer, config)
+                 : PromptFit{.cut = encoded[t]->truncated, .too_long = encoded[t]->too_long};
+      tasks[t]->evaluated.truncated.push_back(fit.cut);
+      tasks[t]->too_long.push_back(std::move(fit.too_long));
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<OpenedTask> open_tasks(const EvalFlags& flags, EvalModels& models) {
@@ -121,26 +154,11 @@ std::vector<OpenedTask> open_tasks(const EvalFlags& flags, EvalModels& models) {
     tasks.push_back(
         {.evaluated = {.task = open_task(name, flags.task_options, chat)}, .encoded = {}});
   }
-  using Key = std::pair<std::string, int64_t>;  // a tokenizer and a context
-  std::map<Key, std::vector<std::shared_ptr<const EncodedTask>>> known;
-  for (size_t m = 0; m < models.all().size(); ++m) {
-    const Tokenizer tokenizer = models.open_tokenizer_of(m, flags);
-    const ModelConfig& config = models.all()[m].info.config;
-    auto& encoded = known[{models.all()[m].tokenizer, config.max_positions}];
-    for (size_t t = 0; t < tasks.size(); ++t) {
-      throw_if_stopped(/*resumable=*/false);
-      if (encoded.size() == t) {
-        encoded.push_back(std::make_shared<const EncodedTask>(
-            encode_task(tasks[t].evaluated.task, tokenizer, config.max_positions,
-                        flags.task_options.bos_mode)));
-      }
-      const Task& task = tasks[t].evaluated.task;
-      const bool writes = task.definition.kind == TaskKind::kGenerate;
-      tasks[t].encoded.push_back(encoded[t]);
-      tasks[t].evaluated.truncated.push_back(writes ? count_cut_prompts(task, tokenizer, config)
-                                                    : encoded[t]->truncated);
-    }
-  }
+  std::vector<OpenedTask*> asked;
+  for (OpenedTask& task : tasks) asked.push_back(&task);
+  encode_tasks(flags, models, asked);
+  std::erase_if(asked, [&](OpenedTask* task) { return !leave_out_too_long(*task, models); });
+  if (!asked.empty()) encode_tasks(flags, models, asked);
   for (const OpenedTask& task : tasks) tell_of_truncation(task, models);
   return tasks;
 }

@@ -13,7 +13,8 @@ namespace regroup {
 struct OpenedTask {
   EvaluatedTask evaluated;
   std::vector<std::shared_ptr<const EncodedTask>>
-      encoded;  ///< [models], shared by equal tokenizers
+      encoded;                                          ///< [models], shared by equal tokenizers
+  std::vector<std::vector<TooLongItem>> too_long = {};  ///< [models]
 };
 
 /// --batch-size of requests as tokens of the longest one.

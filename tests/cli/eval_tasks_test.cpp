@@ -158,6 +158,71 @@ TEST_F(EvalTasks, AnswersInWords) {
             "an answer of 256 tokens must leave room in the model's context of 128");
 }
 
+/// Three questions; the second has a choice that is longer than the model's 128 positions.
+std::string with_a_long_choice() {
+  std::string words;
+  for (int i = 0; i < 200; ++i) words += "kite ";
+  std::string records;
+  for (int i = 0; i < 3; ++i) {
+    records += Json({{"context", fmt::format("Tom has {} kites and", i)},
+                     {"choices", {i == 1 ? words + "ball." : "one ball.", "no dog."}},
+                     {"gold", 0}})
+                   .dump() +
+               "\n";
+  }
+  return records;
+}
+
+// lm-evaluation-harness ends at an assertion there.
+TEST_F(EvalTasks, AQuestionThatIsTooLongIsLeftOutForAllModels) {
+  const std::string asked = w_.folder.write("mixed.jsonl", with_a_long_choice());
+  write_tiny_model(w_.folder / "longer", {.n_layers = 1, .vocab_size = 512, .max_positions = 4096});
+  fs::copy_file(kTokenizer, (w_.folder / "longer") + "/tokenizer.model");
+  const Words common = {"--task", asked, "--device", "cpu", "--threads", "1", "--json"};
+  Words words = {"eval",      w_.folder / "parent", "--baseline", w_.folder / "longer",
+                 "--samples", w_.folder / "s.jsonl"};
+  words.insert(words.end(), common.begin(), common.end());
+  const Finished run = regroup(words);
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.err.find("1 of 3 questions are left out of all models' scores"), run.err.npos)
+      << run.err;
+  EXPECT_NE(run.err.find("doc_id 1 ("), run.err.npos) << run.err;
+  const Json result = Json::parse(run.out);
+  EXPECT_EQ(result.at("n-samples").at("mixed"), Json({{"original", 3}, {"effective", 2}}));
+  EXPECT_EQ(result.at("regroup").at("left_out"), Json({{"mixed", {1}}}));
+  EXPECT_EQ(result.at("regroup").at("paired").at("mixed").at("acc").at("items"), 2);
+  const std::string samples = read_file(w_.folder / "s.jsonl");
+  EXPECT_NE(samples.find("\"doc_id\": 2"), samples.npos) << samples;
+  // The one that can take it is asked all of it by itself.
+  words = {"eval", w_.folder / "longer"};
+  words.insert(words.end(), common.begin(), common.end());
+  const Json alone = Json::parse(regroup(words).out);
+  EXPECT_EQ(alone.at("n-samples").at("mixed").at("effective"), 3);
+  EXPECT_FALSE(alone.at("regroup").contains("left_out"));
+}
+
+TEST_F(EvalTasks, ATaskWithoutAQuestionThatFitsIsRefused) {
+  const std::string records = with_a_long_choice();
+  const size_t first = records.find('\n') + 1;
+  const std::string one =
+      w_.folder.write("one.jsonl", records.substr(first, records.find('\n', first) - first));
+  const std::string message =
+      mistake(w_, {"eval", w_.folder / "parent", "--task", one}, 3, "TASK_TOO_LONG").at("message");
+  EXPECT_NE(message.find("question 1 has one of"), message.npos) << message;
+}
+
+TEST_F(EvalTasks, AnAnswerThatMayFillTheContextIsLeftOut) {
+  const std::string asked =
+      w_.folder.write("words.jsonl",
+                      "{\"context\": \"Tom has\", \"targets\": [\"a kite\"]}\n"
+                      "{\"context\": \"One\", \"targets\": [\"ball\"], \"max_new_tokens\": 5}\n");
+  const Finished run = eval({"--task", asked, "--samples", w_.folder / "s.jsonl"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json result = Json::parse(run.out);
+  EXPECT_EQ(result.at("n-samples").at("words"), Json({{"original", 2}, {"effective", 1}}));
+  EXPECT_EQ(result.at("regroup").at("left_out"), Json({{"words", {0}}}));
+}
+
 TEST_F(EvalTasks, ProbesByLengthAndDepth) {
   const Finished run =
       eval({w_.folder / "other", "--baseline", w_.folder / "parent", "--probe", "repeated_tokens",

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "regroup/tasks/left_out.h"
 #include "regroup/text/python_text.h"
 #include "support/temporary_folder.h"
 
@@ -148,6 +149,33 @@ TEST(HarnessSamples, PartsCountFromNoughtAndHaveTheirOwnRows) {
   ASSERT_EQ(summaries.size(), 5u);  // two subjects, two groups, all
   EXPECT_EQ(summaries[2].members, std::vector<std::string>{"mmlu_virology"});
   EXPECT_EQ(summaries[4].members, (std::vector<std::string>{"mmlu_other", "mmlu_stem"}));
+}
+
+TEST(HarnessSamples, QuestionsThatAreLeftOutKeepTheirPlace) {
+  const TemporaryFolder folder;
+  std::string records;
+  for (int i = 0; i < 6; ++i) {
+    const char* subject = i % 3 == 1 ? "virology" : "anatomy";
+    records += Json({{"question", std::to_string(i)},
+                     {"subject", subject},
+                     {"choices", {"a", "b", "c", "d"}},
+                     {"answer", 1}})
+                   .dump() +
+               "\n";
+  }
+  folder.write("mmlu.jsonl", records);
+  Task task = open_task("mmlu", {.folder = folder.path()});
+  leave_out(task, {0, 3});  // anatomy 0 and 2
+  leave_out(task, {1});     // of what is left: anatomy 1
+  EXPECT_EQ(task.left_out.at("anatomy"), (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_EQ(task.requests.size(), 3u);
+  const RequestScore even{.log_likelihood = -1, .greedy = false};
+  const TaskAnswers answers{.scores = {3, std::vector<RequestScore>(4, even)}};
+  const auto rows = samples_of(task, answers);
+  ASSERT_EQ(rows.at("mmlu_anatomy").size(), 1u);
+  EXPECT_EQ(rows.at("mmlu_anatomy")[0].at("doc_id"), 3);
+  EXPECT_EQ(rows.at("mmlu_anatomy")[0].at("doc").at("question"), "5");
+  EXPECT_EQ(rows.at("mmlu_virology")[1].at("doc_id"), 1);
 }
 
 TEST(HarnessSamples, NoNumberIsNull) {

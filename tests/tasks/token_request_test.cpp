@@ -91,11 +91,19 @@ TEST_F(Requests, WhatIsTooLongLosesItsStart) {
   EXPECT_EQ(encoded.requests[0].ids.size(), 3u);  // two are fed
   EXPECT_EQ(encoded.truncated, 1);
   EXPECT_EQ(scored(encoded.requests[0]), Ids{4});
-  const ErrorInfo error = expect_error<CheckpointError>("TASK_TOO_LONG", [&] {
-    encode_task(task_of({{"b", " a a a"}}), tokenizer(false), 2);
-  });
-  EXPECT_NE(error.message.find("6 tokens, and the model takes 2"), std::string::npos)
-      << error.message;
+}
+
+TEST_F(Requests, AQuestionWithAContinuationThatIsTooLongIsNotAsked) {
+  Task task = task_of({{"aabb", " ab"}, {"b", " a a a"}, {"b", " ab"}});
+  task.requests.push_back({{"aabb", " ab"}, {"b", " ab"}});
+  const auto encoded = encode_task(task, tokenizer(false), 2);
+  ASSERT_EQ(encoded.too_long.size(), 1u);
+  EXPECT_EQ(encoded.too_long[0].item, 0u);
+  EXPECT_EQ(encoded.too_long[0].tokens, 6);
+  ASSERT_EQ(encoded.requests.size(), 2u);
+  EXPECT_EQ(encoded.requests[0].item, 1u);
+  EXPECT_EQ(encoded.truncated, 1) << "of the one that is asked";
+  EXPECT_TRUE(encode_task(task, tokenizer(false), 6).too_long.empty()) << "six are fed";
 }
 
 TEST_F(Requests, AContinuationWithoutATokenIsRefused) {

@@ -116,6 +116,8 @@ struct Task {
   std::vector<TaskQuestion> questions;  ///< [n]
   int64_t n_shot = 0;
   std::map<std::string, int64_t> n_original;  ///< documents of each part before --limit
+  std::map<std::string, std::vector<int64_t>> left_out =
+      {};  ///< doc_id of those of each part that are not asked
   /// What is asked of document i: [(context, continuation)], with descriptions, examples and delimiters.
   std::vector<std::vector<std::pair<std::string, std::string>>> requests;
 };
