@@ -44,6 +44,14 @@ Json row_json(const TaskSummary& row) {
   return json;
 }
 
+/// Of several files a list.
+Json data_digest(const Task& task) {
+  if (task.files.size() < 2) return sha256_of_file(task.path);
+  Json digests = Json::array();
+  for (const std::string& path : task.files) digests.push_back(sha256_of_file(path));
+  return digests;
+}
+
 Json config_json(const Task& task, const std::string& name) {
   Json metrics = Json::array();
   for (const Measure measure : task.definition.measures) {
@@ -56,7 +64,7 @@ Json config_json(const Task& task, const std::string& name) {
           {"target_delimiter", " "},
           {"fewshot_delimiter", "\n\n"},
           {"metric_list", metrics},
-          {"data_sha256", sha256_of_file(task.path)},
+          {"data_sha256", data_digest(task)},
           {"metadata", {{"version", task.definition.version}}}};
 }
 

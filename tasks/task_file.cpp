@@ -1,4 +1,4 @@
-// Where the file of a task is, and what is read of it.
+// What is read of the files of a task.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -8,77 +8,17 @@
 #include "prompts.h"
 #include "regroup/base/error.h"
 #include "regroup/base/input_file.h"
-#include "regroup/base/path.h"
 #include "regroup/base/printable.h"
-#include "regroup/base/words.h"
 #include "regroup/tasks/task.h"
 #include "regroup/text/records.h"
 #include "regroup/text/text_source.h"
 #include "regroup/text/token_stream.h"
+#include "task_place.h"
 
 namespace regroup {
 namespace {
 
 constexpr int64_t kMaxDocuments = 10'000'000;
-
-std::vector<std::string> known_names() {
-  std::vector<std::string> names;
-  for (const TaskDefinition* definition : task_definitions()) {
-    names.emplace_back(definition->name);
-  }
-  return names;
-}
-
-/// As the hub names the only file of a split.
-constexpr const char* kOneShard = "-00000-of-00001";
-
-/// "a/b.jsonl.gz", or "" where there is none of the endings.
-std::string file_of(const std::string& stem, bool may_be_text) {
-  for (const char* kind : {".jsonl", ".json", ".ndjson", ".txt"}) {
-    if (std::string(kind) == ".txt" && !may_be_text) continue;
-    for (const char* packed : {"", ".gz", ".zst"}) {
-      if (path_exists(stem + kind + packed)) return stem + kind + packed;
-    }
-  }
-  for (const char* shard : {"", kOneShard}) {
-    const std::string path = stem + shard + ".parquet";
-    if (path_exists(path)) return path;
-  }
-  return {};
-}
-
-/// FOLDER/NAME.jsonl, or FOLDER/NAME/SPLIT.jsonl.
-std::string find_split(const TaskDefinition& definition, const std::string& folder,
-                       std::string_view split) {
-  const std::string stem = fmt::format("{}/{}", folder, definition.name);
-  const bool text = definition.split_text != nullptr;
-  std::string path = file_of(fmt::format("{}/{}", stem, split), text);
-  if (path.empty() && split == definition.split) path = file_of(stem, text);
-  return path;
-}
-
-const TaskDefinition& known_task(const std::string& name) {
-  if (const TaskDefinition* definition = find_task_definition(name)) return *definition;
-  const std::string near = nearest(name, known_names());
-  throw ConfigError({.code = "TASK_UNKNOWN",
-                     .message = fmt::format("`task` must be a file, or one of {}; found {}",
-                                            join(known_names(), ", "), printable(name, 60)),
-                     .hint = near.empty() ? "docs/tasks.md says what each of them reads"
-                                          : fmt::format("did you mean {}?", near)});
-}
-
-std::string require_split(const TaskDefinition& definition, const std::string& folder) {
-  std::string path = folder.empty() ? "" : find_split(definition, folder, definition.split);
-  if (!path.empty()) return path;
-  const std::string place = folder.empty() ? "FOLDER" : folder;
-  throw ConfigError(
-      {.code = "TASK_DATA",
-       .message = fmt::format("the questions of {} must lie in {}/{}.jsonl or {}/{}/{}.jsonl",
-                              definition.name, printable(place), definition.name, printable(place),
-                              definition.name, definition.split),
-       .hint = folder.empty() ? "name the folder with `task-data`; nothing is fetched"
-                              : "docs/tasks.md says how to write them there"});
-}
 
 /// What a file holds: its documents, and each as a question.
 struct Questions {
@@ -90,10 +30,12 @@ class Reader {
  public:
   Reader(TaskDefinition& definition, bool is_known) : definition_(definition), known_(is_known) {}
 
-  Questions read(const std::string& path) {
-    if (definition_.split_text != nullptr && without_compression(path).ends_with(".txt")) {
-      read_text(path);
-    } else {
+  Questions read(const std::vector<std::string>& files) {
+    for (const std::string& path : files) {
+      if (definition_.split_text != nullptr && without_compression(path).ends_with(".txt")) {
+        read_text(path);
+        continue;
+      }
       read_records(path, [&](const Json& record, const std::string& where) {
         add(record, where);
         return true;
@@ -198,8 +140,9 @@ std::vector<std::string> files_of_task(const std::string& task, const TaskOption
   std::vector<std::string> files;
   if (const TaskDefinition* definition = find_task_definition(task)) {
     for (const std::string_view split : {definition->split, definition->pool}) {
-      std::string path = find_split(*definition, options.folder, split);
-      if (!path.empty()) files.push_back(std::move(path));
+      for (std::string& path : find_split(*definition, options.folder, split)) {
+        files.push_back(std::move(path));
+      }
     }
   }
   return files;
@@ -212,16 +155,18 @@ Task open_task(const std::string& name, const TaskOptions& options, const ChatWr
   task.name = is_file ? stream_name(name) : name;
   const TaskDefinition* known = find_task_definition(task.name);
   if (known != nullptr) task.definition = *known;
-  task.path = is_file ? name : require_split(*known, options.folder);
-  Questions asked = Reader(task.definition, known != nullptr).read(task.path);
+  task.files = is_file ? std::vector{name} : require_split(*known, options.folder);
+  task.path = task.files.front();
+  Questions asked = Reader(task.definition, known != nullptr).read(task.files);
   for (const TaskQuestion& question : asked.questions) ++task.n_original[question.part];
   task.n_shot = task.definition.fixed_shots ? task.definition.n_shot
                                             : options.n_shot.value_or(task.definition.n_shot);
   if (task.definition.kind == TaskKind::kRolling) task.n_shot = 0;
   Questions pool;
   if (task.n_shot > 0) {
-    const std::string other = is_file ? "" : find_split(*known, options.folder, known->pool);
-    pool = other.empty() || other == task.path
+    const std::vector<std::string> other =
+        is_file ? std::vector<std::string>() : find_split(*known, options.folder, known->pool);
+    pool = other.empty() || other == task.files
                ? asked
                : Reader(task.definition, known != nullptr).read(other);
     if (other.empty()) task.definition.draws_own_split = true;  // no question shows its own answer

@@ -190,6 +190,50 @@ TEST_F(TaskFile, ParquetOfTheHub) {
   EXPECT_TRUE(error.path.ends_with("mine.parquet row 1")) << error.path;
 }
 
+// Three shards of the same rows; those of the examples too.
+TEST_F(TaskFile, ShardsOfASplitAreReadInTheirOrder) {
+  std::filesystem::create_directories(folder_ / "arc_easy");
+  const std::string rows = read_file("tests/text/golden/parquet/arc.snappy.parquet");
+  const auto shard = [&](const char* split, int i, int count) {
+    return folder_.write(fmt::format("arc_easy/{}-{:05}-of-{:05}.parquet", split, i, count), rows);
+  };
+  std::vector<std::string> expected;
+  for (const int i : {2, 0, 1}) shard("test", i, 3);
+  for (int i = 0; i < 3; ++i) {
+    expected.push_back(fmt::format("{}/arc_easy/test-0000{}-of-00003.parquet", folder_.path(), i));
+  }
+  const TaskOptions options{.folder = folder_.path()};
+  const Task task = open_task("arc_easy", options);
+  EXPECT_EQ(task.files, expected);
+  ASSERT_EQ(task.questions.size(), 36u);
+  EXPECT_EQ(task.requests[12], task.requests[0]);
+  EXPECT_EQ(files_of_task("arc_easy", options), expected);
+  shard("train", 1, 2);
+  const ErrorInfo missing = expect_error<ConfigError>(
+      "TASK_DATA", [&] { open_task("arc_easy", {.folder = folder_.path(), .n_shot = 1}); });
+  EXPECT_NE(missing.message.find("train-00000-of-00002.parquet"), std::string::npos)
+      << missing.message;
+  std::filesystem::remove(expected[1]);
+  expect_error<ConfigError>("TASK_DATA", [&] { require_task("arc_easy", options); });
+  shard("test", 1, 3);
+  shard("test", 0, 1);
+  const ErrorInfo mixed =
+      expect_error<ConfigError>("TASK_DATA", [&] { require_task("arc_easy", options); });
+  EXPECT_NE(mixed.message.find("some of 1 and some of 3"), std::string::npos) << mixed.message;
+}
+
+TEST_F(TaskFile, WhatOnlyLooksLikeAShardIsNone) {
+  std::filesystem::create_directories(folder_ / "arc_easy");
+  for (const char* name :
+       {"test-00000-of-00000", "test-0-of-1", "test-00001-of-00001", "test-00000-of-00001x",
+        "test-large-00000-of-00001", "test--0001-of-1"}) {
+    folder_.write(fmt::format("arc_easy/{}.parquet", name), "x");
+  }
+  expect_error<ConfigError>("TASK_DATA",
+                            [&] { require_task("arc_easy", {.folder = folder_.path()}); });
+  EXPECT_TRUE(files_of_task("arc_easy", {.folder = folder_.path()}).empty());
+}
+
 TEST_F(TaskFile, OtherKindsOfFiles) {
   const std::string text = folder_.write("notes.txt", "text");
   expect_error<UnsupportedError>("TEXT_KIND", [&] { require_task(text, {}); });

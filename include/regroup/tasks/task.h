@@ -111,7 +111,8 @@ struct TaskOptions {
 struct Task {
   TaskDefinition definition;
   std::string name;
-  std::string path;                     ///< the file of its questions
+  std::string path;                     ///< the file of its questions, of several the first
+  std::vector<std::string> files = {};  ///< all of them, in order
   std::vector<Json> documents;          ///< [n], as the file has them
   std::vector<TaskQuestion> questions;  ///< [n]
   int64_t n_shot = 0;
