@@ -9,8 +9,6 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kTokensAtOnce = 4096;
-
 using Ids = std::span<const int64_t>;
 
 /// Tokens that a request feeds: all but its last.

@@ -9,6 +9,8 @@
 
 namespace regroup {
 
+constexpr int64_t kTokensAtOnce = 4096;
+
 /// What is fed at once.
 struct RequestBatch {
   std::vector<size_t> requests;

@@ -12,6 +12,8 @@
 #include <map>
 
 #include "regroup/base/error.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/model/layer_observer.h"
 #include "request_batches.h"
 
 namespace regroup {
@@ -141,23 +143,108 @@ RequestBatching bounded(RequestBatching batching, at::Device device) {
   return batching;
 }
 
+/// Multiplications and additions.
+struct BatchWork {
+  double layer = 0;
+  double head = 0;
+};
+
+BatchWork work_of(const RequestBatch& batch, const std::vector<TokenRequest>& requests,
+                  const ModelConfig& config) {
+  const auto embedding = static_cast<double>(config.vocab_size * config.hidden_size);
+  const double weights = (static_cast<double>(count_parameters(config)) - embedding) /
+                         static_cast<double>(config.n_layers);
+  const auto a_key = 4.0 * static_cast<double>(config.query_size());
+  BatchWork work;
+  for (const auto& node : batch.tree.nodes) {
+    const auto count = static_cast<double>(node.count);
+    work.layer += count * (2 * weights + a_key * (static_cast<double>(node.past) + count / 2));
+  }
+  for (const size_t i : batch.requests) {
+    work.head += 2 * embedding * static_cast<double>(requests[i].scored);
+  }
+  return work;
+}
+
+/// What is done of all batches that are not known yet.
+class Course {
+ public:
+  Course(const Decoder& model, const std::vector<TokenRequest>& requests,
+         const std::function<void(const RequestProgress&)>& tell)
+      : model_(model), requests_(requests), tell_(tell) {}
+
+  void expect(const RequestBatch& batch) {
+    now_.all_tokens += static_cast<int64_t>(batch.ids.size());
+    all_ += total(work_of(batch, requests_, model_.config()));
+  }
+  void known(const RequestBatch& batch) { now_.requests += size_of(batch); }
+
+  template <typename Run>
+  void through(const RequestBatch& batch, const Run& run) {
+    const BatchWork work = work_of(batch, requests_, model_.config());
+    const auto tokens = static_cast<int64_t>(batch.ids.size());
+    const int64_t layers = model_.config().n_layers;
+    const LayerObserver observer([&](int64_t layers_done) {
+      RequestProgress within = now_;
+      within.tokens += tokens * layers_done / layers;
+      within.share = (done_ + work.layer * static_cast<double>(layers_done)) / all_;
+      if (tell_) tell_(within);
+    });
+    run();
+    done_ += total(work);
+    now_.requests += size_of(batch);
+    now_.tokens += tokens;
+    now_.share = now_.tokens == now_.all_tokens ? 1 : done_ / all_;
+    if (tell_) tell_(now_);
+  }
+  int64_t requests_done() const { return now_.requests; }
+
+ private:
+  double total(const BatchWork& work) const {
+    return work.layer * static_cast<double>(model_.config().n_layers) + work.head;
+  }
+  static int64_t size_of(const RequestBatch& batch) {
+    return static_cast<int64_t>(batch.requests.size());
+  }
+
+  const Decoder& model_;
+  const std::vector<TokenRequest>& requests_;
+  const std::function<void(const RequestProgress&)>& tell_;
+  RequestProgress now_;
+  double done_ = 0;
+  double all_ = 0;
+};
+
 }  // namespace
+
+int64_t tokens_at_once(const RequestBatching& batching, at::Device device) {
+  const int64_t tokens = bounded(batching, device).batch_tokens;
+  return tokens > 0 ? tokens : kTokensAtOnce;
+}
 
 void score_requests(const Decoder& model, const std::vector<TokenRequest>& requests,
                     const RequestBatching& batching, std::vector<RequestScore>& scores,
-                    const std::function<void(int64_t done)>& after_batch) {
+                    const std::function<void(int64_t done)>& after_batch,
+                    const std::function<void(const RequestProgress&)>& progress) {
   const c10::InferenceMode no_gradients;
   if (scores.size() != requests.size()) scores.assign(requests.size(), unscored());
+  const auto is_known = [&](const RequestBatch& batch) {
+    return std::ranges::all_of(batch.requests, [&](size_t i) { return is_scored(scores[i]); });
+  };
   Scorer scorer(model, requests, scores);
-  int64_t done = 0;
-  for (const RequestBatch& batch :
-       make_request_batches(requests, model.config(), bounded(batching, model.device()))) {
-    const bool known =
-        std::ranges::all_of(batch.requests, [&](size_t i) { return is_scored(scores[i]); });
-    done += static_cast<int64_t>(batch.requests.size());
-    if (known) continue;
-    scorer.run(batch);
-    if (after_batch) after_batch(done);
+  const std::vector<RequestBatch> batches =
+      make_request_batches(requests, model.config(), bounded(batching, model.device()));
+  Course course(model, requests, progress);
+  for (const RequestBatch& batch : batches) {
+    if (!is_known(batch)) course.expect(batch);
+  }
+  for (const RequestBatch& batch : batches) {
+    if (is_known(batch)) {
+      course.known(batch);
+      continue;
+    }
+    course.through(batch, [&] { scorer.run(batch); });
+    if (after_batch) after_batch(course.requests_done());
   }
 }
 

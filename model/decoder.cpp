@@ -13,6 +13,7 @@
 #include "checkpointing.h"
 #include "decode.h"
 #include "heads.h"
+#include "regroup/model/layer_observer.h"
 #include "rope_rows.h"
 #include "tree_attention.h"
 
@@ -202,6 +203,7 @@ Tensor Decoder::run(const Tensor& ids, const Step& step) const {
   const bool recompute = checkpointing_ && c10::GradMode::is_enabled();
   for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
     std::tie(x, y) = recompute ? run_checkpointed(layer, x, y, step) : run_layer(layer, x, y, step);
+    tell_layer_done(layer + 1);
   }
   return scaled(y, config_.multipliers.logits);
 }

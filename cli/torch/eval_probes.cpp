@@ -89,12 +89,10 @@ void score_probes(const EvalFlags& flags, EvalModels& models, EvalState& state,
       ProgressLine progress(fmt::format("eval {}{}: ", of, probe.probe->name), globals.quiet);
       std::vector<RequestScore> scores = state.find_requests(name);
       const auto n = static_cast<int64_t>(requests.size());
-      const Stopwatch watch;
-      score_requests(*decoder, requests, batching_of(flags, requests), scores, [&](int64_t done) {
-        progress.share(static_cast<double>(done) / static_cast<double>(n), watch.seconds(),
-                       fmt::format("{} of {} requests", done, n));
-        state.update_requests(name, scores, done == n);
-      });
+      score_requests(
+          *decoder, requests, batching_of(flags, requests), scores,
+          [&](int64_t done) { state.update_requests(name, scores, done == n); },
+          request_progress(progress, n));
       auto next = scores.begin();
       for (const ProbeCell& cell : cells) {
         const auto end = next + static_cast<int64_t>(cell.requests.size());

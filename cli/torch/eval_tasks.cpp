@@ -10,8 +10,8 @@
 
 #include "eval_left_out.h"
 #include "flag_values.h"
-#include "progress.h"
 #include "regroup/base/error.h"
+#include "regroup/base/human_number.h"
 #include "regroup/base/notice.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/quantity.h"
@@ -73,6 +73,15 @@ std::vector<std::string> answers_in_words(const EvalFlags& flags, EvalModels& mo
 }
 
 }  // namespace
+
+std::function<void(const RequestProgress&)> request_progress(ProgressLine& line, int64_t n) {
+  return [&line, n, watch = Stopwatch()](const RequestProgress& now) {
+    line.share(now.share, watch.seconds(),
+               fmt::format("{} of {} requests, {} of {} tokens", now.requests, n,
+                           human_count(static_cast<double>(now.tokens)),
+                           human_count(static_cast<double>(now.all_tokens))));
+  };
+}
 
 RequestBatching batching_of(const EvalFlags& flags, const std::vector<TokenRequest>& requests) {
   if (flags.batch_size == "auto") return {};
@@ -185,13 +194,10 @@ void score_tasks(const EvalFlags& flags, EvalModels& models, EvalState& state,
       if (!scores.empty()) {
         spdlog::info("eval {}{}: goes on where it was stopped", of, asked.name);
       }
-      const Stopwatch watch;
-      score_requests(*decoder, encoded.requests, batching_of(flags, encoded.requests), scores,
-                     [&](int64_t done) {
-                       progress.share(static_cast<double>(done) / static_cast<double>(n),
-                                      watch.seconds(), fmt::format("{} of {} requests", done, n));
-                       state.update_requests(name, scores, done == n);
-                     });
+      score_requests(
+          *decoder, encoded.requests, batching_of(flags, encoded.requests), scores,
+          [&](int64_t done) { state.update_requests(name, scores, done == n); },
+          request_progress(progress, n));
       task.evaluated.answers[m].scores = scores_by_item(asked, encoded, scores);
     }
   }

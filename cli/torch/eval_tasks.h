@@ -1,8 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "eval_models.h"
+#include "progress.h"
 #include "regroup/eval/eval_state.h"
 #include "regroup/eval/request_scorer.h"
 #include "regroup/eval/task_results.h"
@@ -19,6 +21,10 @@ struct OpenedTask {
 
 /// --batch-size of requests as tokens of the longest one.
 RequestBatching batching_of(const EvalFlags& flags, const std::vector<TokenRequest>& requests);
+
+/// Says on `line` how far requests are, and the time left.
+/// @param n  requests in all
+std::function<void(const RequestProgress&)> request_progress(ProgressLine& line, int64_t n);
 
 /// @throws as open_task, open_tokenizer and encode_task
 std::vector<OpenedTask> open_tasks(const EvalFlags& flags, EvalModels& models);

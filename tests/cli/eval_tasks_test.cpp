@@ -187,6 +187,7 @@ TEST_F(EvalTasks, AQuestionThatIsTooLongIsLeftOutForAllModels) {
   EXPECT_NE(run.err.find("1 of 3 questions are left out of all models' scores"), run.err.npos)
       << run.err;
   EXPECT_NE(run.err.find("doc_id 1 ("), run.err.npos) << run.err;
+  EXPECT_NE(run.err.find("100 %  4 of 4 requests, "), run.err.npos) << run.err;
   const Json result = Json::parse(run.out);
   EXPECT_EQ(result.at("n-samples").at("mixed"), Json({{"original", 3}, {"effective", 2}}));
   EXPECT_EQ(result.at("regroup").at("left_out"), Json({{"mixed", {1}}}));

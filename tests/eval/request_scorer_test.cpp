@@ -160,6 +160,41 @@ TEST_F(Scorer, GoesOnWithWhatIsMissing) {
   }
 }
 
+// One batch over a long context takes minutes: it must be seen to move.
+TEST_F(Scorer, TellsOfEachLayerOfABatch) {
+  const Decoder model = load_folder(folder_ / "model");
+  const std::vector<TokenRequest> requests = items({20, 9, 33, 20, 12, 8, 20, 40}, 3);
+  const RequestBatching batching = {.batch_tokens = 60};
+  const auto batches = make_request_batches(requests, model.config(), batching);
+  int64_t tokens = 0;
+  for (const RequestBatch& batch : batches) tokens += static_cast<int64_t>(batch.ids.size());
+  std::vector<RequestProgress> told;
+  std::vector<RequestScore> scores;
+  const auto note = [&](const RequestProgress& now) { told.push_back(now); };
+  score_requests(model, requests, batching, scores, {}, note);
+  ASSERT_EQ(told.size(), 3 * batches.size()) << "two layers and the end of each";
+  EXPECT_GT(told[0].share, 0);
+  EXPECT_GT(told[0].tokens, 0);
+  EXPECT_EQ(told[0].requests, 0);
+  for (size_t i = 1; i < told.size(); ++i) {
+    EXPECT_GE(told[i].share, told[i - 1].share) << i;
+    EXPECT_GE(told[i].tokens, told[i - 1].tokens) << i;
+    EXPECT_EQ(told[i].all_tokens, tokens);
+  }
+  EXPECT_EQ(told.back().share, 1);
+  EXPECT_EQ(told.back().tokens, tokens);
+  EXPECT_EQ(told.back().requests, static_cast<int64_t>(requests.size()));
+  // What is known from before takes no time, and counts for none of it.
+  for (const size_t i : batches.front().requests) scores[i] = unscored();
+  told.clear();
+  score_requests(model, requests, batching, scores, {}, note);
+  ASSERT_EQ(told.size(), 3u);
+  EXPECT_EQ(told.back().all_tokens, static_cast<int64_t>(batches.front().ids.size()));
+  EXPECT_EQ(told.back().share, 1);
+  model.hidden(random_ids(1, 8, 64, 1));
+  EXPECT_EQ(told.size(), 3u) << "nobody asks any more";
+}
+
 TEST_F(Scorer, NoNumberIsAnError) {
   const Decoder model = load_folder(folder_ / "model");
   const_cast<Decoder&>(model).embedding().fill_(std::numeric_limits<float>::quiet_NaN());
