@@ -100,6 +100,9 @@ void add_probe_results(Json& model, size_t m, int64_t baseline,
                               {"axis", evaluated.probe->axis},
                               {"passing_log_prob", evaluated.probe->passing},
                               {"trials", options.trials}};
+    if (m < evaluated.batch_tokens.size()) {
+      model["configs"][name]["batch_tokens"] = evaluated.batch_tokens[m];
+    }
     add_haystack(*evaluated.probe, text, model["configs"][name]);
     model["versions"][name] = 1;
     model["n-shot"][name] = 0;

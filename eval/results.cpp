@@ -102,7 +102,7 @@ Json text_result(const std::vector<EvaluatedModel>& models, size_t m, int64_t ba
 }
 
 Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t baseline,
-                   const std::vector<EvaluatedText>& texts) {
+                   const std::vector<EvaluatedText>& texts, int64_t batch_size) {
   const EvaluatedModel& model = models[m];
   Json json = {{"results", Json::object()},
                {"configs", Json::object()},
@@ -115,6 +115,7 @@ Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t 
     json["configs"][name] = {{"task", name},
                              {"output_type", "text_loss"},
                              {"seq_len", text.windows.seq_len},
+                             {"batch_tokens", windows_at_once(text.windows) * text.windows.seq_len},
                              {"stream_tokens", text.stream.ids.size()}};
     json["versions"][name] = 1;
     json["n-shot"][name] = 0;
@@ -125,7 +126,7 @@ Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t 
                     {"model_args", fmt::format("pretrained={}", model.path)},
                     {"model_num_parameters", count_parameters(model.config)},
                     {"model_dtype", model.dtype},
-                    {"batch_size", texts.empty() ? 0 : texts[0].windows.batch_size}};
+                    {"batch_size", batch_size > 0 ? Json(batch_size) : Json("auto")}};
   json["model_name"] = model.path;
   json["regroup"] = {
       {"version", kVersion},
@@ -175,8 +176,9 @@ Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<b
   Json all = Json::array();
   for (size_t m = 0; m < models.size(); ++m) {
     if (!listed[m]) continue;
-    all.push_back(model_results(models, m, baseline, texts));
-    const auto& [tasks, options, probes, probe_options, probe_text] = questions;
+    const auto& [tasks, options, probes, probe_options, probe_text, asked_at_once] = questions;
+    const int64_t batch_size = texts.empty() ? asked_at_once : texts.front().windows.batch_size;
+    all.push_back(model_results(models, m, baseline, texts, batch_size));
     add_task_results(all.back(), m, tasks, options);
     add_probe_results(all.back(), m, baseline, probes, probe_options, probe_text);
     if (baseline < 0 || static_cast<int64_t>(m) == baseline || tasks.empty()) continue;

@@ -97,6 +97,9 @@ void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& t
         continue;
       }
       model["configs"][row.name] = config_json(task, row.name);
+      if (m < evaluated.batch_tokens.size()) {
+        model["configs"][row.name]["batch_tokens"] = evaluated.batch_tokens[m];
+      }
       model["versions"][row.name] = task.definition.version;
       model["n-shot"][row.name] = task.n_shot;
       model["n-samples"][row.name] = {{"original", task.n_original.at(row.part)},

@@ -14,7 +14,7 @@
 namespace regroup {
 namespace {
 
-constexpr int64_t kTokensAtOnce = 4096;
+constexpr int64_t kWindowTokensAtOnce = 4096;
 constexpr int64_t kLogitsAtOnce = int64_t{64} << 20;  // elements of [tokens, vocab]
 
 /// Windows of equal length, ready for the model.
@@ -40,8 +40,7 @@ std::vector<Batch> make_batches(const TokenStream& stream, const WindowOptions& 
   const int64_t seq = options.seq_len;
   const int64_t full = (n - 1) / seq;
   const int64_t rest = (n - 1) % seq;
-  const int64_t at_once =
-      options.batch_size > 0 ? options.batch_size : std::max<int64_t>(1, kTokensAtOnce / seq);
+  const int64_t at_once = windows_at_once(options);
   std::vector<Batch> batches;
   for (int64_t first = 0; first < full; first += at_once) {
     batches.push_back(make_batch(stream, first, std::min(at_once, full - first), seq, seq));
@@ -212,6 +211,11 @@ void require_finite(const std::vector<TextScore>& scores) {
 }
 
 }  // namespace
+
+int64_t windows_at_once(const WindowOptions& options) {
+  if (options.batch_size > 0) return options.batch_size;
+  return std::max<int64_t>(1, kWindowTokensAtOnce / options.seq_len);
+}
 
 int64_t count_windows(int64_t n_tokens, int64_t seq_len) {
   return (n_tokens - 1 + seq_len - 1) / seq_len;

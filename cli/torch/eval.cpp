@@ -15,6 +15,7 @@
 #include "regroup/base/output_file.h"
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
+#include "regroup/base/quantity.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/eval/eval_state.h"
@@ -286,11 +287,13 @@ CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
     for (const OpenedTask& task : opened) tasks.push_back(&task.evaluated.task);
     harness->check_tasks(tasks);
   }
-  EvaluatedQuestions questions{.tasks = {},
-                               .task_options = flags.task_options,
-                               .probes = {},
-                               .probe_options = flags.probe_options,
-                               .probe_text = open_probe_text(flags)};
+  EvaluatedQuestions questions{
+      .tasks = {},
+      .task_options = flags.task_options,
+      .probes = {},
+      .probe_options = flags.probe_options,
+      .probe_text = open_probe_text(flags),
+      .batch_size = flags.batch_size == "auto" ? 0 : parse_count(flags.batch_size, "--batch-size")};
   questions.probes = open_probes(flags, questions.probe_text, models, globals);
   const bool keep_nll = !flags.token_nll.empty();
   EvalState state(flags.out.empty() ? "" : flags.out + ".partial",

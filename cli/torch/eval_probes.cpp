@@ -89,8 +89,10 @@ void score_probes(const EvalFlags& flags, EvalModels& models, EvalState& state,
       ProgressLine progress(fmt::format("eval {}{}: ", of, probe.probe->name), globals.quiet);
       std::vector<RequestScore> scores = state.find_requests(name);
       const auto n = static_cast<int64_t>(requests.size());
+      const RequestBatching batching = batching_of(flags, requests);
+      probe.batch_tokens.push_back(tokens_at_once(batching, decoder->device()));
       score_requests(
-          *decoder, requests, batching_of(flags, requests), scores,
+          *decoder, requests, batching, scores,
           [&](int64_t done) { state.update_requests(name, scores, done == n); },
           request_progress(progress, n));
       auto next = scores.begin();

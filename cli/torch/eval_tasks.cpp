@@ -194,8 +194,10 @@ void score_tasks(const EvalFlags& flags, EvalModels& models, EvalState& state,
       if (!scores.empty()) {
         spdlog::info("eval {}{}: goes on where it was stopped", of, asked.name);
       }
+      const RequestBatching batching = batching_of(flags, encoded.requests);
+      task.evaluated.batch_tokens.push_back(tokens_at_once(batching, decoder->device()));
       score_requests(
-          *decoder, encoded.requests, batching_of(flags, encoded.requests), scores,
+          *decoder, encoded.requests, batching, scores,
           [&](int64_t done) { state.update_requests(name, scores, done == n); },
           request_progress(progress, n));
       task.evaluated.answers[m].scores = scores_by_item(asked, encoded, scores);

@@ -49,6 +49,9 @@ TEST_F(EvalTasks, ScoresStandUnderTheTasksName) {
   const Json row = Json::parse(run.out).at("results").at("mine");
   EXPECT_TRUE(row.at("acc,none").is_number());
   EXPECT_EQ(row.at("sample_len"), 12);
+  const Json written = Json::parse(run.out);
+  EXPECT_EQ(written.at("config").at("batch_size"), "auto");
+  EXPECT_EQ(written.at("configs").at("mine").at("batch_tokens"), 4096);
   const std::string samples = read_file(w_.folder / "s.jsonl");
   EXPECT_EQ(std::count(samples.begin(), samples.end(), '\n'), 12);
   EXPECT_FALSE(path_exists((w_.folder / "r.json") + ".partial"));
@@ -90,6 +93,7 @@ TEST_F(EvalTasks, FilesOfTheHarnessForEachModel) {
     }
     EXPECT_EQ(file.at("task_hashes").size(), 1u);
     EXPECT_EQ(file.at("max_length"), 128);
+    EXPECT_EQ(file.at("config").at("batch_size"), "auto");
     EXPECT_TRUE(file.at("chat_template").is_null());
     const std::string lines = read_file(samples[0]);
     EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 12);
@@ -126,6 +130,7 @@ TEST_F(EvalTasks, SmallBatchesAndExamples) {
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const Json result = Json::parse(run.out);
   EXPECT_EQ(result.at("n-shot").at("mine"), 2);
+  EXPECT_EQ(result.at("config").at("batch_size"), 1);
   EXPECT_EQ(result.at("n-samples").at("mine"), Json({{"original", 12}, {"effective", 3}}));
 }
 
@@ -231,6 +236,8 @@ TEST_F(EvalTasks, ProbesByLengthAndDepth) {
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const Json models = Json::parse(run.out).at("models");
   const Json& cells = models[1].at("results").at("repeated_tokens").at("cells");
+  EXPECT_EQ(models[1].at("config").at("batch_size"), "auto");
+  EXPECT_EQ(models[1].at("configs").at("mqar").at("batch_tokens"), 4096);
   ASSERT_EQ(cells.size(), 2u);  // 16 and 32 tokens twice: of 128 positions
   EXPECT_EQ(cells[0].at("count"), 16);
   EXPECT_EQ(cells[0].at("trials"), 3);

@@ -117,6 +117,7 @@ TEST(Results, OneModel) {
   EXPECT_EQ(json.at("model_name"), "m");
   EXPECT_EQ(json.at("regroup").at("n_kv_heads"), 4);
   EXPECT_EQ(json.at("config").at("batch_size"), 2);
+  EXPECT_EQ(json.at("configs").at("valid").at("batch_tokens"), 8);
 }
 
 // Token files have neither bytes nor words.

@@ -27,7 +27,7 @@ Json a_model() {
     "configs": {"valid": {"output_type": "text_loss"}}, "versions": {"mmlu": 2}, "n-shot": {"mmlu": 5},
     "higher_is_better": {"mmlu": {"acc": true}},
     "n-samples": {"valid": {"original": 7, "effective": 7}, "mmlu_anatomy": {"original": 9, "effective": 2}},
-    "config": {"model": "regroup", "model_dtype": "bf16", "limit": 2, "batch_size": 0},
+    "config": {"model": "regroup", "model_dtype": "bf16", "limit": 2, "batch_size": "auto"},
     "model_name": "out/g,2", "regroup": {"libtorch": "2.11.0", "n_kv_heads": 2}})");
 }
 

@@ -16,6 +16,7 @@ struct EvaluatedProbe {
   /// [models][cells]: made with each model's own tokenizer.
   std::vector<std::shared_ptr<const std::vector<ProbeCell>>> cells = {};
   std::vector<std::vector<std::vector<RequestScore>>> scores = {};  ///< [models][cells][requests]
+  std::vector<int64_t> batch_tokens = {};                           ///< [models] fed at once, about
 };
 
 /// Adds the probes to the results of model `m`: over all cells and for each.

@@ -44,6 +44,7 @@ struct EvaluatedQuestions {
   std::vector<EvaluatedProbe> probes = {};
   ProbeOptions probe_options = {};
   std::optional<ProbeText> probe_text = {};  ///< that needles were hidden in
+  int64_t batch_size = 0;                    ///< requests at once; 0: about 4,096 tokens
 };
 
 /// Results in lm-evaluation-harness's layout: one object for one model, else

@@ -15,6 +15,8 @@ struct EvaluatedTask {
   Task task;
   std::vector<TaskAnswers> answers = {};  ///< [models]
   std::vector<int64_t> truncated = {};    ///< [models] requests cut to the context
+  std::vector<int64_t> batch_tokens =
+      {};  ///< [models] fed at once, about; empty where texts are written
 };
 
 /// Adds the rows of all tasks to the results of model `m`, as lm-evaluation-harness writes them.

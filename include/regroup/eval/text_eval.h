@@ -21,6 +21,9 @@ struct WindowOptions {
   int64_t batch_size = 0;  ///< windows at once; 0: about 4,096 tokens
 };
 
+/// Full windows that are fed at once.
+int64_t windows_at_once(const WindowOptions& options);
+
 /// Sums over the predicted tokens of one window, or of one band of positions, in float64.
 struct WindowScore {
   int64_t tokens = 0;
