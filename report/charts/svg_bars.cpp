@@ -43,7 +43,7 @@ Layout lay_out(const BarChart& chart, double width) {
 }
 
 std::string draw_bar(const Bar& bar, const Layout& layout, double y) {
-  std::string svg = svg_text("tick", layout.left - 8, y + 13, "end", shorten(bar.label, 24));
+  std::string svg;
   double from = 0;
   for (const BarPart& part : bar.parts) {
     if (!std::isfinite(part.value)) continue;
@@ -53,7 +53,13 @@ std::string draw_bar(const Bar& bar, const Layout& layout, double y) {
         "<g class=\"c{}\"><rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/></g>",
         part.colour, svg_number(x), svg_number(y), svg_number(layout.at(from) - x), kBarHeight);
   }
-  return svg + svg_text("value", layout.at(from) + 6, y + 13, "start", shorten(bar.value, 24)) +
+  return svg + "\n";
+}
+
+/// What is written before and behind a bar.
+std::string draw_bar_texts(const Bar& bar, const Layout& layout, double y) {
+  return svg_text("tick", layout.left - 8, y + 13, "end", shorten(bar.label, 24)) +
+         svg_text("value", layout.at(length(bar)) + 6, y + 13, "start", shorten(bar.value, 24)) +
          "\n";
 }
 
@@ -67,11 +73,10 @@ std::string bar_chart_svg(const BarChart& chart, double width) {
   const double top = legend.height + (chart.limit > 0 ? 26 : 8);
   const double bottom = top + kRow * static_cast<double>(chart.bars.size());
   std::string svg = svg_open(chart.title, width, bottom + 4) + legend.svg;
-  double y = top + (kRow - kBarHeight) / 2;
-  for (const Bar& bar : chart.bars) {
-    svg += draw_bar(bar, layout, y);
-    y += kRow;
-  }
+  const auto row = [&](size_t b) {
+    return top + (kRow - kBarHeight) / 2 + kRow * static_cast<double>(b);
+  };
+  for (size_t b = 0; b < chart.bars.size(); ++b) svg += draw_bar(chart.bars[b], layout, row(b));
   svg += svg_line("axis", layout.left, top, layout.left, bottom);
   if (chart.limit > 0) {
     const double x = layout.at(chart.limit);
@@ -79,6 +84,10 @@ std::string bar_chart_svg(const BarChart& chart, double width) {
     svg += svg_line("limit", x, top - 4, x, bottom);
     svg += svg_text("label", room ? x : width - 2, top - 9, room ? "middle" : "end",
                     chart.limit_label);
+  }
+  // On top of the limit, which would strike them through.
+  for (size_t b = 0; b < chart.bars.size(); ++b) {
+    svg += draw_bar_texts(chart.bars[b], layout, row(b));
   }
   return svg + "</svg>\n";
 }

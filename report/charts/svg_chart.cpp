@@ -171,24 +171,84 @@ std::string draw_series(const ChartSeries& series, const Frame& f) {
   return svg + "</g>\n";
 }
 
-/// Labels stand above their lines, the lowest one below its own, and none on another.
-std::string draw_references(const LineChart& chart, const Frame& f) {
+/// The corners of a series between two marks, and points on the way there: what a label would hide.
+std::vector<std::pair<double, double>> drawn_points(const LineChart& chart, const Frame& f) {
+  constexpr int kOnTheWay = 8;
+  std::vector<std::pair<double, double>> drawn;
+  for (const ChartSeries& series : chart.series) {
+    const ChartPoint* last = nullptr;
+    for (const ChartPoint& point : series.points) {
+      const bool shown = f.x.can_show(point.x) && f.y.can_show(point.y);
+      const int steps = series.line && shown && last != nullptr ? kOnTheWay : 1;
+      for (int i = 1; shown && i <= steps; ++i) {
+        const double share = static_cast<double>(i) / steps;
+        const double x0 = f.x((last != nullptr ? *last : point).x);
+        const double y0 = f.y((last != nullptr ? *last : point).y);
+        drawn.emplace_back(x0 + share * (f.x(point.x) - x0), y0 + share * (f.y(point.y) - y0));
+      }
+      last = shown ? &point : nullptr;
+    }
+  }
+  return drawn;
+}
+
+/// Where the text of a reference line stands.
+struct ReferenceLabel {
+  const ReferenceLine* line = nullptr;
+  std::string text;
+  double y = 0;
+  bool at_end = true;  ///< of the line; else at its start
+  SvgBox box;
+};
+
+SvgBox label_box(const Frame& f, double width, double y, bool at_end) {
+  const double left = at_end ? f.x.to - width : f.x.from;
+  return {.left = left, .top = y - 11, .right = left + width, .bottom = y + 3};
+}
+
+/// Labels stand above their lines, the lowest one below its own, and none on another; at the end
+/// that hides less of what the chart shows.
+std::vector<ReferenceLabel> place_references(const LineChart& chart, const Frame& f) {
   std::vector<const ReferenceLine*> lines;
   for (const ReferenceLine& line : chart.references) {
     if (f.y.can_show(line.y)) lines.push_back(&line);
   }
   std::stable_sort(lines.begin(), lines.end(), [](auto* a, auto* b) { return a->y > b->y; });
   const auto max = static_cast<size_t>((f.x.to - f.x.from) / kCharacterWidth);
-  std::string svg;
+  const auto drawn = drawn_points(chart, f);
+  const auto hidden = [&](const SvgBox& box) {
+    constexpr double kReach = 6;  // of a marker
+    return std::count_if(drawn.begin(), drawn.end(), [&](const auto& at) {
+      return at.first > box.left - kReach && at.first < box.right + kReach &&
+             at.second > box.top - kReach && at.second < box.bottom + kReach;
+    });
+  };
+  std::vector<ReferenceLabel> labels;
   double free_from = 0;
   for (const ReferenceLine* line : lines) {
     const double y = f.y(line->y);
     const bool below = lines.size() > 1 && line == lines.back();
     const double text_y = std::max(y + (below ? 15 : -6), free_from);
     free_from = text_y + 15;
-    svg += fmt::format("<g class=\"c{}\">{}</g>", line->colour,
+    ReferenceLabel label{.line = line, .text = shorten(line->label, max), .y = text_y, .box = {}};
+    const double width = text_width(label.text);
+    const SvgBox end = label_box(f, width, text_y, true);
+    const SvgBox start = label_box(f, width, text_y, false);
+    label.at_end = hidden(end) <= hidden(start);
+    label.box = label.at_end ? end : start;
+    labels.push_back(std::move(label));
+  }
+  return labels;
+}
+
+std::string draw_references(const std::vector<ReferenceLabel>& labels, const Frame& f) {
+  std::string svg;
+  for (const ReferenceLabel& label : labels) {
+    const double y = f.y(label.line->y);
+    svg += fmt::format("<g class=\"c{}\">{}</g>", label.line->colour,
                        svg_line("ref", f.x.from, y, f.x.to, y));
-    svg += svg_text("label", f.x.to, text_y, "end", shorten(line->label, max));
+    svg += svg_text("label", label.at_end ? f.x.to : f.x.from, label.y,
+                    label.at_end ? "end" : "start", label.text);
     svg += "\n";
   }
   return svg;
@@ -217,7 +277,8 @@ void keep_line_free(const ChartPoint& from, const ChartPoint& to, const Frame& f
 }
 
 /// Labels of points, on nothing else that the chart shows.
-std::string draw_labels(const LineChart& chart, const Frame& f, const ChartSize& size) {
+std::string draw_labels(const LineChart& chart, const std::vector<ReferenceLabel>& references,
+                        const Frame& f, const ChartSize& size) {
   LabelPlacer placer({f.x.from + 2, f.y.to - 8, size.width - 2, f.y.from});
   std::vector<const ChartPoint*> labelled;
   for (const ChartSeries& series : chart.series) {
@@ -230,11 +291,7 @@ std::string draw_labels(const LineChart& chart, const Frame& f, const ChartSize&
       last = &point;
     }
   }
-  for (const ReferenceLine& line : chart.references) {  // what is written at its right end
-    if (!f.y.can_show(line.y)) continue;
-    const double y = f.y(line.y);
-    placer.keep_free({f.x.to - text_width(line.label), y - 18, f.x.to, y + 2});
-  }
+  for (const ReferenceLabel& reference : references) placer.keep_free(reference.box);
   std::string svg;
   for (const ChartPoint* point : labelled) {
     svg += placer.place(f.x(point->x), f.y(point->y), point->label);
@@ -244,17 +301,22 @@ std::string draw_labels(const LineChart& chart, const Frame& f, const ChartSize&
 
 }  // namespace
 
-std::string line_chart_svg(const LineChart& chart, const ChartSize& size) {
+std::string line_chart_svg(const LineChart& chart, const ChartSize& given) {
   std::vector<LegendEntry> entries;
   for (const ChartSeries& series : chart.series) {
     entries.push_back({series.name, series.colour, series.marker, series.line, series.dashed});
   }
-  const Legend legend = draw_legend(entries, size.width);
+  const Legend legend = draw_legend(entries, given.width);
+  constexpr double kLegendRoom = 42;  // two rows; more of them make the chart higher
+  const ChartSize size{.width = given.width,
+                       .height = given.height + std::max(0.0, legend.height - kLegendRoom)};
   const Frame frame = make_frame(chart, size, legend.height + 26);
   std::string svg = svg_open(chart.title, size.width, size.height) + legend.svg;
   svg += draw_axes(chart, frame, size);
   for (const ChartSeries& series : chart.series) svg += draw_series(series, frame);
-  return svg + draw_references(chart, frame) + draw_labels(chart, frame, size) + "</svg>\n";
+  const std::vector<ReferenceLabel> references = place_references(chart, frame);
+  return svg + draw_references(references, frame) + draw_labels(chart, references, frame, size) +
+         "</svg>\n";
 }
 
 }  // namespace regroup

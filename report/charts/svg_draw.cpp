@@ -72,6 +72,16 @@ std::string svg_marker(Marker marker, double x, double y, const std::string& tit
       svg_number(x), svg_number(y), marker_shape(marker), escape_html(title));
 }
 
+std::string shorten_inside(const std::string& text, size_t max) {
+  if (count_characters(text) <= max) return text;
+  size_t end = text.size();  // of what is left out
+  for (size_t kept = 0; kept < max - max / 3 - 1 && end > 0;) {
+    --end;
+    if ((static_cast<unsigned char>(text[end]) & 0xC0) != 0x80) ++kept;
+  }
+  return shorten(text, max / 3) + text.substr(end);
+}
+
 Legend draw_legend(const std::vector<LegendEntry>& entries, double width) {
   Legend legend;
   if (entries.size() < 2) return legend;
@@ -80,7 +90,7 @@ Legend draw_legend(const std::vector<LegendEntry>& entries, double width) {
   double x = 2;
   double y = 14;
   for (const LegendEntry& entry : entries) {
-    const std::string name = shorten(entry.name, 40);
+    const std::string name = shorten_inside(entry.name, 40);
     const double needed = kKey + text_width(name);
     if (x > 2 && x + needed > width) {
       x = 2;

@@ -50,6 +50,9 @@ class LabelPlacer {
 /// @param share  of the darkest shade; below 0 the cell is green
 std::string svg_heat_cell(const HeatCell& cell, double share, int colour, const SvgBox& box);
 
+/// At most about `max` characters, with "…" where some were left out: ends tell names apart.
+std::string shorten_inside(const std::string& text, size_t max);
+
 struct LegendEntry {
   std::string name;
   int colour = 1;

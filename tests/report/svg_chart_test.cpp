@@ -105,6 +105,36 @@ TEST(LineChart, LabelsOfReferenceLinesKeepApart) {
   EXPECT_GE(y[2] - y[1], 15);
 }
 
+TEST(LineChart, LabelsOfReferenceLinesHideNoMark) {
+  LineChart chart = small_chart();  // from the left below to the right above
+  chart.references = {{3.0, "before", 1}};
+  EXPECT_NE(line_chart_svg(chart, {}).find("text-anchor=\"start\">before<"), std::string::npos)
+      << "at the end stands a mark";
+  chart.series[0].points = {{0, 3}, {10, 1}};
+  EXPECT_NE(line_chart_svg(chart, {}).find("text-anchor=\"end\">before<"), std::string::npos);
+}
+
+// Eight names of 39 characters stand one below the other in 360: 8 * 20 + 2 = 162, 120 above the 42 that a chart has room for.
+TEST(LineChart, GrowsWithItsLegend) {
+  LineChart chart = small_chart();
+  for (int i = 0; i < 7; ++i) {
+    chart.series.push_back({.name = std::string(39, static_cast<char>('a' + i)), .points = {}});
+  }
+  chart.series[0].name = std::string(39, 'z');
+  const std::string svg = line_chart_svg(chart, {.width = 360, .height = 320});
+  EXPECT_NE(svg.find("viewBox=\"0 0 360 440\""), std::string::npos) << svg;
+}
+
+TEST(LineChart, LongNamesKeepTheirEnds) {
+  LineChart chart = small_chart();
+  const std::string name = "../models/of/a/deep/folder/tinystories-mha8, 8 KV heads";
+  chart.series[0].name = name;
+  chart.series.push_back({.name = name + ", roofline", .points = {}});
+  const std::string svg = line_chart_svg(chart, {});
+  EXPECT_NE(svg.find(">../models/of/…nystories-mha8, 8 KV heads<"), std::string::npos) << svg;
+  EXPECT_NE(svg.find("-mha8, 8 KV heads, roofline<"), std::string::npos) << svg;
+}
+
 // 400 x 200 as above; low 0 and high 4 are the domain now: -0.24 to 4.24 in 130 units up from 156. y(2) = 156 - 130 * 2.24 / 4.48 = 91;
 // y(0) = 149, y(4) = 33. x: the widest tick has one character (6.7 + 14 = 20.7), 20.7 to 386; 0 to 10 with 2 % of 10:
 // -0.2 to 10.2; x(5) = 20.7 + 365.3 / 2 = 203.4.
@@ -204,6 +234,14 @@ TEST(BarChart, LengthsAreInProportion) {
   ASSERT_EQ(widths.size(), 3u);
   EXPECT_NEAR(widths[1], 3 * widths[0], 0.2);  // coordinates are rounded to a tenth
   EXPECT_NEAR(widths[2], 2 * widths[0], 0.2);
+}
+
+TEST(BarChart, TheLimitStrikesNoNumberThrough) {
+  BarChart chart{.title = "t", .legend = {}, .bars = {{"a", "5 GiB", {{5, 1}}}}};
+  chart.limit = 6;
+  chart.limit_label = "limit";
+  const std::string svg = bar_chart_svg(chart, 360);
+  EXPECT_LT(svg.find("class=\"limit\""), svg.find(">5 GiB<")) << "what comes later lies on top";
 }
 
 TEST(BarChart, NothingToShowDividesByNothing) {
