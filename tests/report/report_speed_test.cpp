@@ -44,5 +44,31 @@ TEST(MeasuredSpeed, ShowsRatesTheirShareAndSpeedUps) {
   EXPECT_NE(report_json(data).find("\"roofline_tokens_per_s\": 28"), std::string::npos);
 }
 
+TEST(MeasuredSpeed, ModelsHaveTheirLabels) {
+  std::string bench = kBench;
+  const auto replace = [&](const std::string& what, const std::string& with) {
+    for (size_t at = 0; (at = bench.find(what, at)) != std::string::npos; at += with.size()) {
+      bench.replace(at, what.size(), with);
+    }
+  };
+  replace(R"("model": "parent", "n_kv_heads": 8)", R"("model": "baseline-8", "n_kv_heads": 8)");
+  replace(R"("model": "parent", "n_kv_heads": 2)", R"("model": "converted-4", "n_kv_heads": 4)");
+  const std::string html = report_html(
+      Files().add("bench.json", bench).add("eval.json", models({kBaseline, kConverted})).gather());
+  EXPECT_NE(html.find(">before, 8 KV heads, roofline</text>"), std::string::npos);
+  EXPECT_NE(html.find(">converted, 4 KV heads</text>"), std::string::npos);
+  EXPECT_NE(html.find("medians of 320 steps"), std::string::npos) << "n of every point";
+}
+
+TEST(MeasuredSpeed, SaysWhyItIsAboveTheRoofline) {
+  const auto text = [](std::string bench) {
+    return report_markdown(Files().add("bench.json", bench).gather());
+  };
+  EXPECT_EQ(text(kBench).find("caches"), std::string::npos);
+  std::string faster = kBench;
+  faster.replace(faster.find("0.713"), 5, "1.713");
+  EXPECT_NE(text(faster).find("read from the processor's caches"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace regroup::testing
