@@ -92,6 +92,16 @@ std::optional<double> likelihood(const Json& pair) {
   return end == text.c_str() ? std::nullopt : std::optional(value);
 }
 
+/// Where the word that holds `at` begins; `at` itself in writing without spaces.
+size_t start_of_word(const std::string& text, size_t at) {
+  constexpr size_t kLongestWord = 60;  // bytes
+  for (size_t start = at; at - start <= kLongestWord; --start) {
+    if (start == 0) return 0;
+    if (text[start - 1] == ' ' || text[start - 1] == '\n') return start;
+  }
+  return at;
+}
+
 /// What tells request `i` from the others: its answer, or where contexts differ what they differ in.
 std::string choice_text(const std::vector<Asked>& asked, size_t i) {
   const bool one_answer = std::all_of(asked.begin(), asked.end(), [&](const Asked& a) {
@@ -106,6 +116,7 @@ std::string choice_text(const std::vector<Asked>& asked, size_t i) {
     ++same;
   }
   while (same > 0 && continues(first[std::min(same, first.size() - 1)])) --same;
+  same = start_of_word(first, same);
   return asked[i].context.substr(std::min(same, asked[i].context.size()));
 }
 

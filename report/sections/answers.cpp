@@ -76,8 +76,9 @@ Table counts_table(const ReportData& data, const std::vector<AnswerComparison>& 
 }
 
 Table lost_table(const ReportData& data, const AnswerComparison& found, size_t shown) {
-  Table table{.caption = fmt::format("Broken: {}, {}, {} of {}", shorten_name(found.other->task),
-                                     answers_title(found), shown, found.lost.size()),
+  Table table{.caption = fmt::format(
+                  "Broken by {}: {}, {}, {} of {}", model_label(data, found.other->model),
+                  shorten_name(found.other->task), answers_title(found), shown, found.lost.size()),
               .columns = {{"Question"},
                           {"Right answer"},
                           {model_label(data, found.reference->model)},

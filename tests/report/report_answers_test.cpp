@@ -222,6 +222,28 @@ TEST(Answers, HostileTextsStayTexts) {
   }
 }
 
+TEST(Answers, ContextsDifferInWholeWords) {
+  const auto line = [](const char* likelier) {
+    return ordered_json(
+               {{"doc_id", 0},
+                {"doc", {{"n", 0}}},
+                {"target", "1"},
+                {"filtered_resps", ordered_json::array({ordered_json::array({"-2.0", "False"}),
+                                                        ordered_json::array({likelier, "False"})})},
+                {"arguments",
+                 {{"gen_args_0", {{"arg_0", "to the bakery"}, {"arg_1", " was cold"}}},
+                  {"gen_args_1", {{"arg_0", "to the bank"}, {"arg_1", " was cold"}}}}},
+                {"acc", 1}})
+               .dump() +
+           "\n";
+  };
+  const auto said = [](const std::string& text) {
+    return Files().add("a/samples_x_1.jsonl", text).gather().answers.at(0).items.at(0).said;
+  };
+  EXPECT_EQ(said(line("-3.0")), "bakery") << "not \"kery\"";
+  EXPECT_EQ(said(line("-1.0")), "bank") << "not \"nk\"";
+}
+
 TEST(Answers, ManyLostAnswersAreCut) {
   std::string first;
   std::string second;
@@ -239,7 +261,7 @@ TEST(Answers, ManyLostAnswersAreCut) {
   }
   const ReportData data =
       Files().add("a/samples_x_1.jsonl", first).add("b/samples_x_1.jsonl", second).gather();
-  EXPECT_TRUE(contains(report_markdown(data), "Broken: x, acc, 10 of 200"));
+  EXPECT_TRUE(contains(report_markdown(data), "Broken by b: x, acc, 10 of 200"));
   EXPECT_LT(report_html(data).size(), 100'000u);
 }
 
