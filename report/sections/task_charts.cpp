@@ -149,6 +149,20 @@ void add_rows(const ReportData& data, const ChartMetric& metric,
   }
 }
 
+/// "60 items each", "40 to 60 items each"; empty where it is not known.
+std::string items_text(const ReportData& data, const ChartMetric& metric) {
+  int64_t least = std::numeric_limits<int64_t>::max();
+  int64_t most = 0;
+  for (const ReportTaskScore& score : data.task_scores) {
+    if (chart_metric(score) != metric || score.samples <= 0) continue;
+    least = std::min(least, score.samples);
+    most = std::max(most, score.samples);
+  }
+  if (most == 0) return "";
+  const std::string range = least == most ? "" : grouped_digits(least) + " to ";
+  return fmt::format(", on {}{} items each", range, grouped_digits(most));
+}
+
 std::string direction_text(const ReportData& data, const ChartMetric& metric) {
   for (const ReportTaskScore& score : data.task_scores) {
     if (chart_metric(score) != metric || !score.higher_is_better) continue;
@@ -174,11 +188,12 @@ void add_dumbbell(const ReportData& data, const ChartMetric& metric, Section& se
   const std::string cut = keep_farthest(chart.rows, spread);
   drop_unused_series(chart);
   choose_axis(chart);
-  section.blocks.push_back(Figure{
-      .chart = std::move(chart),
-      .caption = fmt::format("{} of each model, with 95 % intervals.{}", metric_text(metric), cut),
-      .numbers = {},
-      .repeats_table = true});
+  section.blocks.push_back(
+      Figure{.chart = std::move(chart),
+             .caption = fmt::format("{} of each model{}, with 95 % intervals.{}",
+                                    metric_text(metric), items_text(data, metric), cut),
+             .numbers = {},
+             .repeats_table = true});
 }
 
 IntervalMark difference_mark(const ReportTaskScore& score, const std::string& name, size_t series) {
@@ -228,8 +243,9 @@ void add_forest(const ReportData& data, const ChartMetric& metric, Section& sect
   });
   drop_unused_series(chart);
   std::string caption = fmt::format(
-      "{} against the baseline on the same questions, with 95 % intervals of the paired bootstrap.",
-      what);
+      "{} against the baseline on the same questions{}, with 95 % intervals of the paired "
+      "bootstrap.",
+      what, items_text(data, metric));
   if (chart.lines.size() > 1)
     caption += " An interval that lies right of the margin is not inferior.";
   section.blocks.push_back(Figure{

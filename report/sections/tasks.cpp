@@ -59,6 +59,7 @@ auto distinct(const std::vector<ReportTaskScore>& scores, const Get& get) {
 }
 
 constexpr double kSignificant = 0.05;
+constexpr size_t kModelsAcross = 5;  // a table that a page of 1,000 pixels is wide enough for
 
 /// What the interval of a difference says, and p: an interval knows nothing of how many tasks were looked at.
 std::string verdict(const ReportPaired& paired) {
@@ -94,6 +95,7 @@ std::optional<Table> paired_table(const ReportData& data) {
                   "paired bootstrap; p is corrected for the number of tasks (Holm)",
               .columns = {{"Task"},
                           {"Model"},
+                          {"Items", ColumnKind::kNumber},
                           {"Difference", ColumnKind::kNumber},
                           {"p", ColumnKind::kNumber},
                           {"Broken", ColumnKind::kNumber},
@@ -108,6 +110,7 @@ std::optional<Table> paired_table(const ReportData& data) {
     const ReportPaired& paired = *score.paired;
     table.rows.push_back({{.text = task_title(score.on), .note = difference_title(score)},
                           {model_label(data, score.model)},
+                          {score.samples > 0 ? grouped_digits(score.samples) : kNothing},
                           {.text = measured_text(paired.delta),
                            .note = fmt::format("{:.4f} to {:.4f}", paired.low, paired.high)},
                           {short_number(paired.p)},
@@ -125,25 +128,89 @@ Cell score_cell(const ReportTaskScore& score, const std::string& unlike) {
   return measured_cell(score.value, 1, "");
 }
 
-/// @param on  of the row
-std::vector<Cell> scores_row(const ReportData& data, const std::vector<std::string>& models,
-                             const TaskMetric& on) {
-  std::vector<Cell> row = {{task_title(on)}, {}, {kNothing}};
-  const ReportTaskScore* first = nullptr;  // that the others are compared with
-  std::optional<bool> direction;
+/// Of all models: what stands in front of a row's scores.
+struct RowStart {
+  const ReportTaskScore* first = nullptr;  ///< that the others are compared with
+  std::optional<bool> higher_is_better;
+};
+
+RowStart start_of_row(const ReportData& data, const std::vector<std::string>& models,
+                      const TaskMetric& on) {
+  RowStart start;
   for (const std::string& model : models) {
     const ReportTaskScore* found = find_score_of(data.task_scores, {.model = model, .on = on});
-    if (found == nullptr) {
-      row.push_back({kNothing});
-      continue;
-    }
-    if (first == nullptr) first = found;
-    if (!direction) direction = found->higher_is_better;
-    row.push_back(score_cell(*found, unlike_note(*found, *first)));
+    if (found == nullptr) continue;
+    if (start.first == nullptr) start.first = found;
+    if (!start.higher_is_better) start.higher_is_better = found->higher_is_better;
   }
-  row[1].text = metric_title(on, direction);
-  if (first != nullptr && first->samples > 0) row[2].text = grouped_digits(first->samples);
+  return start;
+}
+
+/// The scores of `models` on the task of `start`.
+std::vector<Cell> scores_row(const ReportData& data, const std::vector<std::string>& models,
+                             const RowStart& start) {
+  const TaskMetric& on = start.first->on;
+  std::vector<Cell> row = {
+      {task_title(on)},
+      {metric_title(on, start.higher_is_better)},
+      {start.first->samples > 0 ? grouped_digits(start.first->samples) : std::string(kNothing)}};
+  for (const std::string& model : models) {
+    const ReportTaskScore* found = find_score_of(data.task_scores, {.model = model, .on = on});
+    row.push_back(found == nullptr ? Cell{kNothing}
+                                   : score_cell(*found, unlike_note(*found, *start.first)));
+  }
   return row;
+}
+
+bool has_score(const ReportData& data, const std::vector<std::string>& models,
+               const TaskMetric& on) {
+  return std::any_of(models.begin(), models.end(), [&](const std::string& model) {
+    return find_score_of(data.task_scores, {.model = model, .on = on}) != nullptr;
+  });
+}
+
+/// The models of each table, the baseline (or the first) before the others of every one.
+std::vector<std::vector<std::string>> groups_of(const ReportData& data,
+                                                std::vector<std::string> models) {
+  if (models.size() <= kModelsAcross) return {std::move(models)};
+  const ReportModel* baseline = find_baseline(data);
+  auto shared = baseline == nullptr ? models.begin()
+                                    : std::find(models.begin(), models.end(), baseline->name);
+  if (shared == models.end()) shared = models.begin();
+  std::rotate(models.begin(), shared, shared + 1);
+  std::vector<std::vector<std::string>> groups;
+  for (size_t at = 1; at < models.size(); ++at) {
+    if (groups.empty() || groups.back().size() == kModelsAcross) groups.push_back({models.front()});
+    groups.back().push_back(models[at]);
+  }
+  return groups;
+}
+
+/// Tables that a page is wide enough for.
+std::vector<Table> score_tables(const ReportData& data) {
+  const auto models = distinct(data.task_scores, [](const auto& s) { return s.model; });
+  const auto rows = distinct(data.task_scores, [](const auto& s) { return s.on; });
+  const auto groups = groups_of(data, models);
+  std::vector<Table> tables;
+  for (const std::vector<std::string>& group : groups) {
+    Table table{.caption = "Scores of tasks, with their standard errors",
+                .columns = {{"Task"}, {"Metric"}, {"Items", ColumnKind::kNumber}},
+                .rows = {}};
+    const size_t number = tables.size() + 1;
+    if (groups.size() > 1) {
+      table.caption += fmt::format(": {} of {} tables", number, groups.size());
+    }
+    for (const std::string& model : group) {
+      table.columns.push_back({model_label(data, model), ColumnKind::kNumber});
+    }
+    const std::vector<std::string> own(group.begin() + (number > 1 ? 1 : 0), group.end());
+    for (const TaskMetric& on : rows) {
+      if (groups.size() > 1 && !has_score(data, own, on)) continue;
+      table.rows.push_back(scores_row(data, group, start_of_row(data, models, on)));
+    }
+    tables.push_back(std::move(table));
+  }
+  return tables;
 }
 
 bool has_unlike(const std::vector<std::vector<Cell>>& rows) {
@@ -159,19 +226,12 @@ bool has_unlike(const std::vector<std::vector<Cell>>& rows) {
 
 void sections::tasks(const ReportData& data, std::vector<Section>& all) {
   if (data.task_scores.empty()) return;
-  const auto models = distinct(data.task_scores, [](const auto& s) { return s.model; });
-  const auto rows = distinct(data.task_scores, [](const auto& s) { return s.on; });
-  Table table{.caption = "Scores of tasks, with their standard errors",
-              .columns = {{"Task"}, {"Metric"}, {"Items", ColumnKind::kNumber}},
-              .rows = {}};
-  for (const std::string& model : models) {
-    table.columns.push_back({model_label(data, model), ColumnKind::kNumber});
+  Section section{.id = "tasks", .title = "Tasks", .blocks = {}};
+  bool unlike = false;
+  for (Table& table : score_tables(data)) {
+    unlike = unlike || has_unlike(table.rows);
+    section.blocks.push_back(std::move(table));
   }
-  for (const TaskMetric& on : rows) {
-    table.rows.push_back(scores_row(data, models, on));
-  }
-  const bool unlike = has_unlike(table.rows);
-  Section section{.id = "tasks", .title = "Tasks", .blocks = {std::move(table)}};
   if (unlike) {
     section.blocks.push_back(
         Paragraph{"A number with a note was not measured as the first one of its row was: on "

@@ -55,7 +55,7 @@ TEST(Questions, DifferencesStandWithTheirIntervals) {
   const ReportData data = gathered();
   EXPECT_TRUE(contains(
       report_markdown(data),
-      "| mine, 0-shot (acc) | converted, 4 KV heads | -0.050 ± 0.010 (-0.0700 to -0.0300) | "
+      "| mine, 0-shot (acc) | converted, 4 KV heads | 400 | -0.050 ± 0.010 (-0.0700 to -0.0300) | "
       "0.002 | 28 | 8 | worse (7,052 questions show a difference of 0.01) |"))
       << report_markdown(data);
   EXPECT_TRUE(
