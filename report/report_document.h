@@ -74,6 +74,7 @@ struct Finding {
   std::string title;
   std::string verdict;
   std::vector<Tile> tiles;
+  std::string measured_on = {};  ///< what the tiles' numbers are of
 };
 
 struct ReportDocument {

@@ -143,13 +143,22 @@ std::string verdict(const ReportData& data, const Case& c) {
   return capitalized(text + ".") + (recall.empty() ? "" : " " + recall);
 }
 
+std::string with_error(const char* text, const std::string& error) {
+  return error.empty() ? text : fmt::format("{}, {}", text, error);
+}
+
 void add_fidelity_tiles(const ReportScore& score, std::vector<Tile>& tiles) {
   const auto& kl = score[Metric::kKl];
   const auto& agreement = score[Metric::kAgreement];
-  if (kl) tiles.push_back({short_number(kl->value), "KL to the original", "nats a token"});
+  if (kl) {
+    const Cell cell = measured_cell(kl, 1, "");
+    tiles.push_back({cell.text, "KL to the original", with_error("nats a token", cell.note)});
+  }
   if (!agreement) return;
-  tiles.push_back(
-      {fmt::format("{:.1f} %", agreement->value * 100), "same top token", "as the original"});
+  const std::string error =
+      agreement->error ? fmt::format("± {:.1f}", *agreement->error * 100) : "";
+  tiles.push_back({fmt::format("{:.1f} %", agreement->value * 100), "same top token",
+                   with_error("as the original", error)});
 }
 
 std::vector<Tile> tiles_of(const ReportData& data, const Case& c) {
@@ -210,6 +219,12 @@ std::vector<Case> collect_cases(const ReportData& data) {
   return cases;
 }
 
+std::string measured_on(const Case& c) {
+  if (c.on.tokens <= 0) return "";
+  return fmt::format("Measured on {} tokens of {}; ± is one standard error.",
+                     grouped_digits(c.on.tokens), shorten_name(c.on.text));
+}
+
 std::string case_title(const ReportData& data, const Case& c) {
   const int64_t heads = c.smaller().n_kv_heads;
   const ReportUptraining* run = c.uptrained ? find_uptraining(data, *c.uptrained) : nullptr;
@@ -253,7 +268,7 @@ Finding finding_without_conversion(const ReportData& data) {
 std::vector<Finding> compose_findings(const ReportData& data) {
   std::vector<Finding> findings;
   for (const Case& c : collect_cases(data)) {
-    findings.push_back({case_title(data, c), verdict(data, c), tiles_of(data, c)});
+    findings.push_back({case_title(data, c), verdict(data, c), tiles_of(data, c), measured_on(c)});
   }
   if (findings.empty()) findings.push_back(finding_without_conversion(data));
   add_recovery_findings(data, findings);

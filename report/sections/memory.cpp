@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "compose.h"
 #include "regroup/base/human_number.h"
@@ -10,6 +11,9 @@
 
 namespace regroup {
 namespace {
+
+constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr size_t kMostLines = 8;
 
 const ReportPlanOption* find_option(const ReportPlan& plan, int64_t n_kv_heads) {
   for (const ReportPlanOption& option : plan.options) {
@@ -122,6 +126,61 @@ BarChart plan_chart(const ReportPlan& plan) {
   return chart;
 }
 
+/// Whether every token of a sequence takes as much: no windows, no states.
+bool grows_evenly(const ReportPlan& plan) {
+  if (plan.context <= 0 || plan.batch <= 0) return false;
+  return std::all_of(plan.options.begin(), plan.options.end(), [&](const ReportPlanOption& o) {
+    const double even = static_cast<double>(o.kv_bytes_per_token) *
+                        static_cast<double>(plan.context) * static_cast<double>(plan.batch);
+    return std::abs(even - static_cast<double>(o.kv_bytes)) <= 0.001 * even;
+  });
+}
+
+ChartSeries context_series(const ReportPlan& plan, const ReportPlanOption& option, size_t index) {
+  constexpr Marker kMarkers[] = {Marker::kSquare, Marker::kTriangle, Marker::kCircle,
+                                 Marker::kDiamond};
+  ChartSeries series{.name = heads_text(option.n_kv_heads),
+                     .colour = static_cast<int>(index % 4) + 1,
+                     .marker = kMarkers[index % 4],
+                     .dashed = index >= 4};
+  for (double factor = 1.0 / 16; factor <= 4; factor *= 2) {
+    const double context = factor * static_cast<double>(plan.context);
+    const double bytes = factor * static_cast<double>(option.kv_bytes);
+    series.points.push_back(
+        {context, bytes / kGiB,
+         fmt::format("{}: {} at {} tokens", series.name, human_bytes(std::llround(bytes)),
+                     grouped_digits(std::llround(context)))});
+  }
+  return series;
+}
+
+/// The cache from a sixteenth to four times the context, where it grows with every token alike.
+void add_context_chart(const ReportPlan& plan, Section& section) {
+  if (!grows_evenly(plan) || plan.options.size() < 2) return;
+  LineChart chart{.title = "KV cache by context",
+                  .x_label = "context (tokens, logarithmic)",
+                  .y_label = "KV cache (GiB, logarithmic)",
+                  .x_format = AxisFormat::kCount,
+                  .log_x = true,
+                  .log_y = true};
+  for (size_t i = 0; i < std::min(plan.options.size(), kMostLines); ++i) {
+    chart.series.push_back(context_series(plan, plan.options[i], i));
+  }
+  if (plan.gpu_memory_bytes) {
+    chart.references.push_back({static_cast<double>(*plan.gpu_memory_bytes) / kGiB,
+                                human_bytes(*plan.gpu_memory_bytes) + " available, weights too",
+                                5});
+  }
+  section.blocks.push_back(
+      Figure{.chart = std::move(chart),
+             .caption = fmt::format("KV cache by context, at a batch of {}{}: computed, not "
+                                    "measured.",
+                                    grouped_digits(plan.batch),
+                                    plan.kv_dtype.empty() ? "" : ", cached as " + plan.kv_dtype),
+             .numbers = {},
+             .repeats_table = true});
+}
+
 void add_plan_blocks(const ReportData& data, const ReportPlan& plan, Section& section) {
   const ReportPlanOption* now = find_option(plan, plan.n_kv_heads);
   std::string text;
@@ -136,6 +195,7 @@ void add_plan_blocks(const ReportData& data, const ReportPlan& plan, Section& se
                .caption = "Weights and KV cache together, at this context and batch.",
                .numbers = {},
                .repeats_table = true});
+    add_context_chart(plan, section);
     section.blocks.push_back(plan_table(plan));
   }
   if (!plan.why.empty()) section.blocks.push_back(Paragraph{"The plan: " + plan.why + "."});

@@ -46,7 +46,7 @@ Table position_table(const std::string& conditions, const std::vector<ProfileRow
               .columns = {{"Model"}},
               .rows = {}};
   for (size_t band = 0; band < first.positions.size(); ++band) {
-    table.columns.push_back({band_text(first, band), ColumnKind::kNumber});
+    table.columns.push_back({"Position " + band_text(first, band), ColumnKind::kNumber});
   }
   table.columns.push_back({"Worst window", ColumnKind::kNumber});
   for (const ProfileRow& row : rows) {
@@ -57,6 +57,11 @@ Table position_table(const std::string& conditions, const std::vector<ProfileRow
     cells.push_back({.text = worst_text(*row.profile), .note = worst_note(*row.profile)});
     table.rows.push_back(std::move(cells));
   }
+  std::vector<Cell> counts = {{"tokens scored"}};
+  for (const PositionDamage& band : first.positions)
+    counts.push_back({grouped_digits(band.tokens)});
+  counts.push_back({fmt::format("{} windows", grouped_digits(first.windows))});
+  table.rows.push_back(std::move(counts));
   return table;
 }
 

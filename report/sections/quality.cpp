@@ -16,6 +16,8 @@
 namespace regroup {
 namespace {
 
+constexpr double kNormal95 = 1.96;
+
 std::string model_heads(const ReportModel& model) { return std::to_string(model.n_kv_heads); }
 
 /// A column of the quality table.
@@ -100,10 +102,17 @@ ChartSeries pareto_series(const ReportData& data, const Scored& scored, ModelRol
   for (const auto& [model, score] : scored) {
     const auto& loss = (*score)[Metric::kLoss];
     if (role_in(data, *model) != role || !loss || model->kv_bytes_per_token <= 0) continue;
-    series.points.push_back(
-        {static_cast<double>(model->kv_bytes_per_token), loss->value,
-         fmt::format("{}, {}: {} a token, loss {}", role_label(role), heads_text(model->n_kv_heads),
-                     human_bytes(model->kv_bytes_per_token), measured_text(loss))});
+    ChartPoint point{
+        .x = static_cast<double>(model->kv_bytes_per_token),
+        .y = loss->value,
+        .title = fmt::format("{}, {}: {} a token, loss {}", role_label(role),
+                             heads_text(model->n_kv_heads), human_bytes(model->kv_bytes_per_token),
+                             measured_text(loss))};
+    if (loss->error) {
+      point.low = loss->value - kNormal95 * *loss->error;
+      point.high = loss->value + kNormal95 * *loss->error;
+    }
+    series.points.push_back(std::move(point));
   }
   series.line = series.line && series.points.size() > 1;
   return series;
@@ -131,7 +140,9 @@ void add_pareto(const ReportData& data, const EvaluatedOn& on, Section& section)
   add_loss_line(find_baseline(data), on, chart);
   section.blocks.push_back(
       Figure{.chart = std::move(chart),
-             .caption = "Quality against memory: lower is better, further left is smaller.",
+             .caption = fmt::format("Quality against memory, on {} tokens of {}, with 95 % "
+                                    "intervals: lower is better, further left is smaller.",
+                                    grouped_digits(on.tokens), shorten_name(on.text)),
              .numbers = {},
              .repeats_table = true});
 }

@@ -173,7 +173,7 @@ Figure maps_by_depth(const ReportData& data, const std::vector<const ReportProbe
   }
   lengths = distinct(std::move(lengths));
   HeatPanels chart{.title = "Recall: " + first.name,
-                   .axes = first.name + ": length by depth, 0 % is the start",
+                   .axes = first.name + ": below, length in tokens; left, depth (0 %: start)",
                    .columns = {},
                    .panels = {}};
   Table numbers{

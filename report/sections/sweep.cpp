@@ -108,8 +108,9 @@ Table chart_numbers(const ReportSweep& sweep, const SweepAxis& axis, const std::
 }
 
 Figure sweep_figure(const ReportSweep& sweep, const SweepAxis& axis) {
-  const std::string against =
-      axis.by_cost ? cost_title(sweep) : std::string("KV cache a token (logarithmic)");
+  const std::string cost =
+      cost_title(sweep) + (has_price(sweep) ? " (in the currency of the price)" : "");
+  const std::string against = axis.by_cost ? cost : std::string("KV cache a token (logarithmic)");
   const std::string title =
       axis.by_cost ? "Loss against the cost of the traffic" : "Loss against the KV cache";
   LineChart chart{.title = title,

@@ -1,5 +1,10 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string_view>
+
 #include "compose.h"
 #include "report_document.h"
 #include "report_style.h"
@@ -96,10 +101,24 @@ struct BlockHtml {
   }
 };
 
+/// A unit does not begin a line that its number is not on.
+std::string keep_units(std::string text) {
+  constexpr auto kUnits = std::to_array<std::string_view>(
+      {"%", "k", "M", "B", "T", "KiB", "MiB", "GiB", "TiB", "KV", "±"});
+  for (size_t at = text.find(' '); at != std::string::npos; at = text.find(' ', at + 1)) {
+    const size_t end = std::min(text.find_first_of(" ,;.)", at + 1), text.size());
+    const std::string_view word = std::string_view(text).substr(at + 1, end - at - 1);
+    const bool number = at > 0 && (std::isdigit(static_cast<unsigned char>(text[at - 1])) != 0);
+    if (!number || std::find(kUnits.begin(), kUnits.end(), word) == kUnits.end()) continue;
+    text.replace(at, 1, "\xC2\xA0");
+  }
+  return text;
+}
+
 std::string finding_html(const Finding& finding, bool titled) {
   std::string html = "<article class=\"finding\">";
   if (titled) html += "<h3>" + escape_html(finding.title) + "</h3>";
-  html += "<p class=\"verdict\">" + escape_html(finding.verdict) + "</p>\n";
+  html += "<p class=\"verdict\">" + escape_html(keep_units(finding.verdict)) + "</p>\n";
   if (finding.tiles.empty()) return html + "</article>\n";
   html += "<dl class=\"tiles\">";
   for (const Tile& tile : finding.tiles) {
@@ -108,7 +127,11 @@ std::string finding_html(const Finding& finding, bool titled) {
     if (!tile.note.empty()) html += "<dd class=\"note\">" + escape_html(tile.note) + "</dd>";
     html += "</div>";
   }
-  return html + "</dl></article>\n";
+  html += "</dl>";
+  if (!finding.measured_on.empty()) {
+    html += "<p class=\"note\">" + escape_html(finding.measured_on) + "</p>";
+  }
+  return html + "</article>\n";
 }
 
 std::string head_html(const ReportDocument& document) {
