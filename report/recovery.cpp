@@ -142,7 +142,8 @@ std::string run_suffix(const ReportData& data, const ReportUptraining& run) {
   const auto same =
       std::count_if(data.uptrainings.begin(), data.uptrainings.end(),
                     [&](const auto& other) { return other.n_kv_heads == run.n_kv_heads; });
-  return same > 1 ? ", " + shorten_name(run_label(data, run)) : "";
+  const bool named = same > 1 || is_control(data, run);
+  return named ? ", " + shorten_name(run_label(data, run)) : "";
 }
 
 std::vector<Recovery> find_recoveries(const ReportData& data) {

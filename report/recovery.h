@@ -49,7 +49,7 @@ std::vector<Recovery> find_recoveries(const ReportData& data);
 /// "mean + CE", "pca (calibrated) + KL", "control".
 std::string run_label(const ReportData& data, const ReportUptraining& run);
 
-/// ", mean + CE" where several runs have as many KV heads; else nothing.
+/// ", mean + CE" where several runs have as many KV heads, ", control"; else nothing.
 std::string run_suffix(const ReportData& data, const ReportUptraining& run);
 
 /// "To 90 % of the gap at 2 KV heads: ..."

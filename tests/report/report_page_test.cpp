@@ -117,6 +117,7 @@ TEST(PrintedPage, KeepsCaptionsWithTheirRows) {
   const std::string print = html.substr(html.find("@media print"));
   EXPECT_TRUE(contains(print, "caption,thead,.prompt"));
   EXPECT_TRUE(contains(print, "tbody tr:first-child"));
+  EXPECT_TRUE(contains(print, "td.n{min-width:4.8em}")) << "± and its number are one line";
 }
 
 }  // namespace

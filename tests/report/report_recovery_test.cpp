@@ -151,6 +151,7 @@ TEST(Recovery, AnEvaluatedControlIsCalledOne) {
   const std::string markdown = report_markdown(files.gather());
   EXPECT_EQ(markdown.find("| uptrained | 8 |"), std::string::npos) << markdown;
   EXPECT_NE(markdown.find("| control | 8 |"), std::string::npos) << markdown;
+  EXPECT_NE(markdown.find("8 KV heads, control: "), std::string::npos) << "its curve";
 }
 
 TEST(Recovery, SeveralRunsOfOneNumberOfHeadsKeepTheirOwnConversion) {
