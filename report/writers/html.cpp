@@ -29,14 +29,17 @@ std::string role_html(ModelRole role, const std::string& text) {
 }
 
 std::string cell_html(const Cell& cell, const Column& column) {
-  std::string text = cell.role == ModelRole::kNone ? "<span>" + escape_html(cell.text) + "</span>"
-                                                   : role_html(cell.role, cell.text);
+  std::string text =
+      cell.role == ModelRole::kNone ? escape_html(cell.text) : role_html(cell.role, cell.text);
   if (!cell.note.empty()) {
     text =
         fmt::format("<span>{} <span class=\"note\">{}</span></span>", text, escape_html(cell.note));
   }
-  return fmt::format("<td class=\"{}\" data-label=\"{}\">{}</td>", column_class(column.kind),
-                     escape_html(column.title), text);
+  // Tables of many tasks are most of a page's bytes: a cell of text has no class.
+  const std::string kind = column.kind == ColumnKind::kText
+                               ? ""
+                               : fmt::format(" class=\"{}\"", column_class(column.kind));
+  return fmt::format("<td{} data-label=\"{}\">{}</td>", kind, escape_html(column.title), text);
 }
 
 std::string table_html(const Table& table) {

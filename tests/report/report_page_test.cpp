@@ -35,6 +35,38 @@ TEST(TasksOfManyModels, StandInTablesOfFive) {
       << "no row without a score of this table's models: " << six;
 }
 
+TEST(TasksOfManyModels, HaveCellsOfFewBytes) {
+  const std::string html = report_html(harness_of(6).gather());
+  EXPECT_TRUE(contains(html, "<td data-label=\"Metric\">acc</td>"));
+}
+
+/// A model that was asked 200 tasks and compared in each.
+std::string asked_much(const std::string& role, int64_t heads, bool compared) {
+  nlohmann::json json = nlohmann::json::parse(model_json(role, heads, 2, ""));
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = fmt::format("task_number_{}", i);
+    json["results"][name] = {{"alias", name}, {"acc,none", 0.5}, {"acc_stderr,none", 0.02}};
+    json["configs"][name] = {{"output_type", "multiple_choice"}};
+    json["n-samples"][name]["effective"] = 400;
+    json["higher_is_better"][name]["acc"] = true;
+    if (!compared) continue;
+    json["regroup"]["paired"][name]["acc"] = {{"delta", -0.1},     {"delta_stderr", 0.01},
+                                              {"ci95", {-0.2, 0}}, {"p_holm", 0.5},
+                                              {"margin", 0.01},    {"items_needed", 1234}};
+  }
+  return json.dump();
+}
+
+TEST(TasksOfManyModels, OfTwoHundredTasksMakeLessThanTwoMegabytes) {
+  std::vector<std::string> all = {asked_much("baseline", 8, false)};
+  for (const int64_t heads : {4, 2, 1}) {
+    all.push_back(asked_much("converted", heads, true));
+    all.push_back(asked_much("uptrained", heads, true));
+  }
+  all.push_back(asked_much("uptrained", 8, true));
+  EXPECT_LT(report_html(Files().add("e.json", models(all)).gather()).size(), 2'000'000u);
+}
+
 TEST(Samples, LineBreaksFillNoPage) {
   const std::string json =
       nlohmann::json(
