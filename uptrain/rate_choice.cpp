@@ -82,8 +82,8 @@ void require_finite(const StartingPoint& start, const UptrainOptions& o) {
 }
 
 std::string reason(const StartingPoint& start, const ModelConfig& config, int64_t tokens_per_step) {
-  const std::string sizes =
-      fmt::format("hidden size {}, {} tokens a step", config.hidden_size, tokens_per_step);
+  const std::string sizes = fmt::format("hidden size {}, {} layers, {} tokens a step",
+                                        config.hidden_size, config.n_layers, tokens_per_step);
   if (start.kl) {
     return fmt::format("KL from the teacher {:.3g} nats a token before the first step, {}",
                        *start.kl, sizes);
@@ -114,12 +114,14 @@ double nats_to_recover(const StartingPoint& start, int64_t vocab_size) {
   return std::max(kMinWithoutTeacher, start.loss - trained);
 }
 
-double default_learning_rate(double to_recover, int64_t hidden_size, int64_t tokens_per_step) {
+double default_learning_rate(double to_recover, const StackSize& size, int64_t tokens_per_step) {
   const double damage = std::pow(std::clamp(to_recover, 0.01, 4.0), 0.8);
   // Adam's rate goes with the root of the batch (arXiv:2205.10287), as far as that was measured.
   const double batch = std::sqrt(std::min(16.0, static_cast<double>(tokens_per_step) / 1024));
-  const double width = 256 / static_cast<double>(hidden_size);
-  const double rate = std::min(2e-3, 5e-4 * damage * batch) * width;
+  const double width = 256 / static_cast<double>(size.hidden_size);
+  // What 5 layers bear where much is lost, 30 do not.
+  const double most = 2e-3 * std::min(1.0, std::sqrt(5.0 / static_cast<double>(size.n_layers)));
+  const double rate = std::min(most, 5e-4 * damage * batch) * width;
   const double digits = std::pow(10, -std::floor(std::log10(rate)));
   return std::round(rate * digits) / digits;
 }
@@ -147,8 +149,9 @@ void choose_rates(RunSetup& setup, Json& settings, const TrainObserver& observer
   if (!o.learning_rate) {
     const StartingPoint start = measure(setup, observer);
     require_finite(start, o);
-    const double rate = default_learning_rate(nats_to_recover(start, config.vocab_size),
-                                              config.hidden_size, setup.facts.tokens_per_step);
+    const double rate =
+        default_learning_rate(nats_to_recover(start, config.vocab_size),
+                              {config.hidden_size, config.n_layers}, setup.facts.tokens_per_step);
     o.learning_rate = std::max(rate, o.min_learning_rate);
     if (!o.warmup_steps) o.warmup_steps = default_warmup(setup.schedule.steps);
     why = reason(start, config, setup.facts.tokens_per_step);

@@ -19,9 +19,14 @@ struct StartingPoint {
 /// loss exceeds that a trained model may have with so many tokens to choose from.
 double nats_to_recover(const StartingPoint& start, int64_t vocab_size);
 
-/// The peak rate for a model of that width with so much to recover and so many tokens a step, rounded to one
+struct StackSize {
+  int64_t hidden_size;
+  int64_t n_layers;
+};
+
+/// The peak rate for a model of that size with so much to recover and so many tokens a step, rounded to one
 /// significant digit (docs/distillation.md has the measurements).
-double default_learning_rate(double to_recover, int64_t hidden_size, int64_t tokens_per_step);
+double default_learning_rate(double to_recover, const StackSize& size, int64_t tokens_per_step);
 
 /// Steps of warm-up: a twentieth of the run, at least 5 and at most 200, never more than half of it.
 int64_t default_warmup(int64_t steps);

@@ -48,11 +48,12 @@ TEST(RateChoice, LessToRecoverMoreWidthAndSmallerBatchesGiveASmallerRate) {
   for (const int64_t width : {64, 256, 576, 4096}) {
     double last = 0;
     for (const double nats : {0.0, 0.005, 0.05, 0.2, 0.6, 1.5, 4.0, 20.0}) {
-      const double rate = default_learning_rate(nats, width, 4096);
+      const double rate = default_learning_rate(nats, {width, 8}, 4096);
       EXPECT_GE(rate, last) << nats << " " << width;
       EXPECT_GT(rate, 0);
-      EXPECT_LE(default_learning_rate(nats, 2 * width, 4096), rate);
-      EXPECT_LE(default_learning_rate(nats, width, 512), rate);
+      EXPECT_LE(default_learning_rate(nats, {2 * width, 8}, 4096), rate);
+      EXPECT_LE(default_learning_rate(nats, {width, 32}, 4096), rate);
+      EXPECT_LE(default_learning_rate(nats, {width, 8}, 512), rate);
       last = rate;
     }
   }
@@ -60,10 +61,20 @@ TEST(RateChoice, LessToRecoverMoreWidthAndSmallerBatchesGiveASmallerRate) {
 
 // 5e-4 * 0.12^0.8 * sqrt(2) = 1.30e-4; at twice the width 5e-4 * 0.05^0.8 / 2 = 2.28e-5.
 TEST(RateChoice, ByHand) {
-  EXPECT_DOUBLE_EQ(default_learning_rate(0.12, 256, 2048), 1e-4);
-  EXPECT_DOUBLE_EQ(default_learning_rate(0.05, 512, 1024), 2e-5);
-  EXPECT_DOUBLE_EQ(default_learning_rate(1.0, 256, 16 * 1024), 2e-3);
-  EXPECT_DOUBLE_EQ(default_learning_rate(9.0, 256, 1 << 30), 2e-3);  // never more at that width
+  EXPECT_DOUBLE_EQ(default_learning_rate(0.12, {256, 5}, 2048), 1e-4);
+  EXPECT_DOUBLE_EQ(default_learning_rate(0.12, {256, 500}, 2048), 1e-4);  // depth limits large ones
+  EXPECT_DOUBLE_EQ(default_learning_rate(0.05, {512, 5}, 1024), 2e-5);
+  EXPECT_DOUBLE_EQ(default_learning_rate(1.0, {256, 5}, 16 * 1024), 2e-3);
+  EXPECT_DOUBLE_EQ(default_learning_rate(9.0, {256, 2}, 1 << 30),
+                   2e-3);  // never more at that width
+}
+
+// SmolLM2-135M, mean pooling and a basis: 2e-3 sqrt(5 / 30) 256 / 576 = 3.63e-4, and 5e-4 * 1.3^0.8 * sqrt(2) 256 / 576
+// = 3.88e-4, which is more.
+TEST(RateChoice, OfThirtyLayers) {
+  EXPECT_DOUBLE_EQ(default_learning_rate(6.6, {576, 30}, 2048), 4e-4);
+  EXPECT_DOUBLE_EQ(default_learning_rate(1.3, {576, 30}, 2048), 4e-4);
+  EXPECT_DOUBLE_EQ(default_learning_rate(0.43, {576, 30}, 1024), 1e-4);
 }
 
 // ln(512) = 6.238; 0.42 of it is 2.620.
@@ -109,7 +120,7 @@ TEST(RateChoice, ATeacherTellsWhatIsLost) {
   const Heard same = run(options);
   EXPECT_TRUE(same.facts.rates_chosen.starts_with("KL from the teacher"))
       << same.facts.rates_chosen;
-  EXPECT_EQ(same.facts.learning_rate, default_learning_rate(0, 32, 64));
+  EXPECT_EQ(same.facts.learning_rate, default_learning_rate(0, {32, 1}, 64));
   options = unrated(f, "other");
   write_tiny_model(f.folder / "other-parent", {.n_layers = 1, .n_kv_heads = 2, .seed = 2});
   options.teacher = f.folder / "other-parent";
