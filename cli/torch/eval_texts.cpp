@@ -112,10 +112,14 @@ void score_texts(EvalModels& models, bool keep_nll, EvalState& state,
       if (before.windows > 0) {
         spdlog::info("eval {}{}: goes on behind window {}", of, text.stream.name, before.windows);
       }
+      const int64_t first = before.windows;
+      const Stopwatch watch;
       std::vector<TextScore> scores = score_text(
           decoders, together.with_baseline ? 0 : -1, text.stream, text.windows, keep_nll,
           [&](int64_t done, int64_t total) {
-            progress.text(fmt::format("{} of {} windows", done, total), done == total);
+            const double share =
+                static_cast<double>(done - first) / static_cast<double>(total - first);
+            progress.share(share, watch.seconds(), fmt::format("{} of {} windows", done, total));
           },
           std::move(before), [&](const PartialScores& now) { state.update(here, now); });
       for (size_t i = 0; i < together.models.size(); ++i) {

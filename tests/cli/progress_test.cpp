@@ -36,6 +36,20 @@ TEST(Progress, ALogGetsForecastPercentAndTimeLeft) {
   }
 }
 
+TEST(Progress, TheLossOfATextSaysHowMuchIsLeft) {
+  const Workplace w;
+  TokenFileWriter writer(w.folder / "a.bin", 1000);
+  writer.add(std::vector<int32_t>(64, 3));
+  writer.finish();
+  const Finished finished =
+      regroup({"eval", w.model, "--tokens", w.folder / "a.bin", "--seq-len", "32", "--batch-size",
+               "1", "--device", "cpu", "--threads", "1"});
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  for (const char* part : {" 50 %  1 of 2 windows  ", " left\n", "100 %  2 of 2 windows"}) {
+    EXPECT_TRUE(contains(finished.err, part)) << part << finished.err;
+  }
+}
+
 TEST(Progress, QuietSaysNothing) {
   const Workplace w;
   EXPECT_EQ(regroup({"convert", w.model, w.out, "--kv-heads", "2", "--quiet"}).err, "");
