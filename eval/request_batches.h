@@ -9,7 +9,8 @@
 
 namespace regroup {
 
-constexpr int64_t kTokensAtOnce = 4096;
+/// Of requests, and of windows of a text, where no batch size is given.
+inline constexpr int64_t kTokensAtOnce = 4096;
 
 /// What is fed at once.
 struct RequestBatch {

@@ -10,11 +10,11 @@
 #include <cmath>
 
 #include "regroup/base/error.h"
+#include "request_batches.h"
 
 namespace regroup {
 namespace {
 
-constexpr int64_t kWindowTokensAtOnce = 4096;
 constexpr int64_t kLogitsAtOnce = int64_t{64} << 20;  // elements of [tokens, vocab]
 
 /// Windows of equal length, ready for the model.
@@ -214,7 +214,7 @@ void require_finite(const std::vector<TextScore>& scores) {
 
 int64_t windows_at_once(const WindowOptions& options) {
   if (options.batch_size > 0) return options.batch_size;
-  return std::max<int64_t>(1, kWindowTokensAtOnce / options.seq_len);
+  return std::max<int64_t>(1, kTokensAtOnce / options.seq_len);
 }
 
 int64_t count_windows(int64_t n_tokens, int64_t seq_len) {

@@ -126,18 +126,23 @@ TEST(HarnessSamples, ScoresAreThoseOfTheHarnesssResults) {
   }
 }
 
-TEST(HarnessSamples, PartsCountFromNoughtAndHaveTheirOwnRows) {
-  const TemporaryFolder folder;
+/// Questions "0", "1" and so on of these subjects.
+void write_mmlu(const TemporaryFolder& folder, const std::vector<std::string>& subjects) {
   std::string records;
-  for (const char* subject : {"anatomy", "virology", "anatomy"}) {
-    records += Json({{"question", "Who?"},
-                     {"subject", subject},
+  for (size_t i = 0; i < subjects.size(); ++i) {
+    records += Json({{"question", std::to_string(i)},
+                     {"subject", subjects[i]},
                      {"choices", {"a", "b", "c", "d"}},
                      {"answer", 1}})
                    .dump() +
                "\n";
   }
   folder.write("mmlu.jsonl", records);
+}
+
+TEST(HarnessSamples, PartsCountFromNoughtAndHaveTheirOwnRows) {
+  const TemporaryFolder folder;
+  write_mmlu(folder, {"anatomy", "virology", "anatomy"});
   const Task task = open_task("mmlu", {.folder = folder.path()});
   const RequestScore even{.log_likelihood = -1, .greedy = false};
   const TaskAnswers answers{.scores = {3, std::vector<RequestScore>(4, even)}};
@@ -153,17 +158,7 @@ TEST(HarnessSamples, PartsCountFromNoughtAndHaveTheirOwnRows) {
 
 TEST(HarnessSamples, QuestionsThatAreLeftOutKeepTheirPlace) {
   const TemporaryFolder folder;
-  std::string records;
-  for (int i = 0; i < 6; ++i) {
-    const char* subject = i % 3 == 1 ? "virology" : "anatomy";
-    records += Json({{"question", std::to_string(i)},
-                     {"subject", subject},
-                     {"choices", {"a", "b", "c", "d"}},
-                     {"answer", 1}})
-                   .dump() +
-               "\n";
-  }
-  folder.write("mmlu.jsonl", records);
+  write_mmlu(folder, {"anatomy", "virology", "anatomy", "anatomy", "virology", "anatomy"});
   Task task = open_task("mmlu", {.folder = folder.path()});
   leave_out(task, {0, 3});  // anatomy 0 and 2
   leave_out(task, {1});     // of what is left: anatomy 1
