@@ -53,7 +53,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocab
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& token = tokens_[i];
     const std::string text = token.normalized ? normalizer.apply(token.text) : token.text;
-    if (!token.special) highest_ = std::max(highest_, token.id);
+    if (!token.special) highest_ = std::max(highest_.load(), token.id);
     if (text.empty()) continue;
     require_token_length(text, token.id, path);
     require_added_bytes(bytes += text.size(), path);
@@ -67,7 +67,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& vocab
 void AddedTokens::allow_special() {
   for (const AddedToken& token : tokens_) {
     require_parts(token);
-    highest_ = std::max(highest_, token.id);
+    highest_ = std::max(highest_.load(), token.id);
   }
 }
 

@@ -74,7 +74,7 @@ class AddedTokens {
   std::unordered_map<std::string, int32_t> by_text_;
   Searched before_, after_;
   std::string path_;
-  int32_t highest_ = -1;
+  std::atomic<int32_t> highest_ = -1;  // allow_special() may come while texts are encoded
   mutable std::atomic<bool> told_ = false;
 };
 

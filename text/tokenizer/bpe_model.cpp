@@ -71,33 +71,33 @@ BpeModel::BpeModel(Vocabulary vocabulary, Merges merges, BpeSettings settings, b
   }
 }
 
-void BpeModel::encode(std::string_view piece, std::vector<int32_t>& ids,
+void BpeModel::encode(std::string_view piece, WordScratch& scratch, std::vector<int32_t>& ids,
                       std::vector<uint32_t>* bytes) const {
   if (!settings_.cuts_at_marks) {
-    encode_word(piece, ids, bytes);
+    encode_word(piece, scratch, ids, bytes);
     return;
   }
   while (!piece.empty()) {  // marks, and what follows up to the next one
     size_t marks = 0;
     while (piece.substr(marks).starts_with(kSpaceMark)) marks += kSpaceMark.size();
     const size_t end = std::min(piece.find(kSpaceMark, marks), piece.size());
-    encode_word(piece.substr(0, end), ids, bytes);
+    encode_word(piece.substr(0, end), scratch, ids, bytes);
     piece.remove_prefix(end);
   }
 }
 
-void BpeModel::encode_word(std::string_view piece, std::vector<int32_t>& ids,
+void BpeModel::encode_word(std::string_view piece, WordScratch& scratch, std::vector<int32_t>& ids,
                            std::vector<uint32_t>* bytes) const {
-  if (bytes == nullptr && cache_.find(piece, ids)) return;
+  if (bytes == nullptr && scratch.cache.find(piece, ids)) return;
   const size_t before = ids.size();
   const int32_t token = settings_.ignore_merges ? whole(piece) : -1;
   if (token >= 0) {
     ids.push_back(token);
     if (bytes != nullptr) bytes->push_back(static_cast<uint32_t>(piece.size()));
   } else {
-    merge_piece(piece, ids, bytes);
+    merge_piece(piece, scratch.symbols, ids, bytes);
   }
-  cache_.put(piece, {ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end()});
+  scratch.cache.put(piece, {ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end()});
 }
 
 void BpeModel::fail_unknown() const {
@@ -119,17 +119,17 @@ int32_t BpeModel::whole(std::string_view piece) const {
   return takes_bytes_ ? vocabulary_.find(to_byte_symbols(piece)) : vocabulary_.find(piece);
 }
 
-void BpeModel::merge_piece(std::string_view piece, std::vector<int32_t>& ids,
-                           std::vector<uint32_t>* bytes) const {
-  SymbolBuilder builder(*this, symbols_);
+void BpeModel::merge_piece(std::string_view piece, std::vector<Symbol>& symbols,
+                           std::vector<int32_t>& ids, std::vector<uint32_t>* bytes) const {
+  SymbolBuilder builder(*this, symbols);
   if (takes_bytes_) {
     add_bytes(piece, builder);
   } else {
     add_characters(piece, builder);
   }
   builder.finish();
-  merge_symbols(merges_, symbols_);
-  for (const Symbol& symbol : symbols_) {
+  merge_symbols(merges_, symbols);
+  for (const Symbol& symbol : symbols) {
     if (symbol.bytes == 0) continue;
     ids.push_back(symbol.id);
     if (bytes != nullptr) bytes->push_back(symbol.bytes);

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "merges.h"
-#include "word_cache.h"
 #include "word_model.h"
 
 namespace regroup {
@@ -22,20 +21,20 @@ struct BpeSettings {
   bool cuts_at_marks = false;
 };
 
-/// Byte-pair encoding. Its cache of pieces makes encode() a matter of one thread at a time.
+/// Byte-pair encoding.
 class BpeModel : public WordModel {
  public:
   /// @param takes_bytes  pieces are bytes, which the vocabulary has as symbols
   BpeModel(Vocabulary vocabulary, Merges merges, BpeSettings settings, bool takes_bytes);
-  void encode(std::string_view piece, std::vector<int32_t>& ids,
+  void encode(std::string_view piece, WordScratch& scratch, std::vector<int32_t>& ids,
               std::vector<uint32_t>* bytes) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
  private:
   class SymbolBuilder;
-  void encode_word(std::string_view piece, std::vector<int32_t>& ids,
+  void encode_word(std::string_view piece, WordScratch& scratch, std::vector<int32_t>& ids,
                    std::vector<uint32_t>* bytes) const;
-  void merge_piece(std::string_view piece, std::vector<int32_t>& ids,
+  void merge_piece(std::string_view piece, std::vector<Symbol>& symbols, std::vector<int32_t>& ids,
                    std::vector<uint32_t>* bytes) const;
   void add_bytes(std::string_view piece, SymbolBuilder& builder) const;
   void add_characters(std::string_view piece, SymbolBuilder& builder) const;
@@ -53,8 +52,6 @@ class BpeModel : public WordModel {
   int32_t unk_ = -1;
   std::vector<int32_t> fallback_;      // the tokens of bytes
   std::array<int32_t, 256> single_{};  // the symbols of bytes, or the tokens of ASCII characters
-  mutable std::vector<Symbol> symbols_;
-  mutable WordCache cache_;
 };
 
 }  // namespace regroup

@@ -54,7 +54,7 @@ bool JsonTokenizer::encode(std::string_view text, size_t enough, bool special,
                            std::vector<int32_t>& ids) const {
   const std::string repaired = is_utf8(text) ? std::string() : repaired_utf8(text);
   if (!repaired.empty()) text = repaired;
-  const std::lock_guard lock(one_at_a_time_);
+  const ScratchPool::Lease scratch = scratch_.take();
   // Each part between added tokens may grow by a constant; many of them must not.
   const GrowthLimit limit = parts_.normalizer.growth_limit(text.size());
   const size_t before = ids.size();
@@ -64,7 +64,7 @@ bool JsonTokenizer::encode(std::string_view text, size_t enough, bool special,
     if (step.added >= 0) {
       ids.push_back(step.added);
     } else {
-      parts_.model->encode(step.piece->text, ids, nullptr);
+      parts_.model->encode(step.piece->text, *scratch, ids, nullptr);
     }
     return true;
   });
@@ -86,7 +86,7 @@ const std::string* JsonTokenizer::token(int32_t id) const {
 
 int64_t JsonTokenizer::prefix_bytes(std::string_view text, size_t n_ids, bool special) const {
   if (!is_utf8(text)) return static_cast<int64_t>(text.size());
-  const std::lock_guard lock(one_at_a_time_);
+  const ScratchPool::Lease scratch = scratch_.take();
   size_t left = n_ids;
   size_t end = 0;
   std::vector<int32_t> ids;
@@ -100,7 +100,7 @@ int64_t JsonTokenizer::prefix_bytes(std::string_view text, size_t n_ids, bool sp
     }
     ids.clear();
     lengths.clear();
-    parts_.model->encode(step.piece->text, ids, &lengths);
+    parts_.model->encode(step.piece->text, *scratch, ids, &lengths);
     if (ids.empty()) return true;  // characters that the model leaves out
     if (left == 0) return false;
     const size_t taken = std::min(left, ids.size());

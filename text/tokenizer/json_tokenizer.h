@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "added_tokens.h"
@@ -14,7 +13,7 @@
 namespace regroup {
 
 /// A tokenizer.json: added tokens, normalizer, pre-tokenizer, model and decoder, as the tokenizers package
-/// runs them one after another. One text at a time: the others wait.
+/// runs them one after another.
 class JsonTokenizer : public Tokenizer::Kind {
  public:
   struct Parts {
@@ -58,7 +57,7 @@ class JsonTokenizer : public Tokenizer::Kind {
   size_t origin(std::string_view text, const Step& step, std::string_view rest) const;
 
   Parts parts_;
-  mutable std::mutex one_at_a_time_;
+  mutable ScratchPool scratch_;
 };
 
 }  // namespace regroup

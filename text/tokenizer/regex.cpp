@@ -5,6 +5,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <new>
+
 #include "regex_translation.h"
 #include "regroup/base/error.h"
 #include "regroup/base/printable.h"
@@ -34,15 +36,32 @@ std::string pcre2_message(int error) {
   return text;
 }
 
+/// What a thread needs for its matches, whichever the expression.
+struct MatchSpace {
+  Owned<pcre2_match_context, pcre2_match_context_free> context{pcre2_match_context_create(nullptr)};
+  Owned<pcre2_jit_stack, pcre2_jit_stack_free> stack{
+      pcre2_jit_stack_create(kMinStack, kMaxStack, nullptr)};
+  Owned<pcre2_match_data, pcre2_match_data_free> match{pcre2_match_data_create(1, nullptr)};
+
+  MatchSpace() {
+    if (context == nullptr || stack == nullptr || match == nullptr) throw std::bad_alloc();
+    pcre2_set_match_limit(context.get(), kMaxSteps);
+    pcre2_set_heap_limit(context.get(), kMaxHeapKib);
+    pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+};
+
+MatchSpace& match_space() {
+  thread_local MatchSpace space;
+  return space;
+}
+
 }  // namespace
 
 struct Regex::State {
   std::string pattern;
   std::string path;
   Owned<pcre2_code, pcre2_code_free> code;
-  Owned<pcre2_match_context, pcre2_match_context_free> context;
-  Owned<pcre2_jit_stack, pcre2_jit_stack_free> stack;
-  Owned<pcre2_match_data, pcre2_match_data_free> match;
   bool jit = false;
 
   [[noreturn]] void refuse(const std::string& why) const;
@@ -71,14 +90,6 @@ Regex::Regex(std::string_view pattern, std::string path) : state_(std::make_uniq
                              &error, &offset, options.get()));
   if (s.code == nullptr) s.refuse("is not understood (" + pcre2_message(error) + ")");
   s.jit = pcre2_jit_compile(s.code.get(), PCRE2_JIT_COMPLETE) == 0;
-  s.context.reset(pcre2_match_context_create(nullptr));
-  pcre2_set_match_limit(s.context.get(), kMaxSteps);
-  pcre2_set_heap_limit(s.context.get(), kMaxHeapKib);
-  if (s.jit) {
-    s.stack.reset(pcre2_jit_stack_create(kMinStack, kMaxStack, nullptr));
-    pcre2_jit_stack_assign(s.context.get(), nullptr, s.stack.get());
-  }
-  s.match.reset(pcre2_match_data_create(1, nullptr));
 }
 
 Regex::Regex(Regex&&) noexcept = default;
@@ -86,11 +97,13 @@ Regex::~Regex() = default;
 
 std::optional<ByteRange> Regex::find(std::string_view text, size_t from) const {
   const State& s = *state_;
+  const MatchSpace& space = match_space();
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  const int found = s.jit ? pcre2_jit_match(s.code.get(), subject, text.size(), from,
-                                            PCRE2_NO_UTF_CHECK, s.match.get(), s.context.get())
-                          : pcre2_match(s.code.get(), subject, text.size(), from,
-                                        PCRE2_NO_UTF_CHECK, s.match.get(), s.context.get());
+  const int found =
+      s.jit ? pcre2_jit_match(s.code.get(), subject, text.size(), from, PCRE2_NO_UTF_CHECK,
+                              space.match.get(), space.context.get())
+            : pcre2_match(s.code.get(), subject, text.size(), from, PCRE2_NO_UTF_CHECK,
+                          space.match.get(), space.context.get());
   if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (found < 0) {
     throw CheckpointError(
@@ -103,7 +116,7 @@ std::optional<ByteRange> Regex::find(std::string_view text, size_t from) const {
          .path = s.path,
          .hint = kTokenizeElsewhere});
   }
-  const size_t* range = pcre2_get_ovector_pointer(s.match.get());
+  const size_t* range = pcre2_get_ovector_pointer(space.match.get());
   return ByteRange{.begin = range[0], .end = range[1]};
 }
 

@@ -15,7 +15,7 @@ struct ByteRange {
 };
 
 /// A regular expression of a tokenizer.json: PCRE2, compiled for the processor, under a limit on the steps that one match
-/// may take.
+/// may take. Any number of threads may match at once.
 class Regex {
  public:
   /// @throws UnsupportedError TOK_REGEX_UNSUPPORTED

@@ -30,22 +30,19 @@ class UnigramModel : public WordModel {
     if (byte_fallback) bytes_ = byte_tokens(vocabulary_);
     unknown_score_ = *std::min_element(scores_.begin(), scores_.end()) - kUnknownPenalty;
   }
-  void encode(std::string_view piece, std::vector<int32_t>& ids,
+  void encode(std::string_view piece, WordScratch& scratch, std::vector<int32_t>& ids,
               std::vector<uint32_t>* bytes) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
  private:
-  /// The best way to the end of a position.
-  struct Node {
-    double score = 0;
-    int32_t id = -1;
-    int32_t begin = -1;  ///< where its last token begins; -1: not reached
-  };
-  void reach(Node& node, double score, int32_t id, size_t begin) const {
-    if (node.begin >= 0 && score <= node.score) return;
-    node = {.score = score, .id = id, .begin = static_cast<int32_t>(begin)};
+  using Cut = WordScratch::BestCut;
+  void reach(Cut& cut, double score, int32_t id, size_t begin) const {
+    if (cut.begin >= 0 && score <= cut.score) return;
+    cut = {.score = score, .id = id, .begin = static_cast<int32_t>(begin)};
   }
-  void walk(std::string_view piece) const;
+  void walk(std::string_view piece, std::vector<Cut>& cuts) const;
+  void encode_new(std::string_view piece, std::vector<Cut>& cuts, std::vector<int32_t>& ids,
+                  std::vector<uint32_t>* bytes) const;
   void put(std::string_view token, std::vector<int32_t>& ids, std::vector<uint32_t>* bytes) const;
   int32_t unknown() const;
 
@@ -55,28 +52,35 @@ class UnigramModel : public WordModel {
   PrefixTree tree_;
   std::vector<int32_t> bytes_;
   double unknown_score_;
-  mutable std::vector<Node> nodes_;
 };
 
 /// Viterbi: of all ways to cut the piece into tokens the one with the highest sum of scores.
-void UnigramModel::walk(std::string_view piece) const {
-  nodes_.assign(piece.size() + 1, Node{});
+void UnigramModel::walk(std::string_view piece, std::vector<Cut>& cuts) const {
+  cuts.assign(piece.size() + 1, Cut{});
   for (size_t at = 0; at < piece.size();) {
-    const double here = nodes_[at].score;
+    const double here = cuts[at].score;
     const size_t character = character_bytes(static_cast<unsigned char>(piece[at]));
     bool single = false;
     tree_.visit_prefixes(piece.substr(at), [&](size_t length, int32_t id) {
-      reach(nodes_[at + length], scores_[static_cast<size_t>(id)] + here, id, at);
+      reach(cuts[at + length], scores_[static_cast<size_t>(id)] + here, id, at);
       single = single || length == character;
     });
-    if (!single) reach(nodes_[at + character], unknown_score_ + here, unknown(), at);
+    if (!single) reach(cuts[at + character], unknown_score_ + here, unknown(), at);
     at += character;
   }
 }
 
-void UnigramModel::encode(std::string_view piece, std::vector<int32_t>& ids,
+void UnigramModel::encode(std::string_view piece, WordScratch& scratch, std::vector<int32_t>& ids,
                           std::vector<uint32_t>* bytes) const {
-  walk(piece);
+  if (bytes == nullptr && scratch.cache.find(piece, ids)) return;
+  const size_t before = ids.size();
+  encode_new(piece, scratch.cuts, ids, bytes);
+  scratch.cache.put(piece, {ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end()});
+}
+
+void UnigramModel::encode_new(std::string_view piece, std::vector<Cut>& cuts,
+                              std::vector<int32_t>& ids, std::vector<uint32_t>* bytes) const {
+  walk(piece, cuts);
   std::vector<std::string_view> tokens;
   size_t unknown_end = 0;  // of a run of unknown characters, which become one token
   const auto end_unknown = [&](size_t begin) {
@@ -84,9 +88,9 @@ void UnigramModel::encode(std::string_view piece, std::vector<int32_t>& ids,
     unknown_end = 0;
   };
   for (size_t end = piece.size(); end > 0;) {
-    const Node& node = nodes_[end];
-    const auto begin = static_cast<size_t>(node.begin);
-    if (node.id == unk_) {
+    const Cut& cut = cuts[end];
+    const auto begin = static_cast<size_t>(cut.begin);
+    if (cut.id == unk_) {
       if (unknown_end == 0) unknown_end = end;
     } else {
       end_unknown(end);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "vocabulary.h"
+#include "word_scratch.h"
 
 namespace regroup {
 
@@ -16,7 +17,8 @@ class WordModel {
  public:
   virtual ~WordModel() = default;
   /// Appends the ids of a piece, which is not empty. @param bytes  if given: how many bytes of the piece each id stands for
-  virtual void encode(std::string_view piece, std::vector<int32_t>& ids,
+  /// @param scratch  used with this model alone, and by one thread at a time
+  virtual void encode(std::string_view piece, WordScratch& scratch, std::vector<int32_t>& ids,
                       std::vector<uint32_t>* bytes) const = 0;
   virtual const Vocabulary& vocabulary() const = 0;
 };
