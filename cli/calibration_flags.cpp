@@ -206,7 +206,8 @@ void add_calibration_flags(CLI::App& command, CalibrationFlags& flags) {
           "; left out: the best measured one for the method")
       ->type_name(kGrouping);
   add("--calibration", flags.calibration,
-      "Text (.txt, .jsonl, .json; also .gz, .zst) or token files to measure the model on; self: "
+      "Text (.txt, .jsonl, .json, also .gz, .zst; .parquet) or token files to measure the model "
+      "on; self: "
       "text "
       "that the model writes itself")
       ->type_name(kFile);

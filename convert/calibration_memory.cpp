@@ -4,7 +4,6 @@
 #include "regroup/checkpoint/family.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/text/documents.h"
-#include "regroup/text/text_source.h"
 
 namespace regroup {
 
@@ -18,8 +17,7 @@ int64_t max_tokens(const CalibrationOptions& options) {
     std::error_code error;
     const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
     if (error) return max_calibration_tokens(options);  // who reads it says what is wrong
-    if (path != without_compression(path))
-      return max_calibration_tokens(options);  // how much comes out is not known
+    if (is_packed(path)) return max_calibration_tokens(options);
     max += is_text_file(path) ? bytes : bytes / 2;
   }
   return std::min(max_calibration_tokens(options), max);

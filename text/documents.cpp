@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "json_records.h"
+#include "parquet/parquet_records.h"
 #include "regroup/base/error.h"
 #include "regroup/base/human_number.h"
 #include "regroup/base/input_file.h"
@@ -21,6 +22,8 @@ namespace regroup {
 namespace {
 
 constexpr auto kTextKinds = std::to_array<std::string_view>({".txt", ".jsonl", ".ndjson", ".json"});
+constexpr const char* kUsualField = "text";
+constexpr const char* kMessages = "messages";  // looked for where there is no usual field
 constexpr size_t kMaxDocumentBytes = size_t{1} << 30;
 constexpr size_t kLongDocumentBytes = size_t{256} << 20;
 
@@ -66,7 +69,7 @@ bool add_text(const TextBuffer& text, size_t bytes, Documents& documents) {
         "several in it, `document-separator` says what stands between them",
         printable(text.path()), text.offset(), human_bytes(static_cast<int64_t>(bytes))));
   }
-  return documents.add({document});
+  return documents.add({.text = document, .read = text.share()});
 }
 
 void split_text(TextBuffer& text, const std::string& separator, Documents& documents) {
@@ -141,8 +144,8 @@ std::string document_of(const Json& record, const std::vector<std::string>& name
 /// The conversation that a record holds in place of a text, or nullptr.
 const Json* messages_of(const Json& record, const std::vector<std::string>& names) {
   if (!record.is_object() || names.size() != 1) return nullptr;
-  const bool usual = names.front() == "text" && !record.contains("text");
-  const auto found = record.find(usual ? "messages" : names.front());
+  const bool usual = names.front() == kUsualField && !record.contains(kUsualField);
+  const auto found = record.find(usual ? kMessages : names.front());
   if (found == record.end() || !found->is_array() || found->empty()) return nullptr;
   const bool messages = std::all_of(found->begin(), found->end(), [](const Json& one) {
     return one.is_object() && one.contains("role");
@@ -150,22 +153,57 @@ const Json* messages_of(const Json& record, const std::vector<std::string>& name
   return messages ? &*found : nullptr;
 }
 
+bool is_parquet(const std::string& path) { return path.ends_with(".parquet"); }
+
 bool is_lines(const std::string& path) {
   const std::string name = without_compression(path);
   return name.ends_with(".jsonl") || name.ends_with(".ndjson");
 }
 
-void read_records(TextBuffer& text, const DocumentOptions& options, Documents& documents) {
-  const std::vector<std::string> names = field_names(options.field);
-  visit_json_records(text, is_lines(text.path()),
-                     [&](const Json& record, const std::string& where) {
-                       if (const Json* messages = messages_of(record, names)) {
-                         const std::string conversation = messages->dump();
-                         return documents.add({conversation, /*is_chat=*/true, where});
-                       }
-                       const std::string document = document_of(record, names, options, where);
-                       return documents.add({document});
-                     });
+/// The documents of records, by the keys that hold them.
+class RecordDocuments {
+ public:
+  RecordDocuments(const DocumentOptions& options, Documents& documents)
+      : options_(options), names_(field_names(options.field)), documents_(documents) {}
+
+  bool add(const Json& record, const std::string& where, double read) {
+    if (const Json* messages = messages_of(record, names_)) {
+      const std::string conversation = messages->dump();
+      return documents_.add({conversation, /*is_chat=*/true, where, read});
+    }
+    const std::string document = document_of(record, names_, options_, where);
+    return documents_.add({.text = document, .read = read});
+  }
+
+  /// Columns of a table that are looked at.
+  std::vector<std::string> columns() const {
+    std::vector<std::string> columns = names_;
+    if (names_.size() == 1 && names_.front() == kUsualField) columns.emplace_back(kMessages);
+    return columns;
+  }
+
+ private:
+  const DocumentOptions& options_;
+  std::vector<std::string> names_;
+  Documents& documents_;
+};
+
+void read_file(const std::string& path, const DocumentOptions& options, Documents& documents) {
+  RecordDocuments records(options, documents);
+  if (is_parquet(path)) {
+    parquet::visit_records(
+        path, [&](const parquet::Row& row) { return records.add(row.record, row.where, row.read); },
+        records.columns());
+    return;
+  }
+  TextBuffer text(path);
+  if (without_compression(path).ends_with(".txt")) {
+    split_text(text, options.separator, documents);
+    return;
+  }
+  visit_json_records(text, is_lines(path), [&](const Json& record, const std::string& where) {
+    return records.add(record, where, text.share());
+  });
 }
 
 }  // namespace
@@ -196,31 +234,31 @@ std::string typed_separator(const std::string& separator) {
 
 bool is_text_file(const std::string& path) {
   const std::string name = without_compression(path);
-  return std::any_of(kTextKinds.begin(), kTextKinds.end(),
+  return is_parquet(path) ||
+         std::any_of(kTextKinds.begin(), kTextKinds.end(),
                      [&](std::string_view kind) { return name.ends_with(kind); });
+}
+
+bool is_packed(const std::string& path) {
+  return is_parquet(path) || path != without_compression(path);
 }
 
 void require_text_file(const std::string& path, const std::string& hint) {
   if (is_text_file(path)) return;
   static_cast<void>(InputFile(path));  // a folder, or no file at all, is not a matter of its name
-  throw UnsupportedError(
-      {.code = "TEXT_KIND",
-       .message = "text files must end in .txt, .jsonl or .json, or in one of these and "
-                  ".gz or .zst",
-       .path = path,
-       .hint = hint});
+  throw UnsupportedError({.code = "TEXT_KIND",
+                          .message =
+                              "text files must end in .txt, .jsonl or .json, in one of these and "
+                              ".gz or .zst, or in .parquet",
+                          .path = path,
+                          .hint = hint});
 }
 
 int64_t read_documents_while(const std::string& path, const DocumentOptions& options,
                              const std::function<bool(const Document&)>& visit) {
   require_text_file(path);
-  TextBuffer text(path);
   Documents documents(visit);
-  if (without_compression(path).ends_with(".txt")) {
-    split_text(text, options.separator, documents);
-  } else {
-    read_records(text, options, documents);
-  }
+  read_file(path, options, documents);
   if (documents.count() == 0) {
     refuse("TEXT_EMPTY", path, "must hold some text, found none",
            "check that this is the right file");

@@ -39,7 +39,8 @@ void read_records(const std::string& path, const VisitRecord& visit) {
     return visit(record, where);
   };
   if (path.ends_with(".parquet")) {
-    parquet::visit_records(path, counted);
+    parquet::visit_records(path,
+                           [&](const parquet::Row& row) { return counted(row.record, row.where); });
   } else {
     read_json_records(path, counted);
   }

@@ -21,6 +21,7 @@ namespace regroup {
 struct TextSource::Stream {
   virtual ~Stream() = default;
   virtual size_t read(std::span<std::byte> out) = 0;
+  virtual double share() const = 0;
 };
 
 namespace {
@@ -53,6 +54,9 @@ class PlainStream : public TextSource::Stream {
     at_ += static_cast<int64_t>(n);
     return n;
   }
+  double share() const override {
+    return file_.size() > 0 ? static_cast<double>(at_) / static_cast<double>(file_.size()) : 1;
+  }
   const std::string& path() const { return file_.path(); }
 
  private:
@@ -66,6 +70,7 @@ class Blocks {
   explicit Blocks(InputFile file) : file_(std::move(file)), block_(kInputBytes) {}
   /// The next block, empty at the end of the file.
   std::span<std::byte> next() { return std::span(block_).first(file_.read(block_)); }
+  double share() const { return file_.share(); }
   const std::string& path() const { return file_.path(); }
 
  private:
@@ -88,6 +93,7 @@ class GzipStream : public TextSource::Stream {
     while (state_.avail_out == room && fill()) inflate_some();
     return room - state_.avail_out;
   }
+  double share() const override { return blocks_.share(); }
 
  private:
   /// False at the end of the file, which must be the end of a member too.
@@ -145,6 +151,7 @@ class ZstdStream : public TextSource::Stream {
     }
     return to.pos;
   }
+  double share() const override { return blocks_.share(); }
 
  private:
   [[noreturn]] void refuse_frame(size_t error) {
@@ -181,9 +188,7 @@ constexpr auto kOtherKinds = std::to_array<OtherKind>({
     {{"\xFD\x37zXZ\0", 6}, "xz data", "unpack it with unxz, or pack it with gzip or zstd"},
     {"\x04\x22\x4D\x18", "lz4 data", "unpack it with lz4 -d, or pack it with gzip or zstd"},
     {"PK\x03\x04", "a ZIP archive", "unpack it, and name the text files in it"},
-    {"PAR1", "a Parquet file",
-     "write its text as JSON lines, for example with pandas: "
-     "read_parquet(F).to_json(G, orient=\"records\", lines=True)"},
+    {"PAR1", "a Parquet file", "give it a name that ends in .parquet"},
     {"ARROW1", "an Arrow file", "write its text as JSON lines, as datasets' to_json() does"},
 });
 
@@ -234,5 +239,6 @@ TextSource::TextSource(TextSource&&) noexcept = default;
 TextSource::~TextSource() = default;
 
 size_t TextSource::read(std::span<std::byte> out) { return stream_->read(out); }
+double TextSource::share() const { return stream_->share(); }
 
 }  // namespace regroup

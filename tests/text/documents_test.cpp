@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "oracles/oracle.h"
+#include "regroup/base/input_file.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
@@ -68,6 +69,75 @@ TEST(JsonFile, IsAnArrayOrObjectsOneAfterTheOther) {
   EXPECT_EQ(read("a.json", "{\n\"text\":\n\"alone\"\n}"), Documents{"alone"});
   EXPECT_EQ(read("a.jsonl", "\n[" + one + ",\n" + two + "]"), both) << "whatever its name is";
   EXPECT_EQ(read("a.ndjson", one + "\n" + two), both);
+}
+
+const std::string kParquet = "tests/text/golden/parquet/";
+
+/// The documents of a file of tests/text/golden/parquet, and of conversations their messages.
+Documents golden(const std::string& name, const DocumentOptions& options = {}) {
+  Documents documents;
+  read_documents(kParquet + name, options, [&](const Document& document) {
+    documents.push_back((document.is_chat ? document.where + ": " : "") +
+                        std::string(document.text));
+  });
+  return documents;
+}
+
+TEST(ParquetFile, HoldsADocumentARow) {
+  const Documents pages = golden("pages.zstd.parquet");
+  EXPECT_EQ(pages.size(), 30u) << "ten of them are empty";
+  EXPECT_EQ(pages.front(), "Page 1.\nWas ist größer?");
+  EXPECT_EQ(pages, golden("pages.jsonl"));
+  const DocumentOptions both{.field = "url,text", .field_separator = "\n"};
+  EXPECT_EQ(golden("pages.zstd.parquet", both), golden("pages.jsonl", both));
+}
+
+TEST(ParquetFile, MayHoldConversations) {
+  const Documents chats = golden("chats.snappy.parquet");
+  ASSERT_EQ(chats.size(), 6u);
+  EXPECT_EQ(chats[0], kParquet +
+                          "chats.snappy.parquet row 1: "
+                          R"([{"role":"user","content":"user says 0"},)"
+                          R"({"role":"assistant","content":"assistant says 0"}])");
+}
+
+TEST(ParquetFile, ColumnsThatNobodyAskedForAreNotRead) {
+  // Without its column "text" no row has a document, and the columns that are there are named.
+  expect_error("TEXT_FIELD", [] { golden("types.plain.parquet"); });
+  EXPECT_TRUE(contains(expect_error("TEXT_FIELD", [] { golden("arc.zstd.parquet"); }).message,
+                       "arc.zstd.parquet row 1: must be an object with a string \"text\", found "
+                       "the keys id, question, choices (no string: object), answerKey"));
+  const TemporaryFolder folder;
+  std::string bytes = InputFile(kParquet + "arc.none.parquet").read_all();
+  const size_t id = bytes.find("Mercury_0");
+  ASSERT_NE(id, std::string::npos);
+  bytes[id] = '\xFF';  // no UTF-8, in a column beside
+  const std::string path = folder.write("a.parquet", bytes);
+  int64_t rows = read_documents(path, {.field = "question"}, [](const Document&) {});
+  EXPECT_EQ(rows, 10) << "two of twelve are empty";
+  expect_error("TEXT_UTF8", [&] { read_documents(path, {.field = "id"}, [](const Document&) {}); });
+}
+
+TEST(Documents, SayHowMuchOfTheFileWasRead) {
+  const TemporaryFolder folder;
+  std::string lines;
+  const std::string line = "{\"text\":\"" + std::string(100'000, 'x') + "\"}\n";
+  for (int i = 0; i < 100; ++i) lines += line;
+  double last = 0;
+  int64_t early = 0;
+  read_documents(folder.write("a.jsonl", lines), {}, [&](const Document& document) {
+    EXPECT_GE(document.read, last);
+    last = document.read;
+    early += document.read < 0.5;
+  });
+  EXPECT_EQ(last, 1);
+  EXPECT_NEAR(static_cast<double>(early), 45, 6);  // blocks of 1 MiB are read ahead
+  std::vector<double> rows;
+  read_documents(kParquet + "pages.zstd.parquet", {.field = "url"},
+                 [&](const Document& document) { rows.push_back(document.read); });
+  ASSERT_EQ(rows.size(), 40u);
+  EXPECT_EQ(rows[0], 1 / 40.0);
+  EXPECT_EQ(rows[39], 1);
 }
 
 TEST(Documents, BeginBehindAByteOrderMark) {
@@ -173,12 +243,18 @@ TEST(Documents, MalformedFilesAreRefused) {
 
 TEST(Documents, OtherKindsAreUnsupported) {
   EXPECT_TRUE(
-      contains(expect_error<UnsupportedError>("TEXT_KIND", [] { read("a.parquet", "x"); }).message,
-               "a.parquet: text files must end in .txt, .jsonl or .json"));
-  for (const char* name : {"a/b.txt", "b.jsonl", "b.ndjson", "b.json", "b.txt.gz", "b.jsonl.zst"}) {
+      contains(expect_error<UnsupportedError>("TEXT_KIND", [] { read("a.arrow", "x"); }).message,
+               "a.arrow: text files must end in .txt, .jsonl or .json"));
+  expect_error("PARQUET_MAGIC", [] { read("a.parquet", "x"); });
+  for (const char* name :
+       {"a/b.txt", "b.jsonl", "b.ndjson", "b.json", "b.txt.gz", "b.jsonl.zst", "b.parquet"}) {
     EXPECT_TRUE(is_text_file(name)) << name;
+    EXPECT_EQ(is_packed(name), std::string_view(name).find("t.gz") != std::string_view::npos ||
+                                   std::string_view(name).find(".zst") != std::string_view::npos ||
+                                   std::string_view(name).ends_with(".parquet"))
+        << name;
   }
-  for (const char* name : {"b.bin", "txt", "b.gz", "b.txt.xz", "b.bin.gz"}) {
+  for (const char* name : {"b.bin", "txt", "b.gz", "b.txt.xz", "b.bin.gz", "b.parquet.gz"}) {
     EXPECT_FALSE(is_text_file(name)) << name;
   }
 }

@@ -16,7 +16,7 @@
 namespace regroup::parquet {
 namespace {
 
-using Visit = std::function<bool(const Json&, const std::string&)>;
+using Visit = std::function<bool(const Row&)>;
 
 /// A file of a few bytes can stand for texts without end; packed texts come to a thousand times their bytes at most.
 constexpr int64_t kAlwaysUnpacked = int64_t{1} << 30;
@@ -24,15 +24,18 @@ constexpr int64_t kMaxUnpacking = 1024;
 
 class RowGroups {
  public:
-  RowGroups(const InputFile& file, const Visit& visit)
+  RowGroups(const InputFile& file, const Visit& visit, const std::vector<std::string>& columns)
       : file_(file),
         visit_(visit),
         footer_(read_footer(file)),
-        schema_(make_schema(footer_.schema, file.path())),
+        schema_(make_schema(footer_.schema, file.path(), columns)),
         unpacked_left_(kAlwaysUnpacked + file.size() * kMaxUnpacking) {}
 
   void read() {
-    for (const RowGroup& group : footer_.row_groups) require_columns(group);
+    for (const RowGroup& group : footer_.row_groups) {
+      require_columns(group);
+      n_rows_ += group.n_rows;
+    }
     for (const RowGroup& group : footer_.row_groups) {
       if (!read_group(group)) return;
     }
@@ -58,7 +61,8 @@ class RowGroups {
       const std::string where = fmt::format("{} row {}", file_.path(), ++row_);
       const Json record = assembler.next(where);
       require_left(assembler.record_bytes());
-      if (!visit_(record, where)) return false;
+      const double read = static_cast<double>(row_) / static_cast<double>(n_rows_);
+      if (!visit_({record, where, read})) return false;
     }
     assembler.require_end();
     return true;
@@ -79,13 +83,15 @@ class RowGroups {
   Schema schema_;
   int64_t unpacked_left_;
   int64_t row_ = 0;
+  int64_t n_rows_ = 0;
 };
 
 }  // namespace
 
-void visit_records(const std::string& path, const Visit& visit) {
+void visit_records(const std::string& path, const Visit& visit,
+                   const std::vector<std::string>& columns) {
   const InputFile file(path);
-  RowGroups(file, visit).read();
+  RowGroups(file, visit, columns).read();
 }
 
 }  // namespace regroup::parquet

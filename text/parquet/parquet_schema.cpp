@@ -212,11 +212,21 @@ class FieldBuilder {
   const std::string& path_;
 };
 
+void keep_wanted(std::vector<Node>& columns, const std::vector<std::string>& wanted) {
+  const auto is_wanted = [&](const Node& column) {
+    return std::find(wanted.begin(), wanted.end(), column.element->name) != wanted.end();
+  };
+  if (std::none_of(columns.begin(), columns.end(), is_wanted)) return;
+  std::erase_if(columns, [&](const Node& column) { return !is_wanted(column); });
+}
+
 }  // namespace
 
-Schema make_schema(const std::vector<SchemaElement>& elements, const std::string& path) {
+Schema make_schema(const std::vector<SchemaElement>& elements, const std::string& path,
+                   const std::vector<std::string>& wanted) {
   TreeBuilder tree(elements, path);
   Node root = tree.build();
+  keep_wanted(root.children, wanted);
   Schema schema{.n_chunks = tree.n_chunks()};
   SchemaElement record = *root.element;
   record.repetition = Repetition::kRequired;  // some writers say otherwise; it counts in no level

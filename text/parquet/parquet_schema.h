@@ -76,8 +76,10 @@ struct Schema {
 
 /// Puts the tree together. Columns that JSON has no form for (bytes that are no text, INT96, decimals) are left out.
 /// Lists are told from groups by the rules of LogicalTypes.md of apache/parquet-format, with those for old files.
+/// @param wanted  columns that are read; all where it is empty, or none of them is there
 /// @throws CheckpointError PARQUET_SCHEMA; UnsupportedError PARQUET_UNSUPPORTED where no column is left, or keys of
 ///         a map are no texts
-Schema make_schema(const std::vector<SchemaElement>& elements, const std::string& path);
+Schema make_schema(const std::vector<SchemaElement>& elements, const std::string& path,
+                   const std::vector<std::string>& wanted = {});
 
 }  // namespace regroup::parquet

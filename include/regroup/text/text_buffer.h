@@ -20,6 +20,8 @@ class TextBuffer {
   void take(size_t n);
   /// Where view() begins in the text.
   int64_t offset() const { return offset_; }
+  /// Share of the file that was read, what waits in view() too.
+  double share() const { return source_.share(); }
   const std::string& path() const { return path_; }
 
  private:

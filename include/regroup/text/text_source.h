@@ -22,6 +22,8 @@ class TextSource {
   /// Fills the front of `out`. @return how many bytes, 0 at the end
   /// @throws CheckpointError TEXT_COMPRESSED for damaged or unfinished data
   size_t read(std::span<std::byte> out);
+  /// Share of the file's bytes that were read, in [0, 1].
+  double share() const;
 
   struct Stream;  ///< one for each kind of file
 

@@ -11,7 +11,7 @@ template <typename Visit>
 void visit_data_settings(UptrainOptions& o, Visit&& visit) {
   using Kind = Setting::Kind;
   visit({.name = "data",
-         .help = "Training data: .txt, .jsonl, .json (also .gz, .zst) or token files",
+         .help = "Training data: .txt, .jsonl, .json (also .gz, .zst), .parquet or token files",
          .kind = Kind::kFilePath,
          .required = true},
         o.data);
