@@ -1,18 +1,21 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "command.h"
 #include "flag_values.h"
 #include "progress.h"
 #include "regroup/base/error.h"
 #include "regroup/base/folder.h"
 #include "regroup/base/human_number.h"
+#include "regroup/base/input_file.h"
 #include "regroup/base/output_file.h"
-#include "regroup/base/stop_signal.h"
+#include "regroup/base/processors.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/text/document_settings.h"
-#include "regroup/text/documents.h"
+#include "regroup/text/encoded_documents.h"
 #include "regroup/text/token_file.h"
 #include "regroup/text/tokenizer.h"
 #include "setting_flags.h"
@@ -44,6 +47,37 @@ void check_outputs(const TokenizeFlags& flags) {
   check_output_file(flags.out + ".json", "the file beside --out", inputs);
 }
 
+/// How much of all files was read, and the time that the rest will take.
+class ReadingLine {
+ public:
+  ReadingLine(const std::vector<std::string>& files, bool quiet) : line_("tokenize:", quiet) {
+    for (const std::string& path : files) {
+      sizes_.push_back(static_cast<double>(InputFile(path).size()));
+      total_ += sizes_.back();
+    }
+  }
+
+  /// @param read  share of the current file
+  void show(double read, int64_t bytes, int64_t tokens) {
+    if (watch_.seconds() < 1) return;  // no rate yet
+    // The last document of a file comes when all of it was read: only the end is the end.
+    const double done = std::min(kAlmost, (before_ + read * sizes_[file_]) / total_);
+    line_.share(done, watch_.seconds(),
+                fmt::format("{} of text, {} tokens", human_bytes(bytes),
+                            human_count(static_cast<double>(tokens))));
+  }
+  void next_file() { before_ += sizes_[file_++]; }
+
+ private:
+  static constexpr double kAlmost = 0.999;
+  ProgressLine line_;
+  std::vector<double> sizes_;
+  double total_ = 0;
+  double before_ = 0;  // bytes of the files that are done
+  size_t file_ = 0;
+  Stopwatch watch_;
+};
+
 CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   check_outputs(flags);
@@ -52,25 +86,26 @@ CommandOutput run_tokenize(const TokenizeFlags& flags, const Globals& globals) {
   const ModelConfig config = read_model_config(flags.model + "/config.json");
   const Tokenizer tokenizer =
       open_tokenizer(flags.model, config.vocab_size, flags.documents, flags.append_eos);
-  const bool add_bos = flags.add_bos || (!flags.no_add_bos && tokenizer.adds_bos());
-  const bool add_eos = flags.append_eos || tokenizer.adds_eos();
-  ProgressLine progress("tokenize: ", globals.quiet);
+  // A chat template writes its own; what was asked for comes all the same.
+  const DocumentEnds ends = {
+      .bos = flags.add_bos || (!flags.no_add_bos && tokenizer.adds_bos()),
+      .eos = flags.append_eos || tokenizer.adds_eos(),
+      .chat_bos = flags.add_bos,
+      .chat_eos = flags.append_eos,
+  };
+  const int threads = globals.threads > 0 ? globals.threads : usable_threads();
+  ReadingLine progress(flags.files, globals.quiet);
   TokenFileWriter writer(flags.out, config.vocab_size);
   int64_t bytes = 0;
   int64_t documents = 0;
   for (const std::string& path : flags.files) {
-    documents += read_documents(path, flags.documents, [&](const Document& document) {
-      throw_if_stopped(/*resumable=*/false);
-      std::string written;
-      const std::string_view text = tokenizer.text_of(document, written);
-      // A chat template writes its own; what was asked for comes all the same.
-      const bool chat = document.is_chat;
-      writer.add(tokenizer.encode(document, text, chat ? flags.add_bos : add_bos,
-                                  chat ? flags.append_eos : add_eos));
-      bytes += static_cast<int64_t>(text.size());
-      progress.text(fmt::format("{} read, {} tokens", human_bytes(bytes),
-                                human_count(static_cast<double>(writer.size()))));
-    });
+    documents += encode_documents(path, tokenizer, flags.documents, ends, threads,
+                                  [&](const EncodedDocument& document) {
+                                    writer.add(document.ids);
+                                    bytes += document.bytes;
+                                    progress.show(document.read, bytes, writer.size());
+                                  });
+    progress.next_file();
   }
   remove_tree(flags.out + ".json");  // killed between the two files, it must not describe other ids
   writer.finish();

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "command.h"
@@ -9,6 +10,7 @@
 #include "regroup/base/host_memory.h"
 #include "regroup/base/human_number.h"
 #include "regroup/base/path.h"
+#include "regroup/base/printable.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/uptrain/settings.h"
 #include "regroup/uptrain/trainer.h"
@@ -82,6 +84,27 @@ class StepLine {
   double smoothed_ = 0;
 };
 
+/// How much of a text is tokenized, once it takes seconds.
+class TokenizingLine {
+ public:
+  explicit TokenizingLine(bool quiet) : line_("tokenize:", quiet) {}
+  void show(const std::string& path, double read) {
+    if (path != path_) {
+      path_ = path;
+      watch_ = {};
+    }
+    constexpr double kSeconds = 3;
+    constexpr double kAlmost = 0.999;  // there may be more where all was read
+    if (watch_.seconds() < kSeconds) return;
+    line_.share(std::min(read, kAlmost), watch_.seconds(), printable(path, 60));
+  }
+
+ private:
+  ProgressLine line_;
+  std::string path_;
+  Stopwatch watch_;
+};
+
 Json to_json(const UptrainOptions& options, const TrainResult& r, double seconds) {
   Json json = {{"out", options.out},
                {"steps", r.steps},
@@ -122,10 +145,12 @@ TrainResult train(const UptrainOptions& options, const TrainObserver& observer) 
 CommandOutput run_uptrain(const UptrainOptions& options, const Globals& globals) {
   const Stopwatch watch;
   StepLine line(globals.quiet);
+  TokenizingLine tokenizing(globals.quiet);
   warn_if_separator_missing(options.documents, options.data);
   const TrainObserver observer = {
       .started = [](const RunFacts& facts) { spdlog::info("uptrain\n{}", banner(facts)); },
       .stepped = [&](const StepMetrics& m, int64_t steps) { line.show(m, steps); },
+      .tokenizing = [&](const std::string& path, double read) { tokenizing.show(path, read); },
       .announced = [](const std::string& text) { spdlog::info("{}", text); },
       .noted = [](const std::string& text) { spdlog::debug("{}", text); },
       .warned = [](const std::string& text) { spdlog::warn("{}", text); }};

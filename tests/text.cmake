@@ -2,6 +2,7 @@
 regroup_test(text added_tokens)
 regroup_test(text chat_template)
 regroup_test(text documents)
+regroup_test(text encoded_documents)
 regroup_test(text token_file)
 regroup_test(text tokenizer)
 regroup_test(text tokenizer_files)

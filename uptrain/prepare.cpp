@@ -11,6 +11,8 @@
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/strict_json.h"
+#include "regroup/model/runtime.h"
+#include "regroup/text/encoded_documents.h"
 
 namespace regroup {
 namespace {
@@ -60,7 +62,8 @@ Json chat_key(const UptrainOptions& options) {
 }
 
 std::string tokenize(const std::string& path, size_t index, const UptrainOptions& options,
-                     const Tokenizer& tokenizer, int64_t vocab_size, const std::string& cache) {
+                     const Tokenizer& tokenizer, int64_t vocab_size, const std::string& cache,
+                     const TrainObserver& observer) {
   const std::string out = fmt::format("{}/{:02}-{}.bin", cache, index, stream_name(path));
   Json key = cache_key(path, options, tokenizer);
   const std::string sidecar = out + ".json";
@@ -74,12 +77,12 @@ std::string tokenize(const std::string& path, size_t index, const UptrainOptions
   remove_tree(sidecar);  // killed between the two files, it must not vouch for other ids
   TokenFileWriter writer(out, vocab_size);
   bool holds_chats = false;
-  read_documents(path, options.documents, [&](const Document& document) {
-    std::string written;
-    const std::string_view text = tokenizer.text_of(document, written);
-    writer.add(tokenizer.encode_front(document, text, SIZE_MAX));
-    holds_chats = holds_chats || document.is_chat;
-  });
+  encode_documents(path, tokenizer, options.documents, DocumentEnds::of(tokenizer), get_threads(),
+                   [&](const EncodedDocument& document) {
+                     writer.add(document.ids);
+                     holds_chats = holds_chats || document.is_chat;
+                     if (observer.tokenizing) observer.tokenizing(path, document.read);
+                   });
   writer.finish();
   if (holds_chats) key[kChatKey] = chat_key(options);
   write_file_atomically(sidecar, key.dump(2) + "\n");
@@ -104,13 +107,13 @@ void check_sidecar(const std::string& path, LazyTokenizer& tokenizer) {
 }  // namespace
 
 std::vector<std::string> prepare_data(const UptrainOptions& options, int64_t vocab_size,
-                                      const std::string& cache) {
+                                      const std::string& cache, const TrainObserver& observer) {
   LazyTokenizer tokenizer(options.model, vocab_size, options.documents);
   std::vector<std::string> files;
   for (size_t i = 0; i < options.data.size(); ++i) {
     const std::string& path = options.data[i];
     if (is_text_file(path)) {
-      files.push_back(tokenize(path, i, options, tokenizer.get(), vocab_size, cache));
+      files.push_back(tokenize(path, i, options, tokenizer.get(), vocab_size, cache, observer));
     } else {
       check_sidecar(path, tokenizer);
       files.push_back(path);

@@ -90,8 +90,8 @@ void require_room(const RunSetup& setup, const ModelConfig& config, at::Device d
 
 /// The training data, its texts tokenized into `cache`.
 std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_size,
-                                   const std::string& cache) {
-  const std::vector<std::string> files = prepare_data(options, vocab_size, cache);
+                                   const std::string& cache, const TrainObserver& observer) {
+  const std::vector<std::string> files = prepare_data(options, vocab_size, cache, observer);
   try {
     return std::make_unique<Dataset>(files, options.token_format, options.seq_len, vocab_size,
                                      options.seed);
@@ -344,7 +344,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   setup.teacher = open_teacher(options, config, device, observer);
   require_room(setup, config, device, observer);
   setup.validation = read_validation(options, config.vocab_size);
-  setup.dataset = open_data(options, config.vocab_size, output.data_folder());
+  setup.dataset = open_data(options, config.vocab_size, output.data_folder(), observer);
   setup.schedule = {.kind = options.schedule,
                     .floor = options.min_learning_rate,
                     .steps = options.budget.resolve(options.batch_size * options.seq_len)};

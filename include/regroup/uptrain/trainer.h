@@ -63,6 +63,8 @@ struct TrainResult {
 struct TrainObserver {
   std::function<void(const RunFacts&)> started;
   std::function<void(const StepMetrics&, int64_t steps)> stepped;
+  /// A text of the training data is being tokenized, and a share of it in [0, 1] was read.
+  std::function<void(const std::string& path, double read)> tokenizing;
   std::function<void(const std::string&)> announced;  ///< what will take time or disk, beforehand
   std::function<void(const std::string&)> noted;      ///< one line worth logging
   std::function<void(const std::string&)> warned;
