@@ -14,7 +14,8 @@ using namespace std::string_view_literals;
 
 constexpr std::string_view kUsePublished = "use the Hugging Face folder it was made from";
 constexpr std::string_view kConvertPickle =
-    "pickled weights can run code; convert them to safetensors on a machine you can afford to lose";
+    "pickled weights can run code when PyTorch loads them; convert them to safetensors, or give "
+    "`allow-pickle` to have pytorch_model*.bin read as data, of which nothing is run";
 
 struct ByStart {
   std::string_view start;

@@ -12,6 +12,7 @@
 #include "regroup/base/output_file.h"
 #include "regroup/base/path.h"
 #include "regroup/base/strict_json.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "regroup/convert/plan.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/tensor_bytes.h"
@@ -124,9 +125,9 @@ bool load_calibrated_layer(const std::string& path, const ModelConfig& after, in
   if (!path_exists(path)) return false;
   try {
     const SafetensorsFile file{InputFile(path)};
-    std::string data(static_cast<size_t>(file.file().size() - file.header().data_begin), '\0');
-    file.file().read(file.header().data_begin, std::as_writable_bytes(std::span(data)));
-    const auto& metadata = file.header().metadata;
+    std::string data(static_cast<size_t>(file.file().size() - file.table().data_begin), '\0');
+    file.file().read(file.table().data_begin, std::as_writable_bytes(std::span(data)));
+    const auto& metadata = file.table().metadata;
     const auto text = [&](const char* key) {
       const auto found = metadata.find(key);
       return found == metadata.end() ? std::string() : found->second;

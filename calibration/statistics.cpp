@@ -123,7 +123,7 @@ void save_statistics(const std::string& path, const std::vector<LayerStatistics>
 std::vector<LayerStatistics> load_statistics(const std::string& path, const ModelConfig& config,
                                              const std::string& model_sha256) {
   const SafetensorsFile file = open_statistics(path);
-  const auto& metadata = file.header().metadata;
+  const auto& metadata = file.table().metadata;
   const auto value = [&](const char* key) {
     const auto it = metadata.find(key);
     return it == metadata.end() ? std::string() : it->second;

@@ -38,7 +38,7 @@ struct MadeTensor {
 /// The tensors of a folder that are made while they are read.
 class MadeTensors {
  public:
-  using Shards = std::vector<std::unique_ptr<SafetensorsFile>>;
+  using Shards = std::vector<std::unique_ptr<TensorFile>>;
 
   const MadeTensor& add(MadeTensor tensor);
   const MadeTensor* find(const std::string& name) const;

@@ -28,9 +28,6 @@
 namespace regroup {
 namespace {
 
-constexpr std::array<const char*, 2> kPickles = {"pytorch_model.bin",
-                                                 "pytorch_model.bin.index.json"};
-
 /// "00025..00029": the runs of missing shard numbers say more than a list of 300 names.
 std::string summarize(const std::vector<std::string>& names) {
   constexpr size_t kShown = 8;
@@ -43,9 +40,9 @@ std::string summarize(const std::vector<std::string>& names) {
 }
 
 /// A shard that a writer left empty: nothing lists it, and nothing is missing without it.
-bool holds_no_tensor(const std::string& path) {
+bool holds_no_tensor(const std::string& path, const WeightFormat& format) {
   try {
-    return SafetensorsFile(InputFile(path)).tensors().empty();
+    return format.read_table(InputFile(path)).tensors.empty();
   } catch (const CheckpointError&) {
     return false;
   }
@@ -91,19 +88,25 @@ void ModelFolder::warn_of_adapter() {
 }
 
 void ModelFolder::open_shards() {
-  const auto present = model_shards(list_folder(path_).files);
-  choose_weights(present);
-  for (const char* pickle : kPickles) {
-    if (path_exists(path_ + "/" + pickle)) {
+  const auto has = [&](const char* name) { return path_exists(path_ + "/" + name); };
+  const WeightFormat& torch = torch_format();
+  const bool safetensors = has(kSingle) || has(kIndex);
+  const std::vector<std::string> files = list_folder(path_).files;
+  const bool pickled = model_shards(files).empty() && !model_shards(files, torch).empty();
+  format_ = !safetensors && pickled && allows_pickled_weights() ? &torch : &safetensors_format();
+  for (const char* pickle : {torch.single, torch.index}) {
+    if (safetensors && has(pickle)) {
       notices_.push_back(fmt::format("{}: {} ignored, the safetensors files count", path_, pickle));
     }
   }
+  const auto present = model_shards(files, *format_);
+  choose_weights(present);
   std::vector<ErrorInfo> problems;
   std::optional<int64_t> declared_bytes;
   if (has_index_) {
     declared_bytes = read_index(present, problems);
   } else {
-    shard_names_ = {kSingle};
+    shard_names_ = {format_->single};
   }
   open_listed(problems);
   throw_all(path_, problems);
@@ -113,46 +116,49 @@ void ModelFolder::open_shards() {
   }
   if (declared_bytes.value_or(bytes) != bytes) {
     notices_.push_back(fmt::format("{}/{}: metadata.total_size says {} bytes, the shards hold {}",
-                                   path_, kIndex, *declared_bytes, bytes));
+                                   path_, format_->index, *declared_bytes, bytes));
   }
 }
 
 void ModelFolder::choose_weights(const std::vector<std::string>& present) {
-  const bool single = path_exists(path_ + "/" + kSingle);
-  has_index_ = path_exists(path_ + "/" + kIndex);
-  if (!single && !has_index_) refuse_without_weights(path_);
+  const std::string index = path_ + "/" + format_->index;
+  const bool single = path_exists(path_ + "/" + format_->single);
+  has_index_ = path_exists(index);
+  if (!single && !has_index_) refuse_without_weights(path_, *format_);
   if (!single) return;
   // An index may name that one file, as mlx_lm writes it.
-  const bool alone = present.size() == 1 && present.front() == kSingle;
-  if (has_index_ && alone && read_shard_index(path_ + "/" + kIndex).files == present) return;
-  const auto shard = std::find_if(present.begin(), present.end(), [](const std::string& name) {
-    return name.starts_with("model-");
+  const bool alone = present.size() == 1 && present.front() == format_->single;
+  if (has_index_ && alone && read_shard_index(index, format_->ending).files == present) return;
+  const auto shard = std::find_if(present.begin(), present.end(), [this](const std::string& name) {
+    return name.starts_with(std::string(format_->start) + "-");
   });
   if (!has_index_ && shard == present.end()) return;
   throw CheckpointError({.code = "AMBIGUOUS_INPUT",
-                         .message = fmt::format("must not hold both {} and {}", kSingle,
-                                                has_index_ ? kIndex : printable(*shard)),
+                         .message = fmt::format("must not hold both {} and {}", format_->single,
+                                                has_index_ ? format_->index : printable(*shard)),
                          .path = path_,
                          .hint = "readers disagree about which one counts; remove the stale one"});
 }
 
 std::optional<int64_t> ModelFolder::read_index(const std::vector<std::string>& present,
                                                std::vector<ErrorInfo>& problems) {
-  ShardIndex index = read_shard_index(path_ + "/" + kIndex);
+  ShardIndex index = read_shard_index(path_ + "/" + format_->index, format_->ending);
   weight_map_ = std::move(index.weight_map);
   shard_names_ = std::move(index.files);
   notices_.insert(notices_.end(), index.notices.begin(), index.notices.end());
   std::vector<std::string> unlisted;
   std::set_difference(present.begin(), present.end(), shard_names_.begin(), shard_names_.end(),
                       std::back_inserter(unlisted));
-  std::erase_if(unlisted,
-                [&](const std::string& name) { return holds_no_tensor(path_ + "/" + name); });
+  std::erase_if(unlisted, [&](const std::string& name) {
+    return holds_no_tensor(path_ + "/" + name, *format_);
+  });
   if (!unlisted.empty()) {
-    problems.push_back({.code = "SHARD_UNLISTED",
-                        .message = fmt::format("{} safetensors files are not in {}: {}",
-                                               unlisted.size(), kIndex, summarize(unlisted)),
-                        .path = path_,
-                        .hint = "remove stale files: some readers load every shard they see"});
+    problems.push_back(
+        {.code = "SHARD_UNLISTED",
+         .message = fmt::format("{} {} files are not in {}: {}", unlisted.size(),
+                                format_->ending + 1, format_->index, summarize(unlisted)),
+         .path = path_,
+         .hint = "remove stale files: some readers load every shard they see"});
   }
   return index.total_size;
 }
@@ -168,7 +174,8 @@ void ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
       continue;
     }
     try {
-      auto shard = std::make_unique<SafetensorsFile>(InputFile(dir.get(), name, shard_path));
+      auto shard =
+          std::make_unique<TensorFile>(InputFile(dir.get(), name, shard_path), format_->read_table);
       const struct stat& status = shard->file().status();
       if (!seen.insert({status.st_dev, status.st_ino}).second) {
         problems.push_back({.code = "SHARD_ALIAS",
@@ -186,7 +193,7 @@ void ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
                     {.code = "SHARD_MISSING",
                      .message = fmt::format("{} of {} shards are missing: {}", missing.size(),
                                             shard_names_.size(), summarize(missing)),
-                     .path = path_ + "/" + kIndex,
+                     .path = path_ + "/" + format_->index,
                      .hint = kFetchAgain});
   }
 }

@@ -42,12 +42,12 @@ void ModelFolder::check_tensors() {
                     .config = config_,
                     .expected = tensors_,
                     .files = files,
-                    .missing_from = path_ + "/" + (has_index_ ? kIndex : kSingle),
+                    .missing_from = path_ + "/" + (has_index_ ? format_->index : format_->single),
                     .shard_paths = {}};
   std::vector<std::map<std::string, std::string>> metadata;
   for (const auto& shard : shards_) {
     check.shard_paths.push_back(shard->path());
-    metadata.push_back(shard->header().metadata);
+    metadata.push_back(shard->table().metadata);
   }
   NameMatch match = match_names(check, metadata);
   if (problems.empty()) refuse_foreign_names(check, match.located);
@@ -76,7 +76,7 @@ TensorLocations ModelFolder::find_tensors(std::vector<ErrorInfo>& problems) cons
                             .hint = kIndexStale});
       } else if (has_index_ && !weight_map_.contains(info.name)) {
         problems.push_back({.code = "IDX_TENSOR_EXTRA",
-                            .message = fmt::format("is missing from {}", kIndex),
+                            .message = fmt::format("is missing from {}", format_->index),
                             .path = shard_path,
                             .tensor = info.name,
                             .hint = kIndexStale});
@@ -95,7 +95,7 @@ TensorLocations ModelFolder::find_tensors(std::vector<ErrorInfo>& problems) cons
     problems.push_back(
         {.code = "IDX_TENSOR_MISSING",
          .message = fmt::format("listed for {}, which does not hold it", printable(file)),
-         .path = path_ + "/" + kIndex,
+         .path = path_ + "/" + format_->index,
          .tensor = name,
          .hint = kIndexStale});
   }

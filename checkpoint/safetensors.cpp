@@ -26,7 +26,9 @@ void refuse_lookalike(std::string_view start, const std::string& path) {
        .hint = std::string(kind->hint)});
 }
 
-SafetensorsHeader read_header(const InputFile& file) {
+}  // namespace
+
+TensorTable read_safetensors_table(const InputFile& file) {
   const std::string& path = file.path();
   std::array<char, 32> start{};
   const auto known = static_cast<size_t>(std::min<int64_t>(file.size(), start.size()));
@@ -57,34 +59,14 @@ SafetensorsHeader read_header(const InputFile& file) {
   }
   std::string text(length, '\0');
   file.read(8, std::as_writable_bytes(std::span(text)));
-  SafetensorsHeader header =
+  TensorTable header =
       parse_safetensors_header(text, static_cast<int64_t>(following - length), path);
   header.data_begin = static_cast<int64_t>(8 + length);
   return header;
 }
 
-}  // namespace
-
 SafetensorsFile::SafetensorsFile(InputFile file)
-    : file_(std::move(file)), header_(read_header(file_)) {
-  for (const TensorInfo& tensor : header_.tensors) by_name_[tensor.name] = &tensor;
-}
-
-const TensorInfo* SafetensorsFile::find(std::string_view name) const {
-  const auto it = by_name_.find(name);
-  return it == by_name_.end() ? nullptr : it->second;
-}
-
-void SafetensorsFile::read(const TensorInfo& tensor, int64_t offset,
-                           std::span<std::byte> out) const {
-  file_.read(header_.data_begin + tensor.begin + offset, out);
-}
-
-int64_t tensor_bytes(Dtype dtype, const std::vector<int64_t>& shape) {
-  auto bits = static_cast<uint64_t>(dtype_bits(dtype));  // 63 bits hold bytes, not bits
-  for (const int64_t dimension : shape) bits *= static_cast<uint64_t>(dimension);
-  return static_cast<int64_t>(bits / 8);
-}
+    : TensorFile(std::move(file), read_safetensors_table) {}
 
 std::string make_safetensors_prefix(const std::vector<TensorSpec>& tensors,
                                     const std::map<std::string, std::string>& metadata) {

@@ -344,8 +344,8 @@ void check_first_byte(std::string_view header, const std::string& path) {
 
 }  // namespace
 
-SafetensorsHeader parse_safetensors_header(std::string_view header, int64_t data_bytes,
-                                           const std::string& path) {
+TensorTable parse_safetensors_header(std::string_view header, int64_t data_bytes,
+                                     const std::string& path) {
   if (!is_utf8(header)) refuse("ST_NOT_UTF8", "header is not valid UTF-8", path, {});
   check_first_byte(header, path);
   const size_t nul = header.find('\0');  // nlohmann takes it for the end of the text
@@ -355,7 +355,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view header, int64_t data
   }
   nlohmann::json::sax_parse(header, &sax);
 
-  SafetensorsHeader result;
+  TensorTable result;
   result.metadata = std::move(sax.metadata);
   result.tensors.reserve(sax.entries.size());
   for (RawEntry& entry : sax.entries) {

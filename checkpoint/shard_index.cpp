@@ -22,8 +22,9 @@ constexpr size_t kMaxShards = 10'000;
 
 }  // namespace
 
-void check_shard_name(const std::string& name, const std::string& index_path) {
-  const auto bad = [&](const char* code, const char* rule) {
+void check_shard_name(const std::string& name, const std::string& index_path,
+                      std::string_view ending) {
+  const auto bad = [&](const char* code, const std::string& rule) {
     refuse(code, index_path,
            fmt::format("a shard must be a file inside the folder whose name {}, found \"{}\"", rule,
                        printable(name)));
@@ -41,10 +42,10 @@ void check_shard_name(const std::string& name, const std::string& index_path) {
     bad("PATH_TRAVERSAL", "does not leave the folder");
   }
   if (name.find('/') != std::string::npos) bad("PATH_BAD", "holds no /");
-  if (!name.ends_with(".safetensors")) bad("PATH_BAD", "ends in .safetensors");
+  if (!name.ends_with(ending)) bad("PATH_BAD", fmt::format("ends in {}", ending));
 }
 
-ShardIndex read_shard_index(const std::string& path) {
+ShardIndex read_shard_index(const std::string& path, std::string_view ending) {
   const Json root = read_strict_json(path, kIndexJson);
   if (!root.is_object()) {
     refuse("IDX_NOT_OBJECT", path,
@@ -67,7 +68,7 @@ ShardIndex read_shard_index(const std::string& path) {
                          printable(file.dump())));
     }
     const auto name = file.get<std::string>();
-    if (files.insert(name).second) check_shard_name(name, path);
+    if (files.insert(name).second) check_shard_name(name, path, ending);
     index.weight_map[tensor] = name;
   }
   if (files.size() > kMaxShards) {

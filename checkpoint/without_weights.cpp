@@ -76,14 +76,14 @@ bool is_unfinished(const std::string& folder, const FolderListing& listing) {
 
 }  // namespace
 
-void refuse_without_weights(const std::string& folder) {
+void refuse_without_weights(const std::string& folder, const WeightFormat& format) {
   const FolderListing listing = list_folder(folder);
   if (is_unfinished(folder, listing)) {
     refuse("MODEL_NO_WEIGHTS", folder,
            fmt::format("must hold {} or {}, found a download that did not end", kSingle, kIndex),
            "finish the download, with the command that began it");
   }
-  const std::vector<std::string> shards = model_shards(listing.files);
+  const std::vector<std::string> shards = model_shards(listing.files, format);
   if (shards.empty()) {
     refuse_other_formats(folder, listing.files);
     refuse_other_names(folder, listing.files);
@@ -91,7 +91,7 @@ void refuse_without_weights(const std::string& folder) {
            fmt::format("must hold {} or {}, found neither", kSingle, kIndex), kFetchAgain);
   }
   refuse("IDX_MISSING", folder,
-         fmt::format("must hold {} beside the {} shard{} found ({}{})", kIndex, shards.size(),
+         fmt::format("must hold {} beside the {} shard{} found ({}{})", format.index, shards.size(),
                      shards.size() == 1 ? "" : "s", printable(shards.front()),
                      shards.size() == 1 ? "" : ", ..."),
          kFetchAgain);

@@ -16,6 +16,7 @@
 #include "regroup/base/notice.h"
 #include "regroup/base/quantity.h"
 #include "regroup/checkpoint/compute_names.h"
+#include "regroup/checkpoint/model_folder.h"
 #include "regroup/version.h"
 #include "torch_part.h"
 
@@ -37,6 +38,9 @@ void add_globals(CLI::App& root, Globals& globals) {
   root.add_option("--threads", globals.threads, "CPU threads; 0: as many as it may use")
       ->capture_default_str()
       ->check(whole_number(0, 4096));
+  root.add_flag(
+      "--allow-pickle", globals.allow_pickle,
+      "Read pytorch_model*.bin where a model has no safetensors; nothing of the pickle is run");
   root.add_option("--seed", globals.seed, "Seed of everything random")
       ->capture_default_str()
       ->check(seed_number());
@@ -162,6 +166,7 @@ void apply_globals(const Globals& globals) {
                                   : spdlog::level::from_str(globals.log_level));
   spdlog::set_default_logger(std::move(logger));
   set_notice_handler([](const std::string& text) { spdlog::warn("{}", text); });
+  allow_pickled_weights(globals.allow_pickle);
   prepare_torch(globals);
 }
 

@@ -22,6 +22,7 @@ struct Globals {
   int threads = 0;  ///< 0: usable_threads()
   uint64_t seed = 0;
   std::string log_level = "info";
+  bool allow_pickle = false;
 };
 
 /// What a command has to say: one object for machines, the same as text for people.

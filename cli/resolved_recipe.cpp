@@ -63,8 +63,10 @@ std::string recipe_value(const std::string& text) {
 }
 
 std::string resolved_recipe(const Globals& globals, const CLI::App& command) {
-  std::string text = fmt::format("seed = {}\nthreads = {}\ndevice = {}\n\n[{}]\n", globals.seed,
-                                 globals.threads, quoted(globals.device), command.get_name());
+  std::string text = fmt::format("seed = {}\nthreads = {}\ndevice = {}\n", globals.seed,
+                                 globals.threads, quoted(globals.device));
+  if (globals.allow_pickle) text += "allow-pickle = true\n";
+  text += fmt::format("\n[{}]\n", command.get_name());
   for (const CLI::Option* option : command.get_options()) {
     const std::vector<std::string> values = values_of(*option);
     if (option->get_configurable() && !values.empty()) text += line_of(*option, values);

@@ -279,6 +279,7 @@ std::vector<std::string> RunStages::command_line(const Stage& stage,
               {"--device", globals_.device, "--threads", std::to_string(globals_.threads), "--seed",
                std::to_string(globals_.seed)});
   if (globals_.quiet) line.emplace_back("--quiet");
+  if (globals_.allow_pickle) line.emplace_back("--allow-pickle");
   return line;
 }
 

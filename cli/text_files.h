@@ -7,7 +7,8 @@
 
 namespace regroup {
 
-inline constexpr const char* kTextFiles = "Text files (.txt, .jsonl, .json; also .gz, .zst; .parquet)";
+inline constexpr const char* kTextFiles =
+    "Text files (.txt, .jsonl, .json; also .gz, .zst; .parquet)";
 
 /// Warns when a --document-separator occurs in none of the .txt files: each would be one document.
 /// Files of other kinds, and files that cannot be read, are left to who reads them.

@@ -97,6 +97,13 @@ TensorLocation source_of(const ModelFolder& model, const TensorPlan& tensor) {
   return model.locate(tensor.parts.front().before.tensor);
 }
 
+/// A shard is called as the parent's where that is a safetensors file of the folder itself.
+std::string written_shard_name(const std::string& name, size_t index, size_t count) {
+  if (name.ends_with(".safetensors") && name.find('/') == std::string::npos) return name;
+  return count == 1 ? "model.safetensors"
+                    : fmt::format("model-{:05}-of-{:05}.safetensors", index + 1, count);
+}
+
 /// Tensors in the order of their bytes in the parent: the sources are then read from front to back.
 std::vector<ShardPlan> parent_shards(const ModelFolder& model, const ConversionPlan& plan,
                                      std::optional<Dtype> dtype) {
@@ -113,10 +120,7 @@ std::vector<ShardPlan> parent_shards(const ModelFolder& model, const ConversionP
            std::tie(second.begin, second.end, second.name, b.parts.front().before.rows.first);
   };
   for (size_t i = 0; i < shards.size(); ++i) {
-    const std::string& name = model.shard_names()[i];
-    shards[i].name = name.find('/') == std::string::npos
-                         ? name
-                         : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    shards[i].name = written_shard_name(model.shard_names()[i], i, shards.size());
     std::stable_sort(shards[i].tensors.begin(), shards[i].tensors.end(), earlier);
   }
   std::erase_if(shards, [](const ShardPlan& shard) { return shard.tensors.empty(); });

@@ -100,8 +100,8 @@ Chunk SourceReader::read(const std::string& tensor, int64_t offset, int64_t byte
   Chunk chunk = pool_.get(bytes);
   model_.read(tensor, offset, *chunk);
   if (!model_.is_stored(tensor)) return chunk;  // finish() hashes what it was made of
-  const SafetensorsFile& shard = *model_.shards()[location.shard];
-  feed(location.shard, shard.header().data_begin + location.info->begin + offset, chunk);
+  const TensorFile& shard = *model_.shards()[location.shard];
+  feed(location.shard, shard.table().data_begin + location.info->begin + offset, chunk);
   return chunk;
 }
 

@@ -51,7 +51,7 @@ std::vector<T> values_of(const SafetensorsFile& file, const std::string& name) {
 }
 
 std::string metadata_of(const SafetensorsFile& file, const char* name) {
-  const auto& metadata = file.header().metadata;
+  const auto& metadata = file.table().metadata;
   const auto found = metadata.find(name);
   return found == metadata.end() ? std::string() : found->second;
 }
@@ -108,7 +108,7 @@ std::optional<Stored> read_state(const std::string& path, const std::string& key
   if (metadata_of(file, "format") != kFormat) return std::nullopt;
   if (metadata_of(file, "key") != key) return std::nullopt;
   const std::string whole = file.file().read_all();
-  const std::string data = whole.substr(static_cast<size_t>(file.header().data_begin));
+  const std::string data = whole.substr(static_cast<size_t>(file.table().data_begin));
   if (sha256_of_text(data) != metadata_of(file, "sha256")) return std::nullopt;
   Stored stored;
   for (size_t t = 0; file.find(name_of(t, 0)) != nullptr; ++t) {

@@ -16,6 +16,7 @@
 #include "regroup/base/stop_signal.h"
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/companions.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/tensor_bytes.h"
 

@@ -62,7 +62,7 @@ std::map<std::string, std::string> fields_of(const TeacherCacheKey& key) {
 
 /// The samples that the file says it holds; 0 for nonsense.
 int64_t samples_of(const SafetensorsFile& file) {
-  const auto& metadata = file.header().metadata;
+  const auto& metadata = file.table().metadata;
   const auto it = metadata.find("samples");
   const Json number = it == metadata.end() ? Json() : Json::parse(it->second, nullptr, false);
   return number.is_number_integer() ? number.get<int64_t>() : 0;
@@ -71,8 +71,8 @@ int64_t samples_of(const SafetensorsFile& file) {
 std::string differences(const SafetensorsFile& file, const TeacherCacheKey& key) {
   std::vector<std::string> found;
   for (const auto& [name, wanted] : fields_of(key)) {
-    const auto it = file.header().metadata.find(name);
-    const std::string held = it == file.header().metadata.end() ? "absent" : it->second;
+    const auto it = file.table().metadata.find(name);
+    const std::string held = it == file.table().metadata.end() ? "absent" : it->second;
     if (held != wanted) {
       found.push_back(fmt::format("{} ({}, needed {})", name, printable(held, 80), wanted));
     }

@@ -22,6 +22,7 @@
 #include "regroup/base/words.h"
 #include "regroup/checkpoint/manifest.h"
 #include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "regroup/model/load.h"
 #include "regroup/model/runtime.h"
 #include "regroup/version.h"

@@ -10,6 +10,7 @@
 
 #include "regroup/base/digest.h"
 #include "regroup/checkpoint/model_folder.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
@@ -65,7 +66,7 @@ class Verify : public ::testing::Test {
     const TensorLocation location = model.locate(tensor);
     const SafetensorsFile& shard = *model.shards()[location.shard];
     std::string bytes = read_file(shard.path());
-    char& byte = bytes[static_cast<size_t>(shard.header().data_begin + location.info->begin)];
+    char& byte = bytes[static_cast<size_t>(shard.table().data_begin + location.info->begin)];
     byte = static_cast<char>(byte ^ 1);
     write_file(shard.path(), bytes);
     return model.shard_names()[location.shard];

@@ -278,7 +278,7 @@ TEST(Differential, AgreesWithAnOracleOn40000Headers) {
     const std::set<std::string> broken = broken_rules(file);
     const auto data_bytes = static_cast<int64_t>(file.data_bytes);
     std::string wrong = disagreement(broken, [&] {
-      const SafetensorsHeader parsed = parse_safetensors_header(header, data_bytes, "x");
+      const TensorTable parsed = parse_safetensors_header(header, data_bytes, "x");
       ASSERT_EQ(parsed.tensors.size(), file.tensors.size());
       ASSERT_EQ(parsed.metadata.size(), file.has_metadata ? 2U : 0U);
       for (const Tensor& t : file.tensors) {

@@ -87,7 +87,7 @@ TEST(RoundTrip, EveryDtypeAndRank) {
       folder.write("x.safetensors", safetensors_bytes(tensors, {{"format", "pt"}}));
   const SafetensorsFile file{InputFile(path)};
   ASSERT_EQ(file.tensors().size(), tensors.size());
-  EXPECT_EQ(file.header().metadata, (std::map<std::string, std::string>{{"format", "pt"}}));
+  EXPECT_EQ(file.table().metadata, (std::map<std::string, std::string>{{"format", "pt"}}));
   for (const TensorData& tensor : tensors) {
     SCOPED_TRACE(tensor.spec.name);
     const TensorInfo* info = file.find(tensor.spec.name);
@@ -137,7 +137,7 @@ TEST(Alignment, AMisalignedTensorReadsItsOwnBytes) {
 }
 
 TEST(Order, TensorsAreSortedByTheirBytes) {
-  const SafetensorsHeader header = parse_safetensors_header(
+  const TensorTable header = parse_safetensors_header(
       "{\"z\":" + st_entry("U8", "[2]", "[0,2]") + ",\"b\":" + st_entry("U8", "[0]", "[2,2]") +
           ",\"c\":" + st_entry("U8", "[3]", "[2,5]") + ",\"a\":" + st_entry("U8", "[0]", "[2,2]") +
           "}",
@@ -222,7 +222,7 @@ TEST(Truncation, AFileCutWhileOpenGivesAnError) {
   const std::string path =
       folder.write("x.safetensors", safetensors_bytes({{{"a", Dtype::kU8, {4}}, "abcd"}}));
   const SafetensorsFile file{InputFile(path)};
-  ASSERT_EQ(::truncate(path.c_str(), file.header().data_begin + 2), 0);
+  ASSERT_EQ(::truncate(path.c_str(), file.table().data_begin + 2), 0);
   expect_error("SRC_CHANGED", [&] { read_tensor(file, "a"); });
   expect_error("SRC_CHANGED", [&] { file.file().require_unchanged(); });
 }

@@ -18,6 +18,7 @@
 #include "regroup/base/output_file.h"
 #include "regroup/base/path.h"
 #include "regroup/base/stop_signal.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

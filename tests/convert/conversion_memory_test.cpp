@@ -7,6 +7,7 @@
 
 #include "convert/convert_tools.h"
 #include "convert/forked.h"
+#include "regroup/checkpoint/safetensors.h"
 
 namespace regroup::testing {
 namespace {

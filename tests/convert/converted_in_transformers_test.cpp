@@ -10,6 +10,7 @@
 #include "oracles/oracle.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/input_file.h"
+#include "regroup/checkpoint/safetensors.h"
 
 namespace regroup::testing {
 namespace {

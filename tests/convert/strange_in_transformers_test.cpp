@@ -11,6 +11,7 @@
 #include "oracles/oracle.h"
 #include "regroup/base/input_file.h"
 #include "regroup/checkpoint/manifest.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "support/expect_error.h"
 
 namespace regroup::testing {

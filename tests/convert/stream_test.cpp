@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "regroup/base/input_file.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "regroup/convert/plan.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"

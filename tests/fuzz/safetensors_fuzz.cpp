@@ -1,12 +1,10 @@
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "fuzz/memory_file.h"
 #include "fuzz/targets.h"
 #include "regroup/base/error.h"
 #include "regroup/checkpoint/safetensors.h"
@@ -16,23 +14,8 @@ namespace {
 
 constexpr size_t kLengthBytes = 8;
 
-/// A file in memory under a name of its own, with the bytes of one input after another.
-class MemoryFile {
- public:
-  MemoryFile() : fd_(::memfd_create("safetensors", MFD_CLOEXEC)) {}
-  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
-  void hold(const uint8_t* data, size_t size) const {
-    const bool held = fd_ >= 0 && ::ftruncate(fd_, 0) == 0 &&
-                      ::pwrite(fd_, data, size, 0) == static_cast<ssize_t>(size);
-    if (!held) throw std::logic_error("cannot write a file in memory");
-  }
-
- private:
-  int fd_;
-};
-
 /// An accepted header, written again and read again, must be the same.
-void check_rewritten(const SafetensorsHeader& header, int64_t data_bytes) {
+void check_rewritten(const TensorTable& header, int64_t data_bytes) {
   std::vector<TensorSpec> specs;
   for (const TensorInfo& tensor : header.tensors) {
     if (tensor.bytes() != tensor_bytes(tensor.dtype, tensor.shape))
@@ -40,7 +23,7 @@ void check_rewritten(const SafetensorsHeader& header, int64_t data_bytes) {
     specs.push_back({.name = tensor.name, .dtype = tensor.dtype, .shape = tensor.shape});
   }
   const std::string written = make_safetensors_prefix(specs, header.metadata).substr(kLengthBytes);
-  SafetensorsHeader again;
+  TensorTable again;
   try {
     again = parse_safetensors_header(written, data_bytes, "model.safetensors");
   } catch (const Error& error) {
@@ -56,7 +39,7 @@ void check_rewritten(const SafetensorsHeader& header, int64_t data_bytes) {
 }
 
 void read_header(std::string_view header, int64_t data_bytes) {
-  SafetensorsHeader accepted;
+  TensorTable accepted;
   try {
     accepted = parse_safetensors_header(header, data_bytes, "model.safetensors");
   } catch (const Error&) {
@@ -66,7 +49,7 @@ void read_header(std::string_view header, int64_t data_bytes) {
 }
 
 void read_file(const uint8_t* data, size_t size) {
-  static const MemoryFile file;
+  static const MemoryFile file("safetensors");
   file.hold(data, size);
   try {
     const SafetensorsFile opened{InputFile(file.path())};

@@ -6,6 +6,7 @@
 
 #include "model/decoder_tools.h"
 #include "oracles/oracle.h"
+#include "regroup/checkpoint/safetensors.h"
 
 namespace regroup::testing {
 namespace {

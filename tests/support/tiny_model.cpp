@@ -10,6 +10,7 @@
 #include "regroup/base/split_mix.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "support/temporary_folder.h"
 
 namespace regroup::testing {

@@ -10,6 +10,7 @@
 
 #include "regroup/base/input_file.h"
 #include "regroup/base/path.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "support/expect_error.h"
 #include "uptrain/train_tools.h"
 
@@ -44,7 +45,7 @@ TEST(Cache, HoldsTheTeachersLikeliestTokens) {
   const Decoder teacher = load_folder(o.teacher);
   const Dataset dataset(o.data, TokenFormat::kAuto, 16, 64, o.seed);
   const SafetensorsFile file{InputFile(c.file())};
-  const auto& metadata = file.header().metadata;
+  const auto& metadata = file.table().metadata;
   EXPECT_EQ(metadata.at("samples"), "32");
   const TeacherCacheKey key = {.teacher_sha256 = metadata.at("teacher_sha256"),
                                .data = dataset.fingerprint(),

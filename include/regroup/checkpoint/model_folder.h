@@ -10,7 +10,7 @@
 #include "regroup/base/error.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/checkpoint/family.h"
-#include "regroup/checkpoint/safetensors.h"
+#include "regroup/checkpoint/tensor_file.h"
 
 namespace regroup {
 
@@ -21,6 +21,12 @@ struct TensorLocation {
 };
 
 class MadeTensors;
+struct WeightFormat;
+
+/// Whether ModelFolder reads pytorch_model.bin where a folder has no safetensors. At first it does not: a pickle is a program, and
+/// though nothing of it is run here, whoever vouches for a model should know that it came so.
+void allow_pickled_weights(bool allow);
+bool allows_pickled_weights();
 
 /// @throws CheckpointError MODEL_MISSING, MODEL_NOT_FOLDER; UnsupportedError MODEL_FORMAT, PICKLE_REFUSED
 ///         unless `path` is a folder: what it is instead, and what to do
@@ -30,7 +36,7 @@ void require_model_folder(const std::string& path);
 /// @throws as require_model_folder; CFG_MISSING where nothing stands there
 std::string config_path_of(const std::string& model);
 
-/// A Hugging Face folder, opened and checked: config.json, one model.safetensors or an index with its
+/// A Hugging Face folder, opened and checked: config.json, one model.safetensors (or pytorch_model.bin) or an index with its
 /// shards. Every name, shape and dtype agrees with the family's table; every header has been read.
 class ModelFolder {
  public:
@@ -48,7 +54,7 @@ class ModelFolder {
   std::string written_config_text() const;
   /// The model's tensors in the order of the family's table.
   const std::vector<ExpectedTensor>& tensors() const { return tensors_; }
-  const std::vector<std::unique_ptr<SafetensorsFile>>& shards() const { return shards_; }
+  const std::vector<std::unique_ptr<TensorFile>>& shards() const { return shards_; }
   /// Names of the shards as the folder has them.
   const std::vector<std::string>& shard_names() const { return shard_names_; }
   bool has_index() const { return has_index_; }
@@ -96,11 +102,12 @@ class ModelFolder {
   void make_written();
 
   std::string path_;
+  const WeightFormat* format_ = nullptr;
   ModelConfig config_;
   std::string config_text_;
   std::vector<ExpectedTensor> tensors_;
   std::vector<std::string> shard_names_;
-  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::vector<std::unique_ptr<TensorFile>> shards_;
   bool has_index_ = false;
   std::map<std::string, std::string> weight_map_;
   std::map<std::string, TensorLocation> locations_;
@@ -122,10 +129,12 @@ struct ShardIndex {
 };
 
 /// Parses model.safetensors.index.json. File names are checked as text only: one component, no path.
+/// @param ending  of the files' names
 /// @throws CheckpointError IDX_*, PATH_*, JSON_*
-ShardIndex read_shard_index(const std::string& path);
+ShardIndex read_shard_index(const std::string& path, std::string_view ending = ".safetensors");
 
-/// @throws CheckpointError PATH_* unless `name` is a plain file name ending in .safetensors
-void check_shard_name(const std::string& name, const std::string& index_path);
+/// @throws CheckpointError PATH_* unless `name` is a plain file name with that ending
+void check_shard_name(const std::string& name, const std::string& index_path,
+                      std::string_view ending = ".safetensors");
 
 }  // namespace regroup

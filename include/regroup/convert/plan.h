@@ -8,6 +8,7 @@
 
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/output_folder.h"
+#include "regroup/checkpoint/safetensors.h"
 #include "regroup/convert/fold.h"
 #include "regroup/convert/head_transform.h"
 #include "regroup/convert/method.h"
