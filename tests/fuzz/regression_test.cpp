@@ -38,6 +38,7 @@ void feed(const std::string& name, int (*target)(const uint8_t*, size_t)) {
 
 TEST(FuzzedInputs, Config) { feed("config", fuzz_config); }
 TEST(FuzzedInputs, Safetensors) { feed("safetensors", fuzz_safetensors); }
+TEST(FuzzedInputs, Parquet) { feed("parquet", fuzz_parquet); }
 TEST(FuzzedInputs, Torch) { feed("torch", fuzz_torch); }
 TEST(FuzzedInputs, Tokenizer) { feed("tokenizer", fuzz_tokenizer); }
 
