@@ -207,6 +207,28 @@ const Json* parameters_of(const JsonFields& fields, const ModelFamily& family, c
        .hint = "take the settings from the model's original config.json"});
 }
 
+/// InternLM's "rotary": {"base": 10000, "type": "dynamic"}, as the settings that others spell out.
+std::optional<Json> rope_section(const JsonFields& fields, const ModelFamily& family) {
+  const std::string key(family.keys.rope_section);
+  const Json* dict = key.empty() ? nullptr : find_dict(fields, key.c_str());
+  if (dict == nullptr) return std::nullopt;
+  const JsonFields section(*dict, fields.path());
+  const std::string type = section.string("type").value_or("origin");
+  if (type != "origin" && type != "dynamic") {
+    throw UnsupportedError(
+        {.code = "CFG_UNSUPPORTED",
+         .message = fmt::format("\"type\" of \"{}\" must be origin or dynamic, found {}", key,
+                                printable(type, 40)),
+         .path = fields.path()});
+  }
+  Json settings = {{"rope_theta", section.positive("base").value_or(family.defaults.rope_theta)}};
+  if (type == "dynamic") {
+    settings["rope_type"] = "dynamic";
+    settings["factor"] = 1.0;
+  }
+  return settings;
+}
+
 }  // namespace
 
 RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_t max_positions) {
@@ -221,6 +243,7 @@ RopeConfig read_rope(const JsonFields& fields, const ModelFamily& family, int64_
                      family.defaults, max_positions);
   };
   const RopeConfig config = read(legacy != nullptr ? legacy : current);
+  if (const auto section = rope_section(fields, family)) return read(&*section);
   const bool both =
       current != nullptr && (legacy != nullptr || fields.find(theta_key.c_str()) != nullptr);
   if (both) {

@@ -94,6 +94,12 @@ bool has_name(const ModelFamily& family, const Json& activation) {
 
 void add_rotary_keys(const ModelConfig& source, const ModelFamily& to, Json& config) {
   config[std::string(to.keys.rope_theta)] = source.rope.theta;
+  if (const std::string section(source.family->keys.rope_section); config.erase(section) > 0) {
+    config.erase("rope_scaling");  // the source's class does not read it
+    if (source.rope.kind == RopeKind::kDynamic) {
+      config["rope_scaling"] = {{"rope_type", "dynamic"}, {"factor", source.rope.factor}};
+    }
+  }
   if (to.may_rotate_part) config[std::string(to.keys.rotary_share)] = rotary_share(source);
   for (const char* name : kRopeSections) {
     if (!config.contains(name) || !config[name].is_object()) continue;

@@ -135,7 +135,8 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
     return fmt::format(
         "config.json: model_type \"{}\" is not supported{}{}; supported: baichuan, cohere, "
         "cohere2, "
-        "falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm2, llama, mistral, olmo, "
+        "falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, internlm2, llama, "
+        "mistral, olmo, "
         "olmo2, "
         "olmo3, phi, "
         "phi3, qwen2, qwen3, smollm3, stablelm, starcoder2",

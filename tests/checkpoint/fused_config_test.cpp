@@ -138,6 +138,41 @@ TEST(FusedConfig, BaichuanIsWrittenAsLlama) {
   EXPECT_EQ(parse(converted(bare)).max_positions, 4096);
 }
 
+/// An InternLM-7B as it is published, and `keys`.
+std::string internlm_text(const std::string& keys) {
+  return with(R"({"model_type": "internlm", "architectures": ["InternLMForCausalLM"], "bias": true,
+      "auto_map": {"AutoModelForCausalLM": "modeling_internlm.InternLMForCausalLM"},
+      "rotary": {"base": 10000, "type": "dynamic"})" +
+              keys + "}");
+}
+
+TEST(FusedConfig, InternlmIsWrittenAsLlama) {
+  const ModelConfig config = parse(internlm_text(""));
+  EXPECT_EQ(config.n_kv_heads, 32);
+  EXPECT_TRUE(config.qkv_bias && config.output_bias && !config.mlp_bias);
+  EXPECT_EQ(config.rope.kind, RopeKind::kDynamic);
+  EXPECT_EQ(config.rope.factor, 1.0);
+  EXPECT_EQ(config.rope.theta, 10000.0);
+  const auto converted = [](const std::string& text) {
+    const std::string renamed = rename_class(parse(text), text, "config.json");
+    return rewrite_config(*find_family("llama"), renamed, 8, "", "config.json");
+  };
+  const Json after = Json::parse(converted(internlm_text("")));
+  EXPECT_EQ(after["architectures"], Json::array({"LlamaForCausalLM"}));
+  EXPECT_EQ(after["attention_bias"], true);
+  EXPECT_EQ(after["rope_scaling"], Json::parse(R"({"rope_type": "dynamic", "factor": 1.0})"));
+  EXPECT_FALSE(after.contains("rotary") || after.contains("bias") || after.contains("auto_map"));
+  const Json plain = Json::parse(
+      converted(internlm_text(R"(, "bias": false, "rotary": {"base": 5000, "type": "origin"})")));
+  EXPECT_EQ(plain["rope_theta"], 5000.0);
+  EXPECT_FALSE(plain.contains("rope_scaling") || plain.value("attention_bias", false));
+  const ErrorInfo error = expect_error<UnsupportedError>("CFG_UNSUPPORTED", [] {
+    parse(internlm_text(R"(, "rotary": {"base": 5000, "type": "linear"})"));
+  });
+  EXPECT_EQ(error.message,
+            "config.json: \"type\" of \"rotary\" must be origin or dynamic, found linear");
+}
+
 TEST(FusedConfig, TheOtherBaichuansAreRefusedByName) {
   const ErrorInfo error = expect_error<UnsupportedError>("CFG_UNSUPPORTED", [] {
     parse(baichuan_text(R"(, "architectures": ["BaichuanForCausalLM"])"));

@@ -47,7 +47,11 @@ def baichuan(weights, config):
             yield name.replace("W_pack", f"{letter}_proj"), part
 
 
-KINDS = {"internlm2": internlm2, "baichuan": baichuan}
+def internlm(weights, config):
+    yield from weights.items()
+
+
+KINDS = {"internlm": internlm, "internlm2": internlm2, "baichuan": baichuan}
 
 
 def load_as_llama(folder, kind, dtype):
@@ -58,6 +62,8 @@ def load_as_llama(folder, kind, dtype):
     files = sorted(folder.glob("*.safetensors"))
     weights = {name: tensor for file in files for name, tensor in load_file(file).items()}
     rope = dict(config.get("rope_scaling") or {}, rope_theta=config.get("rope_theta", 10000.0))
+    if rotary := config.get("rotary"):
+        rope = {"rope_theta": float(rotary["base"])} | ({"rope_type": "dynamic", "factor": 1.0} if rotary["type"] == "dynamic" else {})
     rope.setdefault("rope_type", rope.pop("type", "default"))
     llama = LlamaForCausalLM._from_config(
         LlamaConfig(

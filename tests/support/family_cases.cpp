@@ -37,7 +37,7 @@ TinyModelSpec sized(TinyModelSpec spec) {
   if (spec.n_kv_heads > 1) spec.n_kv_heads = shares ? 6 : spec.n_heads;
   // The heads of some fill the hidden size; StableLM and Phi turn half of a head.
   constexpr auto kFills = std::to_array<std::string_view>(
-      {"phi3", "cohere2", "internlm2", "falcon", "baichuan", "gpt_neox"});
+      {"phi3", "cohere2", "internlm", "internlm2", "falcon", "baichuan", "gpt_neox"});
   const bool fills = std::find(kFills.begin(), kFills.end(), spec.model_type) != kFills.end();
   const bool halved = spec.model_type == "stablelm" || spec.model_type == "phi";
   spec.head_dim = halved ? 8 : 10;
@@ -116,6 +116,12 @@ std::vector<FamilyCase> family_cases() {
         .tie_word_embeddings = true,
         .extra_config = {{"num_ln_in_parallel_attn", 1}}}},
       {"Baichuan", {.model_type = "baichuan"}},
+      {"InternLM", {.model_type = "internlm"}},
+      {"InternLM, biases, dynamic",
+       {.model_type = "internlm",
+        .max_positions = 16,
+        .attention_bias = true,
+        .extra_config = {{"rotary", {{"base", 5000}, {"type", "dynamic"}}}}}},
       {"GPT-NeoX", {.model_type = "gpt_neox"}},
       {"GPT-NeoX, biases",
        {.model_type = "gpt_neox",

@@ -111,7 +111,8 @@ void add_own_keys(const TinyModelSpec& spec, Json& config) {
     config["logits_scaling"] = 4.0;
   }
   if (family == "starcoder2") config["use_bias"] = spec.attention_bias;
-  if (family == "internlm2" || family == "falcon") config["bias"] = spec.attention_bias;
+  if (family == "internlm" || family == "internlm2" || family == "falcon")
+    config["bias"] = spec.attention_bias;
   if (family == "falcon" || family == "gpt_neox") {
     config.erase("head_dim");  // their classes take none
   }

@@ -145,6 +145,8 @@ struct ConfigKeys {
   std::string_view rope_theta = "rope_theta";
   std::string_view rotary_share = "partial_rotary_factor";  ///< beside the rope settings
   // "" where the family has none.
+  std::string_view rope_section =
+      {};  ///< an object with "base" and "type" (origin or dynamic, of factor 1)
   std::string_view grouped = {};         ///< a boolean: unless true there is one KV head
   std::string_view parallel_norms = {};  ///< 1 or 2 in a parallel block; 2 where not given
   // Multipliers; "" where the family has none.
