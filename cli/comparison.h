@@ -5,7 +5,7 @@
 
 #include "calibration_flags.h"
 #include "regroup/convert/plan.h"
-#include "regroup/report/damage.h"
+#include "regroup/results/damage.h"
 
 namespace regroup {
 

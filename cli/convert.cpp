@@ -18,6 +18,7 @@
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/legality.h"
 #include "regroup/convert/plan.h"
+#include "regroup/results/conversion.h"
 #include "regroup/text/token_stream.h"
 #include "regroup/text/tokenizer.h"
 #include "setting_flags.h"
@@ -113,15 +114,18 @@ std::string plan_table(const ModelFolder& model, const ConversionPlan& plan) {
   return format_table(table);
 }
 
-Json plan_json(const ConversionPlan& plan, const ConvertOptions& options) {
-  return {{"model", options.model},
-          {"out", options.out},
-          {"family", plan.stored.family->model_type},
-          {"written_as", plan.after.family->model_type},
-          {"method", method_name(options.method)},
-          {"n_kv_heads", {{"before", plan.before.n_kv_heads}, {"after", plan.after.n_kv_heads}}},
-          {"tensors", {{"copied", plan.n_copied}, {"changed", plan.n_changed}}},
-          {"bytes", {{"read", plan.read_bytes}, {"written", plan.written_bytes}}}};
+ConversionResult planned_result(const ConversionPlan& plan, const ConvertOptions& options) {
+  return {.model = options.model,
+          .out = options.out,
+          .family = std::string(plan.stored.family->model_type),
+          .written_as = std::string(plan.after.family->model_type),
+          .method = method_name(options.method),
+          .kv_heads_before = plan.before.n_kv_heads,
+          .kv_heads_after = plan.after.n_kv_heads,
+          .tensors_copied = plan.n_copied,
+          .tensors_changed = plan.n_changed,
+          .read_bytes = plan.read_bytes,
+          .written_bytes = plan.written_bytes};
 }
 
 std::string headline(const ConversionPlan& plan, const ConvertOptions& options) {
@@ -197,13 +201,12 @@ std::string calibration_line(const ConversionPlan& plan) {
 CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
                       const ConvertOptions& options) {
   CommandOutput output;
-  output.json = plan_json(plan, options);
-  output.json["dry_run"] = true;
-  output.json["peak_memory_bytes"] = plan.peak_memory_bytes;
-  output.json["files"] = Json::array();
+  ConversionResult result = planned_result(plan, options);
+  result.dry_run = DryRun{.peak_memory_bytes = plan.peak_memory_bytes};
   for (const ShardPlan& shard : plan.shards) {
-    output.json["files"].push_back({{"path", shard.name}, {"bytes", shard.bytes}});
+    result.dry_run->files.emplace_back(shard.name, shard.bytes);
   }
+  output.json = conversion_result_json(result);
   output.text =
       headline(plan, options) + vocabulary_line(plan, options) + "\n" + plan_table(model, plan) +
       fmt::format("\n{} shard{}, {} to write ({} now), about {} of memory; nothing written\n",
@@ -280,6 +283,30 @@ std::pair<ConversionPlan, ConvertResult> convert(const ModelFolder& model,
   return {std::move(plan), std::move(result)};
 }
 
+Json finished_json(const ConversionPlan& plan, const ConvertResult& result,
+                   const ConvertOptions& options, double seconds) {
+  ConversionResult conversion = planned_result(plan, options);
+  conversion.read_bytes = result.read_bytes;
+  conversion.written_bytes = result.written_bytes;
+  conversion.cost = ConversionCost{.seconds = seconds, .peak_rss_bytes = peak_rss_bytes()};
+  for (const auto& [file, digest] : result.digests) conversion.digests.emplace_back(file, digest);
+  conversion.calibration_tokens = plan.calibration_tokens;
+  conversion.calibration_flops = plan.calibration_flops;
+  conversion.resumed_files = result.resumed_files;
+  if (options.method == Method::kPca && !plan.layers.empty()) {
+    conversion.gains = ConversionGains{.logit = plan.gains.logit, .output = plan.gains.output};
+  }
+  Json json = conversion_result_json(conversion);
+  // As the manifest has it: convert/ writes both.
+  if (plan.calibration_tokens > 0 && plan.quality) {
+    json["calibration"]["held_out"] = quality_json(*plan.quality);
+  }
+  if (plan.calibration_tokens > 0 && plan.before_distillation) {
+    json["calibration"]["held_out_before_distillation"] = quality_json(*plan.before_distillation);
+  }
+  return json;
+}
+
 CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const Stopwatch watch;
   const ConvertOptions given = to_options(flags, globals);
@@ -312,27 +339,9 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const auto [plan, result] = convert(model, options, shown);
   for (const std::string& companion : plan.left_out) spdlog::warn("{}", companion);
   const double seconds = watch.seconds();
-  CommandOutput output;
-  output.json = plan_json(plan, options);
-  output.json["bytes"] = {{"read", result.read_bytes}, {"written", result.written_bytes}};
-  output.json["seconds"] = seconds;
-  output.json["peak_rss_bytes"] = peak_rss_bytes();
-  output.json["digests"] = Json::object();
-  for (const auto& [file, digest] : result.digests) output.json["digests"][file] = digest;
-  if (plan.calibration_tokens > 0) {
-    output.json["calibration"] = {{"tokens", plan.calibration_tokens},
-                                  {"flops", plan.calibration_flops}};
-    if (plan.quality) output.json["calibration"]["held_out"] = quality_json(*plan.quality);
-    if (plan.before_distillation) {
-      output.json["calibration"]["held_out_before_distillation"] =
-          quality_json(*plan.before_distillation);
-    }
-  }
-  if (result.resumed_files > 0) output.json["resumed_files"] = result.resumed_files;
   const bool gained = options.method == Method::kPca && !plan.layers.empty();
-  if (gained) {
-    output.json["gains"] = {{"logit", plan.gains.logit}, {"output", plan.gains.output}};
-  }
+  CommandOutput output;
+  output.json = finished_json(plan, result, options, seconds);
   output.text = headline(plan, options) + vocabulary_line(plan, options) + calibration_line(plan) +
                 (gained ? gains_line(plan, options) : "") +
                 fmt::format(

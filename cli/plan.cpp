@@ -1,3 +1,5 @@
+#include "regroup/results/plan.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -12,7 +14,7 @@
 #include "regroup/base/human_number.h"
 #include "regroup/base/quantity.h"
 #include "regroup/checkpoint/kv_cache.h"
-#include "regroup/report/damage.h"
+#include "regroup/results/damage.h"
 #include "regroup/serving/capacity.h"
 #include "regroup/serving/reserve.h"
 #include "served_model_flags.h"
@@ -151,66 +153,57 @@ CapacityRequest to_request(const PlanFlags& flags, const CacheLayout& layout) {
   return request;
 }
 
-template <typename Value>
-Json or_null(const std::optional<Value>& value) {
-  return value ? Json(*value) : Json();
-}
-
-Json model_json(const CacheLayout& layout, const CapacityOption& own) {
-  Json attention = Json::array();
-  for (const CacheLayer& layer : layout.layers) attention.push_back(name_of(layer.kind));
-  return {{"family", layout.model_type},
-          {"architecture", layout.architecture},
-          {"n_layers", layout.layers.size()},
-          {"n_heads", layout.n_heads},
-          {"n_kv_heads", layout.n_kv_heads},
-          {"head_dim", layout.head_dim},
-          {"hidden_size", layout.hidden_size},
-          {"vocab_size", layout.vocab_size > 0 ? Json(layout.vocab_size) : Json()},
-          {"n_params", or_null(own.n_params)},
-          {"weight_bytes", or_null(own.weight_bytes)},
-          {"attention", attention}};
-}
-
-Json roofline_json(const Roofline& roofline) {
-  return {{"bytes", roofline.bytes},
-          {"flops", roofline.flops},
-          {"seconds", roofline.seconds},
-          {"tokens_per_s", roofline.tokens_per_s},
-          {"bound", roofline.memory_bound ? "memory" : "compute"}};
-}
-
-Json option_json(const CacheLayout& layout, const CapacityRequest& request, const CapacityOption& o,
-                 const Quality& quality) {
-  const bool limited = request.gpu_memory_bytes.has_value();
-  const auto when_limited = [&](int64_t value) {
-    return limited && value != INT64_MAX ? Json(value) : Json();
-  };
-  Json json = {{"n_kv_heads", o.n_kv_heads},
-               {"group_size", o.n_kv_heads > 0 ? Json(layout.n_heads / o.n_kv_heads) : Json()},
-               {"kv_bytes_per_token", o.kv_bytes_per_token},
-               {"kv_bytes", o.kv_bytes},
-               {"weight_bytes", or_null(o.weight_bytes)},
-               {"n_params", or_null(o.n_params)},
-               {"total_bytes", or_null(o.total_bytes)},
-               {"fits", limited ? Json(o.fits) : Json()},
-               {"max_batch", when_limited(o.max_batch)},
-               {"max_context", when_limited(o.max_context)}};
-  if (request.devices > 1) {
-    json["device"] = {{"n_kv_heads", o.device.n_kv_heads},
-                      {"kv_bytes_per_token", o.device.kv_bytes_per_token},
-                      {"kv_bytes", o.device.kv_bytes},
-                      {"weight_bytes", or_null(o.device.weight_bytes)},
-                      {"total_bytes", or_null(o.device.total_bytes)},
-                      {"divides", o.device.divides}};
+PlanModel model_of(const CacheLayout& layout, const CapacityOption& own) {
+  PlanModel model{.family = layout.model_type,
+                  .n_layers = static_cast<int64_t>(layout.layers.size()),
+                  .n_heads = layout.n_heads,
+                  .head_dim = layout.head_dim,
+                  .hidden_size = layout.hidden_size,
+                  .n_params = own.n_params,
+                  .weight_bytes = own.weight_bytes};
+  if (layout.vocab_size > 0) model.vocab_size = layout.vocab_size;
+  for (const CacheLayer& layer : layout.layers) {
+    model.attention.emplace_back(name_of(layer.kind));
   }
-  if (o.roofline) json["roofline"] = roofline_json(*o.roofline);
+  return model;
+}
+
+PlanDevice device_of(const DeviceShare& device) {
+  return {.n_kv_heads = device.n_kv_heads,
+          .kv_bytes_per_token = device.kv_bytes_per_token,
+          .kv_bytes = device.kv_bytes,
+          .weight_bytes = device.weight_bytes,
+          .total_bytes = device.total_bytes,
+          .divides = device.divides};
+}
+
+PlanOption option_of(const CacheLayout& layout, const CapacityRequest& request,
+                     const CapacityOption& o, const Quality& quality) {
+  PlanOption option{.n_kv_heads = o.n_kv_heads,
+                    .kv_bytes_per_token = o.kv_bytes_per_token,
+                    .kv_bytes = o.kv_bytes,
+                    .weight_bytes = o.weight_bytes,
+                    .total_bytes = o.total_bytes,
+                    .n_params = o.n_params};
+  if (o.n_kv_heads > 0) option.group_size = layout.n_heads / o.n_kv_heads;
+  if (request.gpu_memory_bytes) {
+    option.fits = o.fits;
+    if (o.max_batch != INT64_MAX) option.max_batch = o.max_batch;
+    if (o.max_context != INT64_MAX) option.max_context = o.max_context;
+  }
+  if (request.devices > 1) option.device = device_of(o.device);
+  if (o.roofline) {
+    option.roofline = PlanRoofline{.bytes = o.roofline->bytes,
+                                   .flops = o.roofline->flops,
+                                   .seconds = o.roofline->seconds,
+                                   .tokens_per_s = o.roofline->tokens_per_s,
+                                   .memory_bound = o.roofline->memory_bound};
+  }
   if (const DamageEntry* entry = quality.at(o.n_kv_heads)) {
-    json["damage"] = {{"method", entry->method},
-                      {"loss_delta", entry->loss_delta.value},
-                      {"kl", entry->kl.value}};
+    option.damage = PlanDamage{
+        .method = entry->method, .loss_delta = entry->loss_delta.value, .kl = entry->kl.value};
   }
-  return json;
+  return option;
 }
 
 /// What the model is like before any conversion.
@@ -237,6 +230,34 @@ std::vector<std::string> damage_cells(const CapacityPlan& plan, const Quality& q
   return cells;
 }
 
+PlanResult plan_result(const PlanFlags& flags, const CacheLayout& layout,
+                       const CapacityRequest& request, const CapacityPlan& plan,
+                       const Quality& quality) {
+  PlanResult result{.architecture = layout.architecture,
+                    .n_kv_heads = layout.n_kv_heads,
+                    .context = request.context,
+                    .batch = request.batch,
+                    .kv_dtype = flags.served.kv_dtype,
+                    .gpu_memory_bytes = request.gpu_memory_bytes,
+                    .recommended = plan.recommended,
+                    .why = with_flags(plan.why),
+                    .warnings = plan.warnings,
+                    .model = model_of(layout, own_option(layout, request)),
+                    .devices = request.devices,
+                    .reserve_bytes = request.reserve_bytes,
+                    .gpu = request.gpu ? std::string(request.gpu->product) : ""};
+  for (const CapacityOption& o : plan.options) {
+    result.options.push_back(option_of(layout, request, o, quality));
+  }
+  if (quality.report) result.damage_why = explain_quality(quality, plan, flags);
+  if (flags.max_loss_increase) {
+    result.limit = PlanLimit{.max_loss_increase = *flags.max_loss_increase};
+    const DamageEntry* smallest = smallest_within(*quality.report, *flags.max_loss_increase);
+    if (smallest != nullptr) result.limit->smallest_kv_heads = smallest->n_kv_heads;
+  }
+  return result;
+}
+
 void check_plan(const PlanFlags& flags, const Globals&) {
   const CacheLayout layout = read_served_layout(flags.served);
   plan_capacity(layout, to_request(flags, layout));
@@ -257,27 +278,7 @@ CommandOutput run_plan(const PlanFlags& flags, const Globals&) {
                            .reserve = reserve_of(flags, layout, request),
                            .damage = damage_cells(plan, *quality),
                            .cost = explain_quality(*quality, plan, flags)});
-  output.json = {{"model", model_json(layout, own_option(layout, request))},
-                 {"context", request.context},
-                 {"batch", request.batch},
-                 {"tp", request.devices},
-                 {"gpu_memory_bytes", or_null(request.gpu_memory_bytes)},
-                 {"reserve_bytes", request.reserve_bytes},
-                 {"kv_dtype", flags.served.kv_dtype},
-                 {"options", Json::array()},
-                 {"recommended_kv_heads", or_null(plan.recommended)},
-                 {"why", with_flags(plan.why)},
-                 {"warnings", plan.warnings}};
-  for (const CapacityOption& o : plan.options) {
-    output.json["options"].push_back(option_json(layout, request, o, *quality));
-  }
-  if (request.gpu) output.json["gpu"] = request.gpu->product;
-  if (quality->report) output.json["damage_why"] = explain_quality(*quality, plan, flags);
-  if (flags.max_loss_increase) {
-    const DamageEntry* smallest = smallest_within(*quality->report, *flags.max_loss_increase);
-    output.json["max_loss_increase"] = *flags.max_loss_increase;
-    output.json["smallest_kv_heads"] = smallest ? Json(smallest->n_kv_heads) : Json();
-  }
+  output.json = plan_result_json(plan_result(flags, layout, request, plan, *quality));
   return output;
 }
 

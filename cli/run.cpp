@@ -1,3 +1,5 @@
+#include "regroup/results/run.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -88,31 +90,31 @@ class Pipeline {
 
   void carry_out(const Stage& stage) {
     const std::string key = stages_.fingerprint(stage);
-    Json& record = record_of(stage.name);
-    const bool known = record.value("fingerprint", "") == key;
-    if (known && record.value("state", "") == "done" && path_exists(stage.output)) {
+    RunStage& record = record_of(stage.name);
+    const bool known = record.fingerprint == key;
+    if (known && record.state == "done" && path_exists(stage.output)) {
       spdlog::info("{}: done before, inputs unchanged", stage.name);
       ++n_skipped_;
       return;
     }
     spdlog::info("{}: regroup {}", stage.name, join(stage.arguments, " "));
     std::vector<std::string> replacing;
-    if (record.contains("fingerprint") && !known) {
+    if (!record.fingerprint.empty() && !known) {
       replacing = {"--overwrite", "--resume", "never"};
     } else if (known) {
       // It may have been killed between its output and "done", or before it dropped what others had made.
       replacing = {"--overwrite"};
     }
-    record["arguments"] = stage.arguments;
-    record["fingerprint"] = key;
-    record["state"] = "started";
+    record.arguments = stage.arguments;
+    record.fingerprint = key;
+    record.state = "started";
     save_journal();
     const Stopwatch watch;
     const Invocation invocation = parse_command_line(stages_.command_line(stage, replacing));
     const CommandOutput output = invocation.action();
     if (!stage.result.empty()) write_file_atomically(stage.result, output.json.dump(2) + "\n");
-    record["state"] = "done";
-    record["seconds"] = watch.seconds();
+    record.state = "done";
+    record.seconds = watch.seconds();
     save_journal();
     ++n_run_;
     std::string text = output.text;
@@ -121,30 +123,34 @@ class Pipeline {
   }
 
   /// The journal's entry of a stage, made when it is new.
-  Json& record_of(const std::string& name) {
-    for (Json& stage : journal_["stages"]) {
-      if (stage.value("name", "") == name) return stage;
+  RunStage& record_of(const std::string& name) {
+    for (RunStage& stage : journal_.stages) {
+      if (stage.name == name) return stage;
     }
-    journal_["stages"].push_back({{"name", name}});
-    return journal_["stages"].back();
+    return journal_.stages.emplace_back(RunStage{.name = name, .state = {}});
   }
 
   void load_journal() {
     const std::string path = out() + "/run.json";
-    if (path_exists(path)) journal_ = read_strict_json(path, kManifestJson);
-    if (!journal_.is_object() || !journal_.contains("stages") || !journal_["stages"].is_array()) {
-      journal_ = {{"stages", Json::array()}};
+    if (path_exists(path)) {
+      const Json json = read_strict_json(path, kManifestJson);
+      // Anything else than a run's is written anew.
+      const bool is_run = json.is_object() && json.contains("stages") && json["stages"].is_array();
+      if (is_run) journal_ = read_run_record(json, path);
     }
-    journal_["version"] = kVersion;
-    journal_["recipe"] = {{"path", flags_.recipe}, {"text", InputFile(flags_.recipe).read_all()}};
+    journal_.version = kVersion;
+    journal_.recipe_path = flags_.recipe;
+    journal_.recipe_text = InputFile(flags_.recipe).read_all();
   }
 
-  void save_journal() const { write_file_atomically(out() + "/run.json", journal_.dump(2) + "\n"); }
+  void save_journal() const {
+    write_file_atomically(out() + "/run.json", run_record_json(journal_).dump(2) + "\n");
+  }
 
   const RunFlags& flags_;
   const Globals& globals_;
   RunStages stages_;
-  Json journal_ = Json::object();
+  RunRecord journal_;
   int64_t n_run_ = 0;
   int64_t n_skipped_ = 0;
 };

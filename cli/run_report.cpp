@@ -12,15 +12,17 @@
 #include "regroup/base/printable.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/checkpoint/config.h"
+#include "regroup/results/evaluation.h"
+#include "regroup/results/samples.h"
 #include "table.h"
 
 namespace regroup {
 namespace {
 
-/// The models of the last evaluation: it lists them only when there are several.
-Json evaluated_models(const RunStages& stages) {
-  const Json eval = read_strict_json(stages.result("eval"), kManifestJson);
-  return eval.contains("models") ? eval["models"] : Json::array({eval});
+/// The last evaluation.
+Evaluation last_evaluation(const RunStages& stages) {
+  const std::string path = stages.result("eval");
+  return read_evaluation(read_strict_json(path, kManifestJson), path);
 }
 
 /// What a model makes of a prompt. A sample that cannot be had is no reason to lose the report.
@@ -41,21 +43,19 @@ std::optional<std::string> continuation(const std::string& model, const std::str
 /// Continuations of the same prompts by every model, for the report.
 void write_samples(const RunStages& stages, const RunFlags& flags, const Globals& globals) {
   if (flags.prompts.empty()) return;
-  Json samples = Json::array();
-  const Json models = evaluated_models(stages);
+  Samples samples;
+  const Evaluation evaluation = last_evaluation(stages);
   for (const std::string& prompt : flags.prompts) {
-    Json continuations = Json::array();
-    for (const Json& model : models) {
-      const auto path = model.at("model_name").get<std::string>();
-      if (const auto text = continuation(path, prompt, flags, globals)) {
-        continuations.push_back({{"role", model.at("regroup").at("role")},
-                                 {"n_kv_heads", model.at("regroup").at("n_kv_heads")},
-                                 {"text", *text}});
+    Sample sample{.prompt = prompt, .continuations = {}};
+    for (const ModelResult& model : evaluation.models) {
+      if (const auto text = continuation(model.name, prompt, flags, globals)) {
+        sample.continuations.push_back(
+            {.role = model.role, .n_kv_heads = model.n_kv_heads, .text = *text});
       }
     }
-    samples.push_back({{"prompt", prompt}, {"continuations", continuations}});
+    samples.push_back(std::move(sample));
   }
-  write_file_atomically(stages.result("samples"), Json{{"samples", samples}}.dump(2) + "\n");
+  write_file_atomically(stages.result("samples"), samples_json(samples).dump(2) + "\n");
 }
 
 }  // namespace
@@ -86,17 +86,14 @@ void write_run_report(const RunStages& stages, const std::vector<std::string>& m
 
 std::string run_summary(const RunStages& stages) {
   std::vector<std::vector<std::string>> rows = {{"model", "KV heads", "loss", "KL", "recovery"}};
-  const Json models = evaluated_models(stages);
-  for (const Json& model : models) {
-    const Json& first = model.at("results").begin().value();
-    const auto cell = [&](const char* key) {
-      return first.contains(key) && first[key].is_number()
-                 ? without_zero_sign(fmt::format("{:.4f}", first[key].get<double>()))
-                 : std::string("-");
+  for (const ModelResult& model : last_evaluation(stages).models) {
+    const auto cell = [&](const char* name) {
+      const auto found =
+          model.texts.empty() ? std::nullopt : find_metric(model.texts.front().metrics, name);
+      return found ? without_zero_sign(fmt::format("{:.4f}", found->value)) : std::string("-");
     };
-    rows.push_back({model.at("regroup").at("role").get<std::string>(),
-                    std::to_string(model.at("regroup").at("n_kv_heads").get<int64_t>()),
-                    cell("loss,none"), cell("kl,none"), cell("recovery,none")});
+    rows.push_back({model.role, std::to_string(model.n_kv_heads), cell(metric::kLoss),
+                    cell(metric::kKl), cell(metric::kRecovery)});
   }
   return format_table(rows, 2);
 }

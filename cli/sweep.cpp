@@ -191,7 +191,8 @@ CommandOutput run_sweep(const SweepFlags& given, const Globals& globals) {
   carry_out(run, written, globals);
   const std::string results = flags.out + "/results/eval.json";
   SweepView view{.out = flags.out,
-                 .points = read_sweep_points(read_strict_json(results, kManifestJson), results),
+                 .points = read_sweep_points(
+                     read_evaluation(read_strict_json(results, kManifestJson), results), results),
                  .tolerances = tolerances,
                  .by_cost = flags.pareto == "cost",
                  .uptrained = recipe.contains("uptrain")};

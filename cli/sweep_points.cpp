@@ -18,23 +18,21 @@ std::optional<double> number_at(const Json& scores, const char* key) {
                                                      : std::nullopt;
 }
 
-SweepPoint read_point(const Json& model) {
-  const Json& about = model.at("regroup");
-  SweepPoint point{.n_kv_heads = about.at("n_kv_heads").get<int64_t>(),
-                   .role = about.at("role").get<std::string>(),
-                   .kv_bytes_per_token = about.at("kv_bytes_per_token").get<int64_t>(),
+SweepPoint read_point(const ModelResult& model) {
+  SweepPoint point{.n_kv_heads = model.n_kv_heads,
+                   .role = model.role,
+                   .kv_bytes_per_token = model.kv_bytes_per_token,
                    .losses = {},
-                   .results = model.at("results"),
-                   .paired = about.value("paired", Json::object()),
-                   .probes = about.value("probes", Json::object())};
-  for (const auto& [name, scores] : point.results.items()) {
-    const auto delta = number_at(scores, "loss_delta,none");
+                   .result = model};
+  for (const TextResult& text : model.texts) {
+    const auto delta = find_metric(text.metrics, metric::kLossDelta);
     if (!delta) continue;
-    point.losses.push_back({.text = name,
-                            .value = *delta,
-                            .error = number_at(scores, "loss_delta_stderr,none").value_or(0),
-                            .kl = number_at(scores, "kl,none"),
-                            .kl_error = number_at(scores, "kl_stderr,none")});
+    const auto kl = find_metric(text.metrics, metric::kKl);
+    point.losses.push_back({.text = text.name,
+                            .value = delta->value,
+                            .error = delta->error.value_or(0),
+                            .kl = kl ? std::optional(kl->value) : std::nullopt,
+                            .kl_error = kl ? kl->error : std::nullopt});
   }
   return point;
 }
@@ -81,9 +79,9 @@ std::optional<double> SweepPoint::cost() const {
   return price ? price : number_at(traffic, "device_hours_per_million_tokens");
 }
 
-std::vector<SweepPoint> read_sweep_points(const Json& evaluation, const std::string& path) {
+std::vector<SweepPoint> read_sweep_points(const Evaluation& evaluation, const std::string& path) {
   std::map<int64_t, SweepPoint, std::greater<>> by_heads;
-  for (const Json& model : evaluation.at("models")) {
+  for (const ModelResult& model : evaluation.models) {
     SweepPoint point = read_point(model);
     if (point.losses.empty() && !point.is_parent()) {
       throw CheckpointError(

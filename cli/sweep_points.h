@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "regroup/base/strict_json.h"
+#include "regroup/results/evaluation.h"
 
 namespace regroup {
 
@@ -41,9 +42,7 @@ struct SweepPoint {
   std::string role;  ///< "baseline", "converted" or "uptrained"
   int64_t kv_bytes_per_token = 0;
   std::vector<LossIncrease> losses;  ///< a text each
-  Json results;                      ///< of eval, tasks and probes among them
-  Json paired = Json::object();      ///< of eval: {task: {metric: difference from the parent}}
-  Json probes = Json::object();      ///< likewise {probe: difference}
+  ModelResult result = {};           ///< of eval, tasks and probes among them
   std::vector<ToleranceCheck> checks = {};
   Json traffic = {};    ///< of replay, an entry of its "options"; null: none, or none that fits
   bool pareto = false;  ///< nothing has a smaller cache and is as good
@@ -60,7 +59,7 @@ struct SweepPoint {
 
 /// The points of an evaluation against the parent: of models with as many KV heads the uptrained one.
 /// @throws CheckpointError SWEEP_RESULTS where a model was not compared on any text
-std::vector<SweepPoint> read_sweep_points(const Json& evaluation, const std::string& path);
+std::vector<SweepPoint> read_sweep_points(const Evaluation& evaluation, const std::string& path);
 
 /// Marks the points that none beats: a cache as small and a mean loss as low, one of them more so. Likewise by cost, those
 /// that have one.

@@ -53,9 +53,11 @@ std::string choice_text(const SweepView& view) {
 void explain_probes(const SweepView& view, std::vector<std::string>& sentences) {
   for (const Tolerance& tolerance : view.tolerances) {
     const bool fails = std::any_of(view.points.begin(), view.points.end(), [&](const auto& point) {
-      const auto probe = point.probes.find(tolerance.name);
-      return tolerance.kind == ToleranceKind::kProbe && probe != point.probes.end() &&
-             probe->value("baseline_can", Json()) == false;
+      const std::vector<ProbeResult>& probes = point.result.probes;
+      return tolerance.kind == ToleranceKind::kProbe &&
+             std::any_of(probes.begin(), probes.end(), [&](const ProbeResult& probe) {
+               return probe.name == tolerance.name && probe.baseline_can == false;
+             });
     });
     if (!fails) continue;
     sentences.push_back(
@@ -185,7 +187,7 @@ Json point_json(const SweepView& view, const SweepPoint& point) {
       {"kv_bytes_per_token", point.kv_bytes_per_token},
       {"mean_loss_increase", {{"value", point.mean_increase()}, {"stderr", point.mean_error()}}},
       {"loss_increase", Json::array()},
-      {"results", point.results}};
+      {"results", model_result_json(point.result)["results"]}};
   for (const LossIncrease& loss : point.losses) json["loss_increase"].push_back(loss_json(loss));
   if (!view.tolerances.empty() && !point.is_parent()) {
     json["tolerances"] = Json::array();

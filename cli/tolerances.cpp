@@ -132,31 +132,32 @@ void require_once(const std::vector<Tolerance>& tolerances) {
 }
 
 /// A number of nats or points that is lost, as positive, from one that is gained.
-ToleranceCheck lost(const Tolerance& tolerance, const Json& difference, double factor,
-                    const char* value, const char* error) {
+ToleranceCheck lost(const Tolerance& tolerance, double factor, const Measured& delta, double low,
+                    double high) {
   ToleranceCheck check;
   check.name = tolerance.name;
-  check.loss = -factor * difference.at(value).get<double>();
-  check.error = factor * difference.at(error).get<double>();
-  check.low = -factor * difference.at("ci95").at(1).get<double>();
-  check.high = -factor * difference.at("ci95").at(0).get<double>();
+  check.loss = -factor * delta.value;
+  check.error = factor * delta.error.value_or(0);
+  check.low = -factor * high;
+  check.high = -factor * low;
   return check;
 }
 
 ToleranceCheck check_named(const Tolerance& tolerance, const SweepPoint& point,
                            const std::string& path) {
-  if (tolerance.kind == ToleranceKind::kTask) {
-    const auto task = point.paired.find(tolerance.name);
-    if (task == point.paired.end() || !task->contains(tolerance.metric)) {
-      refuse_uncompared(tolerance, point, path);
+  if (tolerance.kind == ToleranceKind::kTask && point.result.paired) {
+    for (const TaskDifference& found : *point.result.paired) {
+      if (found.task != tolerance.name || found.measure != tolerance.metric) continue;
+      return lost(tolerance, kPoints, found.delta, found.low, found.high);
     }
-    return lost(tolerance, (*task)[tolerance.metric], kPoints, "delta", "delta_stderr");
   }
-  const auto probe = point.probes.find(tolerance.name);
-  if (probe == point.probes.end() || !probe->contains("log_prob_delta")) {
-    refuse_uncompared(tolerance, point, path);
+  for (const ProbeResult& probe : point.result.probes) {
+    const bool named = tolerance.kind == ToleranceKind::kProbe && probe.name == tolerance.name;
+    if (!named || !probe.difference) continue;
+    return lost(tolerance, 1, probe.difference->delta, probe.difference->low,
+                probe.difference->high);
   }
-  return lost(tolerance, *probe, 1, "log_prob_delta", "log_prob_delta_stderr");
+  refuse_uncompared(tolerance, point, path);
 }
 
 void check_point(const Tolerance& tolerance, size_t index, const std::string& path,

@@ -1,23 +1,19 @@
 #include "regroup/eval/probe_results.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "regroup/results/paired.h"
 
 namespace regroup {
 namespace {
 
-Json cell_json(const ProbeCell& cell, const ProbeScore& score) {
-  Json json = {{"length", cell.length}};
-  if (cell.depth) json["depth"] = *cell.depth;
-  if (cell.count) json["count"] = *cell.count;
-  json["trials"] = score.trials;
-  json["log_prob"] = score.log_prob;
-  json["log_prob_stderr"] = score.log_prob_error;
-  json["acc"] = score.accuracy;
-  json["acc_stderr"] = score.accuracy_error;
-  return json;
+ProbeCellResult cell_result(const ProbeCell& cell, const ProbeScore& score) {
+  return {.length = cell.length,
+          .depth = cell.depth,
+          .count = cell.count,
+          .log_prob = {score.log_prob, score.log_prob_error},
+          .accuracy = {score.accuracy, score.accuracy_error},
+          .trials = score.trials};
 }
 
 /// Of all cells together, each as often as it has trials.
@@ -61,67 +57,57 @@ std::vector<double> all_trials(const EvaluatedProbe& probe, size_t m) {
 
 /// What the answers stood among: of a needle only.
 void add_haystack(const ProbeDefinition& probe, const std::optional<ProbeText>& text,
-                  Json& config) {
+                  ProbeResult& result) {
   if (probe.haystack == Haystack::kNone) return;
   const bool wants_text = probe.haystack == Haystack::kText;
-  config["haystack"] = probe.haystack == Haystack::kNeedles ? "needles"
-                       : wants_text && text                 ? "text"
-                                                            : "noise";
+  result.haystack = probe.haystack == Haystack::kNeedles ? "needles"
+                    : wants_text && text                 ? "text"
+                                                         : "noise";
   if (!wants_text) return;
-  config["haystack_stands_in"] = !text;  // noise where RULER has essays
+  result.noise_stands_in = !text;  // where RULER has essays
   if (!text) return;
-  config["haystack_text"] = {
-      {"name", text->name}, {"xxh3", text->digest}, {"sentences", text->sentences.size()}};
+  result.text = HaystackText{.name = text->name,
+                             .xxh3 = text->digest,
+                             .sentences = static_cast<int64_t>(text->sentences.size())};
+}
+
+/// Against the baseline, by the answers to the same questions; nothing where they were asked in other tokens.
+std::optional<ProbeDifference> difference(const EvaluatedProbe& probe, size_t m, size_t reference) {
+  const auto now = all_trials(probe, m);
+  // Tokens of another tokenizer are other tokens.
+  const bool same = probe.cells[m] == probe.cells[reference];
+  if (reference == m || !same || now.size() < 2) return std::nullopt;
+  const PairedDifference found =
+      paired_difference(all_trials(probe, reference), now, /*binary=*/false);
+  return ProbeDifference{
+      .delta = {found.delta, found.error}, .low = found.low, .high = found.high, .p = found.p};
 }
 
 }  // namespace
 
-void add_probe_results(Json& model, size_t m, int64_t baseline,
+void add_probe_results(ModelResult& model, size_t m, int64_t baseline,
                        const std::vector<EvaluatedProbe>& probes, const ProbeOptions& options,
                        const std::optional<ProbeText>& text) {
   for (const EvaluatedProbe& evaluated : probes) {
     const auto& cells = *evaluated.cells[m];
-    const std::string name(evaluated.probe->name);
     if (cells.empty()) continue;
     const ProbeScore whole = whole_score(evaluated, m);
-    Json row = {{"alias", name},
-                {"sample_len", whole.trials},
-                {"log_prob,none", whole.log_prob},
-                {"log_prob_stderr,none", whole.log_prob_error},
-                {"acc,none", whole.accuracy},
-                {"acc_stderr,none", whole.accuracy_error},
-                {"cells", Json::array()}};
-    for (size_t c = 0; c < cells.size(); ++c) {
-      row["cells"].push_back(cell_json(cells[c], score_cell(cells[c], evaluated.scores[m][c])));
-    }
-    model["results"][name] = std::move(row);
-    model["configs"][name] = {{"task", name},
-                              {"output_type", "probe"},
-                              {"axis", evaluated.probe->axis},
-                              {"passing_log_prob", evaluated.probe->passing},
-                              {"trials", options.trials}};
-    if (m < evaluated.batch_tokens.size()) {
-      model["configs"][name]["batch_tokens"] = evaluated.batch_tokens[m];
-    }
-    add_haystack(*evaluated.probe, text, model["configs"][name]);
-    model["versions"][name] = 1;
-    model["n-shot"][name] = 0;
-    model["n-samples"][name] = {{"original", whole.trials}, {"effective", whole.trials}};
-    model["higher_is_better"][name] = {{"log_prob", true}, {"acc", true}};
-    Json& about = model["regroup"]["probes"][name];
     const size_t reference = baseline < 0 ? m : static_cast<size_t>(baseline);
-    const auto before = all_trials(evaluated, reference);
-    const ProbeScore known = whole_score(evaluated, reference);
-    about["baseline_can"] = known.log_prob > evaluated.probe->passing;
-    const auto now = all_trials(evaluated, m);
-    // Tokens of another tokenizer are other tokens.
-    const bool same = evaluated.cells[m] == evaluated.cells[reference];
-    if (reference == m || !same || now.size() < 2) continue;
-    const PairedDifference found = paired_difference(before, now, /*binary=*/false);
-    about["log_prob_delta"] = found.delta;
-    about["log_prob_delta_stderr"] = found.error;
-    about["ci95"] = {found.low, found.high};
-    about["p"] = found.p;
+    ProbeResult result{.name = std::string(evaluated.probe->name),
+                       .log_prob = {whole.log_prob, whole.log_prob_error},
+                       .accuracy = {whole.accuracy, whole.accuracy_error},
+                       .trials = whole.trials,
+                       .axis = std::string(evaluated.probe->axis),
+                       .passing = evaluated.probe->passing,
+                       .trials_of_a_cell = options.trials};
+    for (size_t c = 0; c < cells.size(); ++c) {
+      result.cells.push_back(cell_result(cells[c], score_cell(cells[c], evaluated.scores[m][c])));
+    }
+    if (m < evaluated.batch_tokens.size()) result.batch_tokens = evaluated.batch_tokens[m];
+    add_haystack(*evaluated.probe, text, result);
+    result.baseline_can = whole_score(evaluated, reference).log_prob > evaluated.probe->passing;
+    result.difference = difference(evaluated, m, reference);
+    model.probes.push_back(std::move(result));
   }
 }
 

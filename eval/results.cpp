@@ -1,7 +1,5 @@
 #include "regroup/eval/results.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -12,18 +10,15 @@
 #include "regroup/base/path.h"
 #include "regroup/checkpoint/kv_cache.h"
 #include "regroup/model/runtime.h"
+#include "regroup/results/metric.h"
 #include "regroup/version.h"
 #include "task_comparison.h"
 
 namespace regroup {
 namespace {
 
-/// Numbers that are none are "N/A", as lm-eval writes them.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json("N/A"); }
-
-void put(Json& result, const std::string& metric, const Estimate& estimate) {
-  result[metric + ",none"] = number(estimate.value);
-  result[metric + "_stderr,none"] = number(estimate.stderr_);
+void put(TextResult& result, const char* name, const Estimate& estimate) {
+  result.metrics.push_back(text_metric(name, estimate.value, estimate.stderr_));
 }
 
 /// exp(factor * loss), and its error to first order.
@@ -32,38 +27,40 @@ Estimate exponential(const Estimate& loss, double factor) {
   return {value, value * loss.stderr_ * factor};
 }
 
-void put_loss(Json& result, const TokenStream& stream, const TextScore& score) {
+void put_loss(TextResult& result, const TokenStream& stream, const TextScore& score) {
   const Estimate loss = loss_estimate(score);
-  const auto tokens = static_cast<double>(stream.ids.size() - 1);
-  put(result, "loss", loss);
-  put(result, "perplexity", exponential(loss, 1.0));
+  result.tokens = static_cast<int64_t>(stream.ids.size()) - 1;
+  const auto tokens = static_cast<double>(result.tokens);
+  put(result, metric::kLoss, loss);
+  put(result, metric::kPerplexity, exponential(loss, 1.0));
   if (stream.bytes && *stream.bytes > 0) {
     const double per_byte = tokens / static_cast<double>(*stream.bytes);
-    put(result, "byte_perplexity", exponential(loss, per_byte));
-    put(result, "bits_per_byte",
+    put(result, metric::kBytePerplexity, exponential(loss, per_byte));
+    put(result, metric::kBitsPerByte,
         {loss.value * per_byte / std::numbers::ln2, loss.stderr_ * per_byte / std::numbers::ln2});
   }
   if (stream.words && *stream.words > 0) {
-    put(result, "word_perplexity", exponential(loss, tokens / static_cast<double>(*stream.words)));
+    put(result, metric::kWordPerplexity,
+        exponential(loss, tokens / static_cast<double>(*stream.words)));
   }
-  result["tokens"] = stream.ids.size() - 1;
-  if (stream.bytes) result["bytes"] = *stream.bytes;
-  if (stream.words) result["words"] = *stream.words;
+  result.bytes = stream.bytes;
+  result.words = stream.words;
 }
 
-void put_fidelity(Json& result, const Fidelity& found) {
-  put(result, "kl", found.kl);
-  put(result, "top1_agreement", found.agreement);
-  put(result, "loss_delta", found.loss_delta);
-  put(result, "delta_p", found.delta_p);
-  put(result, "rms_delta_p", found.rms_delta_p);
-  put(result, "nll_correlation", found.nll_correlation);
+void put_fidelity(TextResult& result, const Fidelity& found) {
+  put(result, metric::kKl, found.kl);
+  put(result, metric::kAgreement, found.agreement);
+  put(result, metric::kLossDelta, found.loss_delta);
+  put(result, metric::kDeltaP, found.delta_p);
+  put(result, metric::kRmsDeltaP, found.rms_delta_p);
+  put(result, metric::kNllCorrelation, found.nll_correlation);
 }
 
-void put_quantiles_of_kl(Json& result, const FidelityCurve& curve) {
+void put_quantiles_of_kl(TextResult& result, const FidelityCurve& curve) {
   for (const auto& [name, share] :
-       {std::pair{"kl_p50", 0.5}, std::pair{"kl_p90", 0.9}, std::pair{"kl_p99", 0.99},
-        std::pair{"kl_p999", 0.999}, std::pair{"kl_max", 1.0}}) {
+       {std::pair{metric::kKlMedian, 0.5}, std::pair{metric::kKl90, 0.9},
+        std::pair{metric::kKl99, 0.99}, std::pair{metric::kKl999, 0.999},
+        std::pair{metric::kKlMax, 1.0}}) {
     const QuantileEstimate found = curve.at(curve.kl, share);
     put(result, name, {found.value, found.error});
   }
@@ -85,74 +82,55 @@ int64_t find_converted(const std::vector<EvaluatedModel>& models, size_t uptrain
   return alike.size() == 1 ? alike[0] : -1;
 }
 
-Json text_result(const std::vector<EvaluatedModel>& models, size_t m, int64_t baseline,
-                 const EvaluatedText& text) {
-  Json result = {{"alias", text.stream.name}};
+TextResult text_result(const std::vector<EvaluatedModel>& models, size_t m, int64_t baseline,
+                       const EvaluatedText& text) {
+  TextResult result{
+      .name = text.stream.name,
+      .metrics = {},
+      .windows = static_cast<int64_t>(text.scores[m].windows.size()),
+      .seq_len = text.windows.seq_len,
+      .batch_tokens = windows_at_once(text.windows) * text.windows.seq_len,
+  };
   put_loss(result, text.stream, text.scores[m]);
   if (baseline < 0) return result;
   const TextScore& reference = text.scores[static_cast<size_t>(baseline)];
   put_fidelity(result, fidelity(text.scores[m], reference));
-  put_quantiles_of_kl(result, fidelity_curve(text.scores[m]));
+  const FidelityCurve curve = fidelity_curve(text.scores[m]);
+  put_quantiles_of_kl(result, curve);
   const int64_t converted = find_converted(models, m);
   if (converted >= 0) {
-    put(result, "recovery",
+    put(result, metric::kRecovery,
         recovery_estimate(reference, text.scores[static_cast<size_t>(converted)], text.scores[m]));
   }
+  if (static_cast<int64_t>(m) == baseline) return result;
+  result.profile = damage_profile(text.scores[m], reference, text.windows.seq_len);
+  result.fidelity = curve;
   return result;
 }
 
-Json model_results(const std::vector<EvaluatedModel>& models, size_t m, int64_t baseline,
-                   const std::vector<EvaluatedText>& texts, int64_t batch_size) {
+ModelResult model_result(const std::vector<EvaluatedModel>& models, size_t m, int64_t baseline,
+                         const std::vector<EvaluatedText>& texts, int64_t batch_size) {
   const EvaluatedModel& model = models[m];
-  Json json = {{"results", Json::object()},
-               {"configs", Json::object()},
-               {"versions", Json::object()},
-               {"n-shot", Json::object()},
-               {"n-samples", Json::object()}};
+  ModelResult result{.name = model.path,
+                     .role = model.role,
+                     .architecture = model.config.architecture,
+                     .dtype = model.dtype,
+                     .digest = model.digest,
+                     .started_from = model.started_from,
+                     .baseline = baseline < 0 ? "" : models[static_cast<size_t>(baseline)].path,
+                     .version = kVersion,
+                     .libtorch = libtorch_version(),
+                     .n_layers = model.config.n_layers,
+                     .n_heads = model.config.n_heads,
+                     .n_kv_heads = model.config.n_kv_heads,
+                     .n_params = count_parameters(model.config),
+                     .kv_bytes_per_token = kv_bytes_per_token(model.config, model.config.n_kv_heads,
+                                                              model.stored_kv_bits),
+                     .batch_size = batch_size};
   for (const EvaluatedText& text : texts) {
-    const std::string& name = text.stream.name;
-    json["results"][name] = text_result(models, m, baseline, text);
-    json["configs"][name] = {{"task", name},
-                             {"output_type", "text_loss"},
-                             {"seq_len", text.windows.seq_len},
-                             {"batch_tokens", windows_at_once(text.windows) * text.windows.seq_len},
-                             {"stream_tokens", text.stream.ids.size()}};
-    json["versions"][name] = 1;
-    json["n-shot"][name] = 0;
-    const size_t windows = text.scores[m].windows.size();
-    json["n-samples"][name] = {{"original", windows}, {"effective", windows}};
+    result.texts.push_back(text_result(models, m, baseline, text));
   }
-  json["config"] = {{"model", "regroup"},
-                    {"model_args", fmt::format("pretrained={}", model.path)},
-                    {"model_num_parameters", count_parameters(model.config)},
-                    {"model_dtype", model.dtype},
-                    {"batch_size", batch_size > 0 ? Json(batch_size) : Json("auto")}};
-  json["model_name"] = model.path;
-  json["regroup"] = {
-      {"version", kVersion},
-      {"libtorch", libtorch_version()},
-      {"role", model.role},
-      {"architecture", model.config.architecture},
-      {"n_layers", model.config.n_layers},
-      {"n_heads", model.config.n_heads},
-      {"n_kv_heads", model.config.n_kv_heads},
-      {"n_params", count_parameters(model.config)},
-      {"kv_bytes_per_token",
-       kv_bytes_per_token(model.config, model.config.n_kv_heads, model.stored_kv_bits)},
-      {"digest", model.digest}};
-  if (!model.started_from.empty()) json["regroup"]["started_from"] = model.started_from;
-  if (baseline >= 0) {
-    json["regroup"]["baseline"] = models[static_cast<size_t>(baseline)].path;
-    for (const EvaluatedText& text : texts) {
-      if (static_cast<int64_t>(m) == baseline) break;
-      const TextScore& reference = text.scores[static_cast<size_t>(baseline)];
-      json["regroup"]["damage"][text.stream.name] =
-          damage_profile_json(damage_profile(text.scores[m], reference, text.windows.seq_len));
-      json["regroup"]["fidelity"][text.stream.name] =
-          fidelity_curve_json(fidelity_curve(text.scores[m]));
-    }
-  }
-  return json;
+  return result;
 }
 
 }  // namespace
@@ -170,25 +148,27 @@ ModelOrigin origin_of(const std::string& path) {
   return {.role = "uptrained", .started_from = known ? (*method)[source].get<std::string>() : ""};
 }
 
-Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
-                  int64_t baseline, const std::vector<EvaluatedText>& texts,
-                  const EvaluatedQuestions& questions) {
-  Json all = Json::array();
+Evaluation make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
+                        int64_t baseline, const std::vector<EvaluatedText>& texts,
+                        const EvaluatedQuestions& questions) {
+  Evaluation evaluation;
   for (size_t m = 0; m < models.size(); ++m) {
     if (!listed[m]) continue;
     const auto& [tasks, options, probes, probe_options, probe_text, asked_at_once] = questions;
     const int64_t batch_size = texts.empty() ? asked_at_once : texts.front().windows.batch_size;
-    all.push_back(model_results(models, m, baseline, texts, batch_size));
-    add_task_results(all.back(), m, tasks, options);
-    add_probe_results(all.back(), m, baseline, probes, probe_options, probe_text);
-    if (baseline < 0 || static_cast<int64_t>(m) == baseline || tasks.empty()) continue;
-    all.back()["regroup"]["paired"] = compare_tasks(tasks,
-                                                    {.model = m,
-                                                     .baseline = static_cast<size_t>(baseline),
-                                                     .converted = find_converted(models, m)},
-                                                    options);
+    ModelResult result = model_result(models, m, baseline, texts, batch_size);
+    add_task_results(result, m, tasks, options);
+    add_probe_results(result, m, baseline, probes, probe_options, probe_text);
+    if (baseline >= 0 && static_cast<int64_t>(m) != baseline && !tasks.empty()) {
+      result.paired = compare_tasks(tasks,
+                                    {.model = m,
+                                     .baseline = static_cast<size_t>(baseline),
+                                     .converted = find_converted(models, m)},
+                                    options);
+    }
+    evaluation.models.push_back(std::move(result));
   }
-  return all.size() == 1 ? all[0] : Json{{"models", all}};
+  return evaluation;
 }
 
 void write_token_nll(const std::string& path, const EvaluatedText& text, const TextScore& score) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "regroup/results/paired.h"
 
@@ -29,43 +28,56 @@ std::vector<double> values_of(const EvaluatedTask& task, size_t m, Measure measu
   return values;
 }
 
-/// "acc", or "exact_match,strict-match" where answers go through a filter.
 std::string title_of(Measure measure) {
-  const std::string name(measure_name(measure));
-  const std::string filter(measure_filter(measure));
-  return filter == "none" ? name : name + "," + filter;
+  return metric_title(std::string(measure_name(measure)), std::string(measure_filter(measure)));
 }
 
-Json recovery_json(const PairedRecovery& recovery) {
-  if (!recovery.measurable) return "no measurable gap";
-  return {{"value", recovery.value},
-          {"ci95", {recovery.low, recovery.high}},
-          {"dropped_resamples", recovery.dropped}};
-}
-
-Json difference_json(const PairedDifference& found, double margin) {
-  Json json = {{"items", found.items},
-               {"delta", found.delta},
-               {"delta_stderr", found.error},
-               {"ci95", {found.low, found.high}},
-               {"p", found.p}};
-  if (!found.broken) return json;
-  const double flips =
+TaskDifference task_difference(const EvaluatedTask& task, Measure measure,
+                               const PairedDifference& found, double margin) {
+  TaskDifference result{.task = task.task.name,
+                        .measure = title_of(measure),
+                        .items = found.items,
+                        .delta = {found.delta, found.error},
+                        .low = found.low,
+                        .high = found.high,
+                        .p = found.p};
+  if (!found.broken) return result;
+  result.broken = found.broken;
+  result.mended = found.mended;
+  result.flips =
       static_cast<double>(*found.broken + *found.mended) / static_cast<double>(found.items);
-  json["right_to_wrong"] = *found.broken;
-  json["wrong_to_right"] = *found.mended;
-  json["flips"] = flips;
-  json["margin"] = margin;
-  json["non_inferior"] = found.low > -margin;
-  json["items_needed"] = items_needed(flips, margin);
-  return json;
+  result.margin = margin;
+  result.non_inferior = found.low > -margin;
+  result.items_needed = items_needed(*result.flips, margin);
+  return result;
+}
+
+GapClosed gap_closed(const PairedRecovery& recovery) {
+  return {.measurable = recovery.measurable,
+          .value = recovery.value,
+          .low = recovery.low,
+          .high = recovery.high,
+          .dropped = recovery.dropped};
+}
+
+/// One measure of many tasks is many tests.
+void correct_for_tasks(std::vector<TaskDifference>& all) {
+  std::map<std::string, std::vector<TaskDifference*>> by_measure;
+  for (TaskDifference& found : all) by_measure[found.measure].push_back(&found);
+  for (const auto& [measure, tests] : by_measure) {
+    std::vector<double> p;
+    for (const TaskDifference* test : tests) p.push_back(test->p);
+    const std::vector<double> adjusted = holm(p);
+    for (size_t i = 0; i < tests.size(); ++i) tests[i]->p_holm = adjusted[i];
+  }
 }
 
 }  // namespace
 
-Json compare_tasks(const std::vector<EvaluatedTask>& tasks, const TaskComparison& comparison,
-                   const TaskOptions& options) {
-  Json all = Json::object();
+std::vector<TaskDifference> compare_tasks(const std::vector<EvaluatedTask>& tasks,
+                                          const TaskComparison& comparison,
+                                          const TaskOptions& options) {
+  std::vector<TaskDifference> all;
   for (const EvaluatedTask& task : tasks) {
     if (task.task.questions.size() < 2) continue;
     for (const Measure measure : task.task.definition.measures) {
@@ -77,26 +89,16 @@ Json compare_tasks(const std::vector<EvaluatedTask>& tasks, const TaskComparison
           !std::all_of(model.begin(), model.end(), is_number)) {
         continue;
       }
-      Json json = difference_json(paired_difference(baseline, model, is_right_or_wrong(measure)),
-                                  options.margin);
+      all.push_back(task_difference(task, measure,
+                                    paired_difference(baseline, model, is_right_or_wrong(measure)),
+                                    options.margin));
       if (comparison.converted >= 0) {
         const auto converted = values_of(task, static_cast<size_t>(comparison.converted), measure);
-        json["recovery"] = recovery_json(paired_recovery(baseline, converted, model));
+        all.back().recovery = gap_closed(paired_recovery(baseline, converted, model));
       }
-      all[task.task.name][title_of(measure)] = std::move(json);
     }
   }
-  // One measure of many tasks is many tests.
-  std::map<std::string, std::vector<std::string>> by_measure;
-  for (const auto& [name, measures] : all.items()) {
-    for (const auto& [measure, json] : measures.items()) by_measure[measure].push_back(name);
-  }
-  for (const auto& [measure, names] : by_measure) {
-    std::vector<double> p;
-    for (const std::string& name : names) p.push_back(all[name][measure].at("p").get<double>());
-    const std::vector<double> adjusted = holm(p);
-    for (size_t i = 0; i < names.size(); ++i) all[names[i]][measure]["p_holm"] = adjusted[i];
-  }
+  correct_for_tasks(all);
   return all;
 }
 

@@ -64,7 +64,7 @@ std::optional<double> loss_rise(const ReportData& data, const std::string& model
   for (const ReportModel& known : data.models) {
     if (known.name != model) continue;
     for (const ReportScore& score : known.scores) {
-      if (score[Metric::kLossDelta]) return score[Metric::kLossDelta]->value;
+      if (score[metric::kLossDelta]) return score[metric::kLossDelta]->value;
     }
   }
   return std::nullopt;

@@ -95,7 +95,7 @@ std::optional<double> parent_loss(const ReportData& data, Recovery& group) {
   if (group.parent_by_control) return group.controls.front().run->valid.front().loss;
   const ReportModel* baseline = find_baseline(data);
   if (baseline == nullptr || baseline->scores.empty()) return std::nullopt;
-  const auto& loss = baseline->scores.front()[Metric::kLoss];
+  const auto& loss = baseline->scores.front()[metric::kLoss];
   return loss ? std::optional(loss->value) : std::nullopt;
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kinds/result_kind.h"
+#include "kinds/untagged.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
 #include "regroup/base/folder.h"
@@ -14,6 +15,7 @@
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/stop_signal.h"
+#include "regroup/results/fields.h"
 
 namespace regroup {
 namespace {
@@ -60,24 +62,46 @@ std::string without_python_nan(const std::string& given) {
   return json;
 }
 
-/// Adds the file to `data` and says what it was.
-const char* add_file(const std::string& path, const std::string& text, ReportData& data) {
-  if (is_metrics_log(text)) {
-    add_uptraining(text, path, data);
-    return kinds::uptraining.name;
+/// The kind that reads a tag, "regroup eval/1". @throws CheckpointError RESULT_FORMAT for another version of a kind
+const ResultKind* tagged_kind(const std::string& tag, const std::string& path) {
+  for (const ResultKind* kind : result_kinds()) {
+    const std::string_view format = kind->format == nullptr ? "" : kind->format;
+    if (format.empty()) continue;
+    if (format == tag) return kind;
+    const std::string_view name = format.substr(0, format.rfind('/') + 1);
+    if (tag.starts_with(name)) refuse_format(tag, kind->format, path);
   }
-  if (is_answers_log(text)) {
-    add_answers(without_python_nan(text), path, data);
-    return kinds::answers.name;
-  }
+  return nullptr;
+}
+
+/// The tag of the first line, where that is an object.
+std::string format_of_lines(std::string_view text) {
+  const std::string_view line = text.substr(0, text.find('\n'));
+  if (line.find("\"format\"") == line.npos) return {};  // most files are one line, and long
+  return format_in(Json::parse(line, nullptr, /*allow_exceptions=*/false));
+}
+
+/// The kind of a file with an object in each line; nullptr for one that is JSON as a whole.
+const ResultKind* lines_kind(std::string_view text, const std::string& path) {
+  const std::string tag = format_of_lines(text);
+  const ResultKind* kind = tag.empty() ? untagged_lines_kind(text) : tagged_kind(tag, path);
+  return kind != nullptr && kind->add_lines != nullptr ? kind : nullptr;
+}
+
+/// Adds a file that is JSON as a whole, and says what it was.
+const ResultKind& add_json(const std::string& text, const std::string& path, ReportData& data) {
   const Json json = parse_strict_json(without_python_nan(text), path, kManifestJson);
   if (!json.is_object()) refuse(path, kNoResults);
-  for (const ResultKind* kind : result_kinds()) {
-    if (kind->matches == nullptr || !kind->matches(json)) continue;
-    kind->add(json, path, data);
-    return kind->name;
+  const std::string tag = format_in(json);
+  const ResultKind* kind = tagged_kind(tag, path);
+  if (kind == nullptr && tag.starts_with("regroup")) {
+    refuse(path, fmt::format("holds no results that a report is made of: its format is {}",
+                             printable(tag, 60)));
   }
-  refuse(path, kNoResults);
+  if (kind == nullptr) kind = untagged_kind(json);
+  if (kind == nullptr || kind->add == nullptr) refuse(path, kNoResults);
+  kind->add(json, path, data);
+  return *kind;
 }
 
 int role_rank(const std::string& role) {
@@ -108,15 +132,20 @@ ReportData gather_report(const std::vector<std::string>& paths) {
     }
     const std::string text = read_text(path);
     const std::string digest = sha256_of_text(text);
+    const ResultKind* kind = lines_kind(text, path);
     // The harness names the model of its samples by their folder alone.
-    const bool by_folder = is_answers_log(text);
+    const bool by_folder = kind == &kinds::answers;
     const auto same = [&](const ReportSource& source) {
       return source.sha256 == digest &&
              (!by_folder || parent_folder(source.path) == parent_folder(path));
     };
     if (std::any_of(data.sources.begin(), data.sources.end(), same)) continue;  // given twice
-    const std::string kind = add_file(path, text, data);
-    data.sources.push_back({.path = path, .kind = kind, .sha256 = digest});
+    if (kind == nullptr) {
+      kind = &add_json(text, path, data);
+    } else {
+      kind->add_lines(without_python_nan(text), path, data);
+    }
+    data.sources.push_back({.path = path, .kind = kind->name, .sha256 = digest});
   }
   sort_models(data.models);
   name_answering_models(data);

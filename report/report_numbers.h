@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "regroup/report/damage.h"
+#include "regroup/results/damage.h"
 #include "report_document.h"
 
 namespace regroup {

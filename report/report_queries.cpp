@@ -93,7 +93,7 @@ const ReportScore* find_score(const ReportModel& model, const EvaluatedOn& on) {
 }
 
 bool no_measurable_gap(const ReportScore& converted) {
-  const auto& delta = converted[Metric::kLossDelta];
+  const auto& delta = converted[metric::kLossDelta];
   return delta && delta->error && std::abs(delta->value) <= 2 * *delta->error;
 }
 

@@ -34,7 +34,7 @@ struct Case {
   }
 };
 
-std::optional<double> value_of(const ReportScore* score, Metric metric) {
+std::optional<double> value_of(const ReportScore* score, std::string_view metric) {
   return score != nullptr && (*score)[metric] ? std::optional((*score)[metric]->value)
                                               : std::nullopt;
 }
@@ -65,9 +65,9 @@ std::string on_text(const Case& c) { return c.name_text ? " on " + shorten_name(
 
 /// What conversion alone did to the loss.
 std::string conversion_clause(const Case& c) {
-  const auto before = value_of(c.score(c.baseline), Metric::kLoss);
+  const auto before = value_of(c.score(c.baseline), metric::kLoss);
   const ReportScore* score = c.score(c.converted);
-  const auto after = value_of(score, Metric::kLoss);
+  const auto after = value_of(score, metric::kLoss);
   if (!after) return "";
   if (!before)
     return fmt::format("the converted model's loss{} is {}", on_text(c), short_number(*after));
@@ -102,17 +102,17 @@ std::string recovery_clause(const Measured& recovery, double loss, const std::st
 /// What uptraining did, after what conversion did.
 std::string uptraining_clause(const ReportData& data, const Case& c) {
   const ReportScore* score = c.score(c.uptrained);
-  const auto loss = value_of(score, Metric::kLoss);
+  const auto loss = value_of(score, metric::kLoss);
   if (!loss) return "";
   const std::string budget_text = budget(data, *c.uptrained);
   const ReportScore* converted = c.score(c.converted);
-  const auto& recovery = (*score)[Metric::kRecovery];
+  const auto& recovery = (*score)[metric::kRecovery];
   const bool gap = converted == nullptr || !no_measurable_gap(*converted);
   if (recovery && gap) return recovery_clause(*recovery, *loss, budget_text);
   const std::string subject = c.uptrained == nullptr || budget_text == "uptraining"
                                   ? "after uptraining"
                                   : "after " + budget_text;
-  const auto& delta = (*score)[Metric::kLossDelta];
+  const auto& delta = (*score)[metric::kLossDelta];
   if (!delta) return fmt::format("{} the loss is {}", subject, short_number(*loss));
   return fmt::format("{} the loss is {}, {} {} the original's", subject, short_number(*loss),
                      measured_text(Measured{std::abs(delta->value), delta->error}),
@@ -148,8 +148,8 @@ std::string with_error(const char* text, const std::string& error) {
 }
 
 void add_fidelity_tiles(const ReportScore& score, std::vector<Tile>& tiles) {
-  const auto& kl = score[Metric::kKl];
-  const auto& agreement = score[Metric::kAgreement];
+  const auto& kl = score[metric::kKl];
+  const auto& agreement = score[metric::kAgreement];
   if (kl) {
     const Cell cell = measured_cell(kl, 1, "");
     tiles.push_back({cell.text, "KL to the original", with_error("nats a token", cell.note)});
@@ -168,8 +168,8 @@ std::vector<Tile> tiles_of(const ReportData& data, const Case& c) {
   const bool gap = c.is_control() || converted == nullptr || !no_measurable_gap(*converted);
   if (converted != nullptr && !gap) {
     tiles.push_back({"none", "measurable gap", "within 2 standard errors"});
-  } else if (uptrained != nullptr && (*uptrained)[Metric::kRecovery]) {
-    const Measured& recovery = *(*uptrained)[Metric::kRecovery];
+  } else if (uptrained != nullptr && (*uptrained)[metric::kRecovery]) {
+    const Measured recovery = *(*uptrained)[metric::kRecovery];
     tiles.push_back({percent_value(recovery), "of the gap recovered",
                      recovery.error ? fmt::format("± {:.1f}", *recovery.error * 100) : ""});
   }
@@ -241,13 +241,13 @@ Finding finding_without_conversion(const ReportData& data) {
     const ReportScore& score = model.scores[0];
     return {heads_text(model.n_kv_heads),
             fmt::format("The loss of {} is {} on {}; no converted model was evaluated.",
-                        shorten_name(model.name), measured_text(score[Metric::kLoss]),
+                        shorten_name(model.name), measured_text(score[metric::kLoss]),
                         shorten_name(score.on.text)),
             {}};
   }
   if (!data.damages.empty()) return {"Conversion", damage_summary(data.damages[0]), {}};
   if (!data.plans.empty()) {
-    const ReportPlan& plan = data.plans[0];
+    const PlanResult& plan = data.plans[0];
     return {"Plan", plan.why.empty() ? "No model was evaluated." : capitalized(plan.why) + ".", {}};
   }
   if (!data.speeds.empty()) {

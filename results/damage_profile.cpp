@@ -6,7 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "regroup/base/error.h"
+#include "regroup/results/fields.h"
 
 namespace regroup {
 namespace {
@@ -21,23 +21,6 @@ Json window_json(const WindowDamage& window) {
           {"first_token", window.first_token},
           {"loss_before", window.loss_before},
           {"loss", window.loss}};
-}
-
-/// The objects of the list `key`; none where it is absent.
-std::vector<Json> objects_in(const Json& json, const char* key, const std::string& path) {
-  const auto found = json.find(key);
-  if (found == json.end()) return {};
-  const bool objects =
-      found->is_array() &&
-      std::all_of(found->begin(), found->end(), [](const Json& j) { return j.is_object(); });
-  if (objects) return {found->begin(), found->end()};
-  throw CheckpointError({.code = "CFG_TYPE",
-                         .message = "\"" + std::string(key) + "\" must be a list of objects",
-                         .path = path});
-}
-
-int64_t count_in(const JsonFields& fields, const char* key) {
-  return fields.integer(key, 0, INT64_MAX).value_or(0);
 }
 
 }  // namespace
@@ -67,21 +50,21 @@ DamageProfile read_damage_profile(const Json& json, const std::string& path) {
   const JsonFields fields(json, path);
   DamageProfile profile{.positions = {},
                         .worst = {},
-                        .windows = count_in(fields, "windows"),
-                        .collapsed = count_in(fields, "collapsed_windows")};
+                        .windows = count_of(fields, "windows"),
+                        .collapsed = count_of(fields, "collapsed_windows")};
   for (const Json& band : objects_in(json, "positions", path)) {
     const JsonFields of(band, path);
-    profile.positions.push_back({.first = count_in(of, "first"),
-                                 .end = count_in(of, "end"),
-                                 .tokens = count_in(of, "tokens"),
+    profile.positions.push_back({.first = count_of(of, "first"),
+                                 .end = count_of(of, "end"),
+                                 .tokens = count_of(of, "tokens"),
                                  .loss_delta = of.number("loss_delta").value_or(NAN),
                                  .kl = of.number("kl").value_or(NAN),
                                  .agreement = of.number("top1_agreement").value_or(0)});
   }
   for (const Json& window : objects_in(json, "worst_windows", path)) {
     const JsonFields of(window, path);
-    profile.worst.push_back({.window = count_in(of, "window"),
-                             .first_token = count_in(of, "first_token"),
+    profile.worst.push_back({.window = count_of(of, "window"),
+                             .first_token = count_of(of, "first_token"),
                              .loss_before = of.number("loss_before").value_or(0),
                              .loss = of.number("loss").value_or(0)});
   }

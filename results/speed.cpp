@@ -5,11 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "regroup/base/error.h"
+#include "regroup/results/fields.h"
 
 namespace regroup {
 namespace {
-
-constexpr const char* kSpeedFormat = "regroup bench/1";
 
 /// `p` in [0, 1] of sorted values.
 double quantile_of(const std::vector<double>& sorted, double p) {
@@ -166,6 +165,7 @@ bool is_speed_json(const Json& json) {
 }
 
 SpeedReport read_speed(const Json& json, const std::string& path) {
+  require_format(json, kSpeedFormat, path);
   const JsonFields fields(json, path);
   const JsonFields machine(speed_object(json, "machine", path), path);
   SpeedReport report{.device = machine.string("device").value_or(""),

@@ -1,7 +1,6 @@
 #include "regroup/uptrain/metrics.h"
 
 #include <cerrno>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "regroup/base/error.h"
@@ -28,41 +27,7 @@ std::string kept_lines(const std::string& text, int64_t last_step) {
   return kept;
 }
 
-std::optional<double> optional_number(const Json& json, const char* key) {
-  return json.contains(key) && json.at(key).is_number() ? std::optional(json.at(key).get<double>())
-                                                        : std::nullopt;
-}
-
 }  // namespace
-
-Json to_json(const StepMetrics& m) {
-  Json json = {{"step", m.step},           {"tokens", m.tokens},
-               {"loss", m.loss},           {"lr", m.learning_rate},
-               {"grad_norm", m.grad_norm}, {"tokens_per_s", m.tokens_per_s},
-               {"step_s", m.step_s}};
-  if (m.ce) json["ce"] = *m.ce;
-  if (m.kl) json["kl"] = *m.kl;
-  if (m.val_loss) json["val_loss"] = *m.val_loss;
-  return json;
-}
-
-StepMetrics step_metrics_of(const Json& json) {
-  // JSON has no number for a loss that is not finite.
-  const auto number = [&](const char* key) {
-    return json.at(key).is_null() ? std::numeric_limits<double>::quiet_NaN()
-                                  : json.at(key).get<double>();
-  };
-  return {.step = json.at("step").get<int64_t>(),
-          .tokens = json.at("tokens").get<int64_t>(),
-          .loss = number("loss"),
-          .ce = optional_number(json, "ce"),
-          .kl = optional_number(json, "kl"),
-          .learning_rate = number("lr"),
-          .grad_norm = number("grad_norm"),
-          .tokens_per_s = number("tokens_per_s"),
-          .step_s = number("step_s"),
-          .val_loss = optional_number(json, "val_loss")};
-}
 
 MetricsFile::MetricsFile(const std::string& path, int64_t last_step) : path_(path) {
   if (path_exists(path)) {

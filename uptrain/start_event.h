@@ -1,11 +1,11 @@
 #pragma once
 
-#include "regroup/base/strict_json.h"
+#include "regroup/results/training_log.h"
 #include "run_setup.h"
 
 namespace regroup {
 
-/// The facts of the event "start": what one has to know of a run to compare its curve with another's.
-Json start_facts(const RunSetup& setup);
+/// What the event "start" says of a run.
+TrainingStart training_start(const RunSetup& setup);
 
 }  // namespace regroup

@@ -71,7 +71,7 @@ class Trainer {
     if (resumed) {
       metrics_.event("resume", state.step, Json::object());
     } else {
-      metrics_.event("start", 0, start_facts(setup_));
+      metrics_.event("start", 0, training_start_json(training_start(setup_)));
     }
     if (observer_.started) observer_.started(setup_.facts);
     if (state.unvalidated) finish_step(*state.unvalidated);

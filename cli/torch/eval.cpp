@@ -91,111 +91,92 @@ Json state_key(const EvalModels& models, const std::vector<EvaluatedText>& texts
   return key;
 }
 
-std::string cell(const Json& result, const std::string& metric, const char* format,
-                 const std::string& filter = "none") {
-  const auto value = result.find(metric + "," + filter);
-  if (value == result.end() || !value->is_number()) return "-";
-  const Json& error = result.at(metric + "_stderr," + filter);
-  return format_estimate(value->get<double>(),
-                         error.is_number() ? std::optional(error.get<double>()) : std::nullopt,
-                         format);
+std::string cell(const std::optional<Measured>& found) {
+  return found ? format_estimate(found->value, found->error, "{:.4f}") : "-";
 }
 
-Json models_of(const Json& results) {
-  return results.contains("models") ? results["models"] : Json::array({results});
-}
-
-std::string heads_of(const Json& model) {
-  return std::to_string(model.at("regroup").at("n_kv_heads").get<int64_t>());
-}
-
-std::string texts_table(const Json& models) {
+std::string texts_table(const Evaluation& evaluation) {
   std::vector<std::vector<std::string>> rows = {
       {"text", "model", "KV heads", "loss", "perplexity", "bits/byte", "KL", "top-1", "recovery"}};
-  for (const Json& model : models) {
-    for (const auto& [name, result] : model.at("results").items()) {
-      if (!result.contains("loss,none")) continue;
-      rows.push_back({name, model.at("model_name").get<std::string>(), heads_of(model),
-                      cell(result, "loss", "{:.4f}"), cell(result, "perplexity", "{:.3f}"),
-                      cell(result, "bits_per_byte", "{:.4f}"), cell(result, "kl", "{:.4f}"),
-                      cell(result, "top1_agreement", "{:.4f}"),
-                      cell(result, "recovery", "{:.4f}")});
+  for (const ModelResult& model : evaluation.models) {
+    for (const TextResult& text : model.texts) {
+      const auto of = [&](const char* name) { return find_metric(text.metrics, name); };
+      const auto perplexity = of(metric::kPerplexity);
+      rows.push_back(
+          {text.name, model.name, std::to_string(model.n_kv_heads), cell(of(metric::kLoss)),
+           perplexity ? format_estimate(perplexity->value, perplexity->error, "{:.3f}") : "-",
+           cell(of(metric::kBitsPerByte)), cell(of(metric::kKl)), cell(of(metric::kAgreement)),
+           cell(of(metric::kRecovery))});
     }
   }
   return rows.size() > 1 ? format_table(rows, 3) : "";
 }
 
-std::string tasks_table(const Json& models) {
+std::string tasks_table(const Evaluation& evaluation) {
   std::vector<std::vector<std::string>> rows = {
       {"task", "model", "KV heads", "shots", "items", "metric", "+value"}};
-  for (const Json& model : models) {
-    for (const auto& [name, result] : model.at("results").items()) {
-      if (!result.contains("sample_len")) continue;
-      const Json& shots = model.at("n-shot");
-      for (const auto& [key, value] : result.items()) {
-        const size_t comma = key.find(',');
-        const std::string metric = key.substr(0, comma);
-        if (comma == std::string::npos || metric.ends_with("_stderr")) continue;
-        const std::string filter = key.substr(comma + 1);
-        rows.push_back({name, model.at("model_name").get<std::string>(), heads_of(model),
-                        shots.contains(name) ? shots[name].dump() : "-",
-                        result["sample_len"].dump(),
-                        filter == "none" ? metric : fmt::format("{} ({})", metric, filter),
-                        cell(result, metric, "{:.4f}", filter)});
+  for (const ModelResult& model : evaluation.models) {
+    const auto add = [&](const std::string& name, const std::optional<int64_t>& shots,
+                         int64_t items, const std::string& title, const std::string& value) {
+      rows.push_back({name, model.name, std::to_string(model.n_kv_heads),
+                      shots ? std::to_string(*shots) : "-", std::to_string(items), title, value});
+    };
+    for (const TaskResult& task : model.tasks) {
+      for (const Metric& metric : task.metrics) {
+        const std::string title = metric_title(metric.name, metric.filter);
+        add(task.name, task.n_shot, task.items,
+            metric.filter == "none" ? metric.name
+                                    : fmt::format("{} ({})", metric.name, metric.filter),
+            cell(find_metric(task.metrics, title)));
       }
+    }
+    for (const ProbeResult& probe : model.probes) {
+      add(probe.name, 0, probe.trials, "log_prob", cell(probe.log_prob));
+      add(probe.name, 0, probe.trials, "acc", cell(probe.accuracy));
     }
   }
   return rows.size() > 1 ? format_table(rows, 3) : "";
+}
+
+std::string recovery_text(const std::optional<GapClosed>& recovery) {
+  if (!recovery) return "-";
+  return recovery->measurable ? fmt::format("{:.1f} %", 100 * recovery->value)
+                              : "no measurable gap";
 }
 
 /// Task by task against the baseline, on the same questions.
-std::string paired_table(const Json& models) {
+std::string paired_table(const Evaluation& evaluation) {
   std::vector<std::vector<std::string>> rows = {{"task", "model", "metric", "against baseline",
                                                  "+95 %", "p (Holm)", "broken", "+mended",
                                                  "recovery"}};
-  for (const Json& model : models) {
-    const Json& about = model.at("regroup");
-    if (!about.contains("paired")) continue;
-    for (const auto& [name, measures] : about["paired"].items()) {
-      for (const auto& [measure, found] : measures.items()) {
-        const auto count = [&found = found](const char* key) {
-          return found.contains(key) ? found[key].dump() : "-";
-        };
-        const Json recovery = found.value("recovery", Json());
-        rows.push_back({name, model.at("model_name").get<std::string>(), measure,
-                        format_estimate(found.at("delta").get<double>(),
-                                        found.at("delta_stderr").get<double>(), "{:.4f}"),
-                        fmt::format("{:+.4f} to {:+.4f}", found.at("ci95")[0].get<double>(),
-                                    found.at("ci95")[1].get<double>()),
-                        fmt::format("{:.3g}", found.at("p_holm").get<double>()),
-                        count("right_to_wrong"), count("wrong_to_right"),
-                        recovery.is_object()
-                            ? fmt::format("{:.1f} %", 100 * recovery.at("value").get<double>())
-                        : recovery.is_string() ? recovery.get<std::string>()
-                                               : "-"});
-      }
+  for (const ModelResult& model : evaluation.models) {
+    if (!model.paired) continue;
+    for (const TaskDifference& found : *model.paired) {
+      const auto count = [](const std::optional<int64_t>& n) {
+        return n ? std::to_string(*n) : "-";
+      };
+      rows.push_back({found.task, model.name, found.measure, cell(found.delta),
+                      fmt::format("{:+.4f} to {:+.4f}", found.low, found.high),
+                      fmt::format("{:.3g}", found.p_holm), count(found.broken), count(found.mended),
+                      recovery_text(found.recovery)});
     }
   }
   return rows.size() > 1 ? "\n" + format_table(rows, 3) : "";
 }
 
-std::string results_table(const Json& results) {
-  const Json models = models_of(results);
-  const std::string texts = texts_table(models);
-  const std::string tasks = tasks_table(models);
-  return texts + (texts.empty() || tasks.empty() ? "" : "\n") + tasks + paired_table(models);
+std::string results_table(const Evaluation& evaluation) {
+  const std::string texts = texts_table(evaluation);
+  const std::string tasks = tasks_table(evaluation);
+  return texts + (texts.empty() || tasks.empty() ? "" : "\n") + tasks + paired_table(evaluation);
 }
 
-std::string place_lines(const Json& results) {
+std::string place_lines(const Evaluation& evaluation) {
   std::string text;
-  for (const Json& model : models_of(results)) {
-    const Json& about = model.at("regroup");
-    if (!about.contains("damage")) continue;
-    for (const auto& [name, damage] : about["damage"].items()) {
-      text +=
-          damage_lines(fmt::format("{}, {}", printable(model.at("model_name").get<std::string>()),
-                                   printable(name)),
-                       read_damage_profile(damage, ""));
+  for (const ModelResult& model : evaluation.models) {
+    for (const TextResult& result : model.texts) {
+      if (!result.profile) continue;
+      text += damage_lines(fmt::format("{}, {}", printable(model.name), printable(result.name)),
+                           *result.profile);
     }
   }
   return text;
@@ -254,9 +235,9 @@ std::string chat_template_of(const EvalFlags& flags) {
 }
 
 /// @param run  of all models
-void write_harness_files(const HarnessOut& out, const Json& results, const EvalModels& models,
-                         const std::vector<EvaluatedTask>& tasks, HarnessRun run) {
-  const Json all = models_of(results);
+void write_harness_files(const HarnessOut& out, const Evaluation& evaluation,
+                         const EvalModels& models, const std::vector<EvaluatedTask>& tasks,
+                         HarnessRun run) {
   size_t listed = 0;
   for (size_t m = 0; m < models.all().size(); ++m) {
     if (!models.all()[m].listed) continue;
@@ -265,7 +246,7 @@ void write_harness_files(const HarnessOut& out, const Json& results, const EvalM
       answered.push_back({.task = task.task, .answers = task.answers[m]});
     }
     run.max_length = models.all()[m].info.config.max_positions;
-    out.write(all[listed++], answered, run);
+    out.write(model_result_json(evaluation.models[listed++]), answered, run);
   }
 }
 
@@ -303,11 +284,13 @@ CommandOutput evaluate(const EvalFlags& flags, const Globals& globals) {
   score_probes(flags, models, state, questions.probes, globals);
   for (OpenedTask& task : opened) questions.tasks.push_back(std::move(task.evaluated));
   CommandOutput output;
-  output.json = make_results(models.infos(), models.listed(), models.baseline(), texts, questions);
-  output.text = results_table(output.json) + place_lines(output.json);
+  const Evaluation evaluation =
+      make_results(models.infos(), models.listed(), models.baseline(), texts, questions);
+  output.json = evaluation_json(evaluation);
+  output.text = results_table(evaluation) + place_lines(evaluation);
   if (keep_nll) write_token_nll(flags.token_nll, texts[0], texts[0].scores[0]);
   if (!flags.samples.empty()) write_samples(flags, models, questions.tasks);
-  if (harness) write_harness_files(*harness, output.json, models, questions.tasks, harness_run);
+  if (harness) write_harness_files(*harness, evaluation, models, questions.tasks, harness_run);
   if (!flags.out.empty()) {
     write_file_atomically(flags.out,
                           output.json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

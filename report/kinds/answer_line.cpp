@@ -21,7 +21,7 @@ constexpr size_t kSaidBytes = 400;
 
 constexpr auto kNoMetrics = std::to_array<std::string_view>(
     {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
-     "doc_hash", "prompt_hash", "target_hash", "task", "model"});
+     "doc_hash", "prompt_hash", "target_hash", "task", "model", "format"});
 
 std::string dumped(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
@@ -196,6 +196,7 @@ void read_worth(const Json& json, const JsonFields& line, AnswerLine& read) {
 AnswerLine read_answer_line(const Json& json, const std::string& where) {
   if (!json.is_object()) wrong_type(where, "every line must be an object");
   const JsonFields line(json, where);
+  require_format(json, kAnswersFormat, where);
   line.integer("doc_id", INT64_MIN, INT64_MAX);
   AnswerLine read;
   read.model = text_of(line, "model");

@@ -111,22 +111,7 @@ std::string answers_csv(const ReportData& data) {
   return text;
 }
 
-}  // namespace
-
-bool is_answers_log(std::string_view text) {
-  const size_t start = text.find_first_not_of(" \t\r\n");
-  if (start == std::string_view::npos) return false;
-  if (text[start] == '[') {  // as version 0.4.2 wrote them
-    const std::string_view front = text.substr(start, 1 << 16);
-    return front.find("\"doc_id\"") != front.npos;
-  }
-  const std::string_view line = text.substr(start, text.find('\n', start) - start);
-  if (line.find("\"doc_id\"") == line.npos) return false;  // most files are one line, and long
-  const Json first = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  return first.is_object() && first.contains("doc_id") &&
-         (first.contains("resps") || first.contains("filtered_resps") || first.contains("target"));
-}
-
+/// A last line that is not whole is left out.
 void add_answers(std::string_view lines, const std::string& path, ReportData& data) {
   AnswerReader reader(path, data);
   const size_t start = lines.find_first_not_of(" \t\r\n");
@@ -145,6 +130,8 @@ void add_answers(std::string_view lines, const std::string& path, ReportData& da
     reader.add(parse_strict_json(line, where, kManifestJson), where);
   }
 }
+
+}  // namespace
 
 void name_answering_models(ReportData& data) {
   std::map<std::string, std::string> names;  // by folder
@@ -169,8 +156,11 @@ void name_answering_models(ReportData& data) {
   data.answers = std::move(kept);
 }
 
-// Its file is no JSON: report_data.cpp asks is_answers_log() and calls add_answers().
-const ResultKind kinds::answers{
-    .name = "answers to tasks", .key = "answers", .json = answers_report_json, .csv = answers_csv};
+const ResultKind kinds::answers{.name = "answers to tasks",
+                                .format = kAnswersFormat,
+                                .add_lines = add_answers,
+                                .key = "answers",
+                                .json = answers_report_json,
+                                .csv = answers_csv};
 
 }  // namespace regroup

@@ -44,7 +44,7 @@ std::string speeds_csv(const ReportData& data) {
 }  // namespace
 
 const ResultKind kinds::bench{.name = "bench",
-                              .matches = is_speed_json,
+                              .format = kSpeedFormat,
                               .add = add_speeds,
                               .key = "speeds",
                               .json = speeds_json,

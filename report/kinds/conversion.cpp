@@ -1,4 +1,6 @@
 // The JSON of convert.
+#include "regroup/results/conversion.h"
+
 #include <nlohmann/json.hpp>
 
 #include "kinds/fields.h"
@@ -7,22 +9,16 @@
 namespace regroup {
 namespace {
 
-bool matches(const Json& file) {
-  return has_field(file, "digests", Json::value_t::object) &&
-         has_field(file, "n_kv_heads", Json::value_t::object);
-}
-
 void add(const Json& json, const std::string& path, ReportData& data) {
-  const JsonFields fields(json, path);
-  const JsonFields heads(object_in(json, "n_kv_heads"), path);
-  data.conversions.push_back({.path = text_of(fields, "out"),
-                              .model = text_of(fields, "model"),
-                              .method = text_of(fields, "method"),
+  const ConversionResult result = read_conversion(json, path);
+  data.conversions.push_back({.path = result.out,
+                              .model = result.model,
+                              .method = result.method,
                               .version = {},
-                              .before = count_of(heads, "before"),
-                              .after = count_of(heads, "after"),
+                              .before = result.kv_heads_before,
+                              .after = result.kv_heads_after,
                               .arguments = {},
-                              .digests = named_texts(object_in(json, "digests"))});
+                              .digests = result.digests});
 }
 
 Json conversion_json(const ReportConversion& conversion) {
@@ -39,7 +35,10 @@ Json json(const ReportData& data) { return list_json(data.conversions, conversio
 
 }  // namespace
 
-const ResultKind kinds::conversion{
-    .name = "conversion", .matches = matches, .add = add, .key = "conversions", .json = json};
+const ResultKind kinds::conversion{.name = "conversion",
+                                   .format = kConversionFormat,
+                                   .add = add,
+                                   .key = "conversions",
+                                   .json = json};
 
 }  // namespace regroup

@@ -1,5 +1,5 @@
 // What compare measured.
-#include "regroup/report/damage.h"
+#include "regroup/results/damage.h"
 
 #include <nlohmann/json.hpp>
 
@@ -46,7 +46,7 @@ std::string csv(const ReportData& data) {
 }  // namespace
 
 const ResultKind kinds::damage{.name = "damage",
-                               .matches = is_damage_json,
+                               .format = kDamageFormat,
                                .add = add,
                                .key = "damage",
                                .json = json,

@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <utility>
+#include <vector>
 
 #include "kinds/fields.h"
 #include "kinds/questions.h"
@@ -12,81 +13,32 @@
 namespace regroup {
 namespace {
 
-bool is_model_result(const Json& json) {
-  return json.is_object() && has_field(json, "results", Json::value_t::object) &&
-         has_field(json, "regroup", Json::value_t::object);
+using NamedMetrics = std::vector<std::pair<std::string, Measured>>;
+
+ReportScore report_score(const TextResult& text) {
+  return {.on = {.text = text.name, .tokens = text.tokens, .seq_len = text.seq_len},
+          .windows = text.windows,
+          .metrics = text.metrics,
+          .profile = text.profile.value_or(DamageProfile()),
+          .curve = text.fidelity.value_or(FidelityCurve())};
 }
 
-bool is_eval(const Json& json) {
-  if (is_model_result(json)) return true;
-  return has_field(json, "models", Json::value_t::array) && !json["models"].empty() &&
-         std::all_of(json["models"].begin(), json["models"].end(), is_model_result);
-}
-
-std::optional<double> number_in(const Json& json, const std::string& key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_number() ? std::optional(found->get<double>())
-                                                   : std::nullopt;  // "N/A", or absent
-}
-
-/// Files in the harness's own layout name their stream beside the scores alone.
-int64_t tokens_of(const JsonFields& result, const JsonFields& config) {
-  if (result.has("tokens")) return count_of(result, "tokens");
-  return std::max<int64_t>(0, count_of(config, "stream_tokens") - 1);
-}
-
-/// "torch.float32", as the harness writes it, is "f32".
-std::string short_dtype(const std::string& name) {
-  if (name == "torch.float32") return "f32";
-  if (name == "torch.bfloat16") return "bf16";
-  return name == "torch.float16" ? "f16" : name;
-}
-
-ReportScore read_score(const std::string& name, const Json& result, const Json& model,
-                       const std::string& path) {
-  const JsonFields fields(result, path);
-  const JsonFields config(object_in(object_in(model, "configs"), name), path);
-  const JsonFields samples(object_in(object_in(model, "n-samples"), name), path);
-  ReportScore score;
-  score.on = {
-      .text = name, .tokens = tokens_of(fields, config), .seq_len = count_of(config, "seq_len")};
-  score.windows = count_of(samples, "effective");
-  const Json& damage = object_in(object_in(model, "regroup"), "damage");
-  score.profile = read_damage_profile(object_in(damage, name), path);
-  const Json& curves = object_in(object_in(model, "regroup"), "fidelity");
-  score.curve = read_fidelity_curve(object_in(curves, name), path);
-  for (size_t m = 0; m < kMetricCount; ++m) {
-    const std::string metric = kMetricNames[m];
-    if (const auto value = number_in(result, metric + ",none")) {
-      score.metrics[m] = {*value, number_in(result, metric + "_stderr,none")};
-    }
-  }
-  return score;
-}
-
-ReportModel read_model(const Json& json, const std::string& path) {
-  const JsonFields top(json, path);
-  const JsonFields about(object_in(json, "regroup"), path);
-  const JsonFields config(object_in(json, "config"), path);
-  ReportModel model;
-  model.role = text_of(about, "role");
-  model.name = text_of(top, "model_name");
-  model.architecture = text_of(about, "architecture");
-  model.dtype = short_dtype(text_of(config, "model_dtype"));
-  model.digest = text_of(about, "digest");
-  model.started_from = text_of(about, "started_from");
-  model.version = text_of(about, "version");
-  model.libtorch = text_of(about, "libtorch");
-  model.n_layers = count_of(about, "n_layers");
-  model.n_heads = count_of(about, "n_heads");
-  model.n_kv_heads = count_of(about, "n_kv_heads");
-  model.n_params = count_of(about, "n_params");
-  model.kv_bytes_per_token = count_of(about, "kv_bytes_per_token");
-  for (const auto& [name, result] : json.at("results").items()) {
-    if (!result.is_object()) wrong_type(path, "every entry of \"results\" must be an object");
-    if (is_text_result(name, result, json))
-      model.scores.push_back(read_score(name, result, json, path));
-  }
+ReportModel report_model(const ModelResult& result) {
+  ReportModel model{.role = result.role,
+                    .name = result.name,
+                    .architecture = result.architecture,
+                    .dtype = result.dtype,
+                    .digest = result.digest,
+                    .started_from = result.started_from,
+                    .version = result.version,
+                    .libtorch = result.libtorch,
+                    .n_layers = result.n_layers,
+                    .n_heads = result.n_heads,
+                    .n_kv_heads = result.n_kv_heads,
+                    .n_params = result.n_params,
+                    .kv_bytes_per_token = result.kv_bytes_per_token,
+                    .scores = {}};
+  for (const TextResult& text : result.texts) model.scores.push_back(report_score(text));
   return model;
 }
 
@@ -99,8 +51,9 @@ void merge_scores(ReportModel& known, const ReportModel& other) {
       known.scores.push_back(score);
       continue;
     }
-    for (size_t m = 0; m < kMetricCount; ++m) {
-      if (!same->metrics[m]) same->metrics[m] = score.metrics[m];
+    for (const Metric& metric : score.metrics) {
+      const std::string title = metric_title(metric.name, metric.filter);
+      if (!(*same)[title] && score[title]) same->metrics.push_back(metric);
     }
     if (same->profile.positions.empty()) same->profile = score.profile;
     if (same->curve.kl.empty()) same->curve = score.curve;
@@ -119,14 +72,26 @@ void add_model(ReportModel model, ReportData& data) {
   data.models.push_back(std::move(model));
 }
 
-void add_result(const Json& json, const std::string& path, ReportData& data) {
-  add_model(read_model(json, path), data);
-  add_questions(json, path, data);
+void add(const Json& json, const std::string& path, ReportData& data) {
+  for (const ModelResult& result : read_evaluation(json, path).models) {
+    add_model(report_model(result), data);
+    add_questions(result, path, data);
+  }
 }
 
-void add(const Json& json, const std::string& path, ReportData& data) {
-  if (!json.contains("models")) return add_result(json, path, data);
-  for (const Json& model : json["models"]) add_result(model, path, data);
+/// What a report shows of a score: the known metrics in its order, then those that it does not know.
+NamedMetrics shown_metrics(const ReportScore& score) {
+  NamedMetrics shown;
+  for (const TextMetric& known : text_metrics()) {
+    const std::string name(known.name);
+    if (const auto found = score[name]; found && !known.restates) shown.emplace_back(name, *found);
+  }
+  for (const Metric& metric : score.metrics) {
+    const std::string title = metric_title(metric.name, metric.filter);
+    const auto found = score[title];
+    if (found && find_text_metric(title) == nullptr) shown.emplace_back(title, *found);
+  }
+  return shown;
 }
 
 Json score_json(const ReportScore& score) {
@@ -134,10 +99,8 @@ Json score_json(const ReportScore& score) {
                {"tokens", score.on.tokens},
                {"seq_len", score.on.seq_len},
                {"windows", score.windows}};
-  for (size_t m = 0; m < kMetricCount; ++m) {
-    if (!score.metrics[m]) continue;
-    json[kMetricNames[m]] = {{"value", score.metrics[m]->value},
-                             {"stderr", optional_json(score.metrics[m]->error)}};
+  for (const auto& [name, measured] : shown_metrics(score)) {
+    json[name] = {{"value", measured.value}, {"stderr", optional_json(measured.error)}};
   }
   if (!score.curve.kl.empty()) json["fidelity"] = fidelity_curve_json(score.curve);
   return json;
@@ -164,16 +127,14 @@ Json model_json(const ReportModel& model) {
 std::string scores_csv(const ReportModel& model) {
   std::string csv;
   for (const ReportScore& score : model.scores) {
-    for (size_t m = 0; m < kMetricCount; ++m) {
-      if (!score.metrics[m]) continue;
-      const auto& error = score.metrics[m]->error;
+    for (const auto& [name, measured] : shown_metrics(score)) {
       csv += csv_line({.section = "quality",
                        .model = model.name,
                        .role = model.role,
                        .n_kv_heads = model.n_kv_heads,
-                       .metric = score.on.text + ":" + kMetricNames[m],
-                       .value = csv_number(score.metrics[m]->value),
-                       .error = error ? csv_number(*error) : "",
+                       .metric = score.on.text + ":" + name,
+                       .value = csv_number(measured.value),
+                       .error = measured.error ? csv_number(*measured.error) : "",
                        .n = std::to_string(score.windows)});
     }
   }
@@ -214,7 +175,11 @@ Json json(const ReportData& data) { return list_json(data.models, model_json); }
 
 }  // namespace
 
-const ResultKind kinds::eval{
-    .name = "eval", .matches = is_eval, .add = add, .key = "models", .json = json, .csv = csv};
+const ResultKind kinds::eval{.name = "eval",
+                             .format = kEvaluationFormat,
+                             .add = add,
+                             .key = "models",
+                             .json = json,
+                             .csv = csv};
 
 }  // namespace regroup

@@ -7,11 +7,6 @@
 namespace regroup {
 namespace {
 
-bool matches(const Json& file) {
-  return has_field(file, "method", Json::value_t::object) &&
-         has_field(file, "output", Json::value_t::object);
-}
-
 void add(const Json& json, const std::string& path, ReportData& data) {
   const Json& method = object_in(json, "method");
   const JsonFields heads(object_in(method, "n_kv_heads"), path);
@@ -36,6 +31,6 @@ void add(const Json& json, const std::string& path, ReportData& data) {
 
 }  // namespace
 
-const ResultKind kinds::manifest{.name = "manifest", .matches = matches, .add = add};
+const ResultKind kinds::manifest{.name = "manifest", .format = "regroup-manifest/1", .add = add};
 
 }  // namespace regroup

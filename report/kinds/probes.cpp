@@ -24,7 +24,7 @@ Json probe_json(const ReportProbe& probe) {
       {"baseline_can", optional_json(probe.baseline_can)},
       {"log_prob_delta", probe.log_prob_delta ? measured_json(*probe.log_prob_delta) : Json()},
       {"cells", Json::array()}};
-  for (const ReportProbeCell& cell : probe.cells) {
+  for (const ProbeCellResult& cell : probe.cells) {
     json["cells"].push_back({{"length", cell.length},
                              {"depth", optional_json(cell.depth)},
                              {"count", optional_json(cell.count)},
@@ -36,7 +36,7 @@ Json probe_json(const ReportProbe& probe) {
 }
 
 /// "1024@0.25", "64": where a cell stands.
-std::string place_of(const ReportProbeCell& cell) {
+std::string place_of(const ProbeCellResult& cell) {
   if (cell.depth) return fmt::format("{}@{}", cell.length, *cell.depth);
   return fmt::format("{}", cell.count.value_or(cell.length));
 }
@@ -44,7 +44,7 @@ std::string place_of(const ReportProbeCell& cell) {
 std::string csv(const ReportData& data) {
   std::string text;
   for (const ReportProbe& probe : data.probes) {
-    for (const ReportProbeCell& cell : probe.cells) {
+    for (const ProbeCellResult& cell : probe.cells) {
       for (const auto& [metric, value] :
            {std::pair{"log_prob", cell.log_prob}, std::pair{"acc", cell.accuracy}}) {
         text += csv_line({.section = "recall",

@@ -8,13 +8,6 @@
 namespace regroup {
 namespace {
 
-constexpr std::string_view kFormat = "regroup replay/1";
-
-bool matches(const Json& file) {
-  return has_field(file, "format", Json::value_t::string) &&
-         file["format"].get<std::string>() == kFormat;
-}
-
 double number_of(const JsonFields& fields, const char* key) {
   return fields.number(key).value_or(0);
 }
@@ -124,7 +117,11 @@ std::string csv(const ReportData& data) {
 
 }  // namespace
 
-const ResultKind kinds::replay{
-    .name = "replay", .matches = matches, .add = add, .key = "replays", .json = json, .csv = csv};
+const ResultKind kinds::replay{.name = "replay",
+                               .format = "regroup replay/1",
+                               .add = add,
+                               .key = "replays",
+                               .json = json,
+                               .csv = csv};
 
 }  // namespace regroup

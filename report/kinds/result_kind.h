@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "regroup/base/strict_json.h"
 #include "regroup/report/report.h"
@@ -11,9 +12,11 @@ namespace regroup {
 /// A kind of result: how its files are told from others and read, and how the JSON and the long table of a report show it. A
 /// kind is one file of kinds/, named in REPORT_KINDS of CMakeLists.txt. Members that a kind has no use for are null.
 struct ResultKind {
-  const char* name;  ///< what the report calls its files
-  bool (*matches)(const Json& file) = nullptr;
+  const char* name;              ///< what the report calls its files
+  const char* format = nullptr;  ///< the tag of its files; those without one: kinds/untagged.h
   void (*add)(const Json& file, const std::string& path, ReportData& data) = nullptr;
+  /// Of a file with an object in each line, which its first line tags.
+  void (*add_lines)(std::string_view lines, const std::string& path, ReportData& data) = nullptr;
   const char* key = nullptr;  ///< in the JSON of a report
   Json (*json)(const ReportData& data) = nullptr;
   std::string (*csv)(const ReportData& data) = nullptr;

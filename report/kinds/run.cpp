@@ -7,37 +7,16 @@
 namespace regroup {
 namespace {
 
-bool matches(const Json& file) { return has_field(file, "stages", Json::value_t::array); }
-
-ReportStage read_stage(const Json& json, const std::string& path) {
-  const JsonFields fields(json, path);
-  return {.name = text_of(fields, "name"),
-          .state = text_of(fields, "state"),
-          .seconds = fields.number("seconds"),
-          .arguments = texts_in(json, "arguments"),
-          .inputs = named_texts(object_in(json, "inputs"))};
-}
-
 void add(const Json& json, const std::string& path, ReportData& data) {
-  const JsonFields fields(json, path);
-  const JsonFields recipe(object_in(json, "recipe"), path);
-  ReportRun run{.path = path,
-                .version = text_of(fields, "version"),
-                .recipe_path = text_of(recipe, "path"),
-                .recipe_text = text_of(recipe, "text"),
-                .stages = {}};
-  for (const Json& stage : objects_in(json, "stages", path)) {
-    run.stages.push_back(read_stage(stage, path));
-  }
-  data.runs.push_back(std::move(run));
+  data.runs.push_back({.path = path, .record = read_run_record(json, path)});
 }
 
 Json run_json(const ReportRun& run) {
   Json json = {{"path", run.path},
-               {"version", run.version},
-               {"recipe", {{"path", run.recipe_path}, {"text", run.recipe_text}}},
+               {"version", run.record.version},
+               {"recipe", {{"path", run.record.recipe_path}, {"text", run.record.recipe_text}}},
                {"stages", Json::array()}};
-  for (const ReportStage& stage : run.stages) {
+  for (const RunStage& stage : run.record.stages) {
     json["stages"].push_back({{"name", stage.name},
                               {"state", stage.state},
                               {"seconds", optional_json(stage.seconds)},
@@ -52,6 +31,6 @@ Json json(const ReportData& data) { return list_json(data.runs, run_json); }
 }  // namespace
 
 const ResultKind kinds::run{
-    .name = "run", .matches = matches, .add = add, .key = "runs", .json = json};
+    .name = "run", .format = kRunFormat, .add = add, .key = "runs", .json = json};
 
 }  // namespace regroup

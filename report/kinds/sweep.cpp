@@ -9,12 +9,7 @@
 namespace regroup {
 namespace {
 
-bool matches(const Json& file) {
-  return has_field(file, "format", Json::value_t::string) &&
-         file["format"].get<std::string>() == "regroup sweep/1";
-}
-
-Measured measured_in(const JsonFields& fields, const char* value, const char* error) {
+Measured measured_of(const JsonFields& fields, const char* value, const char* error) {
   return {fields.number(value).value_or(0), fields.number(error)};
 }
 
@@ -29,14 +24,11 @@ ReportTolerance read_tolerance(const Json& json, const std::string& path) {
 
 ReportToleranceCheck read_check(const Json& json, const std::string& path) {
   const JsonFields fields(json, path);
-  const Json* interval = fields.find("ci95");
-  const bool whole = interval != nullptr && interval->is_array() && interval->size() == 2 &&
-                     (*interval)[0].is_number() && (*interval)[1].is_number();
-  if (!whole) wrong_type(path, "\"ci95\" must hold two numbers");
+  const auto [low, high] = interval_in(fields, "ci95");
   return {.tolerance = read_tolerance(json, path),
-          .lost = measured_in(fields, "lost", "stderr"),
-          .low = (*interval)[0].get<double>(),
-          .high = (*interval)[1].get<double>(),
+          .lost = measured_of(fields, "lost", "stderr"),
+          .low = low,
+          .high = high,
           .excess = fields.number("excess").value_or(0),
           .within = fields.boolean("within").value_or(false)};
 }
@@ -44,8 +36,8 @@ ReportToleranceCheck read_check(const Json& json, const std::string& path) {
 ReportLossIncrease read_increase(const Json& json, const std::string& path) {
   const JsonFields fields(json, path);
   ReportLossIncrease increase{
-      .text = text_of(fields, "text"), .loss = measured_in(fields, "value", "stderr"), .kl = {}};
-  if (fields.has("kl")) increase.kl = measured_in(fields, "kl", "kl_stderr");
+      .text = text_of(fields, "text"), .loss = measured_of(fields, "value", "stderr"), .kl = {}};
+  if (fields.has("kl")) increase.kl = measured_of(fields, "kl", "kl_stderr");
   return increase;
 }
 
@@ -70,7 +62,7 @@ ReportSweepPoint read_sweep_point(const Json& json, const std::string& path) {
   ReportSweepPoint point{.n_kv_heads = count_of(fields, "n_kv_heads"),
                          .role = text_of(fields, "role"),
                          .kv_bytes_per_token = count_of(fields, "kv_bytes_per_token"),
-                         .increase = measured_in(mean, "value", "stderr"),
+                         .increase = measured_of(mean, "value", "stderr"),
                          .losses = {},
                          .checks = {},
                          .within = fields.boolean("within"),
@@ -220,7 +212,11 @@ std::string csv(const ReportData& data) {
 
 }  // namespace
 
-const ResultKind kinds::sweep{
-    .name = "sweep", .matches = matches, .add = add, .key = "sweeps", .json = json, .csv = csv};
+const ResultKind kinds::sweep{.name = "sweep",
+                              .format = "regroup sweep/1",
+                              .add = add,
+                              .key = "sweeps",
+                              .json = json,
+                              .csv = csv};
 
 }  // namespace regroup

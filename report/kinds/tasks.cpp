@@ -7,18 +7,13 @@
 #include <nlohmann/json.hpp>
 
 #include "kinds/fields.h"
-#include "kinds/harness_fields.h"
+#include "kinds/questions.h"
 #include "kinds/result_kind.h"
 #include "regroup/base/error.h"
 #include "writers/csv_row.h"
 
 namespace regroup {
 namespace {
-
-std::string stderr_key(const std::string& key) {
-  const auto [metric, filter] = metric_and_filter(key);
-  return metric + "_stderr" + (key == metric ? "" : "," + filter);
-}
 
 const ReportTaskScore* find_same(const std::vector<ReportTaskScore>& scores,
                                  const ReportTaskScore& wanted) {
@@ -30,21 +25,21 @@ const ReportTaskScore* find_same(const std::vector<ReportTaskScore>& scores,
 
 using Scores = std::vector<ReportTaskScore>;
 
-void add_task(const std::string& task, const Json& result, const HarnessFields& file,
-              const std::string& model, Scores& scores) {
-  for (const auto& [key, value] : result.items()) {
-    const std::optional<double> found = file.score(task, key, value);
-    if (!found) continue;
-    const auto [metric, filter] = metric_and_filter(key);
-    ReportTaskScore score;
-    score.model = model;
-    score.on = {.task = task, .metric = metric, .filter = filter, .n_shot = file.n_shot(task)};
-    score.value.value = *found;
-    const auto error = result.find(stderr_key(key));
-    if (error != result.end() && error->is_number()) score.value.error = error->get<double>();
-    score.samples = file.items(task, key, result);
-    score.version = file.version(task);
-    score.higher_is_better = file.higher_is_better(task, metric);
+void add_task(const std::string& model, const TaskResult& task, Scores& scores) {
+  for (const Metric& metric : task.metrics) {
+    ReportTaskScore score{.model = model,
+                          .on = {.task = task.name,
+                                 .metric = metric.name,
+                                 .filter = metric.filter,
+                                 .n_shot = task.n_shot},
+                          .value = {metric.value, metric.error},
+                          .higher_is_better = {},
+                          .samples = metric.items,
+                          .paired = {},
+                          .version = task.version};
+    if (metric.direction != Direction::kUnknown) {
+      score.higher_is_better = metric.direction == Direction::kHigherIsBetter;
+    }
     if (find_same(scores, score) == nullptr) scores.push_back(std::move(score));
   }
 }
@@ -72,36 +67,8 @@ std::string free_name(Scores scores, const std::string& stem, const ReportData& 
   }
 }
 
-bool matches(const Json& json) {
-  const auto results = json.find("results");
-  if (results == json.end()) return false;
-  const auto has = [&](const char* key) { return json.contains(key); };
-  if (has("lm_eval_version") || has("n-shot") || has("versions")) return true;
-  return results->is_object() && (has("configs") || has("config"));
-}
-
 void add(const Json& json, const std::string& path, ReportData& data) {
-  const HarnessFields file(json, path);
-  const std::string model = file.model();
-  Scores scores;
-  // Groups stand in both, with the same numbers, but for versions that kept them apart.
-  for (const char* part : {"results", "groups"}) {
-    for (const auto& [task, result] : file.part(part).items()) {
-      add_task(task, file.row(part, task), file, model, scores);
-    }
-  }
-  if (std::none_of(scores.begin(), scores.end(),
-                   [](const ReportTaskScore& s) { return std::isfinite(s.value.value); })) {
-    throw ConfigError({.code = "REPORT_INPUT",
-                       .message = "holds tasks without a single score",
-                       .path = path,
-                       .hint = "give the results_*.json of a finished evaluation"});
-  }
-  const std::string name = free_name(scores, std::filesystem::path(path).stem().string(), data);
-  for (ReportTaskScore& score : scores) {
-    score.model = name;
-    if (find_same(data.task_scores, score) == nullptr) data.task_scores.push_back(std::move(score));
-  }
+  add_task_scores(read_harness_tasks(json, path), path, data);
 }
 
 Json paired_json(const ReportPaired& paired) {
@@ -157,11 +124,24 @@ Json json(const ReportData& data) { return list_json(data.task_scores, task_scor
 
 }  // namespace
 
-const ResultKind kinds::tasks{.name = "lm-evaluation-harness",
-                              .matches = matches,
-                              .add = add,
-                              .key = "tasks",
-                              .json = json,
-                              .csv = csv};
+void add_task_scores(const HarnessTasks& tasks, const std::string& path, ReportData& data) {
+  Scores scores;
+  for (const TaskResult& task : tasks.tasks) add_task(tasks.model, task, scores);
+  if (std::none_of(scores.begin(), scores.end(),
+                   [](const ReportTaskScore& s) { return std::isfinite(s.value.value); })) {
+    throw ConfigError({.code = "REPORT_INPUT",
+                       .message = "holds tasks without a single score",
+                       .path = path,
+                       .hint = "give the results_*.json of a finished evaluation"});
+  }
+  const std::string name = free_name(scores, std::filesystem::path(path).stem().string(), data);
+  for (ReportTaskScore& score : scores) {
+    score.model = name;
+    if (find_same(data.task_scores, score) == nullptr) data.task_scores.push_back(std::move(score));
+  }
+}
+
+const ResultKind kinds::tasks{
+    .name = "lm-evaluation-harness", .add = add, .key = "tasks", .json = json, .csv = csv};
 
 }  // namespace regroup

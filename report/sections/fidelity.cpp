@@ -17,7 +17,7 @@ namespace {
 constexpr double kFirstShare = 0.5;  // of a curve: what half of the tokens stay below says little
 
 bool has_distances(const ReportScore& score) {
-  return score[Metric::kKlMedian] || score[Metric::kDeltaP] || !score.curve.kl.empty();
+  return score[metric::kKlMedian] || score[metric::kDeltaP] || !score.curve.kl.empty();
 }
 
 /// The models that were compared; the baseline is not, against itself.
@@ -62,14 +62,14 @@ Table divergence_table(const ReportData& data, const EvaluatedOn& on, const Scor
   Table table =
       table_of_distances(fmt::format("{}: KL(before ‖ model) of single tokens, nats", on.text),
                          {"Mean", "Median", "90 %", "99 %", "99.9 %", "Largest"});
-  constexpr std::array<std::pair<Metric, double>, 5> kQuantiles = {{{Metric::kKlMedian, 0.5},
-                                                                    {Metric::kKl90, 0.9},
-                                                                    {Metric::kKl99, 0.99},
-                                                                    {Metric::kKl999, 0.999},
-                                                                    {Metric::kKlMax, 1}}};
+  constexpr std::array<std::pair<const char*, double>, 5> kQuantiles = {{{metric::kKlMedian, 0.5},
+                                                                         {metric::kKl90, 0.9},
+                                                                         {metric::kKl99, 0.99},
+                                                                         {metric::kKl999, 0.999},
+                                                                         {metric::kKlMax, 1}}};
   for (const auto& [model, score] : scored) {
     std::vector<Cell> row = row_head(data, *model, *score);
-    row.push_back(measured_cell((*score)[Metric::kKl], 1, ""));
+    row.push_back(measured_cell((*score)[metric::kKl], 1, ""));
     for (const auto& [metric, share] : kQuantiles) {
       row.push_back(
           quantile_cell((*score)[metric], score->curve.at(score->curve.kl, share), 1, ""));
@@ -85,19 +85,19 @@ Table probability_table(const ReportData& data, const EvaluatedOn& on, const Sco
       {"Mean", "RMS", "1 %", "Median", "99 %", "Same top token"});
   // Results of earlier versions have no correlation.
   const bool correlated = std::any_of(scored.begin(), scored.end(), [](const auto& row) {
-    return (*row.second)[Metric::kNllCorrelation].has_value();
+    return (*row.second)[metric::kNllCorrelation].has_value();
   });
   if (correlated) table.columns.push_back({"Correlation of log p", ColumnKind::kNumber});
   for (const auto& [model, score] : scored) {
     std::vector<Cell> row = row_head(data, *model, *score);
-    row.push_back(measured_cell((*score)[Metric::kDeltaP], 100, ""));
-    row.push_back(measured_cell((*score)[Metric::kRmsDeltaP], 100, ""));
+    row.push_back(measured_cell((*score)[metric::kDeltaP], 100, ""));
+    row.push_back(measured_cell((*score)[metric::kRmsDeltaP], 100, ""));
     for (const double share : {0.01, 0.5, 0.99}) {
       row.push_back(
           quantile_cell(std::nullopt, score->curve.at(score->curve.delta_p, share), 100, ""));
     }
-    row.push_back(measured_cell((*score)[Metric::kAgreement], 100, " %"));
-    if (correlated) row.push_back(measured_cell((*score)[Metric::kNllCorrelation], 100, " %"));
+    row.push_back(measured_cell((*score)[metric::kAgreement], 100, " %"));
+    if (correlated) row.push_back(measured_cell((*score)[metric::kNllCorrelation], 100, " %"));
     table.rows.push_back(std::move(row));
   }
   return table;

@@ -15,8 +15,8 @@ namespace {
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 constexpr size_t kMostLines = 8;
 
-const ReportPlanOption* find_option(const ReportPlan& plan, int64_t n_kv_heads) {
-  for (const ReportPlanOption& option : plan.options) {
+const PlanOption* find_option(const PlanResult& plan, int64_t n_kv_heads) {
+  for (const PlanOption& option : plan.options) {
     if (option.n_kv_heads == n_kv_heads) return &option;
   }
   return nullptr;
@@ -28,10 +28,9 @@ bool evaluated(const ReportData& data, int64_t n_kv_heads) {
 }
 
 /// The option to compare with the model as it is: one that was converted to, else the recommended.
-std::vector<const ReportPlanOption*> compared_options(const ReportData& data,
-                                                      const ReportPlan& plan) {
-  std::vector<const ReportPlanOption*> options;
-  for (const ReportPlanOption& option : plan.options) {
+std::vector<const PlanOption*> compared_options(const ReportData& data, const PlanResult& plan) {
+  std::vector<const PlanOption*> options;
+  for (const PlanOption& option : plan.options) {
     if (option.n_kv_heads != plan.n_kv_heads && evaluated(data, option.n_kv_heads)) {
       options.push_back(&option);
     }
@@ -42,8 +41,7 @@ std::vector<const ReportPlanOption*> compared_options(const ReportData& data,
   return options;
 }
 
-std::string comparison(const ReportPlan& plan, const ReportPlanOption& small,
-                       const ReportPlanOption& now) {
+std::string comparison(const PlanResult& plan, const PlanOption& small, const PlanOption& now) {
   std::string text =
       fmt::format("{} instead of {} need {} of cache instead of {}", heads_text(small.n_kv_heads),
                   now.n_kv_heads, human_bytes(small.kv_bytes), human_bytes(now.kv_bytes));
@@ -55,7 +53,7 @@ std::string comparison(const ReportPlan& plan, const ReportPlanOption& small,
   return text;
 }
 
-std::string situation(const ReportPlan& plan) {
+std::string situation(const PlanResult& plan) {
   std::string text = fmt::format("At a context of {} tokens and a batch of {}",
                                  grouped_digits(plan.context), grouped_digits(plan.batch));
   if (!plan.kv_dtype.empty()) text += fmt::format(", cached as {}", plan.kv_dtype);
@@ -70,7 +68,7 @@ std::string optional_bytes(const std::optional<int64_t>& bytes) {
   return bytes ? human_bytes(*bytes) : kNothing;
 }
 
-Table plan_table(const ReportPlan& plan) {
+Table plan_table(const PlanResult& plan) {
   const bool limited = plan.gpu_memory_bytes.has_value();
   Table table{.caption = situation(plan),
               .columns = {{"KV heads", ColumnKind::kNumber},
@@ -85,7 +83,7 @@ Table plan_table(const ReportPlan& plan) {
     table.columns.push_back({"Largest batch", ColumnKind::kNumber});
     table.columns.push_back({"Longest context", ColumnKind::kNumber});
   }
-  for (const ReportPlanOption& option : plan.options) {
+  for (const PlanOption& option : plan.options) {
     std::vector<Cell> row = {{option.n_kv_heads > 0 ? std::to_string(option.n_kv_heads) : kNothing},
                              {human_bytes(option.kv_bytes_per_token)},
                              {human_bytes(option.kv_bytes)},
@@ -102,14 +100,14 @@ Table plan_table(const ReportPlan& plan) {
   return table;
 }
 
-BarChart plan_chart(const ReportPlan& plan) {
+BarChart plan_chart(const PlanResult& plan) {
   BarChart chart{.title = "Memory by number of KV heads",
                  .legend = {{"weights", 5}, {"KV cache", 1}},
                  .bars = {},
                  .limit = 0,
                  .limit_label = {}};
   double longest = 0;
-  for (const ReportPlanOption& option : plan.options) {
+  for (const PlanOption& option : plan.options) {
     const int64_t total = option.total_bytes.value_or(option.kv_bytes);
     chart.bars.push_back({heads_text(option.n_kv_heads),
                           human_bytes(total),
@@ -127,16 +125,16 @@ BarChart plan_chart(const ReportPlan& plan) {
 }
 
 /// Whether every token of a sequence takes as much: no windows, no states.
-bool grows_evenly(const ReportPlan& plan) {
+bool grows_evenly(const PlanResult& plan) {
   if (plan.context <= 0 || plan.batch <= 0) return false;
-  return std::all_of(plan.options.begin(), plan.options.end(), [&](const ReportPlanOption& o) {
+  return std::all_of(plan.options.begin(), plan.options.end(), [&](const PlanOption& o) {
     const double even = static_cast<double>(o.kv_bytes_per_token) *
                         static_cast<double>(plan.context) * static_cast<double>(plan.batch);
     return std::abs(even - static_cast<double>(o.kv_bytes)) <= 0.001 * even;
   });
 }
 
-ChartSeries context_series(const ReportPlan& plan, const ReportPlanOption& option, size_t index) {
+ChartSeries context_series(const PlanResult& plan, const PlanOption& option, size_t index) {
   constexpr Marker kMarkers[] = {Marker::kSquare, Marker::kTriangle, Marker::kCircle,
                                  Marker::kDiamond};
   ChartSeries series{.name = heads_text(option.n_kv_heads),
@@ -155,7 +153,7 @@ ChartSeries context_series(const ReportPlan& plan, const ReportPlanOption& optio
 }
 
 /// The cache from a sixteenth to four times the context, where it grows with every token alike.
-void add_context_chart(const ReportPlan& plan, Section& section) {
+void add_context_chart(const PlanResult& plan, Section& section) {
   if (!grows_evenly(plan) || plan.options.size() < 2) return;
   LineChart chart{.title = "KV cache by context",
                   .x_label = "context (tokens, logarithmic)",
@@ -181,10 +179,10 @@ void add_context_chart(const ReportPlan& plan, Section& section) {
              .repeats_table = true});
 }
 
-void add_plan_blocks(const ReportData& data, const ReportPlan& plan, Section& section) {
-  const ReportPlanOption* now = find_option(plan, plan.n_kv_heads);
+void add_plan_blocks(const ReportData& data, const PlanResult& plan, Section& section) {
+  const PlanOption* now = find_option(plan, plan.n_kv_heads);
   std::string text;
-  for (const ReportPlanOption* option : compared_options(data, plan)) {
+  for (const PlanOption* option : compared_options(data, plan)) {
     if (now == nullptr) break;
     text += (text.empty() ? "" : "; ") + comparison(plan, *option, *now);
   }
@@ -232,7 +230,7 @@ void add_cache_bars(const ReportData& data, Section& section) {
 
 void sections::memory(const ReportData& data, std::vector<Section>& all) {
   Section section{.id = "memory", .title = "Memory of the KV cache", .blocks = {}};
-  for (const ReportPlan& plan : data.plans) add_plan_blocks(data, plan, section);
+  for (const PlanResult& plan : data.plans) add_plan_blocks(data, plan, section);
   if (data.plans.empty()) add_cache_bars(data, section);
   if (!section.blocks.empty()) all.push_back(std::move(section));
 }

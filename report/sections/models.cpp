@@ -21,8 +21,8 @@ Cell model_cell(const ReportData& data, const ReportModel& model) {
 
 void add_loss_line(const ReportModel* model, const EvaluatedOn& on, LineChart& chart) {
   const ReportScore* score = model != nullptr ? find_score(*model, on) : nullptr;
-  if (score == nullptr || !(*score)[Metric::kLoss]) return;
-  const double loss = (*score)[Metric::kLoss]->value;
+  if (score == nullptr || !(*score)[metric::kLoss]) return;
+  const double loss = (*score)[metric::kLoss]->value;
   const ModelRole role = parse_role(model->role);
   chart.references.push_back(
       {loss, fmt::format("{} {}", role_label(role), short_number(loss)), role_colour(role)});

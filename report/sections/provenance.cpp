@@ -85,7 +85,7 @@ void add_conversion_blocks(const ReportConversion& conversion, Section& section)
 }
 
 void add_run_blocks(const ReportRun& run, Section& section) {
-  Table stages{.caption = fmt::format("Stages of {}, regroup {}", run.path, run.version),
+  Table stages{.caption = fmt::format("Stages of {}, regroup {}", run.path, run.record.version),
                .columns = {{"Stage"},
                            {"State"},
                            {"Time", ColumnKind::kNumber},
@@ -94,7 +94,7 @@ void add_run_blocks(const ReportRun& run, Section& section) {
   Table inputs{.caption = "Inputs of the stages",
                .columns = {{"Stage"}, {"Input", ColumnKind::kCode}, {"Digest", ColumnKind::kCode}},
                .rows = {}};
-  for (const ReportStage& stage : run.stages) {
+  for (const RunStage& stage : run.record.stages) {
     stages.rows.push_back(
         {{stage.name}, {stage.state}, {duration(stage.seconds)}, {command_line(stage.arguments)}});
     for (const auto& [name, digest] : stage.inputs) {
@@ -103,8 +103,8 @@ void add_run_blocks(const ReportRun& run, Section& section) {
   }
   if (!stages.rows.empty()) section.blocks.push_back(std::move(stages));
   if (!inputs.rows.empty()) section.blocks.push_back(std::move(inputs));
-  if (!run.recipe_text.empty()) {
-    section.blocks.push_back(CodeBlock{"Recipe " + run.recipe_path, run.recipe_text});
+  if (!run.record.recipe_text.empty()) {
+    section.blocks.push_back(CodeBlock{"Recipe " + run.record.recipe_path, run.record.recipe_text});
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <set>
 
 #include "compose.h"
@@ -22,35 +23,46 @@ std::string model_heads(const ReportModel& model) { return std::to_string(model.
 
 /// A column of the quality table.
 struct MetricColumn {
-  const char* title;
-  Metric metric;
-  double factor;
-  const char* unit;
+  std::string title;
+  std::string metric;
+  double factor = 1;
+  const char* unit = "";
 };
-constexpr std::array<MetricColumn, 7> kColumns = {{
-    {"Loss", Metric::kLoss, 1, ""},
-    {"Perplexity", Metric::kPerplexity, 1, ""},
-    {"Bits a byte", Metric::kBitsPerByte, 1, ""},
-    {"Loss − before", Metric::kLossDelta, 1, ""},
-    {"KL to before", Metric::kKl, 1, ""},
-    {"Same top token", Metric::kAgreement, 100, " %"},
-    {"Recovery", Metric::kRecovery, 100, " %"},
+const std::array<MetricColumn, 7> kColumns = {{
+    {"Loss", metric::kLoss, 1, ""},
+    {"Perplexity", metric::kPerplexity, 1, ""},
+    {"Bits a byte", metric::kBitsPerByte, 1, ""},
+    {"Loss − before", metric::kLossDelta, 1, ""},
+    {"KL to before", metric::kKl, 1, ""},
+    {"Same top token", metric::kAgreement, 100, " %"},
+    {"Recovery", metric::kRecovery, 100, " %"},
 }};
 
 /// Against itself the baseline has no difference, no KL and full agreement: nothing to read.
-bool is_comparison(Metric metric) {
-  return metric != Metric::kLoss && metric != Metric::kPerplexity && metric != Metric::kBitsPerByte;
+bool is_comparison(const std::string& name) {
+  const TextMetric* known = find_text_metric(name);
+  return known != nullptr && known->against_baseline;
 }
 
 Cell metric_cell(const ReportData& data, const ReportModel& model, const ReportScore& score,
                  const MetricColumn& column) {
   if (model.role == "baseline" && is_comparison(column.metric)) return {kNothing};
-  if (column.metric == Metric::kRecovery && score[Metric::kRecovery]) {
+  if (column.metric == metric::kRecovery && score[metric::kRecovery]) {
     const ReportModel* converted = find_converted(data, model);
     const ReportScore* before = converted ? find_score(*converted, score.on) : nullptr;
     if (before != nullptr && no_measurable_gap(*before)) return {"no measurable gap"};
   }
   return measured_cell(score[column.metric], column.factor, column.unit);
+}
+
+/// A metric of other versions or programs, by its name.
+void add_unknown(const Metric& metric, std::vector<MetricColumn>& columns) {
+  const std::string title = metric_title(metric.name, metric.filter);
+  const bool shown = std::any_of(columns.begin(), columns.end(), [&](const MetricColumn& column) {
+    return column.metric == title;
+  });
+  if (shown || find_text_metric(title) != nullptr || !std::isfinite(metric.value)) return;
+  columns.push_back({.title = title, .metric = title});
 }
 
 std::vector<MetricColumn> columns_with_values(const Scored& scored) {
@@ -61,6 +73,9 @@ std::vector<MetricColumn> columns_with_values(const Scored& scored) {
       return !itself && (*row.second)[column.metric].has_value();
     });
     if (known) columns.push_back(column);
+  }
+  for (const auto& [model, score] : scored) {
+    for (const Metric& metric : score->metrics) add_unknown(metric, columns);
   }
   return columns;
 }
@@ -100,7 +115,7 @@ ChartSeries pareto_series(const ReportData& data, const Scored& scored, ModelRol
                      .line = role != ModelRole::kBaseline,
                      .dashed = role == ModelRole::kConverted};
   for (const auto& [model, score] : scored) {
-    const auto& loss = (*score)[Metric::kLoss];
+    const auto& loss = (*score)[metric::kLoss];
     if (role_in(data, *model) != role || !loss || model->kv_bytes_per_token <= 0) continue;
     ChartPoint point{
         .x = static_cast<double>(model->kv_bytes_per_token),

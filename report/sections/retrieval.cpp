@@ -15,7 +15,7 @@ namespace regroup {
 namespace {
 
 /// "512, 25 %", "64 pairs": where a cell stands.
-std::string cell_title(const ReportProbe& probe, const ReportProbeCell& cell) {
+std::string cell_title(const ReportProbe& probe, const ProbeCellResult& cell) {
   if (cell.depth) return fmt::format("{}, {:.0f} %", cell.length, 100 * *cell.depth);
   if (cell.count) return fmt::format("{} {}", *cell.count, probe.axis);
   return fmt::format("{}", cell.length);
@@ -46,9 +46,9 @@ const ReportProbe* find_baseline_of(const std::vector<const ReportProbe*>& probe
   return found == probes.end() ? nullptr : *found;
 }
 
-const ReportProbeCell* same_cell(const ReportProbe& probe, const ReportProbeCell& wanted) {
+const ProbeCellResult* same_cell(const ReportProbe& probe, const ProbeCellResult& wanted) {
   const auto found =
-      std::find_if(probe.cells.begin(), probe.cells.end(), [&](const ReportProbeCell& cell) {
+      std::find_if(probe.cells.begin(), probe.cells.end(), [&](const ProbeCellResult& cell) {
         return cell.length == wanted.length && cell.depth == wanted.depth &&
                cell.count == wanted.count;
       });
@@ -92,9 +92,9 @@ std::vector<Shown> shown_of(const ReportData& data, const std::vector<const Repo
 }
 
 /// The share of whole answers in %, or how many points of it were lost.
-HeatCell heat_cell(const Shown& shown, const ReportProbeCell& wanted) {
-  const ReportProbeCell* own = same_cell(*shown.probe, wanted);
-  const ReportProbeCell* before = shown.less != nullptr ? same_cell(*shown.less, wanted) : nullptr;
+HeatCell heat_cell(const Shown& shown, const ProbeCellResult& wanted) {
+  const ProbeCellResult* own = same_cell(*shown.probe, wanted);
+  const ProbeCellResult* before = shown.less != nullptr ? same_cell(*shown.less, wanted) : nullptr;
   const std::string place = fmt::format("{}, {}", shown.label, cell_title(*shown.probe, wanted));
   if (own == nullptr || (shown.less != nullptr && before == nullptr)) {
     return {.value = NAN, .text = kNothing, .title = place + ": not measured"};
@@ -132,14 +132,14 @@ Figure one_map(const ReportData& data, const std::vector<const ReportProbe*>& pr
       .caption = fmt::format("{}: share of whole answers that are the likeliest, in %", first.name),
       .columns = {{"Model"}},
       .rows = {}};
-  for (const ReportProbeCell& cell : first.cells) {
+  for (const ProbeCellResult& cell : first.cells) {
     map.columns.push_back(std::to_string(cell.count.value_or(cell.length)));
     numbers.columns.push_back({cell_title(first, cell), ColumnKind::kNumber});
   }
   for (const Shown& shown : all) {
     HeatRow row{.label = shown.label, .cells = {}, .colour = shown.colour()};
     std::vector<Cell> cells = {{row.label}};
-    for (const ReportProbeCell& column : first.cells) {
+    for (const ProbeCellResult& column : first.cells) {
       row.cells.push_back(heat_cell(shown, column));
       cells.push_back({row.cells.back().text});
     }
@@ -166,7 +166,7 @@ Figure maps_by_depth(const ReportData& data, const std::vector<const ReportProbe
   std::vector<int64_t> lengths;
   std::vector<double> depths;
   for (const ReportProbe* probe : probes) {
-    for (const ReportProbeCell& cell : probe->cells) {
+    for (const ProbeCellResult& cell : probe->cells) {
       lengths.push_back(cell.length);
       depths.push_back(cell.depth.value_or(0));
     }
@@ -193,7 +193,7 @@ Figure maps_by_depth(const ReportData& data, const std::vector<const ReportProbe
       HeatRow row{.label = fmt::format("{:.0f} %", 100 * depth), .cells = {}};
       std::vector<Cell> cells = {{panel.label}, {row.label}};
       for (const int64_t length : lengths) {
-        ReportProbeCell wanted;
+        ProbeCellResult wanted;
         wanted.length = length;
         wanted.depth = depth;
         row.cells.push_back(heat_cell(shown, wanted));

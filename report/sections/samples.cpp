@@ -34,9 +34,9 @@ std::string without_empty_pages(const std::string& text) {
 
 void sections::samples(const ReportData& data, std::vector<Section>& all) {
   Section section{.id = "samples", .title = "Sample continuations", .blocks = {}};
-  for (const ReportSample& sample : data.samples) {
+  for (const Sample& sample : data.samples) {
     SampleBlock block{.prompt = sample.prompt, .texts = {}};
-    for (const ReportContinuation& text : sample.continuations) {
+    for (const Continuation& text : sample.continuations) {
       const ModelRole role = role_in(data, text.role, text.n_kv_heads);
       block.texts.push_back({fmt::format("{}, {}", role_label(role), heads_text(text.n_kv_heads)),
                              role, without_empty_pages(text.text)});

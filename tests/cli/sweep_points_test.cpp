@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "support/expect_error.h"
 #include "tolerances.h"
 
@@ -23,13 +25,16 @@ std::string loss(double delta, double error) {
       delta, error);
 }
 
+std::vector<SweepPoint> points_of(const std::vector<std::string>& models) {
+  Json json = {{"models", Json::array()}};
+  for (const std::string& one : models) json["models"].push_back(Json::parse(one));
+  return read_sweep_points(read_evaluation(json, "eval.json"), "eval.json");
+}
+
 std::vector<SweepPoint> points() {
-  return read_sweep_points(Json::parse("{\"models\": [" + model("baseline", 8, loss(0, 0)) + "," +
-                                       model("converted", 4, loss(0.9, 0.01)) + "," +
-                                       model("uptrained", 4, loss(0.1, 0.01)) + "," +
-                                       model("converted", 1, loss(0.4, 0.05)) + "," +
-                                       model("converted", 2, loss(0.5, 0.01)) + "]}"),
-                           "eval.json");
+  return points_of({model("baseline", 8, loss(0, 0)), model("converted", 4, loss(0.9, 0.01)),
+                    model("uptrained", 4, loss(0.1, 0.01)), model("converted", 1, loss(0.4, 0.05)),
+                    model("converted", 2, loss(0.5, 0.01))});
 }
 
 TEST(SweepPoints, UptrainedModelsStandForTheirNumberOfHeads) {
@@ -39,7 +44,7 @@ TEST(SweepPoints, UptrainedModelsStandForTheirNumberOfHeads) {
   EXPECT_EQ(all[1].role, "uptrained");
   EXPECT_EQ(all[1].losses[0].value, 0.1);
   EXPECT_EQ(all[3].n_kv_heads, 1);
-  EXPECT_EQ(all[3].results["piqa"]["acc,none"], 0.5);
+  EXPECT_EQ(all[3].result.tasks.at(0).metrics.at(0).value, 0.5);
 }
 
 // Two heads lose more than one does with half of the cache.
@@ -65,12 +70,11 @@ TEST(SweepPoints, TheUpperEndOfTheIntervalCounts) {
 }
 
 TEST(SweepPoints, EveryTextMustBeWithin) {
-  const std::string two = R"({"a": {"loss_delta,none": 0.1, "loss_delta_stderr,none": 0.03},
- "b": {"loss_delta,none": 0.3, "loss_delta_stderr,none": 0.04}})";
+  const std::string two =
+      R"({"a": {"loss,none": 2, "loss_delta,none": 0.1, "loss_delta_stderr,none": 0.03},
+ "b": {"loss,none": 2, "loss_delta,none": 0.3, "loss_delta_stderr,none": 0.04}})";
   const std::vector<SweepPoint> all =
-      read_sweep_points(Json::parse("{\"models\": [" + model("baseline", 8, loss(0, 0)) + "," +
-                                    model("converted", 4, two) + "]}"),
-                        "eval.json");
+      points_of({model("baseline", 8, loss(0, 0)), model("converted", 4, two)});
   EXPECT_NEAR(all[1].mean_increase(), 0.2, 1e-12);
   EXPECT_NEAR(all[1].mean_error(), 0.025, 1e-12);  // sqrt(0.03^2 + 0.04^2) / 2
   EXPECT_EQ(enough(all, 0.378), 0);                // 0.3 + 1.96 * 0.04 = 0.3784
@@ -93,10 +97,8 @@ TEST(SweepPoints, TheFrontByCostIsAnotherOne) {
 }
 
 TEST(SweepPoints, AModelWithoutALossIsAnError) {
-  const ErrorInfo error = expect_error<CheckpointError>("SWEEP_RESULTS", [] {
-    read_sweep_points(Json::parse("{\"models\": [" + model("converted", 4, "{\"t\": {}}") + "]}"),
-                      "eval.json");
-  });
+  const ErrorInfo error = expect_error<CheckpointError>(
+      "SWEEP_RESULTS", [] { points_of({model("converted", 4, "{\"t\": {}}")}); });
   EXPECT_EQ(error.path, "eval.json");
 }
 

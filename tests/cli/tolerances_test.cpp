@@ -83,10 +83,13 @@ std::vector<SweepPoint> found() {
   SweepPoint parent{.n_kv_heads = 8, .role = "baseline"};
   SweepPoint four{.n_kv_heads = 4, .role = "converted"};
   four.losses.push_back({.text = "valid", .value = 0.03, .error = 0.005});
-  four.paired = Json::parse(R"({"piqa": {"acc": {"items": 500, "delta": -0.008,
- "delta_stderr": 0.006, "ci95": [-0.02, 0.002]}}})");
-  four.probes = Json::parse(R"({"passkey": {"log_prob_delta": -0.3, "log_prob_delta_stderr": 0.1,
- "ci95": [-0.5, -0.1]}})");
+  TaskDifference piqa{.task = "piqa", .measure = "acc", .items = 500, .delta = {-0.008, 0.006}};
+  piqa.low = -0.02;
+  piqa.high = 0.002;
+  four.result.paired = {piqa};
+  ProbeResult passkey{.name = "passkey"};
+  passkey.difference = ProbeDifference{.delta = {-0.3, 0.1}, .low = -0.5, .high = -0.1};
+  four.result.probes = {passkey};
   return {parent, four};
 }
 
@@ -142,16 +145,16 @@ TEST(Tolerances, AProbeThatTheParentFailsAtSaysNothing) {
       .out = "out", .points = found(), .tolerances = tolerances({}, {"passkey=0.6"}, 0.04)};
   check_tolerances(view.tolerances, "eval.json", view.points);
   EXPECT_EQ(explain_sweep(view).size(), 2U);
-  view.points[1].probes["passkey"]["baseline_can"] = true;
+  view.points[1].result.probes[0].baseline_can = true;
   EXPECT_EQ(explain_sweep(view).size(), 2U);
-  view.points[1].probes["passkey"]["baseline_can"] = false;
+  view.points[1].result.probes[0].baseline_can = false;
   EXPECT_EQ(explain_sweep(view).at(1),
             "the parent fails at passkey itself: what the others lose of it says nothing");
 }
 
 TEST(Tolerances, AScoreThatWasNotComparedIsAnError) {
   std::vector<SweepPoint> points = found();
-  points[1].paired = Json::object();
+  points[1].result.paired.reset();
   const ErrorInfo error = expect_error<CheckpointError>(
       "SWEEP_RESULTS", [&] { check_tolerances(tolerances({"piqa=1"}), "eval.json", points); });
   EXPECT_EQ(error.message,

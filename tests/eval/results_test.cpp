@@ -87,6 +87,11 @@ const Keys kFidelityKeys = {"kl,none",
                             "kl_max,none",
                             "kl_max_stderr,none"};
 
+Json results_json(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
+                  int64_t baseline, const std::vector<EvaluatedText>& texts) {
+  return evaluation_json(make_results(models, listed, baseline, texts));
+}
+
 Keys joined(Keys a, const Keys& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
@@ -96,9 +101,9 @@ Keys joined(Keys a, const Keys& b) {
 // words. Residuals -2 and 2: sqrt(8 * 2) / 8 = 0.5.
 TEST(Results, OneModel) {
   const Json json =
-      make_results({model_of("m", "model", 4)}, {true}, -1, {text_of({score_of(8, 12)})});
-  EXPECT_EQ(keys_of(json), (Keys{"results", "configs", "versions", "n-shot", "n-samples", "config",
-                                 "model_name", "regroup"}));
+      results_json({model_of("m", "model", 4)}, {true}, -1, {text_of({score_of(8, 12)})});
+  EXPECT_EQ(keys_of(json), (Keys{"format", "results", "configs", "versions", "n-shot", "n-samples",
+                                 "config", "model_name", "regroup"}));
   const Json& valid = json.at("results").at("valid");
   EXPECT_EQ(keys_of(valid), kLossKeys);
   const auto number = [&](const char* key) { return valid.at(key).get<double>(); };
@@ -123,7 +128,7 @@ TEST(Results, OneModel) {
 // Token files have neither bytes nor words.
 TEST(Results, WithoutText) {
   const Json json =
-      make_results({model_of("m", "model", 4)}, {true}, -1, {text_of({score_of(8, 12)}, {}, {})});
+      results_json({model_of("m", "model", 4)}, {true}, -1, {text_of({score_of(8, 12)}, {}, {})});
   EXPECT_EQ(keys_of(json.at("results").at("valid")),
             (Keys{"alias", "loss,none", "loss_stderr,none", "perplexity,none",
                   "perplexity_stderr,none", "tokens"}));
@@ -133,7 +138,7 @@ TEST(Results, Baseline) {
   const std::vector<EvaluatedModel> models = {model_of("parent", "baseline", 4),
                                               model_of("g2", "converted", 2)};
   const Json json =
-      make_results(models, {false, true}, 0, {text_of({score_of(8, 12), score_of(12, 16, 1, 3)})});
+      results_json(models, {false, true}, 0, {text_of({score_of(8, 12), score_of(12, 16, 1, 3)})});
   const Json& valid = json.at("results").at("valid");
   EXPECT_EQ(keys_of(valid), joined(kLossKeys, kFidelityKeys));
   EXPECT_DOUBLE_EQ(valid.at("kl,none").get<double>(), 0.25);              // 2 / 8
@@ -163,7 +168,7 @@ TEST(Results, DistancesOfSingleTokens) {
     for (int i = 0; i < 4; ++i) score.delta_p_blocks[block].add(-0.25F);
   }
   const Json json =
-      make_results({model_of("parent", "baseline", 4), model_of("g2", "converted", 2)},
+      results_json({model_of("parent", "baseline", 4), model_of("g2", "converted", 2)},
                    {false, true}, 0, {text_of({score_of(8, 12), score})});
   const Json& valid = json.at("results").at("valid");
   EXPECT_DOUBLE_EQ(valid.at("delta_p,none").get<double>(), -0.05);
@@ -205,9 +210,9 @@ TEST(Results, SeveralModels) {
   const TextScore parent = score_of(8, 12);
   const TextScore converted = score_of(16, 20, 1);
   const TextScore uptrained = score_of(10, 14, 0.5);
-  const Json json = make_results(models, {true, true, true, true}, 0,
+  const Json json = results_json(models, {true, true, true, true}, 0,
                                  {text_of({parent, converted, uptrained, uptrained})});
-  EXPECT_EQ(keys_of(json), Keys{"models"});
+  EXPECT_EQ(keys_of(json), (Keys{"format", "models"}));
   ASSERT_EQ(json.at("models").size(), 4u);
   EXPECT_EQ(json.at("models")[2].at("model_name"), "up2");
   EXPECT_EQ(json.at("models")[0].at("results").at("valid").at("kl,none"), 0.0);
@@ -225,7 +230,7 @@ TEST(Results, NumbersThatAreNone) {
   one.windows.pop_back();
   EvaluatedText text = text_of({one});
   text.stream.ids.resize(5);
-  const Json json = make_results({model_of("m", "model", 4)}, {true}, -1, {text});
+  const Json json = results_json({model_of("m", "model", 4)}, {true}, -1, {text});
   EXPECT_EQ(json.at("results").at("valid").at("loss_stderr,none"), "N/A");
   EXPECT_EQ(json.at("results").at("valid").at("loss,none"), 2.0);
 }
@@ -242,7 +247,7 @@ TEST(Results, RecoveryIsOfTheConversionThatWasTrained) {
   const auto recovery = [&](const std::string& started_from) {
     std::vector<EvaluatedModel> all = models;
     all[3].started_from = started_from;
-    const Json json = make_results(
+    const Json json = results_json(
         all, {true, true, true, true}, 0,
         {text_of({score_of(8, 8), score_of(24, 24), score_of(16, 16), score_of(12, 12)})});
     const Json result = json.at("models").at(3).at("results").at("valid");
@@ -255,7 +260,7 @@ TEST(Results, RecoveryIsOfTheConversionThatWasTrained) {
 
   const auto with_one = [&](const std::string& started_from) {
     trained.started_from = started_from;
-    const Json json = make_results({models[0], models[1], trained}, {true, true, true}, 0,
+    const Json json = results_json({models[0], models[1], trained}, {true, true, true}, 0,
                                    {text_of({score_of(8, 8), score_of(24, 24), score_of(12, 12)})});
     const Json result = json.at("models").at(2).at("results").at("valid");
     return result.value("recovery,none", -1.0);

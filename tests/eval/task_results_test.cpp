@@ -28,9 +28,9 @@ class Results : public ::testing::Test {
     evaluated_.truncated = {3};
   }
   Json results() {
-    Json model = {{"config", Json::object()}, {"regroup", Json::object()}};
+    ModelResult model;
     add_task_results(model, 0, {evaluated_}, {.limit = 2, .bootstrap_iterations = 10});
-    return model;
+    return model_result_json(model);
   }
   TemporaryFolder folder_;
   EvaluatedTask evaluated_;

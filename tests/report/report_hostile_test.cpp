@@ -17,7 +17,10 @@ using testing::Markup;
 
 ReportModel model_of(const std::string& role, int64_t n_kv_heads, const std::string& s) {
   ReportScore score{.on = {.text = s, .tokens = 1000, .seq_len = 64}, .windows = 16, .metrics = {}};
-  for (size_t m = 0; m < kMetricCount; ++m) score.metrics[m] = Measured{1.5, 0.25};
+  for (const TextMetric& known : text_metrics()) {
+    score.metrics.push_back(text_metric(std::string(known.name), 1.5, 0.25));
+  }
+  score.metrics.push_back(text_metric(s, 1.5, 0.25));
   score.curve = {.tokens = 1000,
                  .shares = {0.5, 1},
                  .kl = {{.value = 0.1, .low = 0.05, .high = 0.2}, {.value = 4}},
@@ -108,7 +111,7 @@ ReportData data_of(const std::string& s) {
   data.uptrainings[1].method = data.uptrainings[2].method = s;
   data.samples = {{s, {{"baseline", 8, s}, {"uptrained", 4, s}, {s, 4, s}}}};
   data.conversions = {{s, s, s, s, 8, 4, {{s, s}}, {{s, s}}}};
-  data.runs = {{s, s, s, s, {{s, s, 1.0, {s, s}, {{s, s}}}}}};
+  data.runs = {{s, {s, s, s, {{s, s, 1.0, {s, s}, {{s, s}}}}}}};
   add_questions_of(s, data);
   return data;
 }

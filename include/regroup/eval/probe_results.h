@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "regroup/base/strict_json.h"
+#include "regroup/results/evaluation.h"
 #include "regroup/tasks/probe.h"
 
 namespace regroup {
@@ -22,7 +22,7 @@ struct EvaluatedProbe {
 /// Adds the probes to the results of model `m`: over all cells and for each.
 /// @param baseline  index of the model it is compared with, or -1
 /// @param text      that needles were hidden in; nothing: sentences about nothing stood in for it
-void add_probe_results(Json& model, size_t m, int64_t baseline,
+void add_probe_results(ModelResult& model, size_t m, int64_t baseline,
                        const std::vector<EvaluatedProbe>& probes, const ProbeOptions& options,
                        const std::optional<ProbeText>& text = std::nullopt);
 

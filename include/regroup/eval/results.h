@@ -4,11 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/eval/probe_results.h"
 #include "regroup/eval/task_results.h"
 #include "regroup/eval/text_eval.h"
+#include "regroup/results/evaluation.h"
 
 namespace regroup {
 
@@ -47,13 +47,12 @@ struct EvaluatedQuestions {
   int64_t batch_size = 0;                    ///< requests at once; 0: about 4,096 tokens
 };
 
-/// Results in lm-evaluation-harness's layout: one object for one model, else
-/// {"models": [...]}.
+/// What the models came to; evaluation_json() writes it down.
 /// @param baseline  index into `models`, or -1
 /// @param listed    which models to list (a baseline may only be a reference)
-Json make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
-                  int64_t baseline, const std::vector<EvaluatedText>& texts,
-                  const EvaluatedQuestions& questions = {});
+Evaluation make_results(const std::vector<EvaluatedModel>& models, const std::vector<bool>& listed,
+                        int64_t baseline, const std::vector<EvaluatedText>& texts,
+                        const EvaluatedQuestions& questions = {});
 
 /// Writes ids int64 [n_windows, seq_len + 1] (padded with -1) and nll float32 [n_windows, seq_len]
 /// (padded with NaN) as safetensors.

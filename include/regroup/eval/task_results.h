@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "regroup/base/strict_json.h"
+#include "regroup/results/evaluation.h"
 #include "regroup/tasks/task_scores.h"
 
 namespace regroup {
@@ -19,8 +19,8 @@ struct EvaluatedTask {
       {};  ///< [models] fed at once, about; empty where texts are written
 };
 
-/// Adds the rows of all tasks to the results of model `m`, as lm-evaluation-harness writes them.
-void add_task_results(Json& model, size_t m, const std::vector<EvaluatedTask>& tasks,
+/// Adds the rows of all tasks to the results of model `m`.
+void add_task_results(ModelResult& model, size_t m, const std::vector<EvaluatedTask>& tasks,
                       const TaskOptions& options);
 
 /// The lines of lm-evaluation-harness's samples_*.jsonl, with "task" and "model", one after the other.

@@ -1,42 +1,22 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
-#include "regroup/report/damage.h"
+#include "regroup/results/damage.h"
+#include "regroup/results/evaluation.h"
 #include "regroup/results/fidelity_curve.h"
+#include "regroup/results/fields.h"
+#include "regroup/results/metric.h"
+#include "regroup/results/plan.h"
+#include "regroup/results/run.h"
+#include "regroup/results/samples.h"
 #include "regroup/results/speed.h"
 
 namespace regroup {
-
-/// What eval measures on a text, in the order of the report.
-enum class Metric {
-  kLoss,
-  kPerplexity,
-  kBitsPerByte,
-  kKl,
-  kAgreement,
-  kLossDelta,
-  kRecovery,
-  kKlMedian,
-  kKl90,
-  kKl99,
-  kKl999,
-  kKlMax,
-  kDeltaP,
-  kRmsDeltaP,
-  kNllCorrelation,
-};
-inline constexpr size_t kMetricCount = 15;
-/// eval's names: "loss" stands for the keys "loss,none" and "loss_stderr,none".
-inline constexpr std::array<const char*, kMetricCount> kMetricNames = {
-    "loss",       "perplexity", "bits_per_byte", "kl",          "top1_agreement",
-    "loss_delta", "recovery",   "kl_p50",        "kl_p90",      "kl_p99",
-    "kl_p999",    "kl_max",     "delta_p",       "rms_delta_p", "nll_correlation"};
 
 /// Which measurement two scores must share to be compared.
 struct EvaluatedOn {
@@ -50,11 +30,12 @@ struct EvaluatedOn {
 struct ReportScore {
   EvaluatedOn on;
   int64_t windows = 0;
-  std::array<std::optional<Measured>, kMetricCount> metrics;
-  DamageProfile profile;     ///< against the baseline; empty without one
-  FidelityCurve curve = {};  ///< likewise
-  const std::optional<Measured>& operator[](Metric metric) const {
-    return metrics[static_cast<size_t>(metric)];
+  std::vector<Metric> metrics;  ///< known and unknown ones
+  DamageProfile profile;        ///< against the baseline; empty without one
+  FidelityCurve curve = {};     ///< likewise
+  /// Nothing where it was not measured. By names of namespace metric, or others.
+  std::optional<Measured> operator[](std::string_view name) const {
+    return find_metric(metrics, name);
   }
 };
 
@@ -129,16 +110,6 @@ struct ReportAnswers {
   std::vector<ReportAnswer> items;
 };
 
-/// What a model did in one cell of a probe.
-struct ReportProbeCell {
-  int64_t length = 0;
-  std::optional<double> depth;
-  std::optional<int64_t> count;
-  Measured log_prob;  ///< nats a token of the answer
-  Measured accuracy;
-  int64_t trials = 0;
-};
-
 /// What a model recalls of its context, as eval --probe measured it.
 struct ReportProbe {
   std::string model;
@@ -147,36 +118,11 @@ struct ReportProbe {
   std::string axis;  ///< what `count` counts
   std::string
       haystack;  ///< what a needle was hidden in, where that is not the same every time; "" else
-  std::vector<ReportProbeCell> cells;
+  std::vector<ProbeCellResult> cells;
   std::optional<bool> baseline_can;
   std::optional<Measured> log_prob_delta;  ///< against the baseline, over all trials
   double low = 0;                          ///< its 95 % interval
   double high = 0;
-};
-
-struct ReportPlanOption {
-  int64_t n_kv_heads = 0;
-  int64_t kv_bytes_per_token = 0;
-  int64_t kv_bytes = 0;
-  std::optional<int64_t> weight_bytes;  ///< where the plan knows them
-  std::optional<int64_t> total_bytes;
-  std::optional<bool> fits;
-  std::optional<int64_t> max_batch;
-  std::optional<int64_t> max_context;
-};
-
-/// What the KV cache needs at the user's context and batch.
-struct ReportPlan {
-  std::string architecture;
-  int64_t n_kv_heads = 0;  ///< of the model as it is
-  int64_t context = 0;
-  int64_t batch = 0;
-  std::string kv_dtype;
-  std::optional<int64_t> gpu_memory_bytes;
-  std::optional<int64_t> recommended;
-  std::string why;
-  std::vector<std::string> warnings;
-  std::vector<ReportPlanOption> options;
 };
 
 struct CurvePoint {
@@ -208,18 +154,6 @@ struct ReportUptraining {
 };
 inline constexpr size_t kCurvePoints = 240;
 
-struct ReportContinuation {
-  std::string role;
-  int64_t n_kv_heads = 0;
-  std::string text;
-};
-struct ReportSample {
-  std::string prompt;
-  std::vector<ReportContinuation> continuations;
-};
-
-using NamedTexts = std::vector<std::pair<std::string, std::string>>;
-
 /// A conversion, from `convert --json` or from a folder's regroup.json.
 struct ReportConversion {
   std::string path;
@@ -232,21 +166,10 @@ struct ReportConversion {
   NamedTexts digests;
 };
 
-struct ReportStage {
-  std::string name;
-  std::string state;
-  std::optional<double> seconds;
-  std::vector<std::string> arguments;
-  NamedTexts inputs;
-};
-
 /// The run.json of `regroup run`.
 struct ReportRun {
   std::string path;
-  std::string version;
-  std::string recipe_path;
-  std::string recipe_text;
-  std::vector<ReportStage> stages;
+  RunRecord record;
 };
 
 struct ReportSource {
@@ -354,12 +277,12 @@ struct ReportData {
   std::vector<ReportTaskScore> task_scores;
   std::vector<ReportAnswers> answers;
   std::vector<ReportProbe> probes;
-  std::vector<ReportPlan> plans;
+  std::vector<PlanResult> plans;
   std::vector<ReportReplay> replays;
   std::vector<ReportSweep> sweeps;
   std::vector<SpeedReport> speeds;
   std::vector<ReportUptraining> uptrainings;
-  std::vector<ReportSample> samples;
+  Samples samples;
   std::vector<ReportConversion> conversions;
   std::vector<ReportRun> runs;
   std::vector<DamageReport> damages;

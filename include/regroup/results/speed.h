@@ -9,6 +9,8 @@
 
 namespace regroup {
 
+inline constexpr const char* kSpeedFormat = "regroup bench/1";
+
 /// Decode steps over all repetitions, as tokens a second of the whole batch.
 struct DecodeRate {
   double median = 0;

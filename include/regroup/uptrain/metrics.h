@@ -3,29 +3,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "regroup/base/strict_json.h"
+#include "regroup/results/training_log.h"
 
 namespace regroup {
-
-/// What one step is reported as.
-struct StepMetrics {
-  int64_t step = 0;
-  int64_t tokens = 0;        ///< seen so far
-  double loss = 0;           ///< nats a token, of this step's batch
-  std::optional<double> ce;  ///< with a teacher: the loss's parts, nats a token
-  std::optional<double> kl;
-  double learning_rate = 0;
-  double grad_norm = 0;
-  double tokens_per_s = 0;
-  double step_s = 0;
-  std::optional<double> val_loss;
-};
-/// As a line of metrics.jsonl has it.
-Json to_json(const StepMetrics& metrics);
-StepMetrics step_metrics_of(const Json& json);
 
 /// metrics.jsonl: one object a line, flushed, numbers printed so that they read back exactly.
 class MetricsFile {

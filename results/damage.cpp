@@ -1,50 +1,49 @@
-#include "regroup/report/damage.h"
+#include "regroup/results/damage.h"
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "regroup/base/error.h"
+#include "regroup/results/fields.h"
 
 namespace regroup {
 namespace {
 
-constexpr const char* kFormat = "regroup-damage/1";
-
-void put(Json& json, const std::string& key, const Measured& measured) {
+void put_measured(Json& json, const std::string& key, const Measured& measured) {
   json[key] = measured.value;
   json[key + "_stderr"] =
       measured.error && std::isfinite(*measured.error) ? Json(*measured.error) : Json();
 }
 
-void put(Json& json, const std::string& key, const std::optional<double>& value) {
+void put_known(Json& json, const std::string& key, const std::optional<double>& value) {
   if (value) json[key] = *value;
 }
 
 Json layer_json(const DamageLayer& layer) {
   Json json = Json::object();
-  put(json, "key_residual", layer.key_residual);
-  put(json, "value_residual", layer.value_residual);
-  if (layer.loss_delta) put(json, "alone_loss_delta", *layer.loss_delta);
-  if (layer.kl) put(json, "alone_kl", *layer.kl);
+  put_known(json, "key_residual", layer.key_residual);
+  put_known(json, "value_residual", layer.value_residual);
+  if (layer.loss_delta) put_measured(json, "alone_loss_delta", *layer.loss_delta);
+  if (layer.kl) put_measured(json, "alone_kl", *layer.kl);
   return json;
 }
 
-Json entry_json(const DamageEntry& entry) {
+Json damage_entry_json(const DamageEntry& entry) {
   Json json = {{"method", entry.method},         {"grouping", entry.grouping},
                {"n_kv_heads", entry.n_kv_heads}, {"kv_bytes_per_token", entry.kv_bytes_per_token},
                {"flops", entry.flops},           {"seconds", entry.seconds},
                {"layers", Json::array()}};
-  put(json, "loss", entry.loss);
-  put(json, "loss_delta", entry.loss_delta);
-  put(json, "kl", entry.kl);
-  put(json, "top1_agreement", entry.agreement);
+  put_measured(json, "loss", entry.loss);
+  put_measured(json, "loss_delta", entry.loss_delta);
+  put_measured(json, "kl", entry.kl);
+  put_measured(json, "top1_agreement", entry.agreement);
   for (const DamageLayer& layer : entry.layers) json["layers"].push_back(layer_json(layer));
   json.update(damage_profile_json(entry.profile));
   return json;
 }
 
-std::optional<Measured> measured_in(const JsonFields& fields, const std::string& key) {
+std::optional<Measured> optional_measured(const JsonFields& fields, const std::string& key) {
   const std::optional<double> value = fields.number(key.c_str());
   if (!value) return std::nullopt;
   return Measured{*value, fields.number((key + "_stderr").c_str())};
@@ -52,7 +51,7 @@ std::optional<Measured> measured_in(const JsonFields& fields, const std::string&
 
 /// What no entry can do without: read as 0 it would cost nothing.
 Measured required(const JsonFields& fields, const std::string& key, const std::string& path) {
-  const std::optional<Measured> found = measured_in(fields, key);
+  const std::optional<Measured> found = optional_measured(fields, key);
   if (found) return *found;
   throw CheckpointError({.code = "CFG_TYPE",
                          .message = "every \"" + key + "\" must be a number",
@@ -60,27 +59,18 @@ Measured required(const JsonFields& fields, const std::string& key, const std::s
                          .hint = "give the file that `regroup compare` wrote"});
 }
 
-int64_t count_in(const JsonFields& fields, const char* key) {
-  return fields.integer(key, 0, INT64_MAX).value_or(0);
-}
-
-const Json& objects_in(const Json& json, const char* key, const std::string& path) {
-  const auto found = json.find(key);
-  const bool objects =
-      found != json.end() && found->is_array() &&
-      std::all_of(found->begin(), found->end(), [](const Json& j) { return j.is_object(); });
-  if (objects) return *found;
-  throw CheckpointError({.code = "CFG_TYPE",
-                         .message = "\"" + std::string(key) + "\" must be a list of objects",
-                         .path = path});
+/// Likewise: a list that must be there.
+const Json& required_list(const Json& json, const char* key, const std::string& path) {
+  if (json.contains(key) && json[key].is_array()) return objects_in(json, key, path);
+  wrong_type(path, "\"" + std::string(key) + "\" must be a list of objects");
 }
 
 DamageLayer read_layer(const Json& json, const std::string& path) {
   const JsonFields fields(json, path);
   return {.key_residual = fields.number("key_residual"),
           .value_residual = fields.number("value_residual"),
-          .loss_delta = measured_in(fields, "alone_loss_delta"),
-          .kl = measured_in(fields, "alone_kl")};
+          .loss_delta = optional_measured(fields, "alone_loss_delta"),
+          .kl = optional_measured(fields, "alone_kl")};
 }
 
 DamageEntry read_entry(const Json& json, const std::string& path) {
@@ -88,7 +78,7 @@ DamageEntry read_entry(const Json& json, const std::string& path) {
   DamageEntry entry{.method = fields.string("method").value_or(""),
                     .grouping = fields.string("grouping").value_or(""),
                     .n_kv_heads = fields.integer("n_kv_heads", 1, INT64_MAX).value_or(0),
-                    .kv_bytes_per_token = count_in(fields, "kv_bytes_per_token"),
+                    .kv_bytes_per_token = count_of(fields, "kv_bytes_per_token"),
                     .loss = required(fields, "loss", path),
                     .loss_delta = required(fields, "loss_delta", path),
                     .kl = required(fields, "kl", path),
@@ -98,7 +88,7 @@ DamageEntry read_entry(const Json& json, const std::string& path) {
                     .layers = {},
                     .profile = read_damage_profile(json, path)};
   if (entry.n_kv_heads == 0) required(fields, "n_kv_heads", path);
-  for (const Json& layer : objects_in(json, "layers", path)) {
+  for (const Json& layer : required_list(json, "layers", path)) {
     entry.layers.push_back(read_layer(layer, path));
   }
   return entry;
@@ -107,7 +97,7 @@ DamageEntry read_entry(const Json& json, const std::string& path) {
 }  // namespace
 
 Json damage_json(const DamageReport& report) {
-  Json json = {{"format", kFormat},
+  Json json = {{"format", kDamageFormat},
                {"model", report.model},
                {"digest", report.digest},
                {"text", report.text},
@@ -122,36 +112,36 @@ Json damage_json(const DamageReport& report) {
                  {"n_kv_heads", report.n_kv_heads},
                  {"kv_bytes_per_token", report.kv_bytes_per_token}}},
                {"damage", Json::array()}};
-  put(json["parent"], "loss", report.loss);
-  for (const DamageEntry& entry : report.entries) json["damage"].push_back(entry_json(entry));
+  put_measured(json["parent"], "loss", report.loss);
+  for (const DamageEntry& entry : report.entries)
+    json["damage"].push_back(damage_entry_json(entry));
   return json;
 }
 
 bool is_damage_json(const Json& json) {
   const auto found = json.find("format");
-  return found != json.end() && *found == kFormat;
+  return found != json.end() && *found == kDamageFormat;
 }
 
 DamageReport read_damage(const Json& json, const std::string& path) {
+  require_format(json, kDamageFormat, path);
   const JsonFields fields(json, path);
-  const auto found = json.find("parent");
-  const Json parent = found != json.end() && found->is_object() ? *found : Json::object();
-  const JsonFields about(parent, path);
+  const JsonFields about(object_in(json, "parent"), path);
   DamageReport report{.model = fields.string("model").value_or(""),
                       .digest = fields.string("digest").value_or(""),
                       .text = fields.string("text").value_or(""),
-                      .tokens = count_in(fields, "tokens"),
-                      .seq_len = count_in(fields, "seq_len"),
-                      .layer_tokens = count_in(fields, "layer_tokens"),
-                      .n_layers = count_in(about, "n_layers"),
-                      .head_dim = count_in(about, "head_dim"),
+                      .tokens = count_of(fields, "tokens"),
+                      .seq_len = count_of(fields, "seq_len"),
+                      .layer_tokens = count_of(fields, "layer_tokens"),
+                      .n_layers = count_of(about, "n_layers"),
+                      .head_dim = count_of(about, "head_dim"),
                       .source = fields.string("source").value_or(""),
-                      .calibration_tokens = count_in(fields, "calibration_tokens"),
-                      .n_kv_heads = count_in(about, "n_kv_heads"),
-                      .kv_bytes_per_token = count_in(about, "kv_bytes_per_token"),
+                      .calibration_tokens = count_of(fields, "calibration_tokens"),
+                      .n_kv_heads = count_of(about, "n_kv_heads"),
+                      .kv_bytes_per_token = count_of(about, "kv_bytes_per_token"),
                       .loss = required(about, "loss", path),
                       .entries = {}};
-  for (const Json& entry : objects_in(json, "damage", path)) {
+  for (const Json& entry : required_list(json, "damage", path)) {
     report.entries.push_back(read_entry(entry, path));
   }
   return report;

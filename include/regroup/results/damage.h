@@ -7,14 +7,11 @@
 
 #include "regroup/base/strict_json.h"
 #include "regroup/results/damage_profile.h"
+#include "regroup/results/measured.h"
 
 namespace regroup {
 
-/// A number with its standard error, as a result file holds it; no error where it has none.
-struct Measured {
-  double value = 0;
-  std::optional<double> error;
-};
+inline constexpr const char* kDamageFormat = "regroup-damage/1";
 
 /// What a conversion did to one layer.
 struct DamageLayer {

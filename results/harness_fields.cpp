@@ -1,4 +1,4 @@
-#include "kinds/harness_fields.h"
+#include "harness_fields.h"
 
 #include <fmt/format.h>
 
@@ -10,8 +10,8 @@
 #include <set>
 #include <vector>
 
-#include "kinds/fields.h"
 #include "regroup/base/printable.h"
+#include "regroup/results/fields.h"
 
 namespace regroup {
 namespace {
