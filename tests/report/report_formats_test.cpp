@@ -95,8 +95,8 @@ TEST(UnknownMetric, WhatRestatesAnotherOneIsKnown) {
   const std::string more = R"(, "word_perplexity,none": 60.5, "byte_perplexity,none": 2.5)";
   Files files;
   files.add("e.json", model_json("converted", 4, 3.15, more));
-  EXPECT_EQ(report_markdown(files.gather()).find("perplexity"), std::string::npos);
-  EXPECT_EQ(report_csv(files.gather()).find("perplexity"), std::string::npos);
+  EXPECT_EQ(report_markdown(files.gather()).find("_perplexity"), std::string::npos);
+  EXPECT_EQ(report_csv(files.gather()).find("_perplexity"), std::string::npos);
 }
 
 TEST(UnknownMetric, ATextInPlaceOfANumberIsAnError) {

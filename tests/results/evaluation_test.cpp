@@ -177,7 +177,7 @@ TEST(Evaluation, AWrongTypeNamesTheKey) {
     const char* named;
   };
   const Change changes[] = {
-      {"/results/valid", 3, "CFG_TYPE", "valid"},
+      {"/results/valid", 3, "CFG_TYPE", "results"},
       {"/results/valid/loss,none", "low", "CFG_TYPE", "loss,none"},
       {"/results/valid/tokens", "many", "CFG_TYPE", "tokens"},
       {"/results/mmlu/acc,none", Json::array(), "CFG_TYPE", "acc,none"},

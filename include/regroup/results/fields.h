@@ -18,7 +18,7 @@ using NamedTexts = std::vector<std::pair<std::string, std::string>>;
 
 /// The tag of a file, "regroup eval/1"; "" where it has none.
 std::string format_in(const Json& json);
-/// A file without a tag is of an earlier version, or another program's: the reader takes it as it is.
+/// A file without a tag of ours is of an earlier version, or another program's: the reader takes it as it is.
 /// @throws CheckpointError RESULT_FORMAT for another tag than `format`, with both
 void require_format(const Json& json, const char* format, const std::string& path);
 /// @throws CheckpointError RESULT_FORMAT
