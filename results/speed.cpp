@@ -159,11 +159,6 @@ Json speed_json(const SpeedReport& report) {
   return json;
 }
 
-bool is_speed_json(const Json& json) {
-  const auto format = json.is_object() ? json.find("format") : json.end();
-  return json.is_object() && format != json.end() && *format == kSpeedFormat;
-}
-
 SpeedReport read_speed(const Json& json, const std::string& path) {
   require_format(json, kSpeedFormat, path);
   const JsonFields fields(json, path);

@@ -76,7 +76,7 @@ TEST(Speed, ComparedWithItsOwnModelFirst) {
 
 TEST(Speed, IsReadBackAsItWasWritten) {
   const Json json = speed_json(report_of_two());
-  EXPECT_TRUE(is_speed_json(json));
+  EXPECT_EQ(json.at("format"), "regroup bench/1");
   const SpeedReport read = read_speed(json, "bench.json");
   Json again = speed_json(read);
   for (size_t i = 0; i < 2; ++i) again["runs"][i]["step_s"] = json["runs"][i]["step_s"];
@@ -112,10 +112,6 @@ TEST(Speed, AFileOfTheWrongTypeNamesTheKey) {
     const ErrorInfo error = expect_error(change.code, [&] { read_speed(bad, "bench.json"); });
     EXPECT_TRUE(contains(error.message, change.named));
     EXPECT_TRUE(contains(error.message, "bench.json"));
-  }
-  for (const Json& other :
-       {Json(3), Json::array(), Json{{"format", "regroup replay/1"}}, Json{{"format", 1}}}) {
-    EXPECT_FALSE(is_speed_json(other));
   }
 }
 

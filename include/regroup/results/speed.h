@@ -70,8 +70,7 @@ struct SpeedReport {
 void compare_speeds(std::vector<SpeedRun>& runs);
 
 Json speed_json(const SpeedReport& report);
-bool is_speed_json(const Json& json);
-/// @throws CheckpointError CFG_TYPE, CFG_RANGE for a value of the wrong type
+/// @throws CheckpointError RESULT_FORMAT for another tag; CFG_TYPE, CFG_RANGE for a value of the wrong type
 SpeedReport read_speed(const Json& json, const std::string& path);
 
 }  // namespace regroup
