@@ -93,9 +93,9 @@ Metric text_metric(std::string name, double value, std::optional<double> error) 
 
 std::optional<Measured> find_metric(const std::vector<Metric>& metrics, std::string_view title) {
   const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const Metric& known) {
-    return metric_title(known.name, known.filter) == title;
+    return std::isfinite(known.value) && metric_title(known.name, known.filter) == title;
   });
-  if (found == metrics.end() || !std::isfinite(found->value)) return std::nullopt;
+  if (found == metrics.end()) return std::nullopt;
   return Measured{found->value, found->error};
 }
 

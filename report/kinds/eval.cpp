@@ -88,8 +88,9 @@ NamedMetrics shown_metrics(const ReportScore& score) {
   }
   for (const Metric& metric : score.metrics) {
     const std::string title = metric_title(metric.name, metric.filter);
-    const auto found = score[title];
-    if (found && find_text_metric(title) == nullptr) shown.emplace_back(title, *found);
+    const bool known = find_text_metric(title) != nullptr;
+    if (known || !std::isfinite(metric.value)) continue;
+    shown.emplace_back(title, Measured{metric.value, metric.error});
   }
   return shown;
 }

@@ -99,6 +99,21 @@ TEST(UnknownMetric, WhatRestatesAnotherOneIsKnown) {
   EXPECT_EQ(report_csv(files.gather()).find("_perplexity"), std::string::npos);
 }
 
+// A single window has no quantile; more of them have one.
+TEST(UnknownMetric, ALaterFileFillsWhatWasNotANumber) {
+  for (const char* name : {"surprise", "kl"}) {
+    const auto file = [&](const std::string& value) {
+      return model_json("converted", 4, 3.15, fmt::format(", \"{},none\": {}", name, value));
+    };
+    Files files;
+    files.add("a.json", file("\"N/A\"")).add("b.json", file("0.5")).add("c.json", file("0.75"));
+    const std::string csv = report_csv(files.gather());
+    const size_t first = csv.find(fmt::format("valid:{},,0.5,", name));
+    EXPECT_NE(first, csv.npos) << csv;
+    EXPECT_EQ(csv.find(fmt::format("valid:{},", name), first + 1), csv.npos) << "once";
+  }
+}
+
 TEST(UnknownMetric, ATextInPlaceOfANumberIsAnError) {
   Files files;
   files.add("e.json", model_json("converted", 4, 3.15, R"(, "surprise,none": "much")"));
