@@ -15,7 +15,7 @@
 
 #include <functional>
 
-#include "cross_entropy.h"
+#include "losses/cross_entropy.h"
 #include "regroup/model/distillation.h"
 #include "regroup/model/ops.h"
 #include "regroup/model/runtime.h"

@@ -1,4 +1,4 @@
-# The headers of libraries, compiled once for all sources that would parse them: model/attention.cpp takes 19 s instead of 33.
+# The headers of libraries, compiled once for all sources that would parse them: model/blocks/attention.cpp takes 19 s instead of 33.
 # A source still includes what it uses; the presets tsan and fuzz do without them, and what they build would not compile.
 option(REGROUP_PRECOMPILED_HEADERS "Compile the headers of libraries once" ON)
 

@@ -8,14 +8,14 @@
 
 #include <algorithm>
 
-#include "cached_attention.h"
-#include "capped_attention.h"
+#include "blocks/cached_attention.h"
+#include "blocks/capped_attention.h"
+#include "blocks/heads.h"
+#include "blocks/rope_rows.h"
+#include "blocks/tree_attention.h"
 #include "checkpointing.h"
-#include "decode.h"
-#include "heads.h"
+#include "decoding/decode.h"
 #include "regroup/model/layer_observer.h"
-#include "rope_rows.h"
-#include "tree_attention.h"
 
 namespace regroup {
 

@@ -1,5 +1,5 @@
 // The four threads that bytes of a conversion pass through. Without LibTorch, so that TSan sees all of it.
-#include "stream.h"
+#include "writing/stream.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Attention with bounded scores, against its definition in float64.
-#include "capped_attention.h"
+#include "blocks/capped_attention.h"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/matmul.h>

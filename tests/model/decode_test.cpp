@@ -1,5 +1,5 @@
 // The kernels of one new token against the definition in float64.
-#include "decode.h"
+#include "decoding/decode.h"
 
 #include <ATen/ops/linear.h>
 #include <ATen/ops/softmax.h>

@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <limits>
 
-#include "cross_entropy.h"
+#include "losses/cross_entropy.h"
 #include "model/gradient_check.h"
 #include "regroup/model/distillation.h"
 #include "regroup/model/ops.h"

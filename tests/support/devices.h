@@ -27,7 +27,7 @@ inline const at::Device kOtherDevice = [] {
 inline at::Device other_device() { return kOtherDevice; }
 
 /// Of gradients through a product that sums over a large vocabulary: MKL, which the strict device computes with,
-/// adds term by term (model/projection.cpp).
+/// adds term by term (model/blocks/projection.cpp).
 inline double long_sum_tolerance(at::Device device, double usual) {
   return device.is_privateuseone() ? 3e-4 : usual;
 }

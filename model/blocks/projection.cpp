@@ -6,7 +6,7 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "decode.h"
+#include "decoding/decode.h"
 #include "regroup/model/ops.h"
 #include "regroup/model/simd.h"
 

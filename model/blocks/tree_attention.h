@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "attention_kernels.h"
+#include "kernels/attention_kernels.h"
 #include "regroup/checkpoint/config.h"
 #include "regroup/model/token_tree.h"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "attention_kernels.cpp"
+#define HWY_TARGET_INCLUDE "kernels/attention_kernels.cpp"
 #include <hwy/foreach_target.h>
 
 #include "kernel_math-inl.h"

@@ -8,8 +8,8 @@
 #include <cmath>
 #include <vector>
 
-#include "attention_kernels.h"
-#include "kernel_types.h"
+#include "kernels/attention_kernels.h"
+#include "kernels/kernel_types.h"
 #include "regroup/model/ops.h"
 
 namespace regroup {

@@ -11,7 +11,7 @@
 #include "cached_attention.h"
 #include "capped_attention.h"
 #include "heads.h"
-#include "kernel_types.h"
+#include "kernels/kernel_types.h"
 
 namespace regroup {
 namespace {

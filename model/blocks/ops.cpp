@@ -19,8 +19,8 @@
 #include <array>
 #include <optional>
 
-#include "kernel_types.h"
-#include "kernels.h"
+#include "kernels/kernel_types.h"
+#include "kernels/kernels.h"
 
 namespace regroup {
 namespace {

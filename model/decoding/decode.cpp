@@ -9,8 +9,8 @@
 #include <limits>
 #include <vector>
 
-#include "decode_kernels.h"
-#include "kernel_types.h"
+#include "kernels/decode_kernels.h"
+#include "kernels/kernel_types.h"
 
 namespace regroup {
 namespace {

@@ -11,7 +11,7 @@
 #include <limits>
 #include <vector>
 
-#include "distillation_kernels.h"
+#include "kernels/distillation_kernels.h"
 
 namespace regroup {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "distillation_kernels.cpp"
+#define HWY_TARGET_INCLUDE "kernels/distillation_kernels.cpp"
 #include <hwy/foreach_target.h>
 
 #include "kernel_math-inl.h"

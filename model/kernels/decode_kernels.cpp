@@ -3,7 +3,7 @@
 #include <hwy/cache_control.h>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "decode_kernels.cpp"
+#define HWY_TARGET_INCLUDE "kernels/decode_kernels.cpp"
 #include <hwy/foreach_target.h>
 
 #include "kernel_math-inl.h"
