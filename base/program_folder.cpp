@@ -6,10 +6,14 @@
 
 namespace regroup {
 
-std::string program_folder() {
+std::string program_file() {
   std::array<char, 4096> path{};
   const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
-  const std::string whole(path.data(), length > 0 ? static_cast<size_t>(length) : 0);
+  return {path.data(), length > 0 ? static_cast<size_t>(length) : 0};
+}
+
+std::string program_folder() {
+  const std::string whole = program_file();
   return whole.substr(0, whole.rfind('/') + 1);
 }
 
