@@ -34,6 +34,11 @@ void digest_boundary(int64_t size, Xxh3& hash) {
 
 }  // namespace
 
+SampleRange share_of(const SampleRange& batch, int rank, int size) {
+  const int64_t samples = batch.end - batch.first;
+  return {batch.first + samples * rank / size, batch.first + samples * (rank + 1) / size};
+}
+
 KeyedPermutation::KeyedPermutation(uint64_t n, uint64_t key)
     : n_(n),
       key_(key),

@@ -26,6 +26,16 @@ class KeyedPermutation {
   unsigned half_bits_;
 };
 
+/// Samples [first, end) of the run's order.
+struct SampleRange {
+  int64_t first;
+  int64_t end;
+};
+
+/// The samples of a batch that process `rank` of `size` takes: as many as the others or one less, neighbours, in the
+/// order of the ranks.
+SampleRange share_of(const SampleRange& batch, int rank, int size);
+
 /// Windows of seq_len + 1 tokens at stride seq_len over token files. Which window a sample is, is a
 /// pure function of (seed, global sample index): resuming and the number of processes cannot change
 /// the order. Every epoch visits every window once, in an order of its own.

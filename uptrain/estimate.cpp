@@ -122,6 +122,11 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   return to_bytes(weights + tokens_at_once(options) * width * per_token);
 }
 
+int64_t spread_bytes(const ModelConfig& config, const UptrainOptions& options, int processes) {
+  const int64_t bytes = options.precision == Precision::kBf16 ? 12 : 8;
+  return bytes * count_trainable(config, options.train) * (processes - 1) / processes;
+}
+
 int64_t estimate_run_bytes(const ModelConfig& c, const UptrainOptions& options,
                            const std::optional<ModelConfig>& teacher) {
   const int64_t n_trainable = count_trainable(c, options.train);

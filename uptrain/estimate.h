@@ -15,6 +15,10 @@ int64_t count_trainable(const ModelConfig& config, TrainScope scope);
 int64_t estimate_training_bytes(const ModelConfig& config, const UptrainOptions& options,
                                 int64_t n_trainable);
 
+/// What of the optimizer a process does not hold when `processes` share it: the moments of the others' weights, and in
+/// bf16 their master weights.
+int64_t spread_bytes(const ModelConfig& config, const UptrainOptions& options, int processes);
+
 /// The least that a run needs at its peak, before anything is loaded: training with what of the teacher is
 /// never shared with the student, or both models' weights while they are loaded.
 int64_t estimate_run_bytes(const ModelConfig& config, const UptrainOptions& options,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "regroup/model/decoder.h"
+#include "regroup/model/processes.h"
 #include "regroup/uptrain/adamw_options.h"
 
 namespace regroup {
@@ -40,10 +41,14 @@ struct StepOutcome {
 /// lr_scale, so that a step is a few fused operations. float32 parameters that are trained whole live
 /// in the master buffer itself; bfloat16 ones and rows of a larger tensor are refreshed from it.
 /// Gradients are summed in float32 over micro-batches.
+/// Of several processes each has the gradients of its own samples. They are summed, each process updates its share of
+/// every bucket and has the moments of that share alone (ZeRO-1, arXiv:1910.02054), as well as the master weights where the
+/// parameters are no part of them.
 class AdamW {
  public:
   /// @param trained  no row twice; the storage of whole float32 parameters is replaced
-  AdamW(const std::vector<TrainedRows>& trained, const AdamWOptions& options);
+  AdamW(const std::vector<TrainedRows>& trained, const AdamWOptions& options,
+        Processes& processes = single_process());
   AdamW(const AdamW&) = delete;
   AdamW& operator=(const AdamW&) = delete;
   ~AdamW();
@@ -52,15 +57,18 @@ class AdamW {
   /// Clips, updates and refreshes the parameters; skips everything when the gradient is not finite.
   StepOutcome step(double learning_rate);
   /// The two halves of it, between which the caller waits for the device and looks at more than the norm.
-  at::Tensor gradient_norm() const;  ///< float32 scalar on the device
+  /// Sums the gradients over all processes. @return float32 scalar on the device: the norm of this process's share
+  at::Tensor norm_of_share();
+  /// @param gradient_norm  of all shares together
   StepOutcome step(double learning_rate, double gradient_norm);
 
   int64_t n_elements() const;
-  int64_t state_bytes() const;
+  int64_t state_bytes() const;  ///< of this process
   /// Buffers by name, for exact state on disk: "decay.master", "decay.exp_avg", ... and "updates", how
-  /// many steps were applied. Buckets of another lr_scale: "decay@10.master".
+  /// many steps were applied. Buckets of another lr_scale: "decay@10.master". Whole, however many processes
+  /// there are, in the first one; undefined in the others.
   std::map<std::string, at::Tensor> state() const;
-  /// Copies the saved buffers back and refreshes the parameters.
+  /// Copies the saved buffers of the first process back and refreshes the parameters.
   /// @throws CheckpointError CKPT_STATE when names or sizes differ
   void load_state(const std::map<std::string, at::Tensor>& saved);
 
@@ -68,8 +76,12 @@ class AdamW {
   struct Bucket;
   Bucket& bucket_of(const TrainedRows& rows);
   void refresh_parameters();
+  at::Tensor gathered(const Bucket& bucket, const at::Tensor& share) const;
+  void scatter(const at::Tensor& saved, const Bucket& bucket, const at::Tensor& share);
+  void require_state(const std::map<std::string, at::Tensor>& saved) const;
 
   AdamWOptions options_;
+  Processes& processes_;
   std::vector<std::unique_ptr<Bucket>> buckets_;
   at::Tensor updates_;  // float32 scalar, as the fused operation wants it
 };

@@ -37,9 +37,22 @@ void check_options(const UptrainOptions& o) {
     throw ConfigError({.code = "FLAG_MISSING",
                        .message = "`valid-tokens` limits the text of `valid`, found no `valid`"});
   }
+  check_batch(o, o.processes);
   o.budget.resolve(o.batch_size * std::max<int64_t>(1, o.seq_len));
   for (const std::string& path : o.data) check_file(path, o.token_format);
   if (!o.valid.empty()) check_file(o.valid, o.token_format);
+}
+
+void check_batch(const UptrainOptions& o, int64_t processes) {
+  if (o.batch_size >= processes) return;
+  throw ConfigError(
+      {.code = "FLAG_VALUE",
+       .message = fmt::format("`batch-size` must give each of the {} processes a sequence at "
+                              "every step, found {}",
+                              processes, o.batch_size),
+       .hint = fmt::format("give `batch-size` {}, better a multiple of it, or start at most {} "
+                           "processes",
+                           processes, o.batch_size)});
 }
 
 void check_teacher_options(const UptrainOptions& o) {

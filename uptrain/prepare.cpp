@@ -61,18 +61,40 @@ Json chat_key(const UptrainOptions& options) {
           {"revision", kChatRevision}};
 }
 
+/// Whether `out` was made with that key.
+bool is_cached(const std::string& out, const Json& key, const UptrainOptions& options) {
+  const std::string sidecar = out + ".json";
+  if (!path_exists(out) || !path_exists(sidecar)) return false;
+  const Json found = read_strict_json(sidecar, kConfigJson);
+  Json wanted = key;
+  if (found.contains(kChatKey)) wanted[kChatKey] = chat_key(options);
+  return found == wanted;
+}
+
+std::string cached_file(const std::string& path, size_t index, const std::string& cache) {
+  return fmt::format("{}/{:02}-{}.bin", cache, index, stream_name(path));
+}
+
+/// The file that the first process has tokenized `path` into.
+std::string find_tokenized(const std::string& path, size_t index, const UptrainOptions& options,
+                           const Tokenizer& tokenizer, const std::string& cache) {
+  const std::string out = cached_file(path, index, cache);
+  if (is_cached(out, cache_key(path, options, tokenizer), options)) return out;
+  throw ConfigError({.code = "DATA_NOT_SHARED",
+                     .message = "must hold the tokens that the process of rank 0 has made of a "
+                                "text, found none, or others",
+                     .path = out,
+                     .hint = "put OUT where all processes see the same files, or give token files "
+                             "(regroup tokenize)"});
+}
+
 std::string tokenize(const std::string& path, size_t index, const UptrainOptions& options,
                      const Tokenizer& tokenizer, int64_t vocab_size, const std::string& cache,
                      const TrainObserver& observer) {
-  const std::string out = fmt::format("{}/{:02}-{}.bin", cache, index, stream_name(path));
+  const std::string out = cached_file(path, index, cache);
   Json key = cache_key(path, options, tokenizer);
   const std::string sidecar = out + ".json";
-  if (path_exists(out) && path_exists(sidecar)) {
-    const Json found = read_strict_json(sidecar, kConfigJson);
-    Json wanted = key;
-    if (found.contains(kChatKey)) wanted[kChatKey] = chat_key(options);
-    if (found == wanted) return out;
-  }
+  if (is_cached(out, key, options)) return out;
   make_folder(cache);
   remove_tree(sidecar);  // killed between the two files, it must not vouch for other ids
   TokenFileWriter writer(out, vocab_size);
@@ -107,16 +129,19 @@ void check_sidecar(const std::string& path, LazyTokenizer& tokenizer) {
 }  // namespace
 
 std::vector<std::string> prepare_data(const UptrainOptions& options, int64_t vocab_size,
-                                      const std::string& cache, const TrainObserver& observer) {
+                                      const std::string& cache, const TrainObserver& observer,
+                                      bool writes) {
   LazyTokenizer tokenizer(options.model, vocab_size, options.documents);
   std::vector<std::string> files;
   for (size_t i = 0; i < options.data.size(); ++i) {
     const std::string& path = options.data[i];
-    if (is_text_file(path)) {
-      files.push_back(tokenize(path, i, options, tokenizer.get(), vocab_size, cache, observer));
-    } else {
+    if (!is_text_file(path)) {
       check_sidecar(path, tokenizer);
       files.push_back(path);
+    } else if (writes) {
+      files.push_back(tokenize(path, i, options, tokenizer.get(), vocab_size, cache, observer));
+    } else {
+      files.push_back(find_tokenized(path, i, options, tokenizer.get(), cache));
     }
   }
   return files;

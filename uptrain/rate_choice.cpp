@@ -1,5 +1,6 @@
 #include "rate_choice.h"
 
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
@@ -23,7 +24,19 @@ constexpr double kTrainedShare = 0.42;
 /// Text gives a model more than its loss shows (docs/distillation.md, "Which learning rate").
 constexpr double kMinWithoutTeacher = 0.07;
 
-/// Loss and divergence of the run's first samples.
+/// The sums of all processes.
+StartingPoint summed(Processes& processes, const StartingPoint& mine) {
+  if (processes.alone()) return mine;
+  const at::Tensor sums = at::zeros({2}, at::kDouble);
+  sums[0].fill_(mine.loss);
+  sums[1].fill_(mine.kl.value_or(0));
+  processes.all_reduce(sums);
+  StartingPoint all{.loss = sums[0].item<double>(), .kl = {}};
+  if (mine.kl) all.kl = sums[1].item<double>();
+  return all;
+}
+
+/// Loss and divergence of the run's first samples, of which each process takes some.
 StartingPoint measure(const RunSetup& setup, const TrainObserver& observer) {
   const c10::NoGradGuard no_gradients;
   const UptrainOptions& o = setup.options;
@@ -37,9 +50,11 @@ StartingPoint measure(const RunSetup& setup, const TrainObserver& observer) {
   if (asks) flops += forward_flops_per_token(setup.teacher->config(), o.seq_len);
   announce_pass(observer, "choosing the learning rate", samples * o.seq_len, flops);
   StartingPoint start;
-  for (int64_t first = 0; first < samples; first += o.micro_batch_size) {
+  if (setup.teacher) start.kl = 0;
+  const SampleRange mine = share_of({0, samples}, setup.processes->rank(), setup.processes->size());
+  for (int64_t first = mine.first; first < mine.end; first += o.micro_batch_size) {
     throw_if_stopped(/*resumable=*/true);  // as before the first step: the same command starts it
-    const int64_t n = std::min(o.micro_batch_size, samples - first);
+    const int64_t n = std::min(o.micro_batch_size, mine.end - first);
     const at::Tensor ids =
         to_device(setup.dataset->batch(first, n), decoder.device());  // [n, seq + 1]
     const at::Tensor inputs = ids.narrow(1, 0, o.seq_len).contiguous();
@@ -59,9 +74,9 @@ StartingPoint measure(const RunSetup& setup, const TrainObserver& observer) {
                            {.kl_weight = 1.0, .temperature = temperature});
     const std::vector<double> sums = read_scalars({loss.ce, loss.kl});
     start.loss += sums[0];
-    start.kl = start.kl.value_or(0) + temperature * temperature * sums[1];
+    start.kl = *start.kl + temperature * temperature * sums[1];
   }
-  return start;
+  return summed(*setup.processes, start);
 }
 
 /// A rate that follows from no number is none. Weights that are not finite are refused when they are read; these
@@ -95,8 +110,12 @@ std::string reason(const StartingPoint& start, const ModelConfig& config, int64_
 
 /// The settings of an interrupted run in OUT that chose its rates and is otherwise this one.
 std::optional<Json> chosen_before(const RunSetup& setup, Json ours) {
-  const std::optional<Json> stored = setup.store->newest_settings();
-  if (!stored || !stored->contains(kWhy)) return std::nullopt;
+  const std::optional<Json> newest =
+      setup.store ? setup.store->newest_settings() : std::optional<Json>();
+  const std::string text = text_of_first(*setup.processes, newest ? newest->dump() : "");
+  if (text.empty()) return std::nullopt;
+  const std::optional<Json> stored = Json::parse(text);
+  if (!stored->contains(kWhy)) return std::nullopt;
   Json theirs = *stored;
   for (const char* key : {"lr", "warmup", kWhy}) {
     theirs.erase(key);

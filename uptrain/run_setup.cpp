@@ -9,6 +9,7 @@
 
 #include "estimate.h"
 #include "prepare.h"
+#include "process_checks.h"
 #include "rate_choice.h"
 #include "regroup/base/digest.h"
 #include "regroup/base/error.h"
@@ -84,14 +85,21 @@ void require_room(const RunSetup& setup, const ModelConfig& config, at::Device d
       "bf16, or "
       "`train` attention";
   const auto teacher = live ? std::optional(setup.teacher->config()) : std::nullopt;
-  const auto warning = require_memory(estimate_run_bytes(config, options, teacher), device, hint);
+  const int64_t each = estimate_run_bytes(config, options, teacher) -
+                       spread_bytes(config, options, setup.processes->size());
+  const auto warning = require_memory(each * setup.processes->on_this_machine(), device, hint);
   if (warning && observer.warned) observer.warned(*warning);
 }
 
-/// The training data, its texts tokenized into `cache`.
+/// The training data, its texts tokenized into `cache` by the first process.
 std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_size,
-                                   const std::string& cache, const TrainObserver& observer) {
-  const std::vector<std::string> files = prepare_data(options, vocab_size, cache, observer);
+                                   const std::string& cache, const TrainObserver& observer,
+                                   Processes& processes) {
+  std::vector<std::string> files;
+  processes.first_does([&] { files = prepare_data(options, vocab_size, cache, observer); });
+  if (!processes.is_first()) {
+    files = prepare_data(options, vocab_size, cache, observer, /*writes=*/false);
+  }
   try {
     return std::make_unique<Dataset>(files, options.token_format, options.seq_len, vocab_size,
                                      options.seed);
@@ -249,8 +257,14 @@ RunFacts facts_of(const RunSetup& setup) {
   facts.epochs = static_cast<double>(facts.steps * o.batch_size) /
                  static_cast<double>(setup.dataset->n_windows());
   facts.flops_per_token = training_flops_per_token(config, o.seq_len, o.train);
-  facts.memory_bytes = estimate_training_bytes(config, o, facts.n_trainable);
+  facts.memory_bytes = estimate_training_bytes(config, o, facts.n_trainable) -
+                       spread_bytes(config, o, setup.processes->size());
   facts.device = device_description(setup.decoder->device());
+  facts.processes = setup.processes->size();
+  const int64_t least = o.batch_size / facts.processes;
+  facts.sequences_each = o.batch_size % facts.processes == 0
+                             ? fmt::format("{}", least)
+                             : fmt::format("{} or {}", least, least + 1);
   facts.precision = name_of(o.precision);
   if (o.precision == Precision::kBf16 && setup.decoder->device().is_cpu() &&
       multiplied_in_float(at::kBFloat16)) {
@@ -267,10 +281,10 @@ void open_store(RunSetup& setup) {
 }
 
 /// The newest checkpoint. One of other settings is refused, or dropped with its run on --overwrite.
-std::optional<TrainingState> load_or_drop(RunSetup& setup, RunOutput& output,
-                                          std::vector<std::string>* warnings) {
+std::optional<FoundCheckpoint> load_or_drop(RunSetup& setup, RunOutput& output,
+                                            std::vector<std::string>* warnings) {
   try {
-    return setup.store->load_newest(*setup.optimizer, setup.state.settings, warnings);
+    return setup.store->find_newest(setup.state.settings, warnings);
   } catch (const ConfigError& error) {
     if (!setup.options.overwrite || error.info().code != "CKPT_MISMATCH") throw;
   }
@@ -279,22 +293,31 @@ std::optional<TrainingState> load_or_drop(RunSetup& setup, RunOutput& output,
   return std::nullopt;
 }
 
-/// Goes on from the newest checkpoint of the same settings, or starts at step 0.
-void find_checkpoint(RunSetup& setup, RunOutput& output, const TrainObserver& observer) {
-  const UptrainOptions& options = setup.options;
+/// What the first process finds to go on from, of the same settings.
+std::optional<FoundCheckpoint> find_checkpoint(RunSetup& setup, RunOutput& output,
+                                               const TrainObserver& observer) {
   std::vector<std::string> warnings;
-  const std::optional<TrainingState> found = load_or_drop(setup, output, &warnings);
+  std::optional<FoundCheckpoint> found = load_or_drop(setup, output, &warnings);
   for (const std::string& warning : warnings) {
     if (observer.warned) observer.warned(warning);
   }
-  if (found) {
-    setup.state = *found;
-    setup.facts.resumed_from = found->step;
-    return;
-  }
+  if (found) return found;
   // A run that was stopped before its first checkpoint starts from the beginning, its records too.
-  remove_tree(options.out + "/metrics.jsonl");
-  remove_tree(options.out + "/tensorboard");
+  remove_tree(setup.options.out + "/metrics.jsonl");
+  remove_tree(setup.options.out + "/tensorboard");
+  return std::nullopt;
+}
+
+/// All processes go on from the newest checkpoint, whatever number of them wrote it, or start at step 0.
+void go_on(RunSetup& setup, std::optional<RunOutput>& output, const TrainObserver& observer) {
+  Processes& processes = *setup.processes;
+  std::optional<FoundCheckpoint> found;
+  processes.first_does([&] { found = find_checkpoint(setup, *output, observer); });
+  const std::string text = text_of_first(processes, found ? to_text(found->state) : "");
+  if (text.empty()) return;
+  setup.state = training_state_of(text);
+  setup.facts.resumed_from = setup.state.step;
+  setup.optimizer->load_state(found ? found->buffers : std::map<std::string, at::Tensor>());
 }
 
 /// The teacher's weights, or its cached answers.
@@ -302,8 +325,12 @@ void ready_teacher(RunSetup& setup, const TrainObserver& observer) {
   if (!setup.teacher) return;
   const UptrainOptions& options = setup.options;
   if (options.teacher_cache.empty()) return setup.teacher->load();
-  setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
-                           observer.announced);
+  const auto use_cache = [&] {
+    setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
+                             observer.announced);
+  };
+  setup.processes->first_does(use_cache);  // writes it where it is not there yet
+  if (!setup.processes->is_first()) use_cache();
 }
 
 /// The rates that were left out are chosen with model, data and teacher as the run will have them.
@@ -312,6 +339,7 @@ void decide_settings(RunSetup& setup, const std::string& started_from,
   Json settings =
       settings_of(setup.options, setup.schedule, started_from, *setup.dataset, setup.validation);
   settings.update(further_settings(setup));
+  require_same(*setup.processes, settings);
   choose_rates(setup, settings, observer);
   setup.state.settings = settings.dump();
   warn_of_standstill(setup.schedule, observer);
@@ -330,13 +358,18 @@ std::string resolved_recipe(const UptrainOptions& given, const RunSetup& setup) 
 
 }  // namespace
 
-RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) {
+RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer,
+                    Processes& processes) {
   keep_freed_memory();
   check_options(given);  // whatever can be refused early is
-  RunOutput output(given);
   const at::Device device = open_device(given.device);
+  check_processes(given, processes, device);
+  std::optional<RunOutput> output;  // of the first process
+  processes.first_does([&] { output.emplace(given); });
+  const std::string cache = text_of_first(processes, output ? output->data_folder() : "");
   RunSetup setup;
   setup.options = given;
+  setup.processes = &processes;
   UptrainOptions& options = setup.options;
   const Source source = open_source(options, observer);
   const ModelConfig& config = source.config;
@@ -344,7 +377,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   setup.teacher = open_teacher(options, config, device, observer);
   require_room(setup, config, device, observer);
   setup.validation = read_validation(options, config.vocab_size);
-  setup.dataset = open_data(options, config.vocab_size, output.data_folder(), observer);
+  setup.dataset = open_data(options, config.vocab_size, cache, observer, processes);
   setup.schedule = {.kind = options.schedule,
                     .floor = options.min_learning_rate,
                     .steps = options.budget.resolve(options.batch_size * options.seq_len)};
@@ -352,15 +385,19 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer) 
   const std::string started_from = load_model(setup, source, device);
   ready_teacher(setup, observer);
   setup.decoder->set_activation_checkpointing(options.activation_checkpointing);
-  setup.optimizer = std::make_unique<AdamW>(
-      choose_trainable(*setup.decoder, options.train, options.kv_lr_scale), options.adamw);
+  setup.optimizer =
+      std::make_unique<AdamW>(choose_trainable(*setup.decoder, options.train, options.kv_lr_scale),
+                              options.adamw, processes);
   if (setup.teacher) setup.teacher->share_frozen(*setup.decoder);
-  output.drop_replaced();
-  open_store(setup);
+  processes.barrier();  // all of them have read what is there
+  if (output) {
+    output->drop_replaced();
+    open_store(setup);
+  }
   setup.facts = facts_of(setup);
   decide_settings(setup, started_from, observer);
-  find_checkpoint(setup, output, observer);
-  setup.lock = output.keep(resolved_recipe(given, setup));
+  go_on(setup, output, observer);
+  if (output) setup.lock = output->keep(resolved_recipe(given, setup));
   return setup;
 }
 

@@ -5,8 +5,12 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "agreement.h"
 #include "announcement.h"
 #include "regroup/base/error.h"
 #include "regroup/base/stop_signal.h"
@@ -40,11 +44,11 @@ struct StepSums {
 class Trainer {
  public:
   Trainer(RunSetup& setup, const TrainObserver& observer)
-      : setup_(setup),
-        options_(setup.options),
-        observer_(observer),
-        metrics_(options_.out + "/metrics.jsonl", setup.state.step),
-        board_(options_.out + "/tensorboard", setup.state.step + 1) {}
+      : setup_(setup), options_(setup.options), processes_(*setup.processes), observer_(observer) {
+    if (!processes_.is_first()) return;
+    metrics_.emplace(options_.out + "/metrics.jsonl", setup.state.step);
+    board_.emplace(options_.out + "/tensorboard", setup.state.step + 1);
+  }
 
   TrainResult run() {
     announce();
@@ -69,9 +73,9 @@ class Trainer {
     }
     setup_.facts.first_val_loss = state.first_val_loss;
     if (resumed) {
-      metrics_.event("resume", state.step, Json::object());
+      note("resume", state.step, Json::object());
     } else {
-      metrics_.event("start", 0, training_start_json(training_start(setup_)));
+      note("start", 0, training_start_json(training_start(setup_)));
     }
     if (observer_.started) observer_.started(setup_.facts);
     if (state.unvalidated) finish_step(*state.unvalidated);
@@ -86,11 +90,15 @@ class Trainer {
     metrics.step = step;
     metrics.learning_rate = setup_.schedule.learning_rate(step);
     StepSums sums(setup_.decoder->device());
-    if (!forward_backward(state.step * options_.batch_size, sums)) return;
+    const int64_t first = state.step * options_.batch_size;
+    const bool whole = forward_backward(
+        share_of({first, first + options_.batch_size}, processes_.rank(), processes_.size()), sums);
+    if (!whole && processes_.alone()) return;
     AdamW& optimizer = *setup_.optimizer;
     // The one wait for the device in a step.
-    const std::vector<double> seen =
-        read_scalars({sums.loss, optimizer.gradient_norm(), sums.ce, sums.kl});
+    std::vector<double> seen =
+        read_scalars({sums.loss, optimizer.norm_of_share(), sums.ce, sums.kl});
+    if (!agree(seen, {.gives_up = !whole, .is_late = is_late()})) return;
     metrics.loss = seen[0];
     if (setup_.teacher) {
       metrics.ce = seen[2];
@@ -110,6 +118,17 @@ class Trainer {
     train_s_ += metrics.step_s;
     trained_tokens_ += setup_.facts.tokens_per_step;
     finish_step(metrics);
+  }
+
+  /// Sums what was seen of a step over the processes: loss, the norm of a share of the gradient, cross-entropy and
+  /// divergence.
+  /// @return false when one of them has given the step up: then all do
+  bool agree(std::vector<double>& seen, const StopRequest& request) {
+    if (processes_.alone()) return true;
+    seen[1] *= seen[1];
+    asked_ = sum_and_agree(processes_, seen, request);
+    seen[1] = std::sqrt(seen[1]);
+    return !asked_.gives_up;
   }
 
   /// What comes once the weights have changed: the validation where it is due, records, a checkpoint.
@@ -132,21 +151,20 @@ class Trainer {
     if (save_due && !last) save();
   }
 
-  /// Sums the gradients of the whole batch, and its mean loss.
+  /// Sums the gradients of this process's samples, and their part of the batch's mean loss.
   /// @return false when the step was given up between two micro-batches: nothing has changed
-  bool forward_backward(int64_t first_sample, StepSums& sums) {
+  bool forward_backward(const SampleRange& samples, StepSums& sums) {
     setup_.optimizer->zero_gradients();
-    const int64_t batch = options_.batch_size;
     const int64_t micro = options_.micro_batch_size;
     const double scale = 1.0 / static_cast<double>(setup_.facts.tokens_per_step);
-    for (int64_t done = 0; done < batch; done += micro) {
-      if (done > 0 && gives_up()) return false;
-      const int64_t n = std::min(micro, batch - done);
-      const at::Tensor ids = to_device(setup_.dataset->batch(first_sample + done, n),
-                                       setup_.decoder->device());  // [n, seq + 1]
+    for (int64_t first = samples.first; first < samples.end; first += micro) {
+      if (first > samples.first && gives_up()) return false;
+      const int64_t n = std::min(micro, samples.end - first);
+      const at::Tensor ids =
+          to_device(setup_.dataset->batch(first, n), setup_.decoder->device());  // [n, seq + 1]
       const at::Tensor inputs = ids.narrow(1, 0, options_.seq_len).contiguous();
       const at::Tensor targets = ids.narrow(1, 1, options_.seq_len).flatten();
-      const at::Tensor loss = loss_of(first_sample + done, inputs, targets, scale, sums);
+      const at::Tensor loss = loss_of(first, inputs, targets, scale, sums);
       loss.backward();
       sums.loss.add_(loss.detach());
     }
@@ -180,7 +198,7 @@ class Trainer {
     }
     ++state.skipped;
     ++state.skipped_in_a_row;
-    metrics_.event("skip", step, {{"reason", "loss or gradient is not finite"}});
+    note("skip", step, {{"reason", "loss or gradient is not finite"}});
     if (observer_.warned) {
       observer_.warned(fmt::format("step {}: loss or gradient is not finite; skipped (samples {})",
                                    step, samples_of(step, step)));
@@ -214,30 +232,46 @@ class Trainer {
                     step, *state.val_loss, *state.first_val_loss, setup_.schedule.peak));
   }
 
-  /// Left where a stop is asked for: it may take longer than who asks will wait.
+  /// Mean nats a token of the validation text. Left where a stop is asked for: it may take longer than who asks will wait.
   double validate() {
-    return text_loss(*setup_.decoder, *setup_.validation, options_.seq_len,
-                     options_.micro_batch_size, [this] {
-                       if (gives_up()) stop();
-                     });
+    bool left = false;
+    std::vector<double> nats = {text_nats(*setup_.decoder, *setup_.validation, options_.seq_len,
+                                          options_.micro_batch_size,
+                                          {processes_.rank(), processes_.size()}, [&] {
+                                            left = gives_up();
+                                            return !left;
+                                          })};
+    if (!processes_.alone()) {
+      asked_ = sum_and_agree(processes_, nats, {.gives_up = left, .is_late = is_late()});
+      left = asked_.gives_up;
+    }
+    if (left) stop();
+    return nats[0] / static_cast<double>(setup_.validation->ids.size() - 1);
   }
 
   void write(const StepMetrics& metrics) {
-    metrics_.step(metrics);
-    board_.scalar("train/loss", metrics.loss, metrics.step);
-    board_.scalar("train/lr", metrics.learning_rate, metrics.step);
-    board_.scalar("train/grad_norm", metrics.grad_norm, metrics.step);
-    board_.scalar("train/tokens_per_s", metrics.tokens_per_s, metrics.step);
-    if (metrics.ce) board_.scalar("train/ce", *metrics.ce, metrics.step);
-    if (metrics.kl) board_.scalar("train/kl", *metrics.kl, metrics.step);
-    if (metrics.val_loss) board_.scalar("valid/loss", *metrics.val_loss, metrics.step);
-    board_.flush();
+    if (!processes_.is_first()) return;
+    metrics_->step(metrics);
+    board_->scalar("train/loss", metrics.loss, metrics.step);
+    board_->scalar("train/lr", metrics.learning_rate, metrics.step);
+    board_->scalar("train/grad_norm", metrics.grad_norm, metrics.step);
+    board_->scalar("train/tokens_per_s", metrics.tokens_per_s, metrics.step);
+    if (metrics.ce) board_->scalar("train/ce", *metrics.ce, metrics.step);
+    if (metrics.kl) board_->scalar("train/kl", *metrics.kl, metrics.step);
+    if (metrics.val_loss) board_->scalar("valid/loss", *metrics.val_loss, metrics.step);
+    board_->flush();
     if (observer_.stepped) observer_.stepped(metrics, setup_.schedule.steps);
   }
 
+  /// An event of metrics.jsonl.
+  void note(const std::string& event, int64_t step, const Json& facts) {
+    if (metrics_) metrics_->event(event, step, facts);
+  }
+
   void save() {
-    setup_.store->save(*setup_.decoder, *setup_.optimizer, setup_.state);
-    metrics_.event("checkpoint", setup_.state.step, Json::object());
+    const std::map<std::string, at::Tensor> buffers = setup_.optimizer->state();
+    processes_.first_does([&] { setup_.store->save(*setup_.decoder, buffers, setup_.state); });
+    note("checkpoint", setup_.state.step, Json::object());
     if (observer_.noted) {
       observer_.noted(fmt::format("checkpoint at step {}", setup_.state.step));
     }
@@ -251,14 +285,16 @@ class Trainer {
   /// than --max-minutes would never end.
   bool gives_up() const { return stop_signal() != 0 || (trained_tokens_ > 0 && is_late()); }
 
+  /// Several processes stop for what all of them have heard of.
   void stop_if_asked() {
     const bool last = setup_.state.step == setup_.schedule.steps;
-    if (!last && (stop_signal() != 0 || is_late())) stop();
+    const bool asked = processes_.alone() ? stop_signal() != 0 || is_late() : asked_.any();
+    if (!last && asked) stop();
   }
 
   [[noreturn]] void stop() {
     if (setup_.state.step > 0) save();
-    metrics_.event("stop", setup_.state.step, Json::object());
+    note("stop", setup_.state.step, Json::object());
     throw_if_stopped(/*resumable=*/true);
     throw StoppedError({.code = "STOPPED",
                         .message = fmt::format("stopped after `max-minutes` at step {} of {}; the "
@@ -273,8 +309,11 @@ class Trainer {
                          {"steps", setup_.schedule.steps},
                          {"tokens", setup_.state.tokens},
                          {"settings", Json::parse(setup_.state.settings)}};
-    publish_model(*setup_.decoder, options_.model, options_.out + "/model", setup_.dtypes, method);
-    metrics_.event("end", setup_.state.step, {{"skipped", setup_.state.skipped}});
+    processes_.first_does([&] {
+      publish_model(*setup_.decoder, options_.model, options_.out + "/model", setup_.dtypes,
+                    method);
+      note("end", setup_.state.step, {{"skipped", setup_.state.skipped}});
+    });
   }
 
   TrainResult result() const {
@@ -295,15 +334,18 @@ class Trainer {
     result.tokens_per_s = train_s_ > 0 ? static_cast<double>(trained_tokens_) / train_s_ : 0;
     result.flops = setup_.facts.flops_per_token * static_cast<double>(state.tokens);
     result.threads = get_threads();
+    result.processes = processes_.size();
     result.peak_device_bytes = peak_device_bytes(setup_.decoder->device());
     return result;
   }
 
   RunSetup& setup_;
   const UptrainOptions& options_;
+  Processes& processes_;
   const TrainObserver& observer_;
-  MetricsFile metrics_;
-  TensorBoardWriter board_;
+  std::optional<MetricsFile> metrics_;  // of the first process
+  std::optional<TensorBoardWriter> board_;
+  StopRequest asked_;  // what all processes have agreed on
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   double train_s_ = 0;
   int64_t trained_tokens_ = 0;
@@ -315,8 +357,23 @@ class Trainer {
 }  // namespace
 
 TrainResult uptrain(const UptrainOptions& options, const TrainObserver& observer) {
-  RunSetup setup = set_up_run(options, observer);
-  return Trainer(setup, observer).run();
+  return uptrain(options, observer, single_process());
+}
+
+TrainResult uptrain(const UptrainOptions& options, const TrainObserver& observer,
+                    Processes& processes) {
+  const TrainObserver nobody;
+  const TrainObserver& told = processes.is_first() ? observer : nobody;
+  try {
+    RunSetup setup = set_up_run(options, told, processes);
+    return Trainer(setup, told).run();
+  } catch (const Error& error) {
+    processes.leave(error);
+    throw;
+  } catch (const std::exception& error) {
+    processes.leave(Error(ExitCode::kBug, {.code = "BUG", .message = error.what()}));
+    throw;
+  }
 }
 
 }  // namespace regroup

@@ -169,23 +169,27 @@ std::string damage_of(const std::string& folder) {
   return {};
 }
 
-/// Names of the settings that differ, with both values; some only one of the two may have.
-std::string differing_settings(const Json& before, const Json& now) {
+}  // namespace
+
+std::string to_text(const TrainingState& state) { return to_json(state).dump(2); }
+
+TrainingState training_state_of(const std::string& text) { return from_json(Json::parse(text)); }
+
+std::string differing_settings(const Json& one, const Json& other, const char* of_one,
+                               const char* of_other) {
   const auto value_of = [](const Json& settings, const std::string& key) {
     return settings.contains(key) ? printable(settings[key].dump(), 80) : "absent";
   };
-  Json both = now;
-  both.update(before);
+  Json both = other;
+  both.update(one);
   std::vector<std::string> fields;
   for (const auto& [key, unused] : both.items()) {
-    if (before.contains(key) && now.contains(key) && before[key] == now[key]) continue;
-    fields.push_back(
-        fmt::format("{} (was {}, now {})", key, value_of(before, key), value_of(now, key)));
+    if (one.contains(key) && other.contains(key) && one[key] == other[key]) continue;
+    fields.push_back(fmt::format("{} ({} {}, {} {})", key, of_one, value_of(one, key), of_other,
+                                 value_of(other, key)));
   }
   return join(fields, ", ");
 }
-
-}  // namespace
 
 CheckpointStore::CheckpointStore(std::string folder, std::string model,
                                  std::map<std::string, Dtype> dtypes, int64_t keep)
@@ -213,7 +217,7 @@ std::vector<int64_t> CheckpointStore::steps() const {
   return found;
 }
 
-void CheckpointStore::save(const Decoder& decoder, const AdamW& optimizer,
+void CheckpointStore::save(const Decoder& decoder, const std::map<std::string, at::Tensor>& buffers,
                            const TrainingState& state) {
   if (state.step == saved_) return;
   const std::string staging = path_of(state.step) + kPartial;
@@ -221,8 +225,8 @@ void CheckpointStore::save(const Decoder& decoder, const AdamW& optimizer,
   make_folder(staging);
   copy_companions(model_, staging);
   save_weights(decoder, {.folder = staging, .dtypes = dtypes_});
-  write_state_tensors(staging + "/" + kStateTensors, optimizer.state());
-  write_file_atomically(staging + "/" + kStateJson, to_json(state).dump(2) + "\n");
+  write_state_tensors(staging + "/" + kStateTensors, buffers);
+  write_file_atomically(staging + "/" + kStateJson, to_text(state) + "\n");
   const Json seal = {{"format", "regroup-checkpoint/1"}, {"files", seal_of(staging)}};
   write_file_atomically(staging + "/" + kSeal, seal.dump(2) + "\n");
   sync_folder(staging);
@@ -238,7 +242,7 @@ std::optional<Json> CheckpointStore::newest_settings() const {
   for (auto step = all.rbegin(); step != all.rend(); ++step) {
     try {
       return read_strict_json(path_of(*step) + "/" + kStateJson, kManifestJson).at("settings");
-    } catch (const CheckpointError&) {  // damaged: load_newest() will say so
+    } catch (const CheckpointError&) {  // damaged: find_newest() will say so
     } catch (const nlohmann::json::exception&) {
     }
   }
@@ -260,9 +264,8 @@ void CheckpointStore::remove_stale() const {
   for (size_t i = 0; i + static_cast<size_t>(keep_) < all.size(); ++i) remove_tree(path_of(all[i]));
 }
 
-std::optional<TrainingState> CheckpointStore::load_newest(AdamW& optimizer,
-                                                          const std::string& settings,
-                                                          std::vector<std::string>* warnings) {
+std::optional<FoundCheckpoint> CheckpointStore::find_newest(const std::string& settings,
+                                                            std::vector<std::string>* warnings) {
   const std::vector<int64_t> all = steps();
   for (auto step = all.rbegin(); step != all.rend(); ++step) {
     const std::string path = path_of(*step);
@@ -273,7 +276,7 @@ std::optional<TrainingState> CheckpointStore::load_newest(AdamW& optimizer,
     }
     TrainingState state = read_state(path + "/" + kStateJson, *step);
     const std::string differing =
-        differing_settings(Json::parse(state.settings), Json::parse(settings));
+        differing_settings(Json::parse(state.settings), Json::parse(settings), "was", "now");
     if (!differing.empty()) {
       throw ConfigError(
           {.code = "CKPT_MISMATCH",
@@ -282,9 +285,8 @@ std::optional<TrainingState> CheckpointStore::load_newest(AdamW& optimizer,
            .hint = "repeat the earlier command to go on with it, choose another OUT, or give "
                    "`overwrite` to drop it"});
     }
-    optimizer.load_state(read_state_tensors(path + "/" + kStateTensors));
     saved_ = state.step;
-    return state;
+    return FoundCheckpoint{std::move(state), read_state_tensors(path + "/" + kStateTensors)};
   }
   if (all.empty()) return std::nullopt;
   throw CheckpointError({.code = "CKPT_CORRUPT",

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "optimizer.h"
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/dtype.h"
 #include "regroup/model/decoder.h"
@@ -27,6 +28,20 @@ struct TrainingState {
   std::string settings;                         ///< what must be the same when resuming, as JSON
 };
 
+/// As state.json has it.
+std::string to_text(const TrainingState& state);
+TrainingState training_state_of(const std::string& text);
+
+/// Names of the settings that differ, with both values and whose they are; some only one of the two may have.
+std::string differing_settings(const Json& one, const Json& other, const char* of_one,
+                               const char* of_other);
+
+/// A checkpoint as it was found: `buffers` are those of AdamW::state().
+struct FoundCheckpoint {
+  TrainingState state;
+  std::map<std::string, at::Tensor> buffers;
+};
+
 /// The checkpoints of one run: OUT/checkpoints/step-N, each complete or absent: a Hugging Face folder
 /// with state.json, state.safetensors (the optimizer's buffers; no pickle) and checkpoint.json, which
 /// holds the SHA-256 of every other file and is written last.
@@ -34,15 +49,17 @@ class CheckpointStore {
  public:
   CheckpointStore(std::string folder, std::string model, std::map<std::string, Dtype> dtypes,
                   int64_t keep);
-  /// Writes step-N atomically, then removes the oldest beyond `keep` and what load_newest() skipped. Does
-  /// nothing for the step that it wrote or loaded last.
-  void save(const Decoder& decoder, const AdamW& optimizer, const TrainingState& state);
-  /// Loads the newest checkpoint whose files all agree with their digests; a damaged one is reported
+  /// Writes step-N atomically, then removes the oldest beyond `keep` and what find_newest() skipped. Does
+  /// nothing for the step that it wrote or found last.
+  /// @param buffers  AdamW::state()
+  void save(const Decoder& decoder, const std::map<std::string, at::Tensor>& buffers,
+            const TrainingState& state);
+  /// Reads the newest checkpoint whose files all agree with their digests; a damaged one is reported
   /// through `warnings` and the one before it is tried. Nothing found: nullopt.
   /// @throws ConfigError CKPT_MISMATCH naming the settings that differ
   /// @throws CheckpointError CKPT_CORRUPT when there are checkpoints but none is intact
-  std::optional<TrainingState> load_newest(AdamW& optimizer, const std::string& settings,
-                                           std::vector<std::string>* warnings);
+  std::optional<FoundCheckpoint> find_newest(const std::string& settings,
+                                             std::vector<std::string>* warnings);
   /// The settings of the run whose checkpoints these are; nullopt where none can be read.
   std::optional<Json> newest_settings() const;
   bool empty() const { return steps().empty(); }
@@ -57,7 +74,7 @@ class CheckpointStore {
   std::string model_;
   std::map<std::string, Dtype> dtypes_;
   int64_t keep_;
-  int64_t saved_ = -1;  // the step written or loaded last
+  int64_t saved_ = -1;  // the step written or found last
 };
 
 /// Writes `decoder` as a plain Hugging Face folder with a manifest (regroup.json), atomically.

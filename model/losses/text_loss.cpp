@@ -26,15 +26,15 @@ double sum_nll(const LmHead& lm_head, const at::Tensor& hidden, const at::Tensor
   return sum;
 }
 
-double text_loss(const Decoder& decoder, const TokenStream& stream, int64_t seq_len,
-                 int64_t windows_at_once, const std::function<void()>& before_batch) {
+double text_nats(const Decoder& decoder, const TokenStream& stream, int64_t seq_len,
+                 int64_t windows_at_once, const TextShare& share,
+                 const std::function<bool()>& go_on) {
   require_window(stream);
   const c10::NoGradGuard no_gradients;
   const auto predicted = static_cast<int64_t>(stream.ids.size()) - 1;
   const int64_t full = predicted / seq_len;
   double nll = 0;
   const auto score = [&](int64_t first, int64_t count, int64_t length) {
-    if (before_batch) before_batch();
     const auto view = [&](int64_t shift) {
       auto* data = const_cast<int64_t*>(stream.ids.data()) + first * seq_len + shift;
       return at::from_blob(data, {count, length}, {seq_len, 1},
@@ -43,11 +43,17 @@ double text_loss(const Decoder& decoder, const TokenStream& stream, int64_t seq_
     };
     nll += sum_nll(decoder.lm_head(), decoder.hidden(view(0)).flatten(0, 1), view(1).flatten());
   };
+  int64_t batch = 0;
+  const auto is_ours = [&] { return batch++ % share.size == share.rank; };
   for (int64_t first = 0; first < full; first += windows_at_once) {
+    if (!is_ours()) continue;
+    if (!go_on()) return nll;
     score(first, std::min(windows_at_once, full - first), seq_len);
   }
-  if (predicted % seq_len > 0) score(full, 1, predicted % seq_len);
-  return nll / static_cast<double>(predicted);
+  if (predicted % seq_len > 0 && is_ours() && go_on()) {
+    score(full, 1, predicted % seq_len);
+  }
+  return nll;
 }
 
 }  // namespace regroup

@@ -38,7 +38,7 @@ class MetaStep : public ::testing::TestWithParam<at::ScalarType> {
       EXPECT_EQ(loss.scalar_type(), at::kFloat);
       loss.backward();
     }
-    EXPECT_TRUE(optimizer.gradient_norm().is_meta());
+    EXPECT_TRUE(optimizer.norm_of_share().is_meta());
     EXPECT_TRUE(optimizer.step(0.01, 2.0).applied);
     for (const auto& [name, tensor] : optimizer.state()) EXPECT_TRUE(tensor.is_meta()) << name;
     for (const Tensor& p : decoder.parameters()) EXPECT_EQ(p.scalar_type(), GetParam());

@@ -32,7 +32,7 @@ TEST(UptrainSettings, AreSound) {
   UptrainOptions options;
   Audit audit;
   visit_settings(options, audit);
-  EXPECT_EQ(audit.names.size(), 38u);
+  EXPECT_EQ(audit.names.size(), 40u);
   // What a resumed run must share, besides model, data, budget, rates and teacher.
   EXPECT_EQ(audit.deciding,
             (std::set<std::string>{"seq-len", "batch-size", "micro-batch-size", "min-lr",

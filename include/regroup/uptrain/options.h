@@ -77,8 +77,10 @@ struct UptrainOptions {
   double kv_lr_scale = 1.0;        ///< times the learning rate, of k and v
   int64_t checkpoint_every = 250;  ///< steps; 0: only when stopped
   int64_t keep_checkpoints = 2;
-  int64_t eval_every = 0;  ///< steps; 0: at the start and at the end
-  double max_minutes = 0;  ///< 0: no limit
+  int64_t eval_every = 0;         ///< steps; 0: at the start and at the end
+  double max_minutes = 0;         ///< 0: no limit
+  int64_t processes = 1;          ///< to start on this machine
+  int64_t process_timeout = 600;  ///< seconds to wait for another process
   bool init_from_scratch = false;
   ResumeMode resume = ResumeMode::kAuto;
   bool overwrite = false;
@@ -90,6 +92,10 @@ struct UptrainOptions {
 /// What can be said about the options before the model is there: values, budget, files of data.
 /// @throws ConfigError FLAG_MISSING, FLAG_VALUE, BUDGET; CheckpointError for a file that cannot be read
 void check_options(const UptrainOptions& options);
+
+/// Every process takes part in every step.
+/// @throws ConfigError FLAG_VALUE when a batch has fewer sequences than there are processes
+void check_batch(const UptrainOptions& options, int64_t processes);
 
 /// Settings that only make sense with a teacher, and their ranges.
 /// @throws ConfigError FLAG_MISSING, FLAG_VALUE

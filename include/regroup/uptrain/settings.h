@@ -155,6 +155,17 @@ void visit_run_settings(UptrainOptions& o, Visit&& visit) {
          .max = 1e9,
          .shows_default = false},
         o.max_minutes);
+  visit({.name = "processes",
+         .help = "Start so many processes on this machine, which share each batch; torchrun, srun "
+                 "and mpirun say it themselves",
+         .min = 1,
+         .max = 4096},
+        o.processes);
+  visit({.name = "process-timeout",
+         .help = "Seconds after which a process that does not come or answer is given up",
+         .min = 1,
+         .max = 1 << 24},
+        o.process_timeout);
   visit({.name = "init-from-scratch",
          .help = "Fresh weights: MODEL gives config and tokenizer only",
          .decides = true},

@@ -11,6 +11,8 @@
 
 namespace regroup {
 
+class Processes;
+
 /// What is known before the first step.
 struct RunFacts {
   std::string model;
@@ -32,6 +34,8 @@ struct RunFacts {
   int64_t teacher_bytes = 0;  ///< of the teacher alone; part of memory_bytes
   int64_t shared_bytes = 0;   ///< of weights that model and teacher hold once
   std::string device;
+  int processes = 1;
+  std::string sequences_each;  ///< of a step, for each process: "4", "3 or 4"
   std::string precision;
   double learning_rate = 0;  ///< at the peak
   int64_t warmup_steps = 0;
@@ -56,6 +60,7 @@ struct TrainResult {
   double tokens_per_s = 0;  ///< of the steps this process made, validation and saving left out
   double flops = 0;         ///< of the whole run
   int64_t peak_device_bytes = 0;
+  int processes = 1;
   int threads = 0;  ///< CPU threads of LibTorch
 };
 
@@ -75,6 +80,9 @@ struct TrainObserver {
 /// @throws ConfigError OUTPUT_EXISTS, CKPT_MISMATCH, LOCKED, BUDGET and others
 /// @throws CheckpointError TRAIN_NONFINITE after three steps in a row without a finite gradient
 /// @throws StoppedError after SIGINT, SIGTERM or --max-minutes, once everything is on disk
+/// @param processes  share the samples of every batch; the first of them writes and tells the observer
+TrainResult uptrain(const UptrainOptions& options, const TrainObserver& observer,
+                    Processes& processes);
 TrainResult uptrain(const UptrainOptions& options, const TrainObserver& observer);
 
 /// FLOPs that one token of training asks for. Multiply-adds count two, causal attention half of the
