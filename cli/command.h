@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "recipe_flags.h"
+#include "regroup/base/launch.h"
 #include "regroup/base/strict_json.h"
 #include "regroup/checkpoint/config.h"
 
@@ -23,6 +25,7 @@ struct Globals {
   uint64_t seed = 0;
   std::string log_level = "info";
   bool allow_pickle = false;
+  Launch launch = {};  ///< of a command that several processes carry out together
 };
 
 /// What a command has to say: one object for machines, the same as text for people.
@@ -30,6 +33,7 @@ struct CommandOutput {
   Json json;
   std::string text;
   int exit_code = 0;
+  bool printed = false;  ///< by a process that this one has started
 };
 
 /// A parsed command line, ready to be carried out.
@@ -39,6 +43,9 @@ struct Invocation {
   /// Refuses wrong values without doing the work: `run` calls it before earlier stages have made the
   /// inputs. Empty for commands that `run` does not call.
   std::function<void()> check;
+  /// The processes that carry it out together, and how many seconds they wait for each other.
+  int processes = 1;
+  std::chrono::seconds process_timeout{0};
   std::string command;       ///< its name
   RecipeValues from_recipe;  ///< flags of the command that the recipe set
   std::string text;          ///< instead of an action: the help or the version

@@ -9,6 +9,8 @@
 
 #include "command.h"
 #include "flag_names.h"
+#include "processes.h"
+#include "regroup/base/child_processes.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/stop_signal.h"
 #include "torch_part.h"
@@ -38,6 +40,7 @@ std::string dump(const Json& json) {
 
 int report(const Error& error, bool json) {
   const ErrorInfo& info = error.info();
+  if (info.code != "PROCESS_LOST") report_failure(info.code);
   std::fprintf(stderr, "error[%s] %s\n", info.code.c_str(), with_flags(error.what()).c_str());
   if (!info.hint.empty()) std::fprintf(stderr, "hint: %s\n", with_flags(info.hint).c_str());
   if (json) std::fputs(dump(error_object(error)).c_str(), stdout);
@@ -60,14 +63,25 @@ bool takes_torch(const std::string& command) {
 }
 
 /// Whatever is wrong with a flag, its command's help is a place to look.
-CommandOutput carry_out(const Invocation& invocation) {
+CommandOutput carry_out(const Invocation& invocation, const std::vector<std::string>& arguments) {
   try {
+    const Launch launch = invocation.globals->launch = launch_of(invocation);
+    if (launch.rank > 0) keep_silent(*invocation.globals);
     apply_globals(*invocation.globals);
+    if (launch.size == 1 && invocation.processes > 1) {
+      invocation.check();
+      return run_in_processes(invocation, arguments);
+    }
     if (takes_torch(invocation.command) && !has_torch()) {
       if (invocation.check) invocation.check();  // a wrong value need not wait for LibTorch
       require_torch(invocation.command);
     }
     return invocation.action();
+  } catch (const StoppedError& stop) {
+    // The first process has said it for all.
+    if (invocation.globals->launch.rank == 0 || stop.info().code != "STOPPED") throw;
+    return {
+        .json = {}, .text = {}, .exit_code = static_cast<int>(stop.exit_code()), .printed = true};
   } catch (const ConfigError& error) {
     ErrorInfo info = error.info();
     info.message = with_flags(info.message);
@@ -80,7 +94,8 @@ CommandOutput carry_out(const Invocation& invocation) {
 int run(const std::vector<std::string>& arguments) {
   const Invocation invocation = parse_command_line(arguments);
   if (!invocation.action) return print(invocation.text);
-  const CommandOutput output = carry_out(invocation);
+  const CommandOutput output = carry_out(invocation, arguments);
+  if (output.printed) return output.exit_code;
   const int printed = print(invocation.globals->json ? dump(output.json) : output.text);
   return printed != 0 ? printed : output.exit_code;
 }

@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "flag_values.h"
+#include "processes.h"
 #include "progress.h"
 #include "regroup/base/error.h"
 #include "regroup/base/file_calls.h"
@@ -110,8 +111,11 @@ class Pipeline {
     record.state = "started";
     save_journal();
     const Stopwatch watch;
-    const Invocation invocation = parse_command_line(stages_.command_line(stage, replacing));
-    const CommandOutput output = invocation.action();
+    const std::vector<std::string> line = stages_.command_line(stage, replacing);
+    const Invocation invocation = parse_command_line(line);
+    const CommandOutput output =
+        invocation.processes > 1 ? stage_in_processes(invocation, line, stage.result + ".processes")
+                                 : invocation.action();
     if (!stage.result.empty()) write_file_atomically(stage.result, output.json.dump(2) + "\n");
     record.state = "done";
     record.seconds = watch.seconds();

@@ -31,7 +31,9 @@ void require_torch(const std::string& command);
 CommandOutput run_bench(const BenchFlags& flags, const Globals& globals);
 CommandOutput run_eval(const EvalFlags& flags, const Globals& globals);
 CommandOutput run_generate(const GenerateFlags& flags, const Globals& globals);
-TrainResult run_training(const UptrainOptions& options, const TrainObserver& observer);
+/// Together with the other processes of globals.launch.
+TrainResult run_training(const UptrainOptions& options, const Globals& globals,
+                         const TrainObserver& observer);
 DamageReport measure_damage(const CompareFlags& flags, const Globals& globals,
                             const ModelFolder& model,
                             const std::vector<ConvertOptions>& conversions);

@@ -29,7 +29,7 @@ UptrainOptions with_globals(UptrainOptions options, const Globals& globals) {
   return options;
 }
 
-std::string banner(const RunFacts& f) {
+std::string banner(const RunFacts& f, const std::string& launched_by) {
   const auto count = [](auto n) { return human_count(static_cast<double>(n)); };
   const double tokens = static_cast<double>(f.steps * f.tokens_per_step);
   std::string text;
@@ -44,7 +44,12 @@ std::string banner(const RunFacts& f) {
                   f.tokens_per_step, human_count(tokens), f.epochs, count(f.data_tokens)));
   row("compute",
       fmt::format("{:.3g} FLOPs, {} on {}", f.flops_per_token * tokens, f.precision, f.device));
-  row("memory", fmt::format("about {}", human_bytes(f.memory_bytes)));
+  if (f.processes > 1) {
+    row("processes", fmt::format("{} ({}), {} of the {} sequences of a step each", f.processes,
+                                 launched_by, f.sequences_each, f.tokens_per_step / f.seq_len));
+  }
+  row("memory", fmt::format("about {}{}", human_bytes(f.memory_bytes),
+                            f.processes > 1 ? " for each process" : ""));
   row("rate", fmt::format("{} after {} steps of warm-up", f.learning_rate, f.warmup_steps));
   if (!f.rates_chosen.empty()) row("", fmt::format("chosen: {}", f.rates_chosen));
   if (!f.teacher.empty()) {
@@ -120,6 +125,7 @@ Json to_json(const UptrainOptions& options, const TrainResult& r, double seconds
                {"rates_chosen", r.rates_chosen.empty() ? Json() : Json(r.rates_chosen)},
                {"seconds", seconds},
                {"threads", r.threads},
+               {"processes", r.processes},
                {"peak_rss_bytes", peak_rss_bytes()}};
   if (r.kl) {
     json["teacher"] = options.teacher;
@@ -131,9 +137,10 @@ Json to_json(const UptrainOptions& options, const TrainResult& r, double seconds
   return json;
 }
 
-TrainResult train(const UptrainOptions& options, const TrainObserver& observer) {
+TrainResult train(const UptrainOptions& options, const Globals& globals,
+                  const TrainObserver& observer) {
   try {
-    return run_training(options, observer);
+    return run_training(options, globals, observer);
   } catch (const Error& error) {
     // Stopped while it read its data and models: what earlier runs left is as it was.
     const bool resumable = path_exists(options.out + "/checkpoints");
@@ -148,13 +155,16 @@ CommandOutput run_uptrain(const UptrainOptions& options, const Globals& globals)
   TokenizingLine tokenizing(globals.quiet);
   warn_if_separator_missing(options.documents, options.data);
   const TrainObserver observer = {
-      .started = [](const RunFacts& facts) { spdlog::info("uptrain\n{}", banner(facts)); },
+      .started =
+          [&](const RunFacts& facts) {
+            spdlog::info("uptrain\n{}", banner(facts, globals.launch.by));
+          },
       .stepped = [&](const StepMetrics& m, int64_t steps) { line.show(m, steps); },
       .tokenizing = [&](const std::string& path, double read) { tokenizing.show(path, read); },
       .announced = [](const std::string& text) { spdlog::info("{}", text); },
       .noted = [](const std::string& text) { spdlog::debug("{}", text); },
       .warned = [](const std::string& text) { spdlog::warn("{}", text); }};
-  const TrainResult result = train(options, observer);
+  const TrainResult result = train(options, globals, observer);
   CommandOutput output;
   output.json = to_json(options, result, watch.seconds());
   output.text = fmt::format(
@@ -187,6 +197,8 @@ void add_uptrain_command(CLI::App& root, Invocation& invocation) {
   // before it and would demand flags that the recipe gives.)
   command->final_callback([&invocation, command, options] {
     options->recipe_text = resolved_recipe(*invocation.globals, *command);
+    invocation.processes = static_cast<int>(options->processes);
+    invocation.process_timeout = std::chrono::seconds(options->process_timeout);
     invocation.action = [options, globals = invocation.globals] {
       return run_uptrain(with_globals(*options, *globals), *globals);
     };

@@ -9,7 +9,9 @@ void require_torch(const std::string& command) { throw TorchNeeded{command}; }
 CommandOutput run_bench(const BenchFlags&, const Globals&) { throw TorchNeeded(); }
 CommandOutput run_eval(const EvalFlags&, const Globals&) { throw TorchNeeded(); }
 CommandOutput run_generate(const GenerateFlags&, const Globals&) { throw TorchNeeded(); }
-TrainResult run_training(const UptrainOptions&, const TrainObserver&) { throw TorchNeeded(); }
+TrainResult run_training(const UptrainOptions&, const Globals&, const TrainObserver&) {
+  throw TorchNeeded();
+}
 
 DamageReport measure_damage(const CompareFlags&, const Globals&, const ModelFolder&,
                             const std::vector<ConvertOptions>&) {

@@ -1,7 +1,13 @@
 // libregroup_torch.so: the commands with LibTorch.
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
 #include "program.h"
+#include "regroup/base/processors.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/calibration/calibrate.h"
+#include "regroup/model/processes.h"
 #include "regroup/model/runtime.h"
 #include "regroup/model/simd.h"
 #include "torch_module.h"
@@ -12,8 +18,23 @@ namespace regroup {
 bool has_torch() { return true; }
 void require_torch(const std::string&) {}
 
-TrainResult run_training(const UptrainOptions& options, const TrainObserver& observer) {
-  return uptrain(options, observer);
+namespace {
+
+/// Processes that may run on the same processors share them, unless a number of threads was given.
+void share_processors(const Processes& processes, const Globals& globals) {
+  if (globals.threads > 0 || std::getenv("OMP_NUM_THREADS") != nullptr) return;
+  set_threads(std::max(1, usable_threads() / processes.sharing_processors()));
+}
+
+}  // namespace
+
+TrainResult run_training(const UptrainOptions& options, const Globals& globals,
+                         const TrainObserver& observer) {
+  if (globals.launch.size == 1) return uptrain(options, observer);
+  const auto processes =
+      join_processes(globals.launch, std::chrono::seconds(options.process_timeout));
+  share_processors(*processes, globals);
+  return uptrain(options, observer, *processes);
 }
 
 std::pair<ConversionPlan, ConvertResult> convert_by_weights(const ModelFolder& model,
