@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "regroup/base/digest.h"
@@ -126,8 +127,8 @@ void check_sidecar(const std::string& path, LazyTokenizer& tokenizer) {
                          .hint = "tokenize the text again with this model's tokenizer"});
 }
 
-}  // namespace
-
+/// Token files for options.data: texts tokenized into `cache`, token files checked against the tokenizer.
+/// @param writes  false: another process has tokenized, and its files must be in the cache
 std::vector<std::string> prepare_data(const UptrainOptions& options, int64_t vocab_size,
                                       const std::string& cache, const TrainObserver& observer,
                                       bool writes) {
@@ -145,6 +146,29 @@ std::vector<std::string> prepare_data(const UptrainOptions& options, int64_t voc
     }
   }
   return files;
+}
+
+}  // namespace
+
+std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_size,
+                                   const std::string& cache, const TrainObserver& observer,
+                                   Processes& processes) {
+  std::vector<std::string> files;
+  processes.first_does(
+      [&] { files = prepare_data(options, vocab_size, cache, observer, /*writes=*/true); });
+  if (!processes.is_first()) {
+    files = prepare_data(options, vocab_size, cache, observer, /*writes=*/false);
+  }
+  try {
+    return std::make_unique<Dataset>(files, options.token_format, options.seq_len, vocab_size,
+                                     options.seed);
+  } catch (const CheckpointError& error) {
+    ErrorInfo info = error.info();
+    // Users know the file that they gave, not the token file made from it.
+    const auto file = std::find(files.begin(), files.end(), info.path);
+    if (file != files.end()) info.path = options.data[static_cast<size_t>(file - files.begin())];
+    throw CheckpointError(info);
+  }
 }
 
 std::optional<TokenStream> read_validation(const UptrainOptions& options, int64_t vocab_size) {

@@ -91,27 +91,6 @@ void require_room(const RunSetup& setup, const ModelConfig& config, at::Device d
   if (warning && observer.warned) observer.warned(*warning);
 }
 
-/// The training data, its texts tokenized into `cache` by the first process.
-std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_size,
-                                   const std::string& cache, const TrainObserver& observer,
-                                   Processes& processes) {
-  std::vector<std::string> files;
-  processes.first_does([&] { files = prepare_data(options, vocab_size, cache, observer); });
-  if (!processes.is_first()) {
-    files = prepare_data(options, vocab_size, cache, observer, /*writes=*/false);
-  }
-  try {
-    return std::make_unique<Dataset>(files, options.token_format, options.seq_len, vocab_size,
-                                     options.seed);
-  } catch (const CheckpointError& error) {
-    ErrorInfo info = error.info();
-    // Users know the file that they gave, not the token file made from it.
-    const auto file = std::find(files.begin(), files.end(), info.path);
-    if (file != files.end()) info.path = options.data[static_cast<size_t>(file - files.begin())];
-    throw CheckpointError(info);
-  }
-}
-
 /// What a run starts from: a folder whose headers were read, or a config alone.
 struct Source {
   ModelConfig config;

@@ -134,12 +134,9 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
   const auto refused = [](const char* type, const std::string& why) {
     return fmt::format(
         "config.json: model_type \"{}\" is not supported{}{}; supported: baichuan, cohere, "
-        "cohere2, "
-        "falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, internlm2, llama, "
-        "mistral, olmo, "
-        "olmo2, "
-        "olmo3, phi, "
-        "phi3, qwen2, qwen3, smollm3, stablelm, starcoder2",
+        "cohere2, falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, internlm2, "
+        "llama, mistral, olmo, olmo2, olmo3, phi, phi3, qwen2, qwen3, smollm3, stablelm, "
+        "starcoder2",
         type, why.empty() ? "" : ": ", why);
   };
   const std::string no_class = refused("gptj", "its class has no grouped-query attention");

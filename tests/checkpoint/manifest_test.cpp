@@ -64,7 +64,7 @@ class Verify : public ::testing::Test {
   static std::string flip(const std::string& folder, const std::string& tensor) {
     const ModelFolder model = ModelFolder::open(folder);
     const TensorLocation location = model.locate(tensor);
-    const SafetensorsFile& shard = *model.shards()[location.shard];
+    const TensorFile& shard = *model.shards()[location.shard];
     std::string bytes = read_file(shard.path());
     char& byte = bytes[static_cast<size_t>(shard.table().data_begin + location.info->begin)];
     byte = static_cast<char>(byte ^ 1);

@@ -26,7 +26,7 @@ std::vector<std::string> copy_shards(const ModelFolder& model, const std::string
   WorkThread hashing;
   WorkThread writing;
   for (size_t i = 0; i < model.shards().size(); ++i) {
-    const SafetensorsFile& shard = *model.shards()[i];
+    const TensorFile& shard = *model.shards()[i];
     std::vector<TensorSpec> specs;
     int64_t bytes = 0;
     for (const TensorInfo& tensor : shard.tensors()) {
