@@ -119,7 +119,7 @@ std::vector<FamilyCase> family_cases() {
       {"InternLM", {.model_type = "internlm"}},
       {"InternLM, biases, dynamic",
        {.model_type = "internlm",
-        .max_positions = 16,
+        .max_positions = 32,
         .attention_bias = true,
         .extra_config = {{"rotary", {{"base", 5000}, {"type", "dynamic"}}}}}},
       {"GPT-NeoX", {.model_type = "gpt_neox"}},
