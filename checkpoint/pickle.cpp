@@ -153,12 +153,12 @@ class Machine {
     }
     push({.kind = Kind::kCall, .text = function.text, .place = arguments.place});
   }
-  /// The state of a dictionary or call: attributes that nobody asks for, such as state_dict()'s _metadata.
+  /// The state of a dictionary: attributes that nobody asks for, such as state_dict()'s _metadata. That of a tensor would be other
+  /// weights.
   void build() {
     pop();
     if (stack_.size() <= floor()) refuse_structure("takes a value where there is none");
-    const Kind kind = stack_.back().kind;
-    if (kind != Kind::kDictionary && kind != Kind::kCall) refuse_opcode('b');
+    if (stack_.back().kind != Kind::kDictionary) refuse_opcode('b');
   }
 
   void remember(uint64_t index) {

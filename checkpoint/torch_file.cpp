@@ -154,6 +154,11 @@ class StateDict {
       refuse_kind(file_, "PICKLE_UNSUPPORTED", "must hold a dictionary of tensors");
     }
     const std::vector<Value>& items = values_.items(values_.root);
+    if (static_cast<int64_t>(items.size()) > 2 * kMaxTensorsPerFile) {
+      refuse(file_, "PICKLE_LIMIT",
+             fmt::format("must hold at most {} tensors, found {}", kMaxTensorsPerFile,
+                         items.size() / 2));
+    }
     std::map<std::string_view, TensorInfo> tensors;
     for (size_t i = 0; i + 1 < items.size(); i += 2) {
       const std::string_view name = require_name(items[i]);
@@ -197,8 +202,9 @@ class StateDict {
     return view(name, *value);
   }
 
-  /// _rebuild_tensor_v2(storage, offset, shape, strides, ...)
+  /// _rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks[, metadata])
   TensorInfo view(const std::string& name, const Value& call) const {
+    require_plain(call, name);
     const Storage storage = storage_of(argument(call, 0, Kind::kPersistent, name), name);
     const int64_t offset = argument(call, 1, Kind::kInteger, name).integer;
     const std::vector<int64_t> shape = sizes(argument(call, 2, Kind::kTuple, name), name);
@@ -222,6 +228,15 @@ class StateDict {
             .shape = shape,
             .begin = begin,
             .end = begin + count * width};
+  }
+
+  /// Metadata says that values stand for others: negated, conjugated.
+  void require_plain(const Value& call, const std::string& name) const {
+    const std::vector<Value>& arguments = values_.items(call);
+    if (arguments.size() < 7 || arguments[6].kind == Kind::kNone) return;
+    const bool empty =
+        arguments[6].kind == Kind::kDictionary && values_.items(arguments[6]).empty();
+    if (!empty) refuse_kind(file_, "PICKLE_UNSUPPORTED", "must have no metadata, found some", name);
   }
 
   int64_t elements(const std::vector<int64_t>& shape, int64_t max, const std::string& name) const {
@@ -258,10 +273,12 @@ class StateDict {
   /// ("storage", type, key, device, elements); its bytes are the file data/KEY.
   Storage storage_of(const Value& persistent, const std::string& name) const {
     const Value& id = values_.items(persistent).front();
-    const bool sound =
-        id.kind == Kind::kTuple && values_.items(id).size() >= 5 &&
-        values_.items(id)[0].text == "storage" && values_.items(id)[1].kind == Kind::kGlobal &&
-        values_.items(id)[2].kind == Kind::kText && values_.items(id)[4].kind == Kind::kInteger;
+    const bool sound = id.kind == Kind::kTuple && values_.items(id).size() >= 5 &&
+                       values_.items(id)[0].text == "storage" &&
+                       values_.items(id)[1].kind == Kind::kGlobal &&
+                       values_.items(id)[2].kind == Kind::kText &&
+                       values_.items(id)[2].text.size() <= kMaxNameBytes &&
+                       values_.items(id)[4].kind == Kind::kInteger;
     if (!sound) refuse(file_, "PICKLE_STRUCT", "must name a storage of torch.save", name);
     const std::vector<Value>& parts = values_.items(id);
     const auto type = std::find_if(kStorageTypes.begin(), kStorageTypes.end(),

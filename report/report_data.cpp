@@ -76,6 +76,7 @@ const ResultKind* tagged_kind(const std::string& tag, const std::string& path) {
 
 /// The tag of the first line, where that is an object.
 std::string format_of_lines(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
   const std::string_view line = text.substr(0, text.find('\n'));
   if (line.find("\"format\"") == line.npos) return {};  // most files are one line, and long
   return format_in(Json::parse(line, nullptr, /*allow_exceptions=*/false));

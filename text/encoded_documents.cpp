@@ -69,15 +69,14 @@ class EncodingThreads {
 
   EncodingThreads(const DocumentEncoder& encoder, int threads, const Visit& visit)
       : encoder_(encoder), visit_(visit) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~EncodingThreads() {
-    {
-      const std::lock_guard lock(mutex_);
-      ends_ = true;
+    try {
+      for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    } catch (...) {
+      end();  // those that were started would be waited for
+      throw;
     }
-    work_comes_.notify_all();
   }
+  ~EncodingThreads() { end(); }
 
   void add(const Document& document) {
     if (!open_) open_ = std::make_unique<Batch>();
@@ -95,6 +94,14 @@ class EncodingThreads {
   }
 
  private:
+  void end() {
+    {
+      const std::lock_guard lock(mutex_);
+      ends_ = true;
+    }
+    work_comes_.notify_all();
+  }
+
   void send() {
     const size_t max_batches = 2 * threads_.size();
     while (in_flight_.size() >= max_batches ||

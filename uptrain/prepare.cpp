@@ -36,9 +36,12 @@ class LazyTokenizer {
   std::optional<Tokenizer> tokenizer_;
 };
 
+constexpr const char* kSourceKey = "source_sha256";
+
 /// What decides the ids of a cached token file.
-Json cache_key(const std::string& path, const UptrainOptions& options, const Tokenizer& tokenizer) {
-  Json key = {{"source_sha256", sha256_of_file(path)},
+Json cache_key(const Json& source_sha256, const UptrainOptions& options,
+               const Tokenizer& tokenizer) {
+  Json key = {{kSourceKey, source_sha256},
               {"field", options.documents.field},
               {"document_separator", options.documents.separator},
               {"tokenizer_sha256", tokenizer.digest()},
@@ -80,7 +83,12 @@ std::string cached_file(const std::string& path, size_t index, const std::string
 std::string find_tokenized(const std::string& path, size_t index, const UptrainOptions& options,
                            const Tokenizer& tokenizer, const std::string& cache) {
   const std::string out = cached_file(path, index, cache);
-  if (is_cached(out, cache_key(path, options, tokenizer), options)) return out;
+  const std::string sidecar = out + ".json";
+  // The first process has digested the text: hours of that, for large ones, would keep it waiting.
+  const Json found =
+      path_exists(sidecar) ? read_strict_json(sidecar, kConfigJson) : Json(Json::object());
+  const Json source = found.is_object() ? found.value(kSourceKey, Json()) : Json();
+  if (is_cached(out, cache_key(source, options, tokenizer), options)) return out;
   throw ConfigError({.code = "DATA_NOT_SHARED",
                      .message = "must hold the tokens that the process of rank 0 has made of a "
                                 "text, found none, or others",
@@ -93,7 +101,7 @@ std::string tokenize(const std::string& path, size_t index, const UptrainOptions
                      const Tokenizer& tokenizer, int64_t vocab_size, const std::string& cache,
                      const TrainObserver& observer) {
   const std::string out = cached_file(path, index, cache);
-  Json key = cache_key(path, options, tokenizer);
+  Json key = cache_key(sha256_of_file(path), options, tokenizer);
   const std::string sidecar = out + ".json";
   if (is_cached(out, key, options)) return out;
   make_folder(cache);

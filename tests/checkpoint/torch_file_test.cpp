@@ -135,6 +135,10 @@ TEST(TorchFile, NothingOfAPickleIsRun) {
       {"NEWOBJ", "PICKLE_OPCODE", zip_of_pickle("\x80\x02)\x81."), "opcode 0x81"},
       {"EXT1", "PICKLE_OPCODE", zip_of_pickle("\x80\x02\x82\x01."), "opcode 0x82"},
       {"BUILD of a list", "PICKLE_OPCODE", zip_of_pickle("\x80\x02]N"s + "b."), "opcode 0x62"},
+      {"BUILD of a tensor", "PICKLE_OPCODE",
+       zip_of_pickle(dictionary(
+           {{"a", tensor(storage("IntStorage", "0", 4), 0, {4}, {1}) + tuple({"N"}) + "b"}})),
+       "opcode 0x62"},
       {"BINBYTES8", "PICKLE_OPCODE", zip_of_pickle("\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f."),
        "opcode 0x8e"},
   });
@@ -174,6 +178,12 @@ TEST(TorchFile, DamagedPickles) {
        zip_of_pickle(dictionary(
            {{"a", tensor(tuple({text("store"), "N", "N", "N", "N"}) + "Q", 0, {4}, {1})}})),
        "must name a storage"},
+      {"a long key", "PICKLE_STRUCT",
+       zip_of_pickle(dictionary(
+           {{"a", tensor(storage("IntStorage", std::string(1025, '0'), 4), 0, {4}, {1})}})),
+       "must name a storage"},
+      {"too many tensors", "PICKLE_LIMIT",
+       zip_of_pickle("\x80\x02}(" + std::string(2'000'002, 'N') + "u."), "at most 1000000 tensors"},
       {"a control character", "PICKLE_STRUCT", zip_of_pickle(dictionary({{"a\nb", fine}})),
        "1 to 1024 bytes of plain text"},
       {"an empty name", "PICKLE_STRUCT", zip_of_pickle(dictionary({{"", fine}})), "found \"\""},
@@ -203,6 +213,13 @@ TEST(TorchFile, TensorsBeyondTheirStorage) {
       {"transposed", "PICKLE_VIEW", one_tensor(0, {2, 2}, {1, 2}), "row by row"},
       {"expanded", "PICKLE_VIEW", one_tensor(0, {4}, {0}), "row by row"},
       {"every second", "PICKLE_VIEW", one_tensor(0, {2}, {2}), "row by row"},
+      {"negated", "PICKLE_UNSUPPORTED",
+       zip_of_pickle(dictionary(
+           {{"a", global("torch._utils", "_rebuild_tensor_v2") +
+                      tuple({storage("IntStorage", "0", 4), number(0), tuple({number(4)}),
+                             tuple({number(1)}), "\x89", "N", "}" + text("neg") + "\x88s"}) +
+                      "R"}})),
+       "must have no metadata"},
       {"big-endian", "ZIP_BYTEORDER", torch_zip(dictionary({}), {}, "big"), "found \"big\""},
       {"a list", "PICKLE_UNSUPPORTED", zip_of_pickle("\x80\x02]."), "a dictionary of tensors"},
       {"a key", "PICKLE_UNSUPPORTED", zip_of_pickle("\x80\x02}NNs."), "by a text"},

@@ -32,7 +32,7 @@ struct EncodedDocument {
 
 /// Encodes the documents of a text file on `threads` threads, from 1 on, while the calling thread reads. `visit` is called there
 /// with every document, in order; with any number of threads it is given the same, and the same error ends it.
-/// Memory holds 64 MiB of text, or the longest document.
+/// Memory holds 64 MiB of text and its ids, or the longest document twice.
 /// @return how many documents there were
 /// @throws as read_documents, Tokenizer::text_of and Tokenizer::encode
 int64_t encode_documents(const std::string& path, const Tokenizer& tokenizer,
