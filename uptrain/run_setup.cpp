@@ -304,12 +304,12 @@ void ready_teacher(RunSetup& setup, const TrainObserver& observer) {
   if (!setup.teacher) return;
   const UptrainOptions& options = setup.options;
   if (options.teacher_cache.empty()) return setup.teacher->load();
-  const auto use_cache = [&] {
+  const auto use_cache = [&](bool writes) {
     setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
-                             observer.announced);
+                             observer.announced, writes);
   };
-  setup.processes->first_does(use_cache);  // writes it where it is not there yet
-  if (!setup.processes->is_first()) use_cache();
+  setup.processes->first_does([&] { use_cache(true); });
+  if (!setup.processes->is_first()) use_cache(false);
 }
 
 /// The rates that were left out are chosen with model, data and teacher as the run will have them.

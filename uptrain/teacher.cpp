@@ -78,7 +78,7 @@ void Teacher::load() {
 }
 
 void Teacher::use_cache(const UptrainOptions& options, const Dataset& dataset, int64_t samples,
-                        const std::function<void(const std::string&)>& announce) {
+                        const std::function<void(const std::string&)>& announce, bool writes) {
   const int64_t vocab = config().vocab_size;
   digest_ = model_digest(folder_);
   const TeacherCacheKey key = {.teacher_sha256 = digest_,
@@ -97,6 +97,14 @@ void Teacher::use_cache(const UptrainOptions& options, const Dataset& dataset, i
     if (!options.overwrite) throw;
   }
   if (cache_) return;
+  if (!writes) {
+    throw ConfigError({.code = "DATA_NOT_SHARED",
+                       .message =
+                           "must hold what the process of rank 0 has written of the teacher, "
+                           "found nothing",
+                       .path = folder,
+                       .hint = "put `teacher-cache` where all processes see the same files"});
+  }
   if (announce) {
     announce(fmt::format("teacher cache: writes {} to {}: {} samples of {} tokens, {} ids each",
                          human_bytes(key.bytes()), folder, samples, key.seq_len, key.top_k));

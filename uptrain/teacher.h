@@ -34,9 +34,10 @@ class Teacher {
   /// empty (or, with options.overwrite, when it was made for something else).
   /// @param samples   of the whole run
   /// @param announce  told the size before anything is written
-  /// @throws ConfigError TEACHER_CACHE_MISMATCH
+  /// @param writes    false: another process has written it
+  /// @throws ConfigError TEACHER_CACHE_MISMATCH; DATA_NOT_SHARED where what another process has written is not seen
   void use_cache(const UptrainOptions& options, const Dataset& dataset, int64_t samples,
-                 const std::function<void(const std::string&)>& announce);
+                 const std::function<void(const std::string&)>& announce, bool writes);
   const TeacherCache* cache() const { return cache_.get(); }
 
   /// Lets go of every tensor that is frozen in `student` and holds the same bytes there: from then on
