@@ -4,7 +4,7 @@
 
 #include "gain_choice.h"
 #include "layer_training.h"
-#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/mlp_sizes.h"
 
 namespace regroup {
 namespace {
@@ -16,8 +16,9 @@ double attention_flops(const ModelConfig& c, int64_t seq) {
   return 2.0 * static_cast<double>(weights) + 2.0 * static_cast<double>(seq * c.query_size());
 }
 
+/// The same of its MLP, on the average of layers.
 double mlp_flops(const ModelConfig& c) {
-  return 2.0 * static_cast<double>(mlp_matrices(c) * c.hidden_size * c.intermediate_size);
+  return 2.0 * static_cast<double>(mlp_weights(c).of_token) / static_cast<double>(c.n_layers);
 }
 
 double times(int64_t tokens, double flops) { return static_cast<double>(tokens) * flops; }

@@ -281,7 +281,7 @@ std::optional<NetworkFit::Outcome> NetworkFit::outcome_of_before(const std::stri
 
 bool NetworkFit::holds_every_layer(const std::string& folder) const {
   for (int64_t layer = 0; layer < after_.n_layers; ++layer) {
-    LayerWeights own = allocate_layer(after_, at::kFloat, at::kCPU);
+    LayerWeights own = allocate_layer(after_, layer, at::kFloat, at::kCPU);
     LayerReport report;
     if (!load_calibrated_layer(calibrated_layer_path(folder, layer), after_, layer, own, report)) {
       return false;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "config_experts.h"
 #include "config_layers.h"
 #include "config_rope.h"
 #include "config_support.h"
@@ -191,6 +192,7 @@ ModelConfig parse_model_config(const std::string& text, const std::string& path)
   config.n_layers = required(fields, "num_hidden_layers", kMaxLayers);
   config.hidden_size = required(fields, "hidden_size", kMaxWidth);
   config.intermediate_size = read_intermediate(fields, config);
+  read_experts(fields, config);
   config.vocab_size = required(fields, "vocab_size", kMaxRows);
   const ConfigDefaults& defaults = family.defaults;
   config.max_positions =

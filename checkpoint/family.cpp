@@ -15,7 +15,8 @@ constexpr const ModelFamily* kFamilies[] = {
 #undef REGROUP_ENTRY
 };
 
-bool is_present(Presence presence, const ModelConfig& config) {
+/// @param layer  -1 outside the layers
+bool is_present(Presence presence, const ModelConfig& config, int64_t layer) {
   switch (presence) {
     case Presence::kAlways:
       return true;
@@ -33,6 +34,12 @@ bool is_present(Presence presence, const ModelConfig& config) {
       return config.parallel && config.own_mlp_norm;
     case Presence::kNoTwoNorms:
       return !config.parallel || !config.own_mlp_norm;
+    case Presence::kOneMlp:
+      return !config.has_experts(layer);
+    case Presence::kExperts:
+      return config.has_experts(layer);
+    case Presence::kSharedExpert:
+      return config.has_experts(layer) && config.experts.shared_intermediate_size > 0;
     case Presence::kUntied:
       return !config.tie_word_embeddings;
   }
@@ -61,11 +68,11 @@ std::optional<size_t> index_in(const TensorRule& rule, Role role) {
   return static_cast<size_t>(found - roles.begin());
 }
 
-/// The rule of the tensor that holds `role`, whole or as a part; nullptr when the model has none.
-const TensorRule* find_rule(const ModelConfig& config, Role role) {
+/// The rule of the tensor that holds `role`, whole or as a part; nullptr when the layer has none.
+const TensorRule* find_rule(const ModelConfig& config, Role role, int64_t layer) {
   for (const TensorRule& rule : config.family->tensors) {
     const bool holds = rule.role == role || index_in(rule, role);
-    if (holds && is_present(rule.presence, config)) return &rule;
+    if (holds && is_present(rule.presence, config, layer)) return &rule;
   }
   return nullptr;
 }
@@ -86,16 +93,16 @@ int64_t rows_of_part(Role role, const ModelConfig& config) {
 
 bool is_per_layer(const TensorRule& rule) { return rule.name.find("{}") != std::string_view::npos; }
 
-/// @param head  ignored where one tensor is for all heads
+/// @param part  ignored where one tensor is for all
 ExpectedTensor instance(const TensorRule& rule, const ModelConfig& config, int64_t layer,
-                        int64_t head = 0) {
+                        int64_t part = 0) {
   ExpectedTensor tensor{.name = is_per_layer(rule)
-                                    ? fmt::format(fmt::runtime(rule.name), layer, head)
+                                    ? fmt::format(fmt::runtime(rule.name), layer, part)
                                     : std::string(rule.name),
                         .shape = {},
                         .rule = &rule,
                         .layer = is_per_layer(rule) ? layer : -1,
-                        .head = rule.each == Dim::kNone ? -1 : head};
+                        .part = rule.each == Dim::kNone ? -1 : part};
   for (const Dim dim : rule.shape) {
     if (dim != Dim::kNone) tensor.shape.push_back(value_of(dim, config));
   }
@@ -111,8 +118,6 @@ const ModelFamily* find_family(std::string_view model_type) {
                                [&](const ModelFamily* f) { return f->model_type == model_type; });
   return it == std::end(kFamilies) ? nullptr : *it;
 }
-
-int64_t mlp_matrices(const ModelConfig& config) { return config.family->block.gated ? 3 : 2; }
 
 int64_t value_of(Dim dim, const ModelConfig& config) {
   switch (dim) {
@@ -138,6 +143,14 @@ int64_t value_of(Dim dim, const ModelConfig& config) {
       return config.intermediate_size;
     case Dim::kGateUp:
       return 2 * config.intermediate_size;
+    case Dim::kOne:
+      return 1;
+    case Dim::kExperts:
+      return config.experts.count;
+    case Dim::kExpertIntermediate:
+      return config.experts.intermediate_size;
+    case Dim::kSharedIntermediate:
+      return config.experts.shared_intermediate_size;
   }
   return 1;
 }
@@ -160,7 +173,7 @@ std::vector<PartRows> parts_of(const TensorRule& rule, const ModelConfig& config
 }
 
 std::optional<PartPlace> find_part(const ModelConfig& config, Role role, int64_t layer) {
-  const TensorRule* rule = find_rule(config, role);
+  const TensorRule* rule = find_rule(config, role, layer);
   if (rule == nullptr) return std::nullopt;
   PartPlace place{.tensor = instance(*rule, config, layer).name,
                   .rows = parts_of(*rule, config)[index_in(*rule, role).value_or(0)]};
@@ -180,9 +193,9 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
   const auto after_layers = std::find_if_not(first_layer_rule, rules.end(), is_per_layer);
   const auto add = [&](auto begin, auto end, int64_t layer) {
     for (auto rule = begin; rule != end; ++rule) {
-      if (!is_present(rule->presence, config)) continue;
-      for (int64_t head = 0; head < value_of(rule->each, config); ++head) {
-        tensors.push_back(instance(*rule, config, layer, head));
+      if (!is_present(rule->presence, config, layer)) continue;
+      for (int64_t part = 0; part < value_of(rule->each, config); ++part) {
+        tensors.push_back(instance(*rule, config, layer, part));
       }
     }
   };
@@ -195,12 +208,12 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
 }
 
 std::string tensor_name(const ModelConfig& config, Role role, int64_t layer) {
-  const TensorRule* rule = find_rule(config, role);
+  const TensorRule* rule = find_rule(config, role, layer);
   return rule == nullptr ? std::string() : instance(*rule, config, layer).name;
 }
 
 std::string part_name(const ModelConfig& config, Role role, int64_t layer) {
-  const TensorRule* rule = find_rule(config, role);
+  const TensorRule* rule = find_rule(config, role, layer);
   if (rule == nullptr) return {};
   const std::string name = instance(*rule, config, layer).name;
   return rule->role == role ? name : fmt::format("{}:{}", name, *index_in(*rule, role));

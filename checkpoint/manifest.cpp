@@ -206,7 +206,7 @@ ModelFolder open_parent(const ModelFolder& folder, const std::string& parent) {
 
 /// Whether `tensor` is of a KV head that `other` does not have.
 bool is_of_another_head(const ExpectedTensor& tensor, const ModelConfig& other) {
-  return tensor.rule->each == Dim::kKvHeads && tensor.head >= other.n_kv_heads;
+  return tensor.rule->each == Dim::kKvHeads && tensor.part >= other.n_kv_heads;
 }
 
 void compare(const ModelFolder& folder, const ModelFolder& parent, VerifyResult& result) {

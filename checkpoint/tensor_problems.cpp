@@ -15,7 +15,9 @@ namespace regroup {
 namespace {
 
 /// The key of config.json that a dimension comes from.
-std::string key_of(Dim dim, const ConfigKeys& keys) {
+std::string key_of(Dim dim, const ModelFamily& family) {
+  const ConfigKeys& keys = family.keys;
+  const ExpertRules& experts = family.experts;
   switch (dim) {
     case Dim::kVocab:
       return "vocab_size";
@@ -37,16 +39,24 @@ std::string key_of(Dim dim, const ConfigKeys& keys) {
       return std::string(keys.intermediate);
     case Dim::kGateUp:
       return fmt::format("2 * {}", keys.intermediate);
+    case Dim::kOne:
+      return "1";
+    case Dim::kExperts:
+      return std::string(experts.count_key);
+    case Dim::kExpertIntermediate:
+      return std::string(experts.intermediate.empty() ? keys.intermediate : experts.intermediate);
+    case Dim::kSharedIntermediate:
+      return std::string(experts.shared);
     case Dim::kNone:
       break;
   }
   return {};
 }
 
-std::string keys_of(const TensorRule& rule, const ConfigKeys& keys) {
+std::string keys_of(const TensorRule& rule, const ModelFamily& family) {
   std::vector<std::string> found;
   for (const Dim dim : rule.shape) {
-    if (dim != Dim::kNone) found.push_back(key_of(dim, keys));
+    if (dim != Dim::kNone) found.push_back(key_of(dim, family));
   }
   return join(found, ", ");
 }
@@ -147,13 +157,14 @@ class Disagreements {
   }
 
   void explain_dimensions() {
-    for (const Dim dim : {Dim::kVocab, Dim::kHidden, Dim::kQuery, Dim::kKv, Dim::kIntermediate}) {
+    for (const Dim dim : {Dim::kVocab, Dim::kHidden, Dim::kQuery, Dim::kKv, Dim::kIntermediate,
+                          Dim::kExperts, Dim::kExpertIntermediate, Dim::kSharedIntermediate}) {
       measure(dim);
     }
     for (const auto& [dim, size] : other_sizes_) {
       const bool heads = dim == Dim::kQuery || dim == Dim::kKv;
       if (!heads) {
-        add_size(dim, key_of(dim, config_.family->keys), value_of(dim, config_), size);
+        add_size(dim, key_of(dim, *config_.family), value_of(dim, config_), size);
         continue;
       }
       if (go_together(dim, Dim::kHidden)) continue;  // head_dim follows from hidden_size
@@ -168,7 +179,7 @@ class Disagreements {
             dim == Dim::kKv ? std::string(config_.family->keys.kv_heads) : "num_attention_heads",
             value_of(dim, config_) / config_.head_dim, size / config_.head_dim);
       } else {
-        add_size(dim, key_of(dim, config_.family->keys), value_of(dim, config_), size);
+        add_size(dim, key_of(dim, *config_.family), value_of(dim, config_), size);
       }
     }
   }
@@ -183,7 +194,7 @@ class Disagreements {
           {.code = "CFG_TENSOR_SHAPE",
            .message = fmt::format(
                "config.json asks for shape [{}] ({}), found [{}]", fmt::join(tensor.shape, ", "),
-               keys_of(*tensor.rule, config_.family->keys), fmt::join(info->shape, ", ")),
+               keys_of(*tensor.rule, *config_.family), fmt::join(info->shape, ", ")),
            .path = path,
            .tensor = tensor.name,
            .hint = "config.json and the weights belong to different models, or one is wrong"});

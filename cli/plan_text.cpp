@@ -9,6 +9,7 @@
 #include "regroup/base/human_number.h"
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/mlp_sizes.h"
 #include "table.h"
 
 namespace regroup {
@@ -113,11 +114,19 @@ std::vector<std::vector<std::string>> plan_table(const PlanView& view) {
   return rows;
 }
 
+/// "46.7B parameters, of which a token uses 12.9B"
+std::string parameters_of(const ModelConfig& config) {
+  const int64_t all = count_parameters(config);
+  const int64_t active = active_parameters(config);
+  const std::string text = human_count(static_cast<double>(all)) + " parameters";
+  if (active == all) return text;
+  return fmt::format("{}, of which a token uses {}", text,
+                     human_count(static_cast<double>(active)));
+}
+
 std::string headline(const CacheLayout& layout) {
-  const std::string what =
-      layout.config
-          ? human_count(static_cast<double>(count_parameters(*layout.config))) + " parameters"
-          : "a family that regroup plans for and does not convert";
+  const std::string what = layout.config ? parameters_of(*layout.config)
+                                         : "a family that regroup plans for and does not convert";
   return fmt::format(
       "{}: {} layers, {} query heads, {} KV heads, {}\n",
       printable(layout.architecture.empty() ? layout.model_type : layout.architecture, 80),

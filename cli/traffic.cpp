@@ -167,7 +167,8 @@ ServedModel Traffic::model_at(int64_t n_kv_heads) const {
   }
   model.device_weight_bytes = *weights;
   const double held = static_cast<double>(*weights) * 8 / static_cast<double>(request.weight_bits);
-  model.flops_per_token = 2 * held * static_cast<double>(request.devices);
+  const double used = expert_use(layout_).computed();
+  model.flops_per_token = 2 * held * used * static_cast<double>(request.devices);
   return model;
 }
 

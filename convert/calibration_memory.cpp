@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/mlp_sizes.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/text/documents.h"
 
@@ -46,13 +47,19 @@ int64_t attention_weights(const ModelConfig& config) {
 }
 int64_t layer_weights(const ModelConfig& config) {
   return attention_weights(config) +
-         mlp_matrices(config) * config.hidden_size * config.intermediate_size;
+         mlp_matrices(config) * config.hidden_size * most_mlp_channels(config).all;
 }
 
 /// Weights, norms and biases left out.
 int64_t model_weights(const ModelConfig& config) {
   const int64_t tables = config.tie_word_embeddings ? 1 : 2;
-  return config.n_layers * layer_weights(config) + tables * config.vocab_size * config.hidden_size;
+  return config.n_layers * attention_weights(config) + mlp_weights(config).all +
+         tables * config.vocab_size * config.hidden_size;
+}
+
+/// Copies of a token's rows before and behind its experts, in numbers.
+int64_t routed_rows(const ModelConfig& config) {
+  return 3 * config.experts.per_token * config.hidden_size;
 }
 
 /// The parent in float32, and what it keeps of the texts that it writes at once.
@@ -71,7 +78,8 @@ int64_t distillation_memory(const ModelConfig& config, const CalibrationSizes& s
   const int64_t inner = mlp_matrices(config) + (keeps_gate ? 1 : 0);
   const int64_t scores = config.caps.scores > 0 ? 3 * config.n_heads * sizes.text().seq_len : 0;
   const int64_t kept = 8 * config.hidden_size + 4 * (config.query_size() + config.kv_size()) +
-                       inner * config.intermediate_size + scores;  // of a token
+                       inner * most_mlp_channels(config).of_token + routed_rows(config) +
+                       scores;  // of a token
   const int64_t tokens = std::max(kDistillTokensAtOnce, sizes.text().seq_len);
   const int64_t head = config.vocab_size * config.hidden_size;  // the parent's own
   return 4 * (model_weights(config) + head +
@@ -80,7 +88,8 @@ int64_t distillation_memory(const ModelConfig& config, const CalibrationSizes& s
 
 /// Of a token on its way through a layer, in numbers.
 int64_t widest_row(const ModelConfig& config) {
-  return 2 * config.intermediate_size + 3 * config.query_size() + 4 * config.hidden_size;
+  return 2 * most_mlp_channels(config).of_token + 3 * config.query_size() + 4 * config.hidden_size +
+         routed_rows(config);
 }
 
 /// Moments and their copies in float64.
@@ -107,7 +116,7 @@ int64_t merging_memory(const ModelConfig& config, Method method,
   // In float64 the MLP keeps twice as much of a token.
   const int64_t rows =
       kVocabularyTokens * config.hidden_size +
-      kVocabularyTokensAtOnce * (widest_row(config) + 2 * config.intermediate_size);
+      kVocabularyTokensAtOnce * (widest_row(config) + 2 * most_mlp_channels(config).of_token);
   return (layer_weights(config) + rows) * 8 + decided + moments_memory(config);
 }
 

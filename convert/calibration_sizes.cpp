@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/mlp_sizes.h"
 
 namespace regroup {
 namespace {
@@ -99,9 +99,8 @@ int64_t default_distill_steps(const ModelConfig& config, const CalibrationOption
   constexpr double kMaxFlops = 1.4e13;  // two to three minutes of two cores with AVX2
   if (!options.sequential || options.layer_steps == 0) return 0;
   const int64_t attention = 2 * config.hidden_size * (config.query_size() + config.kv_size());
-  const int64_t layer =
-      attention + mlp_matrices(config) * config.hidden_size * config.intermediate_size;
-  const int64_t weights = config.n_layers * layer + config.vocab_size * config.hidden_size;
+  const int64_t weights = config.n_layers * attention + mlp_weights(config).of_token +
+                          config.vocab_size * config.hidden_size;
   // The parent and the converted model forward, and backward by the inputs.
   const double step = 6.0 * static_cast<double>(weights) * static_cast<double>(kDistillStepTokens);
   const auto steps = static_cast<int64_t>(kMaxFlops / step);

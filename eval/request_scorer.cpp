@@ -12,7 +12,7 @@
 #include <map>
 
 #include "regroup/base/error.h"
-#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/mlp_sizes.h"
 #include "regroup/model/layer_observer.h"
 #include "request_batches.h"
 
@@ -152,7 +152,7 @@ struct BatchWork {
 BatchWork work_of(const RequestBatch& batch, const std::vector<TokenRequest>& requests,
                   const ModelConfig& config) {
   const auto embedding = static_cast<double>(config.vocab_size * config.hidden_size);
-  const double weights = (static_cast<double>(count_parameters(config)) - embedding) /
+  const double weights = (static_cast<double>(active_parameters(config)) - embedding) /
                          static_cast<double>(config.n_layers);
   const auto a_key = 4.0 * static_cast<double>(config.query_size());
   BatchWork work;

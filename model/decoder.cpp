@@ -48,7 +48,7 @@ Decoder::Decoder(ModelConfig config, at::ScalarType dtype, at::Device device)
   if (!config_.tie_word_embeddings) lm_head_ = make({config_.vocab_size, hidden});
   if (!tensor_name(config_, Role::kLmHeadBias).empty()) lm_head_bias_ = make({config_.vocab_size});
   for (int64_t i = 0; i < config_.n_layers; ++i) {
-    layers_.push_back(allocate_layer(config_, dtype, device));
+    layers_.push_back(allocate_layer(config_, i, dtype, device));
   }
 }
 

@@ -27,7 +27,10 @@ Dtype from_scalar_type(at::ScalarType type) {
   return type == at::kBFloat16 ? Dtype::kBF16 : type == at::kHalf ? Dtype::kF16 : Dtype::kF32;
 }
 
-bool writes_into_residual(Role role) { return role == Role::kOutput || role == Role::kDown; }
+bool writes_into_residual(Role role) {
+  return role == Role::kOutput || role == Role::kDown || role == Role::kExpertDown ||
+         role == Role::kSharedDown;
+}
 
 bool is_norm(Role role) {
   return role == Role::kInputNorm || role == Role::kMlpNorm || role == Role::kFinalNorm ||

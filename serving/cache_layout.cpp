@@ -91,6 +91,10 @@ CacheLayout cache_layout_of(const ModelConfig& config) {
   return layout;
 }
 
+ExpertUse expert_use(const CacheLayout& layout) {
+  return layout.config ? expert_use(*layout.config) : ExpertUse{};
+}
+
 CacheLayout with_kv_heads(CacheLayout layout, int64_t n_kv_heads) {
   if (layout.n_kv_heads == 0) return layout;
   for (CacheLayer& layer : layout.layers) {

@@ -21,6 +21,8 @@ ModelConfig config_of_device(const ModelConfig& config, int64_t devices) {
   device.n_heads = share(config.n_heads, devices);
   device.n_kv_heads = share(config.n_kv_heads, devices);
   device.intermediate_size = share(config.intermediate_size, devices);
+  device.experts.intermediate_size = share(config.experts.intermediate_size, devices);
+  device.experts.shared_intermediate_size = share(config.experts.shared_intermediate_size, devices);
   device.vocab_size = share(config.vocab_size, devices);
   return device;
 }

@@ -32,6 +32,7 @@ class Simulation {
         settings_(settings),
         ledger_(model.layout, settings.kv_bits, settings.block_tokens),
         weight_bytes_(model.device_weight_bytes),
+        use_(expert_use(model.layout)),
         flops_per_token_(model.flops_per_token / static_cast<double>(settings.devices)),
         budget_(settings.memory_bytes - settings.reserve_bytes - weight_bytes_),
         shared_bytes_(ledger_.block_bytes() * (kTraceBlockTokens / settings.block_tokens)),
@@ -236,11 +237,11 @@ class Simulation {
 
   StepTime step_time(const CacheWork& work, double tokens, double flops, double bytes) const {
     const double bandwidth = settings_.bandwidth_bytes_per_s;
-    const double rate = settings_.flops_per_s;
-    return {.read = (static_cast<double>(weight_bytes_) + work.bytes + bytes) / bandwidth,
+    const double weights = use_.read(tokens) * static_cast<double>(weight_bytes_);
+    return {.read = (weights + work.bytes + bytes) / bandwidth,
             .read_growth = work.bytes_growth / bandwidth,
-            .compute = (tokens * flops_per_token_ + work.flops + flops) / rate,
-            .compute_growth = work.flops_growth / rate,
+            .compute = (tokens * flops_per_token_ + work.flops + flops) / settings_.flops_per_s,
+            .compute_growth = work.flops_growth / settings_.flops_per_s,
             .overhead = settings_.step_overhead_s};
   }
 
@@ -368,6 +369,7 @@ class Simulation {
   CacheLedger ledger_;
   PrefixCache prefixes_;
   int64_t weight_bytes_;
+  ExpertUse use_;
   double flops_per_token_;
   int64_t budget_;
   int64_t shared_bytes_;  ///< of a block of the prefix cache

@@ -1,5 +1,7 @@
 #include "regroup/serving/reserve.h"
 
+#include "regroup/checkpoint/mlp_sizes.h"
+
 namespace regroup {
 namespace {
 
@@ -13,7 +15,7 @@ constexpr int64_t kMlpFactor = 4;  // width of an MLP, where only the model's wi
 
 Reserve estimate_reserve(const CacheLayout& layout, const CapacityRequest& request) {
   const int64_t mlp =
-      layout.config ? layout.config->intermediate_size : kMlpFactor * layout.hidden_size;
+      layout.config ? most_mlp_channels(*layout.config).of_token : kMlpFactor * layout.hidden_size;
   const int64_t devices = request.devices;
   Reserve reserve;
   // The residual stream twice and queries whole; gate, up and their product divided.

@@ -10,12 +10,14 @@ Roofline decode_roofline(const CacheLayout& layout, const CapacityRequest& reque
                          int64_t weight_bytes, int64_t kv_bytes, const Gpu& gpu) {
   const auto batch = static_cast<double>(request.batch);
   const auto devices = static_cast<double>(request.devices);
-  const double params =
-      static_cast<double>(weight_bytes) * 8 / static_cast<double>(request.weight_bits);
+  const ExpertUse use = expert_use(layout);
+  const double params = static_cast<double>(weight_bytes) * use.computed() * 8 /
+                        static_cast<double>(request.weight_bits);
   const CacheLedger ledger(layout, request.kv_bits, 1);
   const double attention = ledger.prefill_flops(request.context, 1) / devices;
   Roofline roofline;
-  roofline.bytes = static_cast<double>(weight_bytes) + static_cast<double>(kv_bytes);
+  roofline.bytes =
+      static_cast<double>(weight_bytes) * use.read(batch) + static_cast<double>(kv_bytes);
   roofline.flops = batch * (2 * params + attention);
   const double read_s = roofline.bytes / gpu.bandwidth_bytes_per_s;
   const double compute_s = roofline.flops / gpu.flops_per_s;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/mlp_sizes.h"
 
 namespace regroup {
 
@@ -19,7 +20,7 @@ Matrices matrices_of(const ModelConfig& c) {
   return {.query = per_layer * static_cast<double>(c.query_size()),
           .kv = per_layer * 2 * static_cast<double>(c.kv_size()),
           .output = per_layer * static_cast<double>(c.query_size()),
-          .mlp = per_layer * static_cast<double>(mlp_matrices(c) * c.intermediate_size),
+          .mlp = static_cast<double>(mlp_weights(c).of_token),
           .head = static_cast<double>(c.hidden_size) * static_cast<double>(c.vocab_size)};
 }
 
@@ -98,7 +99,8 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   const double weights = static_cast<double>(count_parameters(c)) * width +
                          static_cast<double>(n_trainable) * (narrow ? 18 : 12);
   // Kept for the backward pass by one layer: residual sums and norms, fused projections, attention's
-  // output, both halves of the MLP and their product; LayerNorm keeps its inputs in float32.
+  // output, both halves of the MLP and their product, a token's rows before and behind its experts; LayerNorm keeps
+  // its inputs in float32.
   const BlockSpec& block = c.family->block;
   const int64_t norms = !narrow                          ? 0
                         : centres(block.norm)            ? 4 * c.hidden_size
@@ -113,7 +115,8 @@ int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& opti
   const int64_t more_norms = (two_more ? 2 : one_more ? 1 : 0) * c.hidden_size;
   const int64_t per_layer = norms + more_norms + 4 * c.hidden_size +
                             2 * (c.query_size() + 2 * c.kv_size()) + c.query_size() +
-                            inner * c.intermediate_size + scores;
+                            inner * most_mlp_channels(c).of_token +
+                            3 * c.experts.per_token * c.hidden_size + scores;
   // One layer more: the gradients of the one that the backward pass is in.
   const int64_t kept_layers = 1 + (options.activation_checkpointing ? 1 : c.n_layers);
   const int64_t boundary = options.activation_checkpointing ? 2 * c.hidden_size * c.n_layers : 0;
@@ -142,7 +145,7 @@ int64_t estimate_teacher_bytes(const ModelConfig& c, const UptrainOptions& optio
   const double width = options.precision == Precision::kBf16 ? 2 : 4;
   // Nothing is kept for a backward pass: the residual stream and one layer's MLP at a time.
   return to_bytes(tokens_at_once(options) * width *
-                  static_cast<double>(3 * c.hidden_size + 3 * c.intermediate_size));
+                  static_cast<double>(3 * c.hidden_size + 3 * most_mlp_channels(c).of_token));
 }
 
 }  // namespace regroup

@@ -41,9 +41,15 @@ inline constexpr auto kOutputBiasRow = std::to_array<TensorRule>({
 });
 
 inline constexpr auto kGluRows = std::to_array<TensorRule>({
-    {"model.layers.{}.mlp.gate_proj.weight", {kIntermediate, kHidden}, Role::kGate},
-    {"model.layers.{}.mlp.up_proj.weight", {kIntermediate, kHidden}, Role::kUp},
-    {"model.layers.{}.mlp.down_proj.weight", {kHidden, kIntermediate}, Role::kDown},
+    {"model.layers.{}.mlp.gate_proj.weight",
+     {kIntermediate, kHidden},
+     Role::kGate,
+     Presence::kOneMlp},
+    {"model.layers.{}.mlp.up_proj.weight", {kIntermediate, kHidden}, Role::kUp, Presence::kOneMlp},
+    {"model.layers.{}.mlp.down_proj.weight",
+     {kHidden, kIntermediate},
+     Role::kDown,
+     Presence::kOneMlp},
 });
 
 inline constexpr auto kFinalNormRow = std::to_array<TensorRule>({
@@ -52,6 +58,22 @@ inline constexpr auto kFinalNormRow = std::to_array<TensorRule>({
 
 inline constexpr auto kLmHeadRow = std::to_array<TensorRule>({
     {"lm_head.weight", {kVocab, kHidden}, Role::kLmHead, Presence::kUntied},
+});
+
+/// A matrix of each expert.
+constexpr TensorRule expert_row(std::string_view name, std::array<Dim, 2> shape, Role role) {
+  return {
+      .name = name, .shape = shape, .role = role, .presence = Presence::kExperts, .each = kExperts};
+}
+
+inline constexpr auto kExpertRows = std::to_array<TensorRule>({
+    {"model.layers.{}.mlp.gate.weight", {kExperts, kHidden}, Role::kRouter, Presence::kExperts},
+    expert_row("model.layers.{}.mlp.experts.{}.gate_proj.weight", {kExpertIntermediate, kHidden},
+               Role::kExpertGate),
+    expert_row("model.layers.{}.mlp.experts.{}.up_proj.weight", {kExpertIntermediate, kHidden},
+               Role::kExpertUp),
+    expert_row("model.layers.{}.mlp.experts.{}.down_proj.weight", {kHidden, kExpertIntermediate},
+               Role::kExpertDown),
 });
 
 /// The rows of all parts, one part behind the other.

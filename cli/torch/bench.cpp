@@ -14,6 +14,7 @@
 #include "regroup/base/printable.h"
 #include "regroup/base/processors.h"
 #include "regroup/base/stop_signal.h"
+#include "regroup/checkpoint/mlp_sizes.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/eval/machine_speed.h"
 #include "regroup/eval/model_speed.h"
@@ -170,8 +171,9 @@ class SpeedBench {
     constexpr double kReached = 0.6;
     const auto steps = static_cast<double>(flags_.new_tokens + 2);
     const double tokens = static_cast<double>(prefilled_at_once(point) * point.context);
-    const double weights =
-        static_cast<double>(read_weight_bytes(decoder)) * 8 / static_cast<double>(kv_bits());
+    const double weights = static_cast<double>(read_weight_bytes(decoder)) *
+                           expert_use(decoder.config()).computed() * 8 /
+                           static_cast<double>(kv_bits());
     const double prefill = flags_.no_prefill ? 0 : 2 * weights * tokens / machine_.flops_per_s;
     return (steps * roofline_of(point, decoder).seconds + prefill) / kReached;
   }

@@ -61,7 +61,7 @@ Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, Actio
 PartPlace place_before(Role role, const TensorPlan& tensor, const ConversionPlan& plan) {
   PartPlace place = *find_part(plan.before, role, tensor.layer);
   const auto sources = static_cast<int64_t>(place.heads.size());
-  if (sources > 0) place.tensor = place.tensor_of(tensor.head * sources / tensor.n_heads);
+  if (sources > 0) place.tensor = place.tensor_of(tensor.index * sources / tensor.n_tensors);
   return place;
 }
 
@@ -70,9 +70,9 @@ TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& after,
   const std::vector<PartRows> parts = parts_of(*after.rule, plan.after);
   TensorPlan tensor;
   tensor.layer = after.layer;
-  if (after.head >= 0) {
-    tensor.head = after.head;
-    tensor.n_heads = value_of(after.rule->each, plan.after);
+  if (after.part >= 0) {
+    tensor.index = after.part;
+    tensor.n_tensors = value_of(after.rule->each, plan.after);
   }
   const PartPlace first = place_before(parts.front().role, tensor, plan);
   // A calibrated layer has each role in one tensor, and so in one dtype.
@@ -206,7 +206,7 @@ int64_t read_bytes(const ModelFolder& model, const TensorPlan& tensor) {
     const std::string& name = part.before.tensor;
     const Dtype dtype =
         model.is_computed(name) ? model.dtype(name) : model.locate(name).info->dtype;
-    bytes += tensor_bytes(dtype, {part.before.rows.count, tensor.width()}) / tensor.n_heads;
+    bytes += tensor_bytes(dtype, {part.before.rows.count, tensor.width()}) / tensor.n_tensors;
   }
   return bytes;
 }

@@ -13,6 +13,7 @@
 
 #include "capped_attention.h"
 #include "heads.h"
+#include "mlp.h"
 #include "regroup/base/error.h"
 #include "rope_rows.h"
 
@@ -57,14 +58,6 @@ Tensor with_half_planes(const Tensor& fused, const ModelConfig& config) {
   return at::cat({at::cat({halves, rest}, -1).flatten(-2), values}, -1);
 }
 
-/// [..., intermediate] of gate_up, [..., 2 intermediate] or without a gate [..., intermediate].
-Tensor mlp_channels(const Tensor& gate_up, const ModelConfig& config) {
-  if (!config.family->block.gated) return activated(gate_up, config.activation);
-  if (config.activation == Activation::kSilu) return swiglu(gate_up);
-  const auto parts = gate_up.chunk(2, -1);
-  return activated(parts[0], config.activation).mul(parts[1]);
-}
-
 /// The rows of one kind of layers.
 RopeTable rope_rows(const ModelConfig& config, const RopeConfig& rope, int64_t first, int64_t count,
                     int64_t seq_len, at::Device device) {
@@ -96,7 +89,6 @@ RopeTables make_rope_rows(const ModelConfig& config, int64_t first, int64_t coun
 Heads project_heads(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
                     const Tensor& y, const RopeTables& tables) {
   Tensor fused = project(y, weights.qkv, weights.qkv_bias);  // [batch, seq, (H + 2 G) d]
-  if (config.clip_qkv) fused = fused.clamp(-*config.clip_qkv, *config.clip_qkv);
   if (weights.query_norm.weight.defined()) {
     const auto parts =
         fused.split_with_sizes({config.query_size(), config.kv_size(), config.kv_size()}, -1);
@@ -104,6 +96,7 @@ Heads project_heads(const ModelConfig& config, const LayerWeights& weights, int6
                      qk_normed(parts[1], weights.key_norm, config), parts[2]},
                     -1);
   }
+  if (config.clip_qkv) fused = fused.clamp(-*config.clip_qkv, *config.clip_qkv);
   const RopeTable& rope = tables.of(config, layer);
   const bool neighbours = config.attention.layout == AttentionTraits::Layout::kNeighbours;
   if (neighbours && config.turns(layer)) fused = with_half_planes(fused, config);
@@ -151,9 +144,12 @@ Tensor attention_output(const ModelConfig& config, const LayerWeights& weights,
 }
 
 Tensor mlp_output(const ModelConfig& config, const LayerWeights& weights, const Tensor& y) {
-  const Tensor gate_up = project(y, weights.gate_up, weights.gate_up_bias);
-  const Tensor inner = mlp_channels(gate_up, config);
-  const Tensor out = project(inner, weights.down, weights.down_bias);
+  const Tensor out = weights.router.defined() ? experts_output(config, weights, y)
+                                              : one_mlp(config, y,
+                                                        {.gate_up = weights.gate_up,
+                                                         .gate_up_bias = weights.gate_up_bias,
+                                                         .down = weights.down,
+                                                         .down_bias = weights.down_bias});
   return scaled(norm(out, weights.mlp_out_norm, config.norm_eps), config.multipliers.residual);
 }
 

@@ -26,6 +26,7 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
   const int64_t kv = c.kv_size();
   const int64_t f = c.intermediate_size;
   const int64_t up = c.family->block.gated ? f : 0;
+  const int64_t shared = c.experts.shared_intermediate_size;
   const auto whole = [](const Tensor& t) { return t.defined() ? Slice{t, 0, t.size(0)} : Slice{}; };
   switch (role) {
     case Role::kInputNorm:
@@ -78,6 +79,16 @@ Slice slice_of(const LayerWeights& w, const ModelConfig& c, Role role) {
       return {w.gate_up_bias, up, f};
     case Role::kDownBias:
       return whole(w.down_bias);
+    case Role::kRouter:
+      return whole(w.router);
+    case Role::kSharedGate:
+      return {w.shared_gate_up, 0, shared};
+    case Role::kSharedUp:
+      return {w.shared_gate_up, shared, shared};
+    case Role::kSharedDown:
+      return whole(w.shared_down);
+    case Role::kSharedRouter:
+      return whole(w.shared_router);
     default:
       return {};
   }
@@ -96,7 +107,7 @@ NormWeights allocate_qk_norm(const ModelConfig& config, int64_t all,
 
 }  // namespace
 
-std::array<Tensor*, 18> layer_tensors(LayerWeights& w) {
+std::array<Tensor*, 24> layer_tensors(LayerWeights& w) {
   return {&w.input_norm.weight,
           &w.input_norm.bias,
           &w.qkv,
@@ -113,6 +124,12 @@ std::array<Tensor*, 18> layer_tensors(LayerWeights& w) {
           &w.gate_up_bias,
           &w.down,
           &w.down_bias,
+          &w.router,
+          &w.expert_gate_up,
+          &w.expert_down,
+          &w.shared_gate_up,
+          &w.shared_down,
+          &w.shared_router,
           &w.mlp_out_norm.weight,
           &w.mlp_out_norm.bias};
 }
@@ -125,12 +142,40 @@ NormWeights allocate_norm(const ModelConfig& config, const at::TensorOptions& op
   return norm;
 }
 
-LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at::Device device) {
+namespace {
+
+void allocate_mlp(const ModelConfig& config, const at::TensorOptions& options, LayerWeights& w) {
+  const int64_t hidden = config.hidden_size;
+  const int64_t inner = config.intermediate_size;
+  const int64_t gate_up = config.family->block.gated ? 2 * inner : inner;
+  w.gate_up = at::empty({gate_up, hidden}, options);
+  w.down = at::empty({hidden, inner}, options);
+  if (!config.mlp_bias) return;
+  w.gate_up_bias = at::empty({gate_up}, options);
+  w.down_bias = at::empty({hidden}, options);
+}
+
+void allocate_experts(const ModelConfig& config, const at::TensorOptions& options,
+                      LayerWeights& w) {
+  const int64_t hidden = config.hidden_size;
+  const auto& [count, per_token, inner, shared, sum_to_one] = config.experts;
+  w.router = at::empty({count, hidden}, options);
+  w.expert_gate_up = at::empty({count, 2 * inner, hidden}, options);
+  w.expert_down = at::empty({count, hidden, inner}, options);
+  if (shared == 0) return;
+  w.shared_gate_up = at::empty({2 * shared, hidden}, options);
+  w.shared_down = at::empty({hidden, shared}, options);
+  w.shared_router = at::empty({1, hidden}, options);
+}
+
+}  // namespace
+
+LayerWeights allocate_layer(const ModelConfig& config, int64_t layer, at::ScalarType dtype,
+                            at::Device device) {
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const auto make = [&](std::vector<int64_t> shape) { return at::empty(shape, options); };
   const int64_t hidden = config.hidden_size;
   const int64_t fused = config.query_size() + 2 * config.kv_size();
-  const int64_t inner = config.intermediate_size;
   LayerWeights w;
   const BlockSpec& block = config.family->block;
   if (block.place != NormPlace::kAfter) {
@@ -145,15 +190,10 @@ LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at:
   w.key_norm = allocate_qk_norm(config, config.kv_size(), options);
   w.qkv = make({fused, hidden});
   w.output = make({hidden, config.query_size()});
-  const int64_t gate_up = block.gated ? 2 * inner : inner;
-  w.gate_up = make({gate_up, hidden});
-  w.down = make({hidden, inner});
   if (config.qkv_bias) w.qkv_bias = make({fused});
   if (config.output_bias) w.output_bias = make({hidden});
-  if (config.mlp_bias) {
-    w.gate_up_bias = make({gate_up});
-    w.down_bias = make({hidden});
-  }
+  config.has_experts(layer) ? allocate_experts(config, options, w)
+                            : allocate_mlp(config, options, w);
   return w;
 }
 
@@ -164,10 +204,26 @@ Tensor layer_view(const LayerWeights& weights, const ModelConfig& config, Role r
   return slice.tensor.detach().narrow(0, slice.first, slice.count);
 }
 
+namespace {
+
+/// A matrix of an expert. [rows, columns]
+Tensor expert_view(const LayerWeights& weights, const ModelConfig& config,
+                   const ExpectedTensor& tensor) {
+  const int64_t width = config.experts.intermediate_size;
+  const Role role = tensor.rule->role;
+  if (role == Role::kExpertDown) return weights.expert_down.detach().select(0, tensor.part);
+  return weights.expert_gate_up.detach()
+      .select(0, tensor.part)
+      .narrow(0, role == Role::kExpertUp ? width : 0, width);
+}
+
+}  // namespace
+
 Tensor tensor_view(const LayerWeights& weights, const ModelConfig& config,
                    const ExpectedTensor& tensor) {
+  if (tensor.rule->each == Dim::kExperts) return expert_view(weights, config, tensor);
   const Tensor role = layer_view(weights, config, tensor.rule->role);
-  if (tensor.head >= 0) return role.narrow(0, tensor.head * config.head_dim, config.head_dim);
+  if (tensor.part >= 0) return role.narrow(0, tensor.part * config.head_dim, config.head_dim);
   return role.view(tensor.shape);  // [heads head_dim] may be stored as [heads, head_dim]
 }
 
@@ -222,7 +278,7 @@ void load_weight(const ModelFolder& folder, const std::string& name, const Tenso
 
 LayerWeights load_layer(const ModelFolder& folder, int64_t layer, at::ScalarType dtype,
                         at::Device device) {
-  LayerWeights weights = allocate_layer(folder.config(), dtype, device);
+  LayerWeights weights = allocate_layer(folder.config(), layer, dtype, device);
   for (const ExpectedTensor& tensor : folder.tensors()) {
     if (tensor.layer != layer) continue;
     load_weight(folder, tensor.name, tensor_view(weights, folder.config(), tensor),

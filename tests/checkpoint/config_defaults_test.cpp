@@ -26,6 +26,14 @@ Json bare(const std::string& family, const Json& more = Json::object()) {
   return config;
 }
 
+/// How many, of a token, their widths, whether their weights sum to 1, and the layers that have them.
+Json experts_of(const ModelConfig& c) {
+  if (c.experts.count == 0) return {};
+  const Experts& e = c.experts;
+  return {e.count,      e.per_token,    e.intermediate_size, e.shared_intermediate_size,
+          e.sum_to_one, c.expert_layers};
+}
+
 /// The same in both programs' terms: what `oracles/config_defaults.py` prints.
 Json described(const ModelConfig& c) {
   return {{"n_kv_heads", c.n_kv_heads},
@@ -52,6 +60,7 @@ Json described(const ModelConfig& c) {
           {"tie_word_embeddings", c.tie_word_embeddings},
           {"qkv_bias", c.qkv_bias},
           {"mlp_bias", c.mlp_bias},
+          {"experts", experts_of(c)},
           {"sliding_window", c.sliding_window ? Json(*c.sliding_window) : Json()},
           {"sliding_layers", c.sliding_layers},
           {"bos_token_id", c.bos_token_id ? Json(*c.bos_token_id) : Json()},
@@ -69,6 +78,17 @@ const std::vector<Json>& configs() {
       bare("phi3", {{"vocab_size", 32064}}),
       bare("smollm3", {{"vocab_size", 128256}}),
       bare("olmo2", {{"vocab_size", 100352}}),
+      bare("mixtral"),
+      bare("mixtral", {{"sliding_window", 64}}),
+      bare("olmoe", {{"vocab_size", 50304}}),
+      bare("olmoe", {{"vocab_size", 50304},
+                     {"norm_topk_prob", true},
+                     {"num_experts", 16},
+                     {"clip_qkv", 8.0}}),
+      bare("qwen2_moe"),
+      bare("qwen2_moe", {{"mlp_only_layers", {0, 31}}, {"decoder_sparse_step", 2}}),
+      bare("qwen3_moe"),
+      bare("qwen3_moe", {{"num_local_experts", 12}, {"num_experts_per_tok", 3}}),
       bare("gemma"),
       bare("gemma", {{"hidden_act", "gelu"}}),
       bare("gemma2"),

@@ -212,10 +212,8 @@ TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
        "config.json: model_type \"llava\" is not supported: it is a multimodal model; save its "
        "language model (text_config, llama) alone; supported: baichuan, cohere, cohere2, "
        "falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, internlm2, llama, "
-       "mistral, olmo, "
-       "olmo2, "
-       "olmo3, phi, phi3, "
-       "qwen2, qwen3, smollm3, stablelm, starcoder2"},
+       "mistral, mixtral, olmo, olmo2, olmo3, olmoe, phi, phi3, qwen2, qwen2_moe, qwen3, "
+       "qwen3_moe, smollm3, stablelm, starcoder2"},
       {"weights of mlx_lm", "CFG_QUANTIZED", with(R"({"quantization": {"bits": 4}})"),
        "config.json: quantized weights (quantization_config, method null) are not supported"},
       {"a base model without its head", "CFG_UNSUPPORTED",

@@ -331,7 +331,7 @@ TEST(Parts, OfGainsOfHeadsAreChannels) {
   EXPECT_EQ(find_part(config, Role::kQueryNorm, 0)->heads.size(), 6U);
   for (const ExpectedTensor& tensor : expected_tensors(config)) {
     const bool gain = tensor.rule->role == Role::kKeyNorm || tensor.rule->role == Role::kQueryNorm;
-    EXPECT_EQ(tensor.head >= 0, gain) << tensor.name;
+    EXPECT_EQ(tensor.part >= 0, gain) << tensor.name;
     if (gain) {
       EXPECT_EQ(tensor.shape, (std::vector<int64_t>{2})) << tensor.name;
       EXPECT_EQ(tensor.is_kv(), tensor.rule->role == Role::kKeyNorm) << tensor.name;

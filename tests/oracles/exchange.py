@@ -33,8 +33,8 @@ def load(folder, dtype="float32", trust=False):
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), attn_implementation="eager", output_loading_info=True, trust_remote_code=trust
-    )
+        folder, dtype=getattr(torch, dtype), attn_implementation="eager", experts_implementation="eager",
+        output_loading_info=True, trust_remote_code=trust)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[what], (folder, what, info[what])
     return model.eval()

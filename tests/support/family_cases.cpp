@@ -37,7 +37,7 @@ TinyModelSpec sized(TinyModelSpec spec) {
   if (spec.n_kv_heads > 1) spec.n_kv_heads = shares ? 6 : spec.n_heads;
   // The heads of some fill the hidden size; StableLM and Phi turn half of a head.
   constexpr auto kFills = std::to_array<std::string_view>(
-      {"phi3", "cohere2", "internlm", "internlm2", "falcon", "baichuan", "gpt_neox"});
+      {"phi3", "cohere2", "internlm", "internlm2", "falcon", "baichuan", "gpt_neox", "olmoe"});
   const bool fills = std::find(kFills.begin(), kFills.end(), spec.model_type) != kFills.end();
   const bool halved = spec.model_type == "stablelm" || spec.model_type == "phi";
   spec.head_dim = halved ? 8 : 10;
@@ -131,6 +131,23 @@ std::vector<FamilyCase> family_cases() {
        {.model_type = "gpt_neox",
         .attention_bias = true,
         .extra_config = {{"use_parallel_residual", false}, {"rotary_pct", 1.0}}}},
+      {"Mixtral", {.model_type = "mixtral"}},
+      {"Mixtral, window", {.model_type = "mixtral", .sliding_window = 5}},
+      {"OLMoE", {.model_type = "olmoe"}},
+      {"OLMoE, clipped, biases, weights that sum to 1",
+       {.model_type = "olmoe",
+        .attention_bias = true,
+        .extra_config = {{"clip_qkv", 0.7}, {"norm_topk_prob", true}}}},
+      {"Qwen2-MoE", {.model_type = "qwen2_moe", .attention_bias = true}},
+      {"Qwen2-MoE, experts in every second layer, tied",
+       {.model_type = "qwen2_moe",
+        .tie_word_embeddings = true,
+        .extra_config = {{"decoder_sparse_step", 2}, {"norm_topk_prob", true}}}},
+      {"Qwen3-MoE", {.model_type = "qwen3_moe", .extra_config = {{"norm_topk_prob", true}}}},
+      {"Qwen3-MoE, biases, a layer without experts",
+       {.model_type = "qwen3_moe",
+        .attention_bias = true,
+        .extra_config = {{"mlp_only_layers", {1}}}}},
       {"Falcon, multi-query",
        {.model_type = "falcon",
         .n_kv_heads = 1,

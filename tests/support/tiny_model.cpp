@@ -124,6 +124,16 @@ void add_own_keys(const TinyModelSpec& spec, Json& config) {
   }
   if (family == "smollm3") config["no_rope_layer_interval"] = 2;
   if (family == "phi") config["partial_rotary_factor"] = 0.5;
+  if (family == "qwen2_moe") config["qkv_bias"] = spec.attention_bias;
+}
+
+/// Experts of other sizes than anything else.
+void add_experts(const ExpertRules& rules, Json& config) {
+  if (!rules.may_have) return;
+  config[std::string(rules.count_key)] = 7;
+  config["num_experts_per_tok"] = 3;
+  if (!rules.intermediate.empty()) config[std::string(rules.intermediate)] = 22;
+  if (!rules.shared.empty()) config[std::string(rules.shared)] = 26;
 }
 
 }  // namespace
@@ -187,6 +197,7 @@ std::string tiny_config(const TinyModelSpec& spec) {
   number(keys.scores_cap, 1.5);
   number(keys.logits_cap, 2.5);
   add_own_keys(spec, config);
+  add_experts(find_family(family)->experts, config);
   if (family == "stablelm") {
     config["use_qkv_bias"] = spec.attention_bias;
     config["partial_rotary_factor"] = 0.5;

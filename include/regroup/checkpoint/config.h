@@ -37,6 +37,17 @@ struct AttentionTraits {
   bool has_gains_of_heads() const { return qk_norm == QkNorm::kWhole || qk_norm == QkNorm::kLayer; }
 };
 
+/// A layer's MLP as several of which a router chooses some for each token (arXiv:2401.04088, section 2.1).
+struct Experts {
+  int64_t count = 0;      ///< 0: one MLP for all tokens
+  int64_t per_token = 0;  ///< those of the largest probabilities
+  int64_t intermediate_size = 0;
+  int64_t shared_intermediate_size = 0;  ///< of an expert that every token goes through; 0: none
+  bool sum_to_one = false;  ///< the weights of a token's experts are divided by their sum
+
+  bool operator==(const Experts&) const = default;
+};
+
 /// What regroup needs to know of a config.json. Everything else in the file is kept as it is.
 struct ModelConfig {
   const ModelFamily* family = nullptr;
@@ -48,6 +59,8 @@ struct ModelConfig {
   int64_t head_dim = 0;
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
+  Experts experts;
+  std::vector<bool> expert_layers;  ///< [n_layers]: which layers have experts; empty: none
   int64_t vocab_size = 0;
   int64_t max_positions = 0;
   Activation activation = Activation::kSilu;
@@ -75,6 +88,9 @@ struct ModelConfig {
 
   bool turns(int64_t layer) const {
     return turned_layers.empty() || turned_layers[static_cast<size_t>(layer)];
+  }
+  bool has_experts(int64_t layer) const {
+    return layer >= 0 && !expert_layers.empty() && expert_layers[static_cast<size_t>(layer)];
   }
   bool slides(int64_t layer) const { return sliding_layers[static_cast<size_t>(layer)]; }
   int64_t group_size() const { return n_heads / n_kv_heads; }

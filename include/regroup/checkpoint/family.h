@@ -24,7 +24,11 @@ enum class Dim : uint8_t {
   kHeads,    ///< query heads
   kKvHeads,  ///< key/value heads
   kIntermediate,
-  kGateUp  ///< gate and up, one below the other
+  kGateUp,  ///< gate and up, one below the other
+  kOne,
+  kExperts,
+  kExpertIntermediate,
+  kSharedIntermediate
 };
 
 /// What a tensor is for. The decoder finds its weights by role, never by name.
@@ -53,8 +57,16 @@ enum class Role : uint8_t {
   kGateBias,
   kUpBias,
   kDownBias,
-  kGateUp,      ///< kGate and kUp in one tensor
-  kMlpOutNorm,  ///< of what the MLP adds
+  kGateUp,  ///< kGate and kUp in one tensor
+  kRouter,  ///< a row an expert
+  kExpertGate,
+  kExpertUp,
+  kExpertDown,
+  kSharedGate,  ///< of the expert that every token goes through
+  kSharedUp,
+  kSharedDown,
+  kSharedRouter,  ///< one row: the sigmoid of its product is what that expert is multiplied by
+  kMlpOutNorm,    ///< of what the MLP adds
   kFinalNorm,
   kFinalNormBias,
   kLmHead,
@@ -71,6 +83,9 @@ enum class Presence : uint8_t {
   kSequential,
   kTwoNorms,  ///< attention and MLP stand side by side, each with a norm of its own
   kNoTwoNorms,
+  kOneMlp,        ///< in layers without experts
+  kExperts,       ///< in layers with them
+  kSharedExpert,  ///< likewise, with an expert for every token
   kUntied
 };
 
@@ -81,12 +96,12 @@ enum class RowLayout : uint8_t {
 };
 
 struct TensorRule {
-  std::string_view name;  ///< "{}" stands for the layer's number, a second one for the head's
+  std::string_view name;  ///< "{}" stands for the layer's number, a second one for that of `each`
   std::array<Dim, 2> shape;
   Role role;
   Presence presence = Presence::kAlways;
   RowLayout rows = RowLayout::kBlocks;
-  Dim each = Dim::kNone;  ///< one tensor for each of these heads; kNone: one for all
+  Dim each = Dim::kNone;  ///< one tensor for each of these heads or experts; kNone: one for all
 };
 
 /// Whether a family has something: a boolean of config.json, or `otherwise` where the config does not say or has no
@@ -164,6 +179,23 @@ struct ConfigKeys {
   std::string_view logits_cap = {};
 };
 
+/// How a family's config.json speaks of experts, and what its class takes where it does not.
+struct ExpertRules {
+  bool may_have = false;
+  /// The spelling of published files; num_experts and num_local_experts are one to transformers.
+  std::string_view count_key = "num_experts";
+  int64_t count = 0;
+  int64_t per_token = 0;               ///< num_experts_per_tok
+  std::string_view intermediate = {};  ///< ""; they are as wide as an MLP
+  int64_t intermediate_size = 0;
+  std::string_view shared =
+      {};  ///< the width of the expert that every token goes through; "": none
+  int64_t shared_size = 0;
+  BoolRule sum_to_one = {};
+  bool some_layers =
+      false;  ///< mlp_only_layers and decoder_sparse_step say which layers have experts
+};
+
 /// A name of config.json and what transformers' class computes for it.
 struct ActivationName {
   std::string_view name;
@@ -210,6 +242,7 @@ struct ModelFamily {
   BoolRule qk_norm = {.otherwise = true};  ///< whether attention.qk_norm is there
   BoolRule parallel = {};
   bool always_two_norms = false;  ///< a parallel block has a norm for its MLP too
+  ExpertRules experts = {};
   WindowRule window = WindowRule::kNone;
   SlidingRope sliding_rope = SlidingRope::kSame;
   std::span<const RefusedKey> refused_keys = {};
@@ -228,7 +261,7 @@ struct ExpectedTensor {
   std::vector<int64_t> shape;
   const TensorRule* rule;
   int64_t layer;  ///< -1 outside the layers
-  int64_t head;   ///< TensorRule::each; -1 where one tensor is for all heads
+  int64_t part;   ///< which of TensorRule::each; -1 where one tensor is for all
   bool is_kv() const {
     const Dim rows = rule->shape[0];
     return rows == Dim::kKv || rows == Dim::kQkv || rows == Dim::kKvHeads ||
@@ -270,9 +303,6 @@ const ModelFamily* find_family(std::string_view model_type);
 
 /// What keeps a family that is known from being converted exactly; "" for any other name.
 std::string_view why_refused(std::string_view model_type);
-
-/// Matrices of hidden_size x intermediate_size that a layer's MLP has.
-int64_t mlp_matrices(const ModelConfig& config);
 
 int64_t value_of(Dim dim, const ModelConfig& config);
 /// All tensors of the model, in the order of the table.

@@ -37,7 +37,7 @@ int64_t prefilled_at_once(const SpeedPoint& point);
 /// Seconds that prefilling so many sequences of `context` tokens takes, up to the first new token's logits.
 double measure_prefill(const Decoder& model, const SpeedPoint& point, uint64_t seed);
 
-/// Bytes of weights that a decode step reads: all but an embedding whose rows are looked up alone.
+/// Bytes of weights that decode steps read, of experts all: all but an embedding whose rows are looked up alone.
 int64_t read_weight_bytes(const Decoder& model);
 
 /// A model of the same shape but for its KV heads: each is the first of its group, all other weights are shared. It is as

@@ -29,21 +29,29 @@ struct LayerWeights {
   at::Tensor gate_up_bias;     ///< as its rows, or undefined
   at::Tensor down;             ///< [hidden, intermediate]
   at::Tensor down_bias;        ///< [hidden] or undefined
-  NormWeights mlp_out_norm;    ///< of what the MLP adds, or undefined
+  // In a layer with experts, in place of the four above.
+  at::Tensor router;          ///< [experts, hidden]
+  at::Tensor expert_gate_up;  ///< [experts, 2 width, hidden]
+  at::Tensor expert_down;     ///< [experts, hidden, width]
+  at::Tensor shared_gate_up;  ///< of the expert that every token goes through, or undefined
+  at::Tensor shared_down;
+  at::Tensor shared_router;  ///< [1, hidden] or undefined
+  NormWeights mlp_out_norm;  ///< of what the MLP adds, or undefined
 };
 
 /// Every tensor of a layer, in an order of its own; some may be undefined.
-std::array<at::Tensor*, 18> layer_tensors(LayerWeights& weights);
+std::array<at::Tensor*, 24> layer_tensors(LayerWeights& weights);
 
 /// Uninitialised norm of the residual stream, of `config`'s kind.
 NormWeights allocate_norm(const ModelConfig& config, const at::TensorOptions& options);
 
-/// Uninitialised weights of one layer of `config`.
-LayerWeights allocate_layer(const ModelConfig& config, at::ScalarType dtype, at::Device device);
+/// Uninitialised weights of a layer of `config`.
+LayerWeights allocate_layer(const ModelConfig& config, int64_t layer, at::ScalarType dtype,
+                            at::Device device);
 
 /// The rows of a layer's tensor that stand for `role`: a view, detached. Undefined when absent.
 at::Tensor layer_view(const LayerWeights& weights, const ModelConfig& config, Role role);
-/// The same for a tensor of the files, in its shape: of a role that has one tensor a head, that head's rows.
+/// The same for a tensor of the files, in its shape: of a role that has one tensor a head or an expert, that one's rows.
 at::Tensor tensor_view(const LayerWeights& weights, const ModelConfig& config,
                        const ExpectedTensor& tensor);
 

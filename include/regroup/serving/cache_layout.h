@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "regroup/checkpoint/config.h"
+#include "regroup/checkpoint/mlp_sizes.h"
 
 namespace regroup {
 
@@ -56,6 +57,9 @@ CacheLayout read_cache_layout(const std::string& config_path);
 /// The same for a text; `path` names it in errors.
 CacheLayout parse_cache_layout(const std::string& text, const std::string& path);
 CacheLayout cache_layout_of(const ModelConfig& config);
+
+/// What of its weights a step needs; all of them where the model's are not known.
+ExpertUse expert_use(const CacheLayout& layout);
 
 /// The layout after a conversion: each layer has its KV heads * n_kv_heads / layout.n_kv_heads.
 CacheLayout with_kv_heads(CacheLayout layout, int64_t n_kv_heads);

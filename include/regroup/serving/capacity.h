@@ -37,7 +37,7 @@ struct DeviceShare {
 };
 
 /// What bounds a decode step: every weight and the whole cache are read once, and every parameter multiplies and adds once a
-/// sequence (Williams, Waterman and Patterson, CACM 52, 2009).
+/// sequence (Williams, Waterman and Patterson, CACM 52, 2009); of experts those that are chosen (ExpertUse).
 struct Roofline {
   double bytes = 0;  ///< of a device and step
   double flops = 0;

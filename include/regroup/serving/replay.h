@@ -13,7 +13,8 @@ namespace regroup {
 struct ServedModel {
   CacheLayout layout;               ///< of the whole model
   int64_t device_weight_bytes = 0;  ///< of each device
-  double flops_per_token = 0;  ///< of everything but attention over the cache: twice the parameters
+  double flops_per_token =
+      0;  ///< of everything but attention over the cache: twice a token's parameters
 };
 
 /// The server: one or more equal devices that share the model.
