@@ -57,11 +57,16 @@ Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, Actio
   return plain;
 }
 
-/// Where `role` of `tensor` is in the parent; of several tensors `tensor` is the first that becomes this one.
-PartPlace place_before(Role role, const TensorPlan& tensor, const ConversionPlan& plan) {
+bool is_expert(const ExpectedTensor& tensor) { return tensor.rule->each == Dim::kExperts; }
+
+/// Where `role` of `after` is in the parent; of several tensors `tensor` is the first that becomes this one.
+PartPlace place_before(Role role, const ExpectedTensor& after, const TensorPlan& tensor,
+                       const ConversionPlan& plan) {
+  // An expert is where it was, and there are thousands: no list of them all.
+  if (is_expert(after)) return {.tensor = after.name, .rows = parts_of(*after.rule, plan.after)[0]};
   PartPlace place = *find_part(plan.before, role, tensor.layer);
   const auto sources = static_cast<int64_t>(place.heads.size());
-  if (sources > 0) place.tensor = place.tensor_of(tensor.index * sources / tensor.n_tensors);
+  if (sources > 0) place.tensor = place.tensor_of(tensor.head * sources / tensor.n_heads);
   return place;
 }
 
@@ -70,11 +75,11 @@ TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& after,
   const std::vector<PartRows> parts = parts_of(*after.rule, plan.after);
   TensorPlan tensor;
   tensor.layer = after.layer;
-  if (after.part >= 0) {
-    tensor.index = after.part;
-    tensor.n_tensors = value_of(after.rule->each, plan.after);
+  if (after.part >= 0 && !is_expert(after)) {
+    tensor.head = after.part;
+    tensor.n_heads = value_of(after.rule->each, plan.after);
   }
-  const PartPlace first = place_before(parts.front().role, tensor, plan);
+  const PartPlace first = place_before(parts.front().role, after, tensor, plan);
   // A calibrated layer has each role in one tensor, and so in one dtype.
   const std::string& typed = plan.weights_folder.empty() ? first.tensor : first.tensor_of(0);
   tensor.spec = {
@@ -86,7 +91,7 @@ TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& after,
   for (const PartRows& rows : parts) {
     tensor.parts.push_back({.role = rows.role,
                             .action = choose_action(rows.role, after.layer, plan, plain),
-                            .before = place_before(rows.role, tensor, plan),
+                            .before = place_before(rows.role, after, tensor, plan),
                             .after = rows});
   }
   return tensor;
@@ -206,7 +211,7 @@ int64_t read_bytes(const ModelFolder& model, const TensorPlan& tensor) {
     const std::string& name = part.before.tensor;
     const Dtype dtype =
         model.is_computed(name) ? model.dtype(name) : model.locate(name).info->dtype;
-    bytes += tensor_bytes(dtype, {part.before.rows.count, tensor.width()}) / tensor.n_tensors;
+    bytes += tensor_bytes(dtype, {part.before.rows.count, tensor.width()}) / tensor.n_heads;
   }
   return bytes;
 }

@@ -36,7 +36,7 @@ void TensorWriter::write(const TensorPlan& tensor, ShardWriter& out) {
   drawn_.clear();
   for (int64_t run = 0; run < tensor.parts.front().after.n_runs(); ++run) {
     for (const PartPlan& part : tensor.parts) {
-      const int64_t first = tensor.index * part.after.count + run * part.after.run;
+      const int64_t first = tensor.head * part.after.count + run * part.after.run;
       write(Job{tensor, part, out, width, first, part.after.run});
     }
   }

@@ -58,8 +58,8 @@ struct PartPlan {
 struct TensorPlan {
   TensorSpec spec;  ///< as it will be written
   int64_t layer = -1;
-  int64_t index = 0;            ///< which tensor of its role, where each head or expert has one
-  int64_t n_tensors = 1;        ///< how many tensors its role has
+  int64_t head = 0;             ///< which tensor of its role, where each head has one
+  int64_t n_heads = 1;          ///< how many tensors its role has
   std::vector<PartPlan> parts;  ///< in the order of the file; a single one for most tensors
 
   Action action() const;  ///< of all parts: a plain one only if no other happens to any
