@@ -119,6 +119,10 @@ const ModelFamily* find_family(std::string_view model_type) {
   return it == std::end(kFamilies) ? nullptr : *it;
 }
 
+std::string_view serving_limit(const ModelConfig& config) {
+  return config.group_size() > 1 ? config.family->serving_limit : std::string_view();
+}
+
 int64_t value_of(Dim dim, const ModelConfig& config) {
   switch (dim) {
     case Dim::kNone:

@@ -15,6 +15,7 @@
 #include "regroup/base/input_file.h"
 #include "regroup/base/quantity.h"
 #include "regroup/base/words.h"
+#include "regroup/checkpoint/family.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/legality.h"
 #include "regroup/convert/plan.h"
@@ -240,6 +241,11 @@ void check_convert(const ConvertFlags& flags, const Globals& globals) {
   planned(model, with_exact_method(flags, to_options(flags, globals), model.config()));
 }
 
+void warn_of_engines(const ModelConfig& after) {
+  const std::string_view limit = serving_limit(after);
+  if (!limit.empty()) spdlog::warn("{}: {}", after.architecture, limit);
+}
+
 void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
   const std::optional<int64_t> there = host_memory();
   if (!there || plan.peak_memory_bytes <= *there) return;
@@ -323,6 +329,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
     const ConversionPlan plan = planned(model, options);
     warn_of_memory(plan, options);
     if (flags.dry_run) {
+      warn_of_engines(plan.after);
       require_text(model, options.calibration);
       return dry_run(model, plan, options);
     }
@@ -338,6 +345,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   }
   const auto [plan, result] = convert(model, options, shown);
   for (const std::string& companion : plan.left_out) spdlog::warn("{}", companion);
+  warn_of_engines(plan.after);
   const double seconds = watch.seconds();
   const bool gained = options.method == Method::kPca && !plan.layers.empty();
   CommandOutput output;

@@ -17,6 +17,9 @@ const ModelFamily families::olmo{.model_type = "olmo",
                                  .tensors = kTensors,
                                  .block = {.norm = Norm::kLayerBare},
                                  .qkv_bias = {.key = "attention_bias"},
-                                 .output_bias = {.key = "attention_bias"}};
+                                 .output_bias = {.key = "attention_bias"},
+                                 .serving_limit =
+                                     "vLLM needs --model-impl transformers for it, as its own "
+                                     "class shares no KV heads"};
 
 }  // namespace regroup

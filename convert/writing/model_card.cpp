@@ -11,6 +11,7 @@
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/words.h"
+#include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/kv_cache.h"
 #include "regroup/version.h"
 
@@ -149,6 +150,9 @@ std::string model_card(const ConversionPlan& plan, const ConvertOptions& options
           ? fmt::format(", calibrated on {} tokens of text", plan.calibration_tokens)
           : "");
   if (plan.after.family != plan.stored.family) text += other_class(plan.after);
+  if (const std::string_view limit = serving_limit(plan.after); !limit.empty()) {
+    text += fmt::format("Where to serve it: {}.\n\n", limit);
+  }
   text += sizes_table(plan) + "\n" + quality(plan) + "\n```sh\n" + command(options, g) +
           "\nregroup verify OUT --against PARENT\n```\n\n" + carried_over(plan);
   if (!parent_card.empty()) {

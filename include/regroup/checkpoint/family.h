@@ -252,6 +252,8 @@ struct ModelFamily {
   std::string_view written_as = {};
   std::string_view written_as_sequential =
       {};  ///< where attention and MLP are not side by side, if that is another
+  /// Which engines do not serve it where query heads share KV heads, and what to do; "" where all do.
+  std::string_view serving_limit = {};
   std::span<const std::string_view> ignored = {};  ///< suffixes of buffers that old folders carry
 };
 
@@ -303,6 +305,9 @@ const ModelFamily* find_family(std::string_view model_type);
 
 /// What keeps a family that is known from being converted exactly; "" for any other name.
 std::string_view why_refused(std::string_view model_type);
+
+/// ModelFamily::serving_limit where it holds for `config`; "" where each query head has a KV head.
+std::string_view serving_limit(const ModelConfig& config);
 
 int64_t value_of(Dim dim, const ModelConfig& config);
 /// All tensors of the model, in the order of the table.
