@@ -17,8 +17,10 @@ constexpr int64_t kMaxExperts = 1 << 16;
 constexpr int64_t kMaxExpertsOfLayers = 1 << 17;
 constexpr int64_t kMaxChannels = 1 << 24;
 
-/// transformers 5 saves under the second name what is published under the first.
-int64_t read_count(const JsonFields& fields, int64_t otherwise) {
+/// transformers 5 saves under num_local_experts what is published as num_experts.
+int64_t read_count(const JsonFields& fields, const ExpertRules& rules) {
+  const std::string own(rules.count_key);
+  if (!own.starts_with("num_")) return fields.integer(own.c_str(), 1, kMaxExperts).value_or(0);
   const auto count = fields.integer("num_experts", 1, kMaxExperts);
   const auto local = fields.integer("num_local_experts", 1, kMaxExperts);
   if (count && local && *count != *local) {
@@ -26,7 +28,7 @@ int64_t read_count(const JsonFields& fields, int64_t otherwise) {
                   fmt::format("num_experts and num_local_experts must be the same, found {} and {}",
                               *count, *local));
   }
-  return count ? *count : local.value_or(otherwise);
+  return count ? *count : local.value_or(rules.count);
 }
 
 int64_t read_width(const JsonFields& fields, std::string_view key, int64_t otherwise) {
@@ -34,12 +36,23 @@ int64_t read_width(const JsonFields& fields, std::string_view key, int64_t other
   return fields.integer(std::string(key).c_str(), 1, kMaxChannels).value_or(otherwise);
 }
 
-/// Which layers have experts: every so many-th, but those that are named.
+/// ExpertLayers::kFrom
+std::vector<bool> layers_from(const JsonFields& fields, int64_t n_layers) {
+  const int64_t every = fields.integer("moe_layer_freq", 1, kMaxLayers).value_or(1);
+  const int64_t first = fields.integer("first_k_dense_replace", 0, kMaxLayers).value_or(0);
+  std::vector<bool> layers;
+  for (int64_t layer = 0; layer < n_layers; ++layer) {
+    layers.push_back(layer >= first && layer % every == 0);
+  }
+  return layers;
+}
+
 std::vector<bool> read_layers(const JsonFields& fields, const ModelConfig& config) {
-  const auto n_layers = static_cast<size_t>(config.n_layers);
-  if (!config.family->experts.some_layers) return std::vector<bool>(n_layers, true);
+  const ExpertLayers rule = config.family->experts.layers;
+  if (rule == ExpertLayers::kFrom) return layers_from(fields, config.n_layers);
+  std::vector<bool> layers(static_cast<size_t>(config.n_layers), true);
+  if (rule == ExpertLayers::kAll) return layers;
   const int64_t every = fields.integer("decoder_sparse_step", 1, kMaxLayers).value_or(1);
-  std::vector<bool> layers(n_layers);
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
     layers[static_cast<size_t>(layer)] = (layer + 1) % every == 0;
   }
@@ -67,7 +80,8 @@ void require_sizes(const JsonFields& fields, const ModelConfig& config) {
                               experts.per_token, experts.count));
   }
   if (config.n_layers * experts.count > kMaxExpertsOfLayers ||
-      experts.count * experts.intermediate_size > kMaxChannels) {
+      experts.count * experts.intermediate_size > kMaxChannels ||
+      experts.shared_intermediate_size > kMaxChannels) {
     refuse_config(
         "CFG_OVERFLOW", fields.path(),
         fmt::format("experts must be at most {} in all layers and have at most {} channels in "
@@ -82,17 +96,23 @@ void require_sizes(const JsonFields& fields, const ModelConfig& config) {
 void read_experts(const JsonFields& fields, ModelConfig& config) {
   const ExpertRules& rules = config.family->experts;
   if (!rules.may_have) return;
+  const int64_t count = read_count(fields, rules);
+  if (count == 0) return;
   const int64_t width =
       rules.intermediate.empty() ? config.intermediate_size : rules.intermediate_size;
   const BoolRule& sum = rules.sum_to_one;
   config.experts = {
-      .count = read_count(fields, rules.count),
+      .count = count,
       .per_token = fields.integer("num_experts_per_tok", 1, kMaxExperts).value_or(rules.per_token),
       .intermediate_size = read_width(fields, rules.intermediate, width),
       .shared_intermediate_size = read_width(fields, rules.shared, rules.shared_size),
+      .shared_is_gated = rules.shared_is_gated,
       .sum_to_one = sum.key.empty()
                         ? sum.otherwise
                         : fields.boolean(std::string(sum.key).c_str()).value_or(sum.otherwise)};
+  if (rules.shared_counts) {
+    config.experts.shared_intermediate_size *= config.experts.intermediate_size;
+  }
   require_sizes(fields, config);
   config.expert_layers = read_layers(fields, config);
 }

@@ -9,7 +9,7 @@ namespace regroup {
 namespace {
 
 int64_t router_weights(const ModelConfig& config) {
-  const int64_t shared = config.experts.shared_intermediate_size > 0 ? 1 : 0;
+  const int64_t shared = config.experts.shared_is_gated ? 1 : 0;
   return (config.experts.count + shared) * config.hidden_size;
 }
 

@@ -55,9 +55,9 @@ const ModelFamily families::phi{
     .mlp_bias = {.otherwise = true},
     .parallel = {.otherwise = true},
     .refused_keys = kRefusedKeys,
-    .ignored = families::kRotaryBuffer,
     .serving_limit =
         "vLLM needs --model-impl transformers for it, as its own class shares no KV heads, and "
-        "llama.cpp loads none with fewer KV heads than query heads"};
+        "llama.cpp loads none with fewer KV heads than query heads",
+    .ignored = families::kRotaryBuffer};
 
 }  // namespace regroup

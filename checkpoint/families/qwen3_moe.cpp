@@ -30,7 +30,7 @@ const ModelFamily families::qwen3_moe{.model_type = "qwen3_moe",
                                                   .intermediate = "moe_intermediate_size",
                                                   .intermediate_size = 768,
                                                   .sum_to_one = {.key = "norm_topk_prob"},
-                                                  .some_layers = true},
+                                                  .layers = ExpertLayers::kSteps},
                                       .refused_keys = kNoWindow,
                                       .ignored = families::kRotaryBuffer};
 

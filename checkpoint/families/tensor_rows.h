@@ -76,6 +76,14 @@ inline constexpr auto kExpertRows = std::to_array<TensorRule>({
                Role::kExpertDown),
 });
 
+/// The matrices of the expert that every token goes through.
+constexpr std::array<TensorRule, 3> shared_rows(std::string_view gate, std::string_view up,
+                                                std::string_view down) {
+  return {{{gate, {kSharedIntermediate, kHidden}, Role::kSharedGate, Presence::kSharedExpert},
+           {up, {kSharedIntermediate, kHidden}, Role::kSharedUp, Presence::kSharedExpert},
+           {down, {kHidden, kSharedIntermediate}, Role::kSharedDown, Presence::kSharedExpert}}};
+}
+
 /// The rows of all parts, one part behind the other.
 template <size_t... N>
 constexpr std::array<TensorRule, (N + ...)> joined(const std::array<TensorRule, N>&... parts) {

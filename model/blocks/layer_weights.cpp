@@ -158,14 +158,16 @@ void allocate_mlp(const ModelConfig& config, const at::TensorOptions& options, L
 void allocate_experts(const ModelConfig& config, const at::TensorOptions& options,
                       LayerWeights& w) {
   const int64_t hidden = config.hidden_size;
-  const auto& [count, per_token, inner, shared, sum_to_one] = config.experts;
-  w.router = at::empty({count, hidden}, options);
-  w.expert_gate_up = at::empty({count, 2 * inner, hidden}, options);
-  w.expert_down = at::empty({count, hidden, inner}, options);
+  const Experts& experts = config.experts;
+  const int64_t inner = experts.intermediate_size;
+  const int64_t shared = experts.shared_intermediate_size;
+  w.router = at::empty({experts.count, hidden}, options);
+  w.expert_gate_up = at::empty({experts.count, 2 * inner, hidden}, options);
+  w.expert_down = at::empty({experts.count, hidden, inner}, options);
   if (shared == 0) return;
   w.shared_gate_up = at::empty({2 * shared, hidden}, options);
   w.shared_down = at::empty({hidden, shared}, options);
-  w.shared_router = at::empty({1, hidden}, options);
+  if (experts.shared_is_gated) w.shared_router = at::empty({1, hidden}, options);
 }
 
 }  // namespace

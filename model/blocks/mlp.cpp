@@ -46,6 +46,7 @@ Tensor shared_output(const ModelConfig& config, const LayerWeights& weights, con
                               .gate_up_bias = {},
                               .down = weights.shared_down,
                               .down_bias = {}});
+  if (!weights.shared_router.defined()) return out;
   return project(y, weights.shared_router).sigmoid().mul(out);
 }
 

@@ -28,8 +28,8 @@ struct Routes {
 /// @param y  [tokens, hidden]
 Routes chosen_experts(const Experts& experts, const at::Tensor& y, const at::Tensor& router);
 
-/// The sum over a token's experts of their weight times their output, and of the shared expert's output times the sigmoid
-/// of its own router.
+/// The sum over a token's experts of their weight times their output, and of the shared expert's output, which the sigmoid
+/// of a router of its own may multiply (arXiv:2401.06066, section 3.2).
 /// @param y  [..., hidden]   @return [..., hidden]
 at::Tensor experts_output(const ModelConfig& config, const LayerWeights& weights,
                           const at::Tensor& y);

@@ -134,7 +134,8 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
   const auto refused = [](const char* type, const std::string& why) {
     return fmt::format(
         "config.json: model_type \"{}\" is not supported{}{}; supported: baichuan, cohere, "
-        "cohere2, falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, internlm2, "
+        "cohere2, deepseek, falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, "
+        "internlm2, "
         "llama, mistral, mixtral, olmo, olmo2, olmo3, olmoe, phi, phi3, qwen2, qwen2_moe, qwen3, "
         "qwen3_moe, smollm3, stablelm, "
         "starcoder2",

@@ -22,6 +22,10 @@ ModelConfig parsed(const std::string& family, const std::string& more) {
 
 constexpr const char* kOlmoe = R"("hidden_size": 2048, "intermediate_size": 1024,
   "num_hidden_layers": 16, "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": 50304)";
+constexpr const char* kDeepSeekMoe = R"("hidden_size": 2048, "intermediate_size": 10944,
+  "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": 102400,
+  "n_routed_experts": 64, "n_shared_experts": 2, "num_experts_per_tok": 6, "moe_intermediate_size": 1408,
+  "first_k_dense_replace": 1, "moe_layer_freq": 1)";
 constexpr const char* kMixtral = R"("hidden_size": 4096, "intermediate_size": 14336,
   "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 32000)";
 constexpr const char* kQwenMoe = R"("hidden_size": 2048, "intermediate_size": 5632,
@@ -43,6 +47,9 @@ TEST(Experts, CountPublishedModels) {
   const ModelConfig qwen = parsed("qwen2_moe", kQwenMoe);
   EXPECT_EQ(count_parameters(qwen), 14'315'784'192);
   EXPECT_EQ(active_parameters(qwen), 2'689'173'504);
+  const ModelConfig deepseek = parsed("deepseek", kDeepSeekMoe);
+  EXPECT_EQ(count_parameters(deepseek), 16'375'728'128);
+  EXPECT_EQ(active_parameters(deepseek), 2'828'650'496);
   const ModelConfig qwen3 = parsed("qwen3_moe", kQwen3Moe);
   EXPECT_EQ(count_parameters(qwen3), 30'532'122'624);
   EXPECT_EQ(active_parameters(qwen3), 3'353'032'704);
@@ -54,6 +61,7 @@ TEST(Experts, AreReadFromEitherSpelling) {
                                    .per_token = 4,
                                    .intermediate_size = 1408,
                                    .shared_intermediate_size = 5632,
+                                   .shared_is_gated = true,
                                    .sum_to_one = false}));
   const std::string sizes = std::string(kQwenMoe) + R"(, "num_experts_per_tok": 2)";
   const ModelConfig local = parsed("qwen2_moe", sizes + R"(, "num_local_experts": 8)");
@@ -62,6 +70,10 @@ TEST(Experts, AreReadFromEitherSpelling) {
   EXPECT_EQ(parsed("mixtral", std::string(kMixtral) + R"(, "num_experts": 4)").experts.count, 4);
   EXPECT_TRUE(parsed("mixtral", kMixtral).experts.sum_to_one);
   EXPECT_TRUE(parsed("qwen3_moe", kQwen3Moe).experts.sum_to_one);
+  EXPECT_EQ(parsed("deepseek", kDeepSeekMoe).experts.shared_intermediate_size, 2 * 1408);
+  const ModelConfig dense = parsed("deepseek", kOlmoe);  // no n_routed_experts
+  EXPECT_EQ(dense.experts.count, 0);
+  EXPECT_FALSE(dense.has_experts(3));
 }
 
 TEST(Experts, AreInTheLayersThatTheConfigSays) {
@@ -79,6 +91,9 @@ TEST(Experts, AreInTheLayersThatTheConfigSays) {
   EXPECT_EQ(layers(R"(, "mlp_only_layers": [0, 5])"), "-eeee-");
   EXPECT_EQ(layers(R"(, "mlp_only_layers": [3], "decoder_sparse_step": 2)"), "-e---e");
   EXPECT_EQ(layers(R"(, "mlp_only_layers": null)"), "eeeeee");
+  const ModelConfig deepseek = parsed("deepseek", kDeepSeekMoe);
+  EXPECT_FALSE(deepseek.has_experts(0));
+  EXPECT_TRUE(deepseek.has_experts(1) && deepseek.has_experts(27));
 }
 
 TEST(Experts, ThatContradictThemselvesAreRefused) {

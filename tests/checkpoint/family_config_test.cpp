@@ -211,7 +211,8 @@ TEST(FamilyConfig, WhatIsUnsupportedSaysWhy) {
        with(R"({"model_type": "llava", "text_config": {"model_type": "llama"}})"),
        "config.json: model_type \"llava\" is not supported: it is a multimodal model; save its "
        "language model (text_config, llama) alone; supported: baichuan, cohere, cohere2, "
-       "falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, internlm2, llama, "
+       "deepseek, falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, internlm2, "
+       "llama, "
        "mistral, mixtral, olmo, olmo2, olmo3, olmoe, phi, phi3, qwen2, qwen2_moe, qwen3, "
        "qwen3_moe, smollm3, stablelm, starcoder2"},
       {"weights of mlx_lm", "CFG_QUANTIZED", with(R"({"quantization": {"bits": 4}})"),

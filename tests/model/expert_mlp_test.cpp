@@ -53,7 +53,8 @@ Tensor by_definition(const Experts& experts, const Tensors& w) {
   for (int64_t e = 0; e < experts.count; ++e) {
     sum = sum.add(factors.select(1, e).unsqueeze(1).mul(glu(y, w[2][e], w[3][e])));
   }
-  if (w.size() > 4) sum = sum.add(y.matmul(w[6].t()).sigmoid().mul(glu(y, w[4], w[5])));
+  if (w.size() == 6) sum = sum.add(glu(y, w[4], w[5]));
+  if (w.size() == 7) sum = sum.add(y.matmul(w[6].t()).sigmoid().mul(glu(y, w[4], w[5])));
   return sum;
 }
 
@@ -70,6 +71,8 @@ void expect_definition(const TinyModelSpec& spec, int64_t tokens) {
   if (shared > 0) {
     inputs.push_back(random_tensor({2 * shared, hidden}, 5, at::kFloat));
     inputs.push_back(random_tensor({hidden, shared}, 6, at::kFloat));
+  }
+  if (experts.shared_is_gated) {
     inputs.push_back(random_tensor({1, hidden}, 7, at::kFloat));
   }
   const auto own = [&](const Tensors& in) -> Tensors {
@@ -80,7 +83,7 @@ void expect_definition(const TinyModelSpec& spec, int64_t tokens) {
     if (shared > 0) {
       weights.shared_gate_up = in[4];
       weights.shared_down = in[5];
-      weights.shared_router = in[6];
+      if (experts.shared_is_gated) weights.shared_router = in[6];
     }
     return {experts_output(config, weights, in[0].unsqueeze(0)).squeeze(0)};
   };
@@ -94,6 +97,7 @@ TEST(Experts, AreTheirDefinition) {
     expect_definition({.model_type = "mixtral"}, tokens);
     expect_definition({.model_type = "olmoe"}, tokens);
     expect_definition({.model_type = "qwen2_moe"}, tokens);
+    expect_definition({.model_type = "deepseek"}, tokens);
   }
 }
 

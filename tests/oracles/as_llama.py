@@ -51,7 +51,35 @@ def internlm(weights, config):
     yield from weights.items()
 
 
-KINDS = {"internlm": internlm, "internlm2": internlm2, "baichuan": baichuan}
+def deepseek(weights, config):
+    """Experts one below the other, as DeepSeek-V2's block, which computes the same, has them."""
+    experts = {}
+    for name, tensor in weights.items():
+        if ".mlp.experts." not in name:
+            yield name, tensor
+            continue
+        before, after = name.split(".experts.")
+        number, kind = after.split(".")[:2]
+        experts.setdefault((before, kind), {})[int(number)] = tensor
+    stacked = {key: torch.stack([of[i] for i in range(len(of))]) for key, of in experts.items()}
+    for before in {before for before, _ in stacked}:
+        yield f"{before}.experts.gate_up_proj", torch.cat([stacked[before, "gate_proj"], stacked[before, "up_proj"]], 1)
+        yield f"{before}.experts.down_proj", stacked[before, "down_proj"]
+
+
+def with_experts(llama, config):
+    """Puts DeepSeek-V2's block in place of the MLP of the layers that have experts."""
+    from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2Config, DeepseekV2Moe
+
+    keys = ("hidden_size", "hidden_act", "moe_intermediate_size", "n_routed_experts", "num_experts_per_tok", "n_shared_experts")
+    block = DeepseekV2Config(**{key: config[key] for key in keys}, topk_method="greedy", routed_scaling_factor=1.0)
+    block._experts_implementation = "eager"
+    for number, layer in enumerate(llama.model.layers):
+        if number >= config.get("first_k_dense_replace", 0) and number % config.get("moe_layer_freq", 1) == 0:
+            layer.mlp = DeepseekV2Moe(block).to(llama.dtype)
+
+
+KINDS = {"deepseek": deepseek, "internlm": internlm, "internlm2": internlm2, "baichuan": baichuan}
 
 
 def load_as_llama(folder, kind, dtype):
@@ -67,8 +95,10 @@ def load_as_llama(folder, kind, dtype):
     rope.setdefault("rope_type", rope.pop("type", "default"))
     llama = LlamaForCausalLM._from_config(
         LlamaConfig(
-            **{key: config[key] for key in PLAIN if key in config}, attention_bias=config.get("bias", False),
+            **{key: config[key] for key in PLAIN if key in config}, attention_bias=config.get("bias", config.get("attention_bias", False)),
             num_key_value_heads=config.get("num_key_value_heads"), rope_parameters=rope),
         dtype=dtype, attn_implementation="eager")  # fmt: skip
+    if config.get("n_routed_experts"):
+        with_experts(llama, config)
     llama.load_state_dict(dict(KINDS[kind](weights, config)), strict=True)
     return llama.eval()

@@ -36,8 +36,9 @@ TinyModelSpec sized(TinyModelSpec spec) {
   const bool shares = find_family(spec.model_type)->written_as.empty();
   if (spec.n_kv_heads > 1) spec.n_kv_heads = shares ? 6 : spec.n_heads;
   // The heads of some fill the hidden size; StableLM and Phi turn half of a head.
-  constexpr auto kFills = std::to_array<std::string_view>(
-      {"phi3", "cohere2", "internlm", "internlm2", "falcon", "baichuan", "gpt_neox", "olmoe"});
+  constexpr auto kFills =
+      std::to_array<std::string_view>({"phi3", "cohere2", "internlm", "internlm2", "falcon",
+                                       "baichuan", "gpt_neox", "olmoe", "deepseek"});
   const bool fills = std::find(kFills.begin(), kFills.end(), spec.model_type) != kFills.end();
   const bool halved = spec.model_type == "stablelm" || spec.model_type == "phi";
   spec.head_dim = halved ? 8 : 10;
@@ -138,6 +139,11 @@ std::vector<FamilyCase> family_cases() {
        {.model_type = "olmoe",
         .attention_bias = true,
         .extra_config = {{"clip_qkv", 0.7}, {"norm_topk_prob", true}}}},
+      {"DeepSeekMoE", {.model_type = "deepseek"}},
+      {"DeepSeekMoE, biases, experts in every second layer",
+       {.model_type = "deepseek",
+        .attention_bias = true,
+        .extra_config = {{"first_k_dense_replace", 0}, {"moe_layer_freq", 2}}}},
       {"Qwen2-MoE", {.model_type = "qwen2_moe", .attention_bias = true}},
       {"Qwen2-MoE, experts in every second layer, tied",
        {.model_type = "qwen2_moe",

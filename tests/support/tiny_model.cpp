@@ -133,7 +133,8 @@ void add_experts(const ExpertRules& rules, Json& config) {
   config[std::string(rules.count_key)] = 7;
   config["num_experts_per_tok"] = 3;
   if (!rules.intermediate.empty()) config[std::string(rules.intermediate)] = 22;
-  if (!rules.shared.empty()) config[std::string(rules.shared)] = 26;
+  if (!rules.shared.empty()) config[std::string(rules.shared)] = rules.shared_counts ? 2 : 26;
+  if (rules.layers == ExpertLayers::kFrom) config["first_k_dense_replace"] = 1;
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ struct Experts {
   int64_t per_token = 0;  ///< those of the largest probabilities
   int64_t intermediate_size = 0;
   int64_t shared_intermediate_size = 0;  ///< of an expert that every token goes through; 0: none
-  bool sum_to_one = false;  ///< the weights of a token's experts are divided by their sum
+  bool shared_is_gated = false;  ///< its output is multiplied by the sigmoid of a router of its own
+  bool sum_to_one = false;       ///< the weights of a token's experts are divided by their sum
 
   bool operator==(const Experts&) const = default;
 };

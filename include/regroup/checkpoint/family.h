@@ -179,21 +179,29 @@ struct ConfigKeys {
   std::string_view logits_cap = {};
 };
 
+/// Which layers have experts.
+enum class ExpertLayers : uint8_t {
+  kAll,
+  kSteps,  ///< every decoder_sparse_step-th but those of mlp_only_layers
+  kFrom    ///< every moe_layer_freq-th from first_k_dense_replace on
+};
+
 /// How a family's config.json speaks of experts, and what its class takes where it does not.
 struct ExpertRules {
   bool may_have = false;
   /// The spelling of published files; num_experts and num_local_experts are one to transformers.
   std::string_view count_key = "num_experts";
-  int64_t count = 0;
+  int64_t count = 0;                   ///< 0: a config that does not say has none
   int64_t per_token = 0;               ///< num_experts_per_tok
   std::string_view intermediate = {};  ///< ""; they are as wide as an MLP
   int64_t intermediate_size = 0;
   std::string_view shared =
       {};  ///< the width of the expert that every token goes through; "": none
   int64_t shared_size = 0;
+  bool shared_counts = false;  ///< `shared` says how many experts it is as wide as
+  bool shared_is_gated = false;
   BoolRule sum_to_one = {};
-  bool some_layers =
-      false;  ///< mlp_only_layers and decoder_sparse_step say which layers have experts
+  ExpertLayers layers = ExpertLayers::kAll;
 };
 
 /// A name of config.json and what transformers' class computes for it.
