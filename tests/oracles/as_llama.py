@@ -71,7 +71,8 @@ def with_experts(llama, config):
     """Puts DeepSeek-V2's block in place of the MLP of the layers that have experts."""
     from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2Config, DeepseekV2Moe
 
-    keys = ("hidden_size", "hidden_act", "moe_intermediate_size", "n_routed_experts", "num_experts_per_tok", "n_shared_experts")
+    keys = ("hidden_size", "num_attention_heads", "hidden_act", "moe_intermediate_size", "n_routed_experts", "n_shared_experts",
+            "num_experts_per_tok")  # fmt: skip
     block = DeepseekV2Config(**{key: config[key] for key in keys}, topk_method="greedy", routed_scaling_factor=1.0)
     block._experts_implementation = "eager"
     for number, layer in enumerate(llama.model.layers):
