@@ -20,14 +20,17 @@ std::string type_of(const Json& object, const std::string& path) {
   return JsonFields(object, path).string("model_type").value_or(std::string());
 }
 
-/// A model of a family that is converted; one that its family refuses has a cache all the same.
+/// A model of a family that is converted; one that its family refuses, or whose file lacks what weights alone need, has
+/// a cache all the same.
 CacheLayout read_family_model(std::string_view type, const Json& object, const std::string& path) {
   try {
     return cache_layout_of(parse_model_config(object.dump(), path));
   } catch (const UnsupportedError&) {
     if (!is_open_model(type)) throw;
-    return read_open_model(type, JsonFields(object, path));
+  } catch (const CheckpointError& error) {
+    if (error.info().code != "CFG_MISSING_KEY" || !is_open_model(type)) throw;
   }
+  return read_open_model(type, JsonFields(object, path));
 }
 
 CacheLayout read_object(const Json& object, const std::string& path) {

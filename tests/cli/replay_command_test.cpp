@@ -1,5 +1,6 @@
 // replay and the plans of families that are not converted, as a user and a script see them.
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "cli_tools.h"
@@ -131,34 +132,54 @@ TEST(Replay, SaysWhatIsWrong) {
 
 TEST(PlanOfOtherFamilies, CountsTheCacheAndAsksForWeights) {
   const Workplace w;
-  const std::string mixtral = w.folder.write(
-      "mixtral.json",
-      R"({"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "hidden_size": 4096,
+  const std::string phimoe = w.folder.write(
+      "phimoe.json",
+      R"({"model_type": "phimoe", "architectures": ["PhimoeForCausalLM"], "hidden_size": 4096,
  "intermediate_size": 14336, "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8,
  "num_local_experts": 8, "vocab_size": 32000, "max_position_embeddings": 32768, "sliding_window": null})");
-  const Finished run = regroup({"plan", mixtral, "--json"});
+  const Finished run = regroup({"plan", phimoe, "--json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const Json plan = Json::parse(run.out);
   // 2 * 32 layers * 8 heads * 128 * 2 bytes
   EXPECT_EQ(plan["options"][0]["kv_bytes_per_token"], 131'072);
   EXPECT_TRUE(plan["options"][0]["weight_bytes"].is_null());
   EXPECT_TRUE(plan["model"]["n_params"].is_null());
-  mistake(w, {"plan", mixtral, "--gpu", "h100"}, 2, "FLAG_MISSING");
+  mistake(w, {"plan", phimoe, "--gpu", "h100"}, 2, "FLAG_MISSING");
   const Finished stated =
-      regroup({"plan", mixtral, "--gpu", "h200", "--weights", "93.4GB", "--batch", "8", "--json"});
+      regroup({"plan", phimoe, "--gpu", "h200", "--weights", "83.7GB", "--batch", "8", "--json"});
   ASSERT_EQ(stated.exit_code, 0) << stated.err;
   const Json fits = Json::parse(stated.out);
-  EXPECT_EQ(fits["options"][0]["weight_bytes"], 93'400'000'000);
+  EXPECT_EQ(fits["options"][0]["weight_bytes"], 83'700'000'000);
   EXPECT_EQ(fits["options"][0]["fits"], true);
-  // 93.4 GB and 8 * 32,768 * 131,072 B at 4.8 TB/s.
+  // 83.7 GB and 8 * 32,768 * 131,072 B at 4.8 TB/s.
   EXPECT_NEAR(fits["options"][0]["roofline"]["seconds"].get<double>(),
-              (93.4e9 + 8 * 32'768 * 131'072.0) / 4.8e12, 1e-9);
+              (83.7e9 + 8 * 32'768 * 131'072.0) / 4.8e12, 1e-9);
   EXPECT_EQ(fits["options"][0]["roofline"]["bound"], "memory");
   const std::string page = w.folder / "plan.md";
   const std::string result = w.folder.write("plan.result.json", run.out);
   ASSERT_EQ(regroup({"report", result, "--out", page}).exit_code, 0);
-  EXPECT_TRUE(contains(read_file(page), "MixtralForCausalLM") ||
+  EXPECT_TRUE(contains(read_file(page), "PhimoeForCausalLM") ||
               contains(read_file(page), "128 KiB"));
+}
+
+// A step of 8 sequences leaves out a share of 0.75^8 of the experts, and a token goes through 2 of 8.
+TEST(PlanOfOtherFamilies, ExpertsAreReadAsTheyAreChosen) {
+  const Workplace w;
+  const std::string mixtral = w.folder.write(
+      "mixtral.json",
+      R"({"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "hidden_size": 4096,
+ "intermediate_size": 14336, "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8,
+ "num_local_experts": 8, "vocab_size": 32000, "max_position_embeddings": 32768, "sliding_window": null})");
+  const Finished run = regroup({"plan", mixtral, "--gpu", "h200", "--batch", "8", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json option = Json::parse(run.out)["options"][0];
+  EXPECT_EQ(option["weight_bytes"], 2 * 46'702'792'704);
+  const double experts = 32.0 * 8 * 3 * 4096 * 14336;
+  const double read = 46'702'792'704 - experts * std::pow(0.75, 8);
+  EXPECT_NEAR(option["roofline"]["seconds"].get<double>(),
+              (2 * read + 8 * 32'768 * 131'072.0) / 4.8e12, 1e-9);
+  const Finished text = regroup({"plan", mixtral});
+  EXPECT_TRUE(contains(text.out, "46.7 B parameters, of which a token uses 12.9 B")) << text.out;
 }
 
 TEST(PlanOfOtherFamilies, ReservesAreSaid) {
