@@ -116,10 +116,28 @@ Launch of_openmpi(const Variables& variables) {
   return launch;
 }
 
+/// What sets a job apart that has PMI's variables. MPICH's own mpiexec says nothing, unless it has a port of its own on the
+/// one machine.
+std::string job_of_pmi(const Variables& variables, bool one_machine) {
+  for (const char* name : {"PMI_JOBID", "PALS_APID"}) {
+    if (variables.has(name)) return variables.text(name);
+  }
+  return one_machine ? variables.text("PMI_PORT") : "";
+}
+
 Launch of_mpich(const Variables& variables) {
   Launch launch = place(variables, {"PMI_RANK", "PMI_SIZE"}, "mpiexec");
   const bool one_machine = variables.text("MPI_LOCALNRANKS") == variables.text("PMI_SIZE");
-  set_meeting(launch, variables, one_machine ? "127.0.0.1" : "", kDefaultPort);
+  launch.run = job_of_pmi(variables, one_machine);
+  if (launch.size > 1 && launch.run.empty() && !variables.has("MASTER_PORT")) {
+    refuse(fmt::format("MASTER_PORT must say where the {} processes meet, as this mpiexec has no "
+                       "name for its jobs by which two on one machine would know themselves apart; "
+                       "found nothing",
+                       launch.size),
+           "mpiexec -genv MASTER_PORT 29500 ..., with another number for each job that runs at the "
+           "same time, or `processes`");
+  }
+  set_meeting(launch, variables, one_machine ? "127.0.0.1" : "", port_of_job(launch.run));
   return launch;
 }
 

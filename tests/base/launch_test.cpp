@@ -76,6 +76,40 @@ TEST(Launch, Mpirun) {
   EXPECT_EQ(launch_with(several).address, "node1");
 }
 
+// Two jobs on one machine must not meet each other.
+TEST(Launch, Mpiexec) {
+  const Variables plain = {{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALNRANKS", "2"}};
+  const ErrorInfo error = expect_error<ConfigError>("LAUNCH", [&] { launch_with(plain); });
+  EXPECT_TRUE(contains(error.message, "MASTER_PORT must say where the 2 processes meet"));
+  EXPECT_TRUE(contains(error.hint, "-genv MASTER_PORT"));
+  const auto with = [&](const std::string& name, const std::string& value) {
+    Variables more = plain;
+    more[name] = value;
+    return launch_with(more);
+  };
+  const Launch given = with("MASTER_PORT", "4711");
+  EXPECT_EQ(given.rank, 1);
+  EXPECT_EQ(given.size, 2);
+  EXPECT_EQ(given.address, "127.0.0.1");
+  EXPECT_EQ(given.port, 4711);
+  EXPECT_EQ(given.by, "mpiexec");
+  for (const char* name : {"PMI_JOBID", "PALS_APID", "PMI_PORT"}) {
+    SCOPED_TRACE(name);
+    const Launch one = with(name, "7001.0");
+    const Launch other = with(name, "7002.0");
+    EXPECT_GE(one.port, 29500);
+    EXPECT_NE(one.port, other.port);
+    EXPECT_NE(one.run, other.run);
+  }
+  // A port that is another one on each machine says nothing of the job.
+  Variables several = plain;
+  several["MPI_LOCALNRANKS"] = "1";
+  several["MASTER_ADDR"] = "node1";
+  several["PMI_PORT"] = "node2:4000";
+  expect_error<ConfigError>("LAUNCH", [&] { launch_with(several); });
+  EXPECT_EQ(launch_with({{"PMI_RANK", "0"}, {"PMI_SIZE", "1"}}).size, 1);
+}
+
 TEST(Launch, Srun) {
   const Launch launch = launch_with({{"SLURM_PROCID", "5"},
                                      {"SLURM_NTASKS", "8"},
