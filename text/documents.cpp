@@ -102,38 +102,44 @@ std::vector<std::string> field_names(const std::string& field) {
   return names;
 }
 
-/// "prompt, messages (a list)": what a record offers.
-std::string found_keys(const Json& record) {
+using Names = std::vector<std::string>;
+
+/// "prompt, messages (a list)": what a record offers, and a table of whose columns it has some.
+std::string found_keys(const Json& record, const Names& unread) {
   if (!record.is_object()) return fmt::format("found a JSON {}", record.type_name());
   std::vector<std::string> keys;
   for (const auto& [key, value] : record.items()) {
     const bool text = value.is_string();
     keys.push_back(printable(key, 60) +
                    (text ? "" : fmt::format(" (no string: {})", value.type_name())));
-    if (keys.size() == 12) break;
   }
+  for (const std::string& name : unread) keys.push_back(printable(name, 60));
   if (keys.empty()) return "found no keys";
-  return fmt::format("found the keys {}{}", join(keys, ", "), record.size() > 12 ? " ..." : "");
+  constexpr size_t kShown = 12;
+  const bool more = keys.size() > kShown;
+  if (more) keys.resize(kShown);
+  return fmt::format("found the keys {}{}", join(keys, ", "), more ? " ..." : "");
 }
 
 [[noreturn]] void refuse_record(const Json& record, const std::string& name,
-                                const std::string& where) {
+                                const std::string& where, const Names& unread) {
   const bool chat =
       record.is_object() && (record.contains("messages") || record.contains("conversations"));
   refuse("TEXT_FIELD", where,
          fmt::format("must be an object with a string \"{}\", {}", printable(name, 60),
-                     found_keys(record)),
+                     found_keys(record, unread)),
          chat ? "write each conversation as \"messages\": [{\"role\": ..., \"content\": ...}, ...]"
               : "name the key that holds the text with `field`; several are joined: `field` "
                 "prompt,completion");
 }
 
 std::string document_of(const Json& record, const std::vector<std::string>& names,
-                        const DocumentOptions& options, const std::string& where) {
+                        const DocumentOptions& options, const std::string& where,
+                        const Names& unread) {
   std::string document;
   for (const std::string& name : names) {
     if (!record.is_object() || !record.contains(name) || !record[name].is_string()) {
-      refuse_record(record, name, where);
+      refuse_record(record, name, where, unread);
     }
     if (&name != &names.front()) document += options.field_separator;
     document += record[name].get_ref<const std::string&>();
@@ -166,12 +172,13 @@ class RecordDocuments {
   RecordDocuments(const DocumentOptions& options, Documents& documents)
       : options_(options), names_(field_names(options.field)), documents_(documents) {}
 
-  bool add(const Json& record, const std::string& where, double read) {
+  /// @param unread  other columns of the table that the record is a row of
+  bool add(const Json& record, const std::string& where, double read, const Names& unread = {}) {
     if (const Json* messages = messages_of(record, names_)) {
       const std::string conversation = messages->dump();
       return documents_.add({conversation, /*is_chat=*/true, where, read});
     }
-    const std::string document = document_of(record, names_, options_, where);
+    const std::string document = document_of(record, names_, options_, where, unread);
     return documents_.add({.text = document, .read = read});
   }
 
@@ -192,7 +199,10 @@ void read_file(const std::string& path, const DocumentOptions& options, Document
   RecordDocuments records(options, documents);
   if (is_parquet(path)) {
     parquet::visit_records(
-        path, [&](const parquet::Row& row) { return records.add(row.record, row.where, row.read); },
+        path,
+        [&](const parquet::Row& row) {
+          return records.add(row.record, row.where, row.read, row.unread);
+        },
         records.columns());
     return;
   }

@@ -107,6 +107,14 @@ TEST(ParquetFile, ColumnsThatNobodyAskedForAreNotRead) {
   EXPECT_TRUE(contains(expect_error("TEXT_FIELD", [] { golden("arc.zstd.parquet"); }).message,
                        "arc.zstd.parquet row 1: must be an object with a string \"text\", found "
                        "the keys id, question, choices (no string: object), answerKey"));
+  // Where one of two is there, or what is asked for is no text, the file's other columns are named too.
+  const auto message = [](const char* name, const char* field) {
+    return expect_error("TEXT_FIELD", [&] { golden(name, {.field = field}); }).message;
+  };
+  EXPECT_TRUE(contains(message("arc.zstd.parquet", "question,answer"),
+                       "a string \"answer\", found the keys question, id, choices, answerKey"));
+  EXPECT_TRUE(contains(message("pages.zstd.parquet", "score"),
+                       "found the keys score (no string: number), url, raw, text"));
   const TemporaryFolder folder;
   std::string bytes = InputFile(kParquet + "arc.none.parquet").read_all();
   const size_t id = bytes.find("Mercury_0");

@@ -62,7 +62,7 @@ class RowGroups {
       const Json record = assembler.next(where);
       require_left(assembler.record_bytes());
       const double read = static_cast<double>(row_) / static_cast<double>(n_rows_);
-      if (!visit_({record, where, read})) return false;
+      if (!visit_({record, where, read, schema_.unwanted})) return false;
     }
     assembler.require_end();
     return true;

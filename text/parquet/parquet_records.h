@@ -10,8 +10,9 @@ namespace regroup::parquet {
 
 struct Row {
   const Json& record;
-  std::string where;  ///< "train.parquet row 3"
-  double read = 0;    ///< share of the file's rows up to this one
+  std::string where;                       ///< "train.parquet row 3"
+  double read = 0;                         ///< share of the file's rows up to this one
+  const std::vector<std::string>& unread;  ///< names of the file's columns that were not asked for
 };
 
 /// Hands on each row of a Parquet file as an object with the columns for keys, until `visit` returns false. Texts are

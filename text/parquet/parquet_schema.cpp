@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <string_view>
 
@@ -212,12 +213,19 @@ class FieldBuilder {
   const std::string& path_;
 };
 
-void keep_wanted(std::vector<Node>& columns, const std::vector<std::string>& wanted) {
+/// @return the names of the others
+std::vector<std::string> keep_wanted(std::vector<Node>& columns,
+                                     const std::vector<std::string>& wanted) {
   const auto is_wanted = [&](const Node& column) {
     return std::find(wanted.begin(), wanted.end(), column.element->name) != wanted.end();
   };
-  if (std::none_of(columns.begin(), columns.end(), is_wanted)) return;
+  std::vector<std::string> others;
+  if (std::none_of(columns.begin(), columns.end(), is_wanted)) return others;
+  for (const Node& column : columns) {
+    if (!is_wanted(column)) others.push_back(column.element->name);
+  }
   std::erase_if(columns, [&](const Node& column) { return !is_wanted(column); });
+  return others;
 }
 
 }  // namespace
@@ -226,8 +234,7 @@ Schema make_schema(const std::vector<SchemaElement>& elements, const std::string
                    const std::vector<std::string>& wanted) {
   TreeBuilder tree(elements, path);
   Node root = tree.build();
-  keep_wanted(root.children, wanted);
-  Schema schema{.n_chunks = tree.n_chunks()};
+  Schema schema{.n_chunks = tree.n_chunks(), .unwanted = keep_wanted(root.children, wanted)};
   SchemaElement record = *root.element;
   record.repetition = Repetition::kRequired;  // some writers say otherwise; it counts in no level
   record.meaning = Meaning::kAsStored;

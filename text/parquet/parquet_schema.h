@@ -71,7 +71,8 @@ struct Field {
 struct Schema {
   Field root;
   std::vector<Leaf> leaves;
-  size_t n_chunks = 0;  ///< columns of the file, those left out too
+  size_t n_chunks = 0;                ///< columns of the file, those left out too
+  std::vector<std::string> unwanted;  ///< names of those that are left out since others were wanted
 };
 
 /// Puts the tree together. Columns that JSON has no form for (bytes that are no text, INT96, decimals) are left out.
