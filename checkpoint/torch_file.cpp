@@ -11,6 +11,8 @@
 
 #include "pickle.h"
 #include "regroup/base/error.h"
+#include "regroup/base/file_kind.h"
+#include "regroup/base/notice.h"
 #include "regroup/base/printable.h"
 #include "regroup/base/utf8.h"
 #include "zip_archive.h"
@@ -71,9 +73,20 @@ std::vector<std::string_view> allowed_globals() {
 }
 
 std::string start_of(const InputFile& file) {
-  std::string start(static_cast<size_t>(std::min<int64_t>(file.size(), 4)), '\0');
+  std::string start(static_cast<size_t>(std::min<int64_t>(file.size(), 32)), '\0');
   file.read(0, std::as_writable_bytes(std::span(start)));
   return start;
+}
+
+/// A page of an error, a pointer to the weights, or weights of another format.
+void refuse_other_kind(const InputFile& file, std::string_view start) {
+  const auto kind = kind_by_start(start);
+  if (!kind || kind->pickled) return;
+  throw CheckpointError(
+      {.code = "TORCH_NOT_WEIGHTS",
+       .message = fmt::format("must be a file of torch.save, but this is {}", kind->what),
+       .path = file.path(),
+       .hint = std::string(kind->hint)});
 }
 
 /// The archive's files by their names in the one folder that holds them.
@@ -81,11 +94,16 @@ class Archive {
  public:
   explicit Archive(const InputFile& file) : file_(file) {
     const std::string start = start_of(file);
+    refuse_other_kind(file, start);
     if (start.starts_with("\x80\x02") || start.starts_with("\x80\x04")) {
       refuse_kind(file, "PICKLE_LEGACY",
                   "is in the format that torch.save wrote before PyTorch 1.6");
     }
     entries_ = read_zip_entries(file);
+    if (!has_checksums(entries_)) {
+      notice(fmt::format("{}: has no checksums; what it says of its tensors is not checked",
+                         printable(file.path())));
+    }
     const auto pickle = std::find_if(entries_.begin(), entries_.end(), [](const ZipEntry& entry) {
       return entry.name.ends_with("/data.pkl");
     });
@@ -128,7 +146,7 @@ class Archive {
     file_.read(entry.begin, std::as_writable_bytes(std::span(text)));
     const auto sum = static_cast<uint32_t>(
         ::crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size())));
-    if (entry.crc != 0 && entry.crc != sum) {
+    if (entry.crc != sum && has_checksums(entries_)) {
       refuse(file_, "ZIP_CRC",
              fmt::format("the checksum of {} must be {:08x}, found {:08x}",
                          printable(entry.name, 60), entry.crc, sum));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -75,6 +76,35 @@ int64_t bounded(const InputFile& file, uint64_t value, int64_t max, const char* 
   return static_cast<int64_t>(value);
 }
 
+/// What a ZIP64 record says of the directory.
+struct Zip64End {
+  uint64_t entries;
+  uint64_t bytes;
+  uint64_t begin;
+};
+
+/// The record that a locator in front of the end record names.
+std::optional<Zip64End> find_zip64(const InputFile& file, int64_t end_at) {
+  if (end_at < kLocatorBytes) return std::nullopt;
+  const std::string locator = bytes_at(file, end_at - kLocatorBytes, kLocatorBytes);
+  if (!locator.starts_with("PK\6\7")) return std::nullopt;
+  const int64_t at =
+      bounded(file, Record(locator).u64(8), end_at - kLocatorBytes - kEnd64Bytes, "an offset");
+  const std::string bytes = bytes_at(file, at, kEnd64Bytes);
+  if (!bytes.starts_with("PK\6\6")) refuse(file, "must have a ZIP64 directory, found none");
+  const Record record(bytes);
+  return Zip64End{.entries = record.u64(32), .bytes = record.u64(40), .begin = record.u64(48)};
+}
+
+/// Readers disagree about which of the two counts where they differ.
+uint64_t wide_or_same(const InputFile& file, uint64_t plain, uint64_t full, uint64_t wide) {
+  if (plain != full && plain != wide) {
+    refuse(file, fmt::format("says {} of its directory at its end and {} in its ZIP64 record",
+                             plain, wide));
+  }
+  return wide;
+}
+
 Directory find_directory(const InputFile& file) {
   const int64_t tail_bytes = std::min(file.size(), kEndBytes + kMaxComment);
   const int64_t tail_begin = file.size() - tail_bytes;
@@ -88,17 +118,12 @@ Directory find_directory(const InputFile& file) {
   uint64_t bytes = end.u32(12);
   uint64_t begin = end.u32(16);
   const int64_t end_at = tail_begin + static_cast<int64_t>(found);
-  if (entries == 0xFFFF || bytes == kSeeZip64 || begin == kSeeZip64) {
-    if (end_at < kLocatorBytes) refuse(file, "must have a ZIP64 directory, found none");
-    const std::string locator = bytes_at(file, end_at - kLocatorBytes, kLocatorBytes);
-    if (!locator.starts_with("PK\6\7")) refuse(file, "must have a ZIP64 directory, found none");
-    const int64_t at =
-        bounded(file, Record(locator).u64(8), end_at - kLocatorBytes - kEnd64Bytes, "an offset");
-    const std::string large = bytes_at(file, at, kEnd64Bytes);
-    if (!large.starts_with("PK\6\6")) refuse(file, "must have a ZIP64 directory, found none");
-    entries = Record(large).u64(32);
-    bytes = Record(large).u64(40);
-    begin = Record(large).u64(48);
+  if (const auto large = find_zip64(file, end_at)) {
+    entries = wide_or_same(file, entries, 0xFFFF, large->entries);
+    bytes = wide_or_same(file, bytes, kSeeZip64, large->bytes);
+    begin = wide_or_same(file, begin, kSeeZip64, large->begin);
+  } else if (entries == 0xFFFF || bytes == kSeeZip64 || begin == kSeeZip64) {
+    refuse(file, "must have a ZIP64 directory, found none");
   }
   if (entries > static_cast<uint64_t>(kMaxEntries)) {
     refuse(file, fmt::format("must have at most {} files, found {}", kMaxEntries, entries),
@@ -209,6 +234,11 @@ std::vector<ZipEntry> read_zip_entries(const InputFile& file) {
   });
   require_apart(file, entries);
   return entries;
+}
+
+bool has_checksums(const std::vector<ZipEntry>& entries) {
+  return std::any_of(entries.begin(), entries.end(),
+                     [](const ZipEntry& entry) { return entry.crc != 0; });
 }
 
 }  // namespace regroup

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include "oracles/oracle.h"
+#include "regroup/base/notice.h"
 #include "regroup/checkpoint/safetensors.h"
 #include "support/bounded.h"
 #include "support/expect_error.h"
@@ -39,7 +41,7 @@ TEST(TorchFile, HoldsWhatPyTorchWrote) {
   REGROUP_REQUIRE_ORACLE();
   const TemporaryFolder folder;
   const auto answer = ask_oracle("torch_files.py", folder, {});
-  ASSERT_EQ(answer["good"].size(), 8u);
+  ASSERT_EQ(answer["good"].size(), 9u);
   for (const auto& name : answer["good"]) {
     SCOPED_TRACE(name);
     const std::string path = folder / name.get<std::string>();
@@ -85,9 +87,11 @@ TEST(TorchFile, PlacesByHand) {
   EXPECT_EQ(ids_of_a(one_tensor(3, {}, {})), "4");
   EXPECT_EQ(ids_of_a(one_tensor(4, {0, 3}, {9, 9})), "");
   const std::string made = tensor(storage("IntStorage", "0", 4), 0, {4}, {1});
-  EXPECT_EQ(ids_of_a(stored_zip({{"x/data.pkl", dictionary({{"a", made}})}, {"x/data/0", kFour}},
-                                /*zip64=*/true)),
-            "1234");
+  for (const Zip64 kind : {Zip64::kNone, Zip64::kFull, Zip64::kBeside}) {
+    EXPECT_EQ(ids_of_a(stored_zip({{"x/data.pkl", dictionary({{"a", made}})}, {"x/data/0", kFour}},
+                                  kind)),
+              "1234");
+  }
   const std::string other = tensor(storage("IntStorage", "0", 4), 1, {1}, {1});
   EXPECT_EQ(ids_of_a(torch_zip(dictionary({{"a", made}, {"a", other}}), {kFour})), "2")
       << "the last one of a name counts, as in Python";
@@ -224,6 +228,75 @@ TEST(TorchFile, TensorsBeyondTheirStorage) {
       {"a list", "PICKLE_UNSUPPORTED", zip_of_pickle("\x80\x02]."), "a dictionary of tensors"},
       {"a key", "PICKLE_UNSUPPORTED", zip_of_pickle("\x80\x02}NNs."), "by a text"},
   });
+}
+
+/// Changes the bytes of an archive at a place from its end on.
+std::string with(std::string archive, size_t from_end, const std::string& bytes) {
+  return archive.replace(archive.size() - from_end, bytes.size(), bytes);
+}
+
+// Behind the directory: 56 bytes of the ZIP64 record, 20 of its locator, 22 of the end record. Readers take what stands in
+// one or the other: both must say the same, unless the short number is full.
+TEST(TorchFile, TwoEndsOfAnArchive) {
+  const std::string made = tensor(storage("IntStorage", "0", 4), 0, {4}, {1});
+  const std::vector<ZippedFile> files = {{"x/data.pkl", dictionary({{"a", made}})},
+                                         {"x/data/0", kFour}};
+  const std::string both = stored_zip(files, Zip64::kBeside);
+  EXPECT_EQ(ids_of_a(with(both, 22 - 10, "\xFF\xFF")), "1234") << "one number is full";
+  EXPECT_EQ(ids_of_a(with(both, 22 - 16, "\xFF\xFF\xFF\xFF")), "1234") << "another one is";
+  expect_refused<CheckpointError>({
+      {"another number of files", "ZIP_STRUCT", with(both, 98 - 32, "\1"),
+       "says 2 of its directory at its end and 1 in its ZIP64 record"},
+      {"another size", "ZIP_STRUCT", with(both, 98 - 40, "\1"), "and 1 in its ZIP64 record"},
+      {"another place", "ZIP_STRUCT", with(both, 98 - 48 - 2, "\1"), "in its ZIP64 record"},
+      {"a locator to nowhere", "ZIP_STRUCT", with(both, 42 - 8, "\0"s), "ZIP64 directory"},
+  });
+}
+
+// A checksum of 0 is one, unless there is none in the whole archive.
+TEST(TorchFile, ChecksumsOfZero) {
+  std::vector<std::string> told;
+  set_notice_handler([&](const std::string& text) { told.push_back(text); });
+  const std::string pickle = dictionary({});
+  const TemporaryFolder folder;
+  const std::string none = folder.write("none.bin", stored_zip({{"m/data.pkl", pickle}}));
+  EXPECT_TRUE(read_torch_table(InputFile(none)).tensors.empty());
+  const std::string said = none + ": has no checksums; what it says of its tensors is not checked";
+  EXPECT_EQ(told, std::vector<std::string>{said});
+  told.clear();
+  const auto sum = static_cast<uint32_t>(
+      ::crc32(0, reinterpret_cast<const Bytef*>(pickle.data()), static_cast<uInt>(pickle.size())));
+  const std::string right = folder.write("right.bin", stored_zip({{"m/data.pkl", pickle, sum}}));
+  EXPECT_TRUE(read_torch_table(InputFile(right)).tensors.empty());
+  expect_refused<CheckpointError>(
+      {{"0 beside others", "ZIP_CRC", stored_zip({{"m/data.pkl", pickle}, {"m/version", "3", 1}}),
+        "the checksum of m/data.pkl must be 00000000, found "}});
+  EXPECT_TRUE(told.empty());
+  set_notice_handler({});
+}
+
+// What a download leaves where weights should be.
+TEST(TorchFile, Lookalikes) {
+  const struct {
+    std::string bytes;
+    const char* what;
+    const char* hint;
+  } cases[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 499723\n",
+       "must be a file of torch.save, but this is a Git LFS pointer", "run `git lfs pull`"},
+      {"<!DOCTYPE html><html>Not found</html>", "but this is an HTML page", "fetch the file again"},
+      {"<html>", "but this is an HTML page", "fetch the file again"},
+      {"GGUF\3\0\0\0"s, "but this is a GGUF file", "use the Hugging Face folder"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.what);
+    const TemporaryFolder folder;
+    const std::string path = folder.write("pytorch_model.bin", c.bytes);
+    const ErrorInfo error =
+        expect_error("TORCH_NOT_WEIGHTS", [&] { read_torch_table(InputFile(path)); });
+    EXPECT_TRUE(contains(error.message, c.what));
+    EXPECT_TRUE(contains(error.hint, c.hint));
+  }
 }
 
 TEST(TorchFile, DamagedArchives) {

@@ -33,6 +33,10 @@ for name, tensors in good.items():
     save_file({key: value.detach().clone().contiguous() for key, value in tensors.items()}, folder / f"{name}.safetensors")
 torch.save(every, folder / "protocol4.bin", pickle_protocol=4)
 save_file(every, folder / "protocol4.safetensors")
+torch.serialization.set_crc32_options(False)
+torch.save(every, folder / "unchecked.bin")
+torch.serialization.set_crc32_options(True)
+save_file(every, folder / "unchecked.safetensors")
 
 torch.save({"a": torch.randn(3, 4).t()}, folder / "bad-PICKLE_VIEW.bin")
 torch.save({"model": every}, folder / "bad-PICKLE_UNSUPPORTED-nested.bin")
@@ -45,4 +49,4 @@ torch.jit.script(linear).save(folder / "bad-TORCHSCRIPT_REFUSED.bin")
 with zipfile.ZipFile(folder / "dict.bin") as stored, zipfile.ZipFile(folder / "bad-ZIP_COMPRESSED.bin", "w", zipfile.ZIP_DEFLATED) as packed:
     for entry in stored.namelist():
         packed.writestr(entry, stored.read(entry))
-(folder / "answer.json").write_text(json.dumps({"good": [*good, "protocol4"], "torch": torch.__version__}))
+(folder / "answer.json").write_text(json.dumps({"good": [*good, "protocol4", "unchecked"], "torch": torch.__version__}))

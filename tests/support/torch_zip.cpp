@@ -27,7 +27,8 @@ std::string zip64_field(uint64_t size, const uint64_t* place) {
 
 }  // namespace
 
-std::string stored_zip(const std::vector<ZippedFile>& files, bool zip64) {
+std::string stored_zip(const std::vector<ZippedFile>& files, Zip64 kind) {
+  const bool zip64 = kind == Zip64::kFull;
   std::string archive;
   std::string directory;
   for (const ZippedFile& file : files) {
@@ -44,7 +45,7 @@ std::string stored_zip(const std::vector<ZippedFile>& files, bool zip64) {
   const auto begin = static_cast<uint64_t>(archive.size());
   const auto bytes = static_cast<uint64_t>(directory.size());
   archive += directory;
-  if (zip64) {
+  if (kind != Zip64::kNone) {
     const uint64_t end = archive.size();
     archive += "PK\6\6" + little<uint64_t>(44) + little<uint16_t>(45) + little<uint16_t>(45) +
                little<uint32_t>(0) + little<uint32_t>(0) + little(count) + little(count) +

@@ -13,9 +13,14 @@ struct ZippedFile {
   uint32_t crc = 0;  ///< 0: not computed
 };
 
-/// A ZIP archive that stores its files as they are, as torch.save writes it (PyTorch writes ZIP64 too).
-/// @param zip64  sizes and places stand in ZIP64 records
-std::string stored_zip(const std::vector<ZippedFile>& files, bool zip64 = false);
+enum class Zip64 {
+  kNone,
+  kFull,   ///< sizes and places stand in ZIP64 records alone
+  kBeside  ///< the end has them in a ZIP64 record too, as PyTorch writes it
+};
+
+/// A ZIP archive that stores its files as they are, as torch.save writes it.
+std::string stored_zip(const std::vector<ZippedFile>& files, Zip64 kind = Zip64::kNone);
 
 /// Opcodes of a pickle of protocol 2.
 namespace pickled {
