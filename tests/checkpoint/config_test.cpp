@@ -297,13 +297,15 @@ TEST(KvHeads, MultiplesDivideTheQueryHeads) {
   // 14 query heads on 2: no number in between.
   const ModelConfig uneven = parse(with(R"({"num_attention_heads": 14, "hidden_size": 896,
       "num_key_value_heads": 2})"));
-  const ErrorInfo error =
-      expect_error<ConfigError>("KV_HEADS", [&] { require_kv_heads_or_more(uneven, 4); });
-  EXPECT_EQ(
-      error.message,
-      "`kv-heads` above the model's 2 key/value heads must be a multiple of them that divides "
-      "its 14 query heads, found 4");
-  EXPECT_EQ(error.hint, "choose one of 14 to repeat heads, or of 1, 2 to merge them");
+  for (const int64_t bad : {4, 28, 0}) {
+    const ErrorInfo error =
+        expect_error<ConfigError>("KV_HEADS", [&] { require_kv_heads_or_more(uneven, bad); });
+    EXPECT_EQ(error.message,
+              "`kv-heads` must divide the model's 2 key/value heads, or be a multiple of them that "
+              "divides its 14 query heads, found " +
+                  std::to_string(bad));
+    EXPECT_EQ(error.hint, "choose one of 1, 2 to merge heads, or of 14 to repeat them");
+  }
   EXPECT_TRUE(repeated_kv_head_choices(parse(kLlama2)).empty());
   EXPECT_EQ(
       expect_error<ConfigError>("KV_HEADS", [&] { require_kv_heads_or_more(parse(kLlama2), 64); })
