@@ -43,7 +43,7 @@ std::string summarize(const std::vector<std::string>& names) {
 bool holds_no_tensor(const std::string& path, const WeightFormat& format) {
   try {
     return format.read_table(InputFile(path)).tensors.empty();
-  } catch (const CheckpointError&) {
+  } catch (const Error&) {  // whatever it is, it is not empty
     return false;
   }
 }
@@ -108,7 +108,9 @@ void ModelFolder::open_shards() {
   } else {
     shard_names_ = {format_->single};
   }
-  open_listed(problems);
+  const std::vector<ErrorInfo> unsupported = open_listed(problems);
+  if (problems.empty() && !unsupported.empty()) throw UnsupportedError(unsupported.front());
+  problems.insert(problems.end(), unsupported.begin(), unsupported.end());
   throw_all(path_, problems);
   int64_t bytes = 0;
   for (const auto& shard : shards_) {
@@ -163,9 +165,10 @@ std::optional<int64_t> ModelFolder::read_index(const std::vector<std::string>& p
   return index.total_size;
 }
 
-void ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
+std::vector<ErrorInfo> ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
   const FileDescriptor dir(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   std::vector<std::string> missing;
+  std::vector<ErrorInfo> unsupported;
   std::set<std::pair<dev_t, ino_t>> seen;
   for (const std::string& name : shard_names_) {
     const std::string shard_path = path_ + "/" + name;
@@ -186,6 +189,8 @@ void ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
       shards_.push_back(std::move(shard));
     } catch (const CheckpointError& error) {
       problems.push_back(error.info());
+    } catch (const UnsupportedError& error) {
+      unsupported.push_back(error.info());
     }
   }
   if (!missing.empty()) {
@@ -196,6 +201,7 @@ void ModelFolder::open_listed(std::vector<ErrorInfo>& problems) {
                      .path = path_ + "/" + format_->index,
                      .hint = kFetchAgain});
   }
+  return unsupported;
 }
 
 void ModelFolder::read(const std::string& name, int64_t offset, std::span<std::byte> out) const {

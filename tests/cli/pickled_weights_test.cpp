@@ -50,6 +50,8 @@ void pickle_weights(const Workplace& w, int n_files) {
   w.folder.write("model/pytorch_model.bin.index.json", index.dump());
 }
 
+const std::string kLegacy = "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.";
+
 const Words kAllowed = with(kConvert, {"--allow-pickle", "--method", "mean", "--quiet"});
 
 Words resolved_words(const Workplace& w, const Words& command) {
@@ -125,6 +127,38 @@ TEST(PickledWeights, AreRefusedWhereTheyAreNotAskedForOrWrong) {
        3,
        "ZIP_STRUCT",
        {"@model/pytorch_model.bin", "must end in a directory", "fetch"}},
+      {"a page in place of weights",
+       [](const auto& w) {
+         pickle_weights(w, 1);
+         w.folder.write("model/pytorch_model.bin", "<!DOCTYPE html><html>403</html>");
+       },
+       kAllowed,
+       3,
+       "TORCH_NOT_WEIGHTS",
+       {"@model/pytorch_model.bin", "but this is an HTML page", "fetch the file again"}},
+      {"a shard that is not read hides no other",
+       [](const auto& w) {
+         pickle_weights(w, 3);
+         w.folder.write("model/pytorch_model-00001-of-00003.bin", kLegacy);
+         w.folder.write("model/pytorch_model-00002-of-00003.bin",
+                        "version https://git-lfs.github.com/spec/v1\noid sha256:00\n");
+         w.folder.write("model/pytorch_model-00004-of-00003.bin", kLegacy);
+       },
+       kAllowed,
+       3,
+       "SHARD_UNLISTED",
+       {"3 problems", "are not in pytorch_model.bin.index.json", "[TORCH_NOT_WEIGHTS]",
+        "@model/pytorch_model-00002-of-00003.bin", "a Git LFS pointer", "[PICKLE_LEGACY]",
+        "@model/pytorch_model-00001-of-00003.bin"}},
+      {"a shard that is not read",
+       [](const auto& w) {
+         pickle_weights(w, 3);
+         w.folder.write("model/pytorch_model-00001-of-00003.bin", kLegacy);
+       },
+       kAllowed,
+       4,
+       "PICKLE_LEGACY",
+       {"@model/pytorch_model-00001-of-00003.bin", "before PyTorch 1.6"}},
       {"no index",
        [](const auto& w) {
          pickle_weights(w, 3);

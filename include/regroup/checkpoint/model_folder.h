@@ -90,7 +90,8 @@ class ModelFolder {
   /// @return metadata.total_size, if declared
   std::optional<int64_t> read_index(const std::vector<std::string>& present,
                                     std::vector<ErrorInfo>& problems);
-  void open_listed(std::vector<ErrorInfo>& problems);
+  /// @return what is sound, but not read
+  std::vector<ErrorInfo> open_listed(std::vector<ErrorInfo>& problems);
 
   void check_tensors();
   /// All tensors of the files, by the names they have there.
