@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "regroup/base/file_descriptor.h"
@@ -8,12 +9,16 @@
 namespace regroup {
 
 /// OUT, locked for this process, and what becomes of the run in it. A folder that was not there before is
-/// removed again, unless the work in it gets under way.
+/// removed again, unless the work in it gets under way; token files that were finished by then, more than 1 MiB of them,
+/// stay for the next run.
 class RunOutput {
  public:
+  using Tell = std::function<void(const std::string&)>;
+
   /// Creates OUT, or takes over what an earlier run left there. Drops nothing yet.
+  /// @param tell  hears where token files stay
   /// @throws ConfigError OUTPUT_EXISTS, PARTIAL_MISSING, LOCKED and those of check_output_place()
-  explicit RunOutput(const UptrainOptions& options);
+  RunOutput(const UptrainOptions& options, Tell tell);
   RunOutput(const RunOutput&) = delete;
   RunOutput& operator=(const RunOutput&) = delete;
   ~RunOutput();
@@ -30,10 +35,12 @@ class RunOutput {
   FileDescriptor keep(const std::string& recipe);
 
  private:
-  explicit RunOutput(std::string out) : out_(std::move(out)) {}
+  RunOutput(std::string out, Tell tell) : out_(std::move(out)), tell_(std::move(tell)) {}
   void drop_run(bool keep_data);
+  void undo();
 
   std::string out_;
+  Tell tell_;
   bool fresh_ = false;
   bool replaces_ = false;
   FileDescriptor lock_;

@@ -344,7 +344,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer,
   const at::Device device = open_device(given.device);
   check_processes(given, processes, device);
   std::optional<RunOutput> output;  // of the first process
-  processes.first_does([&] { output.emplace(given); });
+  processes.first_does([&] { output.emplace(given, observer.announced); });
   const std::string cache = text_of_first(processes, output ? output->data_folder() : "");
   RunSetup setup;
   setup.options = given;
