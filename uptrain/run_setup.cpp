@@ -318,7 +318,10 @@ void decide_settings(RunSetup& setup, const std::string& started_from,
   Json settings =
       settings_of(setup.options, setup.schedule, started_from, *setup.dataset, setup.validation);
   settings.update(further_settings(setup));
-  require_same(*setup.processes, settings);
+  Json same = settings;  // and when they meet besides
+  same.update({{"eval_every", setup.options.eval_every},
+               {"checkpoint_every", setup.options.checkpoint_every}});
+  require_same(*setup.processes, same);
   choose_rates(setup, settings, observer);
   setup.state.settings = settings.dump();
   warn_of_standstill(setup.schedule, observer);

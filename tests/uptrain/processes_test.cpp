@@ -322,29 +322,46 @@ TEST_F(Together, AnEnvironmentThatMakesNoSense) {
   EXPECT_TRUE(contains(three.err, "found 3 where it started 2"));
 }
 
-// Two command lines that a launcher was given by mistake.
+// Two command lines that a launcher was given by mistake. Those that meet at other steps would wait for each other.
 TEST_F(Together, OthersThanTheFirstTrainsAreRefused) {
-  const std::string port = fmt::format("MASTER_PORT={}", free_test_port());
-  const auto line = [&](const char* rank, const char* decay) {
-    Words words = {rank, "WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", port, REGROUP_BINARY};
-    const Words rest = command("differ", 2, {"--steps", "1", "--weight-decay", decay});
-    words.insert(words.end(), rest.begin(), rest.end());
-    return words;
+  struct Difference {
+    const char* flag;
+    const char* there;
+    const char* here;
+    const char* said;
   };
-  const pid_t first = start_process("/usr/bin/env", line("RANK=0", "0.1"), f.folder / "first-out",
-                                    f.folder / "first-err");
-  const Finished second = run_process("/usr/bin/env", line("RANK=1", "0.2"));
-  int status = 0;
-  ::waitpid(first, &status, 0);
-  EXPECT_EQ(second.exit_code, 2);
-  EXPECT_EQ(second.out, "");
-  EXPECT_TRUE(contains(second.err,
-                       "error[PROCESSES_DIFFER] rank 1 must train what rank 0 trains, but differs "
-                       "in weight_decay (there 0.1, here 0.2)"));
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 2);
-  EXPECT_TRUE(contains(read_file(f.folder / "first-err"), "[PROCESSES_DIFFER]"));
-  EXPECT_EQ(Json::parse(read_file(f.folder / "first-out")).at("error").at("code"), "PROCESS_LOST");
-  EXPECT_FALSE(path_exists(f.folder / "differ"));
+  for (const Difference& d :
+       {Difference{"--weight-decay", "0.1", "0.2", "weight_decay (there 0.1, here 0.2)"},
+        {"--checkpoint-every", "2", "3", "checkpoint_every (there 2, here 3)"},
+        {"--eval-every", "2", "1", "eval_every (there 2, here 1)"}}) {
+    SCOPED_TRACE(d.flag);
+    const std::string port = fmt::format("MASTER_PORT={}", free_test_port());
+    const auto line = [&](const char* rank, const char* value) {
+      Words words = {rank, "WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", port, REGROUP_BINARY};
+      Words rest = command("differ", 2, {"--steps", "1"});
+      const auto given = std::find(rest.begin(), rest.end(), d.flag);
+      if (given != rest.end()) rest.erase(given, given + 2);
+      rest.insert(rest.end(), {d.flag, value});
+      words.insert(words.end(), rest.begin(), rest.end());
+      return words;
+    };
+    const pid_t first = start_process("/usr/bin/env", line("RANK=0", d.there),
+                                      f.folder / "first-out", f.folder / "first-err");
+    const Finished second = run_process("/usr/bin/env", line("RANK=1", d.here));
+    int status = 0;
+    ::waitpid(first, &status, 0);
+    EXPECT_EQ(second.exit_code, 2);
+    EXPECT_EQ(second.out, "");
+    EXPECT_TRUE(
+        contains(second.err, std::string("error[PROCESSES_DIFFER] rank 1 must train what rank 0 "
+                                         "trains, but differs in ") +
+                                 d.said));
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+    EXPECT_TRUE(contains(read_file(f.folder / "first-err"), "[PROCESSES_DIFFER]"));
+    EXPECT_EQ(Json::parse(read_file(f.folder / "first-out")).at("error").at("code"),
+              "PROCESS_LOST");
+    EXPECT_FALSE(path_exists(f.folder / "differ"));
+  }
 }
 
 }  // namespace
