@@ -162,7 +162,7 @@ std::unique_ptr<Dataset> open_data(const UptrainOptions& options, int64_t vocab_
                                    const std::string& cache, const TrainObserver& observer,
                                    Processes& processes) {
   std::vector<std::string> files;
-  processes.first_does(
+  processes.first_prepares(
       [&] { files = prepare_data(options, vocab_size, cache, observer, /*writes=*/true); });
   if (!processes.is_first()) {
     files = prepare_data(options, vocab_size, cache, observer, /*writes=*/false);

@@ -291,7 +291,7 @@ std::optional<FoundCheckpoint> find_checkpoint(RunSetup& setup, RunOutput& outpu
 void go_on(RunSetup& setup, std::optional<RunOutput>& output, const TrainObserver& observer) {
   Processes& processes = *setup.processes;
   std::optional<FoundCheckpoint> found;
-  processes.first_does([&] { found = find_checkpoint(setup, *output, observer); });
+  processes.first_prepares([&] { found = find_checkpoint(setup, *output, observer); });
   const std::string text = text_of_first(processes, found ? to_text(found->state) : "");
   if (text.empty()) return;
   setup.state = training_state_of(text);
@@ -308,7 +308,7 @@ void ready_teacher(RunSetup& setup, const TrainObserver& observer) {
     setup.teacher->use_cache(options, *setup.dataset, setup.schedule.steps * options.batch_size,
                              observer.announced, writes);
   };
-  setup.processes->first_does([&] { use_cache(true); });
+  setup.processes->first_prepares([&] { use_cache(true); });
   if (!setup.processes->is_first()) use_cache(false);
 }
 
@@ -347,7 +347,7 @@ RunSetup set_up_run(const UptrainOptions& given, const TrainObserver& observer,
   const at::Device device = open_device(given.device);
   check_processes(given, processes, device);
   std::optional<RunOutput> output;  // of the first process
-  processes.first_does([&] { output.emplace(given, observer.announced); });
+  processes.first_prepares([&] { output.emplace(given, observer.announced); });
   const std::string cache = text_of_first(processes, output ? output->data_folder() : "");
   RunSetup setup;
   setup.options = given;

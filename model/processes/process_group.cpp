@@ -6,7 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
+#include <filesystem>
 #include <fstream>
+#include <functional>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -23,9 +27,12 @@ using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
 constexpr auto kLookAgain = 20ms;
-constexpr auto kRollCall = 10s;  // of processes that miss another one
-constexpr auto kLastWord = 1s;   // of a process that has gone, on its way
-constexpr auto kFarewell = 10s;  // how long the keeper of the place stays for the others
+constexpr auto kBeat = 1s;  // of a process that works while the others wait
+constexpr const char* kPulse = "pulse";
+constexpr int kExitOfSignal = 128;  // and its number
+constexpr auto kRollCall = 10s;     // of processes that miss another one
+constexpr auto kLastWord = 1s;      // of a process that has gone, on its way
+constexpr auto kFarewell = 10s;     // how long the keeper of the place stays for the others
 constexpr const char* kNormalEnd = "{}";
 constexpr const char* kLost = "PROCESS_LOST";
 
@@ -44,8 +51,17 @@ std::string processors() {
   return text.substr(0, text.rfind('1') + 1);
 }
 
+/// Which processes know each other by their numbers: containers on one machine may not. "": not known
+std::string pid_space() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
+}
+
 Json introduction() {
-  return {{"pid", ::getpid()}, {"host", host_name()}, {"processors", processors()}};
+  return {{"pid", ::getpid()},
+          {"pids", pid_space()},
+          {"host", host_name()},
+          {"processors", processors()}};
 }
 
 /// Looks until `ready` says yes. @return false when the time has run out
@@ -73,6 +89,26 @@ std::string without_place(const std::string& reason) {
   const size_t end = line.starts_with('[') ? line.find("] ") : line.npos;
   return end == line.npos ? line : line.substr(end + 2);
 }
+
+/// Does something once a second in a thread of its own, until it fails or this ends.
+class Beating {
+ public:
+  explicit Beating(const std::function<void()>& beat)
+      : thread_([this, beat](const std::stop_token& stop) {
+          try {
+            std::unique_lock lock(mutex_);
+            do {
+              beat();
+            } while (!woken_.wait_for(lock, stop, kBeat, [&] { return stop.stop_requested(); }));
+          } catch (const std::exception&) {  // the place is gone: the caller will notice
+          }
+        }) {}
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any woken_;
+  std::jthread thread_;  // last: it uses the others
+};
 
 std::string list(const std::vector<int>& ranks) {
   std::vector<std::string> texts;
@@ -147,6 +183,7 @@ void ProcessGroup::wait_for_words() {
       }
       const Json its = Json::parse(*found);
       member = {.pid = its.at("pid"),
+                .pids = its.at("pids"),
                 .host = printable(its.at("host").get<std::string>(), 80),
                 .processors = its.at("processors")};
     }
@@ -214,7 +251,8 @@ std::string ProcessGroup::name_of(int rank) const {
 /// Only of a process of this machine can it be known.
 bool ProcessGroup::is_dead(int other) const {
   const Member& its = *members_[static_cast<size_t>(other)];
-  const bool here = its.host == members_[static_cast<size_t>(rank())]->host;
+  const Member& mine = *members_[static_cast<size_t>(rank())];
+  const bool here = its.host == mine.host && its.pids == mine.pids && !mine.pids.empty();
   return here && has_ended(its.pid);
 }
 
@@ -301,18 +339,49 @@ void ProcessGroup::barrier() {
   together([&] { transport_->barrier(); });
 }
 
-void ProcessGroup::first_does(const std::function<void()>& work) {
+void ProcessGroup::first_works(const std::function<void()>& work, bool stoppable) {
   const std::string key = fmt::format("work/{}", works_++);
-  if (is_first()) {
+  if (!is_first()) return together([&] { wait_for_first(key, stoppable); });
+  {
+    const Beating beating([&] {
+      place_->set(kPulse, std::to_string(++beats_));
+      if (stoppable) take_over_signal();
+    });
     work();
-    return together([&] { place_->set(key, "1"); });
   }
-  together([&] {
-    while (!place_->find(key)) {
-      follow(0);
-      std::this_thread::sleep_for(kLookAgain);
+  together([&] { place_->set(key, "1"); });
+}
+
+void ProcessGroup::wait_for_first(const std::string& key, bool stoppable) {
+  std::optional<std::string> pulse;
+  int64_t silent = 0;  // looks, not time: this process may have been suspended with the other one
+  auto next_look = Clock::now() + kBeat;
+  while (!place_->find(key)) {
+    if (stoppable) throw_if_stopped(/*resumable=*/false);
+    follow(0);
+    // Where it has ended in good order, what it left behind is there by now.
+    if (is_dead(0) && !place_->find(key)) find_lost("it had work to do for all");
+    if (Clock::now() > next_look) {
+      next_look = Clock::now() + kBeat;
+      std::optional<std::string> now = place_->find(kPulse);
+      silent = now == pulse ? silent + 1 : 0;
+      pulse = std::move(now);
+      if (silent > timeout_ / kBeat) {
+        find_lost(fmt::format("nothing was heard of its work for {} s", timeout_.count()));
+      }
     }
-  });
+    std::this_thread::sleep_for(kLookAgain);
+  }
+}
+
+void ProcessGroup::take_over_signal() const {
+  for (int other = 1; other < size() && stop_signal() == 0; ++other) {
+    const auto found = word("left", other);
+    if (!found || *found == kNormalEnd) continue;
+    const Json why = Json::parse(*found);
+    if (why.at("code") != "INTERRUPTED") continue;
+    set_stop_signal(why.at("exit").get<int>() - kExitOfSignal);
+  }
 }
 
 std::unique_ptr<Processes> join_processes(const Launch& launch, std::chrono::seconds timeout) {

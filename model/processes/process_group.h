@@ -28,7 +28,8 @@ class ProcessGroup final : public Processes {
   void all_gather(const at::Tensor& whole, const at::Tensor& share) override;
   void broadcast(const at::Tensor& values, int root) override;
   void barrier() override;
-  void first_does(const std::function<void()>& work) override;
+  void first_does(const std::function<void()>& work) override { first_works(work, false); }
+  void first_prepares(const std::function<void()>& work) override { first_works(work, true); }
   void leave(const Error& why) override;
   int sharing_processors() const override { return sharing_; }
   int on_this_machine() const override { return here_; }
@@ -36,6 +37,11 @@ class ProcessGroup final : public Processes {
  private:
   template <typename Call>
   void together(const Call& call);
+  void first_works(const std::function<void()>& work, bool stoppable);
+  /// Of the others, until `key` is there.
+  void wait_for_first(const std::string& key, bool stoppable);
+  /// Hears of a signal to one of the others, which has gone for it.
+  void take_over_signal() const;
   void meet();
   void introduce(const std::string& where);
   void wait_for_words();
@@ -54,6 +60,7 @@ class ProcessGroup final : public Processes {
   std::unique_ptr<Transport> transport_;
   struct Member {
     int pid = 0;
+    std::string pids;  // the namespace of it
     std::string host;
     std::string processors;
   };
@@ -62,6 +69,7 @@ class ProcessGroup final : public Processes {
   int sharing_ = 1;
   int here_ = 1;
   int64_t works_ = 0;  // of the first process alone, so far
+  int64_t beats_ = 0;  // of the first process at such work
   bool gone_ = false;
 };
 

@@ -21,6 +21,7 @@ class SingleProcess final : public Processes {
   void broadcast(const at::Tensor&, int) override {}
   void barrier() override {}
   void first_does(const std::function<void()>& work) override { work(); }
+  void first_prepares(const std::function<void()>& work) override { work(); }
   void leave(const Error&) override {}
   int sharing_processors() const override { return 1; }
   int on_this_machine() const override { return 1; }

@@ -10,6 +10,8 @@
 #include <csignal>
 #include <thread>
 
+#include "c10d_transport.h"
+#include "regroup/base/stop_signal.h"
 #include "support/devices.h"
 #include "support/expect_error.h"
 #include "support/ranks.h"
@@ -67,6 +69,59 @@ TEST(ProcessGroup, TheFirstMayWorkAloneForLong) {
     all.barrier();
   };
   EXPECT_EQ(run_ranks(2, check, 2s), all_well(2));
+}
+
+// Before anything is under way nobody has to wait; a checkpoint is written to its end.
+TEST(ProcessGroup, ASignalToOneThatWaitsEndsPreparationsAlone) {
+  const auto work = [] {
+    for (int i = 0; i < 3000 && stop_signal() == 0; ++i) std::this_thread::sleep_for(20ms);
+    throw_if_stopped(/*resumable=*/false);
+  };
+  const auto check = [&](Processes& all) {
+    if (all.rank() == 1) set_stop_signal(SIGTERM);
+    all.first_does([] { std::this_thread::sleep_for(300ms); });
+    all.first_prepares(work);
+    ADD_FAILURE() << "nothing was thrown";
+  };
+  EXPECT_EQ(run_ranks(3, check), (std::vector<int>{143, 143, 143}));
+}
+
+/// torchrun's agent, whose store outlives the first process.
+struct Agent {
+  int port = free_test_port();
+  Keeper keeper{[this] {
+    static const auto place =
+        open_meeting_place({.rank = 0, .size = 1, .address = "127.0.0.1", .port = port}, 60s);
+  }};
+};
+
+TEST(ProcessGroup, WhoIsKilledAtWorkForAllIsMissed) {
+  for (const bool prepares : {true, false}) {
+    const Agent agent;
+    const auto check = [&](Processes& all) {
+      const auto work = [] { ::raise(SIGKILL); };
+      const ErrorInfo lost = expect_error<StoppedError>(
+          "PROCESS_LOST", [&] { prepares ? all.first_prepares(work) : all.first_does(work); });
+      EXPECT_TRUE(contains(lost.message, "because rank 0 of 3 (pid "));
+      all.leave(StoppedError(lost));
+    };
+    EXPECT_EQ(run_ranks(3, check, 3600s, agent.port), (std::vector<int>{-SIGKILL, 0, 0}));
+  }
+}
+
+// As one on a machine that was switched off.
+TEST(ProcessGroup, WhoFallsSilentAtWorkForAllIsMissed) {
+  const Agent agent;
+  const auto check = [](Processes& all) {
+    const ErrorInfo lost = expect_error<StoppedError>(
+        "PROCESS_LOST", [&] { all.first_does([] { ::raise(SIGSTOP); }); });
+    EXPECT_TRUE(contains(lost.message, "nothing was heard of its work for 2 s"));
+    const std::string before = "because rank 0 of 2 (pid ";
+    const size_t at = lost.message.find(before);
+    ASSERT_NE(at, std::string::npos) << lost.message;
+    ::kill(std::stoi(lost.message.substr(at + before.size())), SIGKILL);
+  };
+  EXPECT_EQ(run_ranks(2, check, 2s, agent.port), (std::vector<int>{-SIGKILL, 0}));
 }
 
 TEST(ProcessGroup, WhoIsKilledIsNamed) {

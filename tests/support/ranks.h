@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <functional>
 #include <vector>
@@ -29,20 +30,46 @@ inline int free_test_port() {
   return ntohs(address.sin_port);
 }
 
+/// Runs `work` in a process of its own, which then stays until this goes.
+class Keeper {
+ public:
+  explicit Keeper(const std::function<void()>& work) : pid_(::fork()) {
+    if (pid_ != 0) return;
+    work();
+    for (;;) ::pause();
+  }
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+  ~Keeper() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  pid_t pid_;
+};
+
 /// Runs `work` in `size` processes that have met. A test's checks may stand in it; the parent must not have
 /// computed gradients before, whose threads a fork does not take along.
+/// @param port  where somebody else keeps the meeting place, as torchrun's agent does; 0: the first process does
 /// @return how each ended: 0, 1 after a failed check, an Error's exit status, or minus the signal that ended it
 inline std::vector<int> run_ranks(int size, const std::function<void(Processes&)>& work,
-                                  std::chrono::seconds timeout = std::chrono::seconds(60)) {
-  const int port = free_test_port();
+                                  std::chrono::seconds timeout = std::chrono::seconds(60),
+                                  int port = 0) {
+  const bool at_agent = port != 0;
+  if (!at_agent) port = free_test_port();
   std::vector<pid_t> children;
   for (int rank = 0; rank < size; ++rank) {
     const pid_t child = ::fork();
     if (child == 0) {
       int status = 0;
       try {
-        const auto processes = join_processes(
-            {.rank = rank, .size = size, .address = "127.0.0.1", .port = port}, timeout);
+        const auto processes = join_processes({.rank = rank,
+                                               .size = size,
+                                               .address = "127.0.0.1",
+                                               .port = port,
+                                               .meets_at_agent = at_agent},
+                                              timeout);
         try {
           work(*processes);
         } catch (const Error& error) {

@@ -34,6 +34,9 @@ class Processes {
   virtual void barrier() = 0;
   /// The first process alone does the work; the others wait for it, as long as it takes.
   virtual void first_does(const std::function<void()>& work) = 0;
+  /// The same before anything is under way: a signal to any of them ends the others' waiting and asks the first to stop.
+  /// @throws Error INTERRUPTED
+  virtual void first_prepares(const std::function<void()>& work) = 0;
   /// Tells the others why this one goes, so that none of them waits for it.
   virtual void leave(const Error& why) = 0;
   /// How many of them share the processors that this one may run on.
