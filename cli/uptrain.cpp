@@ -50,6 +50,10 @@ std::string banner(const RunFacts& f, const std::string& launched_by) {
   }
   row("memory", fmt::format("about {}{}", human_bytes(f.memory_bytes),
                             f.processes > 1 ? " for each process" : ""));
+  if (f.gathering_bytes > 0) {
+    row("",
+        fmt::format("{} more in the first one at a checkpoint", human_bytes(f.gathering_bytes)));
+  }
   row("rate", fmt::format("{} after {} steps of warm-up", f.learning_rate, f.warmup_steps));
   if (!f.rates_chosen.empty()) row("", fmt::format("chosen: {}", f.rates_chosen));
   if (!f.teacher.empty()) {

@@ -60,6 +60,42 @@ double tokens_at_once(const UptrainOptions& options) {
 /// At most 2 EiB: a few of them still add up.
 int64_t to_bytes(double bytes) { return static_cast<int64_t>(std::min(bytes, 0x1p61)); }
 
+/// What a backward pass over one micro-batch keeps of the forward pass, and the gradients of a layer.
+double activation_bytes(const ModelConfig& c, const UptrainOptions& options) {
+  const bool narrow = options.precision == Precision::kBf16;
+  const double width = narrow ? 2 : 4;
+  // Kept for the backward pass by one layer: residual sums and norms, fused projections, attention's
+  // output, both halves of the MLP and their product, a token's rows before and behind its experts; LayerNorm keeps
+  // its inputs in float32.
+  const BlockSpec& block = c.family->block;
+  const int64_t norms = !narrow                          ? 0
+                        : centres(block.norm)            ? 4 * c.hidden_size
+                        : block.norm == Norm::kRmsOffset ? 8 * c.hidden_size  // twice, in float32
+                                                         : 0;
+  // SwiGLU is computed again, GELU of a gate is kept. Bounded scores are kept three times in float32.
+  const bool keeps_gate = block.gated && c.activation != Activation::kSilu;
+  const int64_t inner = (block.gated ? 3 : 2) + (keeps_gate ? 1 : 0);
+  const int64_t scores = c.caps.scores > 0 ? c.n_heads * options.seq_len * (narrow ? 6 : 3) : 0;
+  const bool two_more = block.place == NormPlace::kAround;
+  const bool one_more = c.parallel && c.own_mlp_norm;
+  const int64_t more_norms = (two_more ? 2 : one_more ? 1 : 0) * c.hidden_size;
+  const int64_t per_layer = norms + more_norms + 4 * c.hidden_size +
+                            2 * (c.query_size() + 2 * c.kv_size()) + c.query_size() +
+                            inner * most_mlp_channels(c).of_token +
+                            3 * c.experts.per_token * c.hidden_size + scores;
+  // One layer more: the gradients of the one that the backward pass is in.
+  const int64_t kept_layers = 1 + (options.activation_checkpointing ? 1 : c.n_layers);
+  const int64_t boundary = options.activation_checkpointing ? 2 * c.hidden_size * c.n_layers : 0;
+  const auto per_token =
+      static_cast<double>(per_layer * kept_layers + boundary + 2 * c.hidden_size);
+  return tokens_at_once(options) * width * per_token;
+}
+
+/// Of a trained parameter, spread over the processes: two moments, and in bf16 the master weight.
+int64_t spread_width(const UptrainOptions& options) {
+  return options.precision == Precision::kBf16 ? 12 : 8;
+}
+
 }  // namespace
 
 double training_flops_per_token(const ModelConfig& c, int64_t seq_len, TrainScope scope) {
@@ -93,41 +129,32 @@ int64_t count_trainable(const ModelConfig& c, TrainScope scope) {
 int64_t estimate_training_bytes(const ModelConfig& c, const UptrainOptions& options,
                                 int64_t n_trainable) {
   const bool narrow = options.precision == Precision::kBf16;
-  const double width = narrow ? 2 : 4;
   // Weights as computed with, then master, gradient and two moments in float32; float32 weights are
   // their own master.
-  const double weights = static_cast<double>(count_parameters(c)) * width +
+  const double weights = static_cast<double>(count_parameters(c)) * (narrow ? 2 : 4) +
                          static_cast<double>(n_trainable) * (narrow ? 18 : 12);
-  // Kept for the backward pass by one layer: residual sums and norms, fused projections, attention's
-  // output, both halves of the MLP and their product, a token's rows before and behind its experts; LayerNorm keeps
-  // its inputs in float32.
-  const BlockSpec& block = c.family->block;
-  const int64_t norms = !narrow                          ? 0
-                        : centres(block.norm)            ? 4 * c.hidden_size
-                        : block.norm == Norm::kRmsOffset ? 8 * c.hidden_size  // twice, in float32
-                                                         : 0;
-  // SwiGLU is computed again, GELU of a gate is kept. Bounded scores are kept three times in float32.
-  const bool keeps_gate = block.gated && c.activation != Activation::kSilu;
-  const int64_t inner = (block.gated ? 3 : 2) + (keeps_gate ? 1 : 0);
-  const int64_t scores = c.caps.scores > 0 ? c.n_heads * options.seq_len * (narrow ? 6 : 3) : 0;
-  const bool two_more = block.place == NormPlace::kAround;
-  const bool one_more = c.parallel && c.own_mlp_norm;
-  const int64_t more_norms = (two_more ? 2 : one_more ? 1 : 0) * c.hidden_size;
-  const int64_t per_layer = norms + more_norms + 4 * c.hidden_size +
-                            2 * (c.query_size() + 2 * c.kv_size()) + c.query_size() +
-                            inner * most_mlp_channels(c).of_token +
-                            3 * c.experts.per_token * c.hidden_size + scores;
-  // One layer more: the gradients of the one that the backward pass is in.
-  const int64_t kept_layers = 1 + (options.activation_checkpointing ? 1 : c.n_layers);
-  const int64_t boundary = options.activation_checkpointing ? 2 * c.hidden_size * c.n_layers : 0;
-  const auto per_token =
-      static_cast<double>(per_layer * kept_layers + boundary + 2 * c.hidden_size);
-  return to_bytes(weights + tokens_at_once(options) * width * per_token);
+  return to_bytes(weights + activation_bytes(c, options));
+}
+
+UptrainOptions options_of_each(UptrainOptions options, int processes) {
+  const int64_t share = (options.batch_size + processes - 1) / processes;
+  const int64_t micro =
+      options.micro_batch_size > 0 ? options.micro_batch_size : options.batch_size;
+  options.micro_batch_size = std::min(micro, share);
+  return options;
 }
 
 int64_t spread_bytes(const ModelConfig& config, const UptrainOptions& options, int processes) {
-  const int64_t bytes = options.precision == Precision::kBf16 ? 12 : 8;
-  return bytes * count_trainable(config, options.train) * (processes - 1) / processes;
+  return spread_width(options) * count_trainable(config, options.train) * (processes - 1) /
+         processes;
+}
+
+int64_t gathering_bytes(const ModelConfig& config, const UptrainOptions& options, int processes) {
+  if (processes == 1) return 0;
+  const int64_t trained = count_trainable(config, options.train);
+  // Every buffer whole, and a part of one on its way.
+  const int64_t gathered = spread_width(options) * trained + 4 * trained / processes;
+  return std::max<int64_t>(0, gathered - to_bytes(activation_bytes(config, options)));
 }
 
 int64_t estimate_run_bytes(const ModelConfig& c, const UptrainOptions& options,

@@ -15,9 +15,16 @@ int64_t count_trainable(const ModelConfig& config, TrainScope scope);
 int64_t estimate_training_bytes(const ModelConfig& config, const UptrainOptions& options,
                                 int64_t n_trainable);
 
+/// The options of each of several processes: it computes no more sequences at once than its share of a batch has.
+UptrainOptions options_of_each(UptrainOptions options, int processes);
+
 /// What of the optimizer a process does not hold when `processes` share it: the moments of the others' weights, and in
 /// bf16 their master weights.
 int64_t spread_bytes(const ModelConfig& config, const UptrainOptions& options, int processes);
+
+/// What the first of several processes needs at a checkpoint beyond estimate_training_bytes() less spread_bytes(): it
+/// gathers what is spread, once the activations are gone.
+int64_t gathering_bytes(const ModelConfig& config, const UptrainOptions& options, int processes);
 
 /// The least that a run needs at its peak, before anything is loaded: training with what of the teacher is
 /// never shared with the student, or both models' weights while they are loaded.

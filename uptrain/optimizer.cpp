@@ -267,7 +267,10 @@ std::map<std::string, Tensor> AdamW::state() const {
   for (const auto& b : buckets_) {
     const std::array<Tensor, kBuffers.size()> shares = b->shares();
     for (size_t i = 0; i < shares.size(); ++i) {
-      all[b->name + kBuffers[i]] = gathered(*b, shares[i]);
+      const bool whole =
+          i == 0 && !b->is_sharded(processes_);  // the master weights, in every process
+      all[b->name + kBuffers[i]] =
+          whole ? b->master.narrow(0, 0, b->elements) : gathered(*b, shares[i]);
     }
   }
   return all;

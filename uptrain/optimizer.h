@@ -66,7 +66,7 @@ class AdamW {
   int64_t state_bytes() const;  ///< of this process
   /// Buffers by name, for exact state on disk: "decay.master", "decay.exp_avg", ... and "updates", how
   /// many steps were applied. Buckets of another lr_scale: "decay@10.master". Whole, however many processes
-  /// there are, in the first one; undefined in the others.
+  /// there are, in the first one; in the others not to be used.
   std::map<std::string, at::Tensor> state() const;
   /// Copies the saved buffers of the first process back and refreshes the parameters.
   /// @throws CheckpointError CKPT_STATE when names or sizes differ

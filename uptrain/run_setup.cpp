@@ -77,7 +77,8 @@ void warn_of_long_warmup(const Schedule& schedule, const TrainObserver& observer
 /// Refuses what is out of reach before weights are read, and warns where it is close: the estimate is one.
 void require_room(const RunSetup& setup, const ModelConfig& config, at::Device device,
                   const TrainObserver& observer) {
-  const UptrainOptions& options = setup.options;
+  const int processes = setup.processes->size();
+  const UptrainOptions options = options_of_each(setup.options, processes);
   const bool live = setup.teacher && options.teacher_cache.empty();
   const char* hint =
       "use a smaller `batch-size`, `micro-batch-size` or `seq-len`, `activation-checkpointing`, "
@@ -85,9 +86,12 @@ void require_room(const RunSetup& setup, const ModelConfig& config, at::Device d
       "bf16, or "
       "`train` attention";
   const auto teacher = live ? std::optional(setup.teacher->config()) : std::nullopt;
-  const int64_t each = estimate_run_bytes(config, options, teacher) -
-                       spread_bytes(config, options, setup.processes->size());
-  const auto warning = require_memory(each * setup.processes->on_this_machine(), device, hint);
+  const int64_t each =
+      estimate_run_bytes(config, options, teacher) - spread_bytes(config, options, processes);
+  const int64_t first =
+      setup.processes->is_first() ? gathering_bytes(config, options, processes) : 0;
+  const auto warning =
+      require_memory(each * setup.processes->on_this_machine() + first, device, hint);
   if (warning && observer.warned) observer.warned(*warning);
 }
 
@@ -206,8 +210,7 @@ Json settings_of(UptrainOptions o, const Schedule& schedule, const std::string& 
   return settings;
 }
 
-void add_teacher_facts(const RunSetup& setup, RunFacts& facts) {
-  const UptrainOptions& o = setup.options;
+void add_teacher_facts(const RunSetup& setup, const UptrainOptions& o, RunFacts& facts) {
   const Teacher& teacher = *setup.teacher;
   facts.teacher = o.teacher;
   facts.mix = mix_of(o);
@@ -220,7 +223,8 @@ void add_teacher_facts(const RunSetup& setup, RunFacts& facts) {
 }
 
 RunFacts facts_of(const RunSetup& setup) {
-  const UptrainOptions& o = setup.options;
+  const int processes = setup.processes->size();
+  const UptrainOptions o = options_of_each(setup.options, processes);
   const ModelConfig& config = setup.decoder->config();
   RunFacts facts;
   facts.model = o.model;
@@ -236,10 +240,11 @@ RunFacts facts_of(const RunSetup& setup) {
   facts.epochs = static_cast<double>(facts.steps * o.batch_size) /
                  static_cast<double>(setup.dataset->n_windows());
   facts.flops_per_token = training_flops_per_token(config, o.seq_len, o.train);
-  facts.memory_bytes = estimate_training_bytes(config, o, facts.n_trainable) -
-                       spread_bytes(config, o, setup.processes->size());
+  facts.memory_bytes =
+      estimate_training_bytes(config, o, facts.n_trainable) - spread_bytes(config, o, processes);
+  facts.gathering_bytes = gathering_bytes(config, o, processes);
   facts.device = device_description(setup.decoder->device());
-  facts.processes = setup.processes->size();
+  facts.processes = processes;
   const int64_t least = o.batch_size / facts.processes;
   facts.sequences_each = o.batch_size % facts.processes == 0
                              ? fmt::format("{}", least)
@@ -249,7 +254,7 @@ RunFacts facts_of(const RunSetup& setup) {
       multiplied_in_float(at::kBFloat16)) {
     facts.precision += " multiplied in fp32 (no bf16 instructions)";
   }
-  if (setup.teacher) add_teacher_facts(setup, facts);
+  if (setup.teacher) add_teacher_facts(setup, o, facts);
   return facts;
 }
 

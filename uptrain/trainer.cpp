@@ -12,6 +12,7 @@
 
 #include "agreement.h"
 #include "announcement.h"
+#include "estimate.h"
 #include "regroup/base/error.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/model/fused_loss.h"
@@ -235,12 +236,13 @@ class Trainer {
   /// Mean nats a token of the validation text. Left where a stop is asked for: it may take longer than who asks will wait.
   double validate() {
     bool left = false;
-    std::vector<double> nats = {text_nats(*setup_.decoder, *setup_.validation, options_.seq_len,
-                                          options_.micro_batch_size,
-                                          {processes_.rank(), processes_.size()}, [&] {
-                                            left = gives_up();
-                                            return !left;
-                                          })};
+    std::vector<double> nats = {
+        text_nats(*setup_.decoder, *setup_.validation, options_.seq_len,
+                  options_of_each(options_, processes_.size()).micro_batch_size,
+                  {processes_.rank(), processes_.size()}, [&] {
+                    left = gives_up();
+                    return !left;
+                  })};
     if (!processes_.alone()) {
       asked_ = sum_and_agree(processes_, nats, {.gives_up = left, .is_late = is_late()});
       left = asked_.gives_up;

@@ -27,9 +27,10 @@ struct RunFacts {
   int64_t data_tokens = 0;
   double epochs = 0;
   double flops_per_token = 0;
-  int64_t memory_bytes = 0;   ///< estimate: weights, optimizer, activations of one micro-batch
-  std::string teacher;        ///< "": none
-  std::string teacher_cache;  ///< "": the teacher is asked at every step
+  int64_t memory_bytes = 0;     ///< estimate: weights, optimizer, activations of one micro-batch
+  int64_t gathering_bytes = 0;  ///< more in the first of several processes, at a checkpoint
+  std::string teacher;          ///< "": none
+  std::string teacher_cache;    ///< "": the teacher is asked at every step
   DistillationMix mix;
   int64_t teacher_bytes = 0;  ///< of the teacher alone; part of memory_bytes
   int64_t shared_bytes = 0;   ///< of weights that model and teacher hold once
