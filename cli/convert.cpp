@@ -15,7 +15,6 @@
 #include "regroup/base/input_file.h"
 #include "regroup/base/quantity.h"
 #include "regroup/base/words.h"
-#include "regroup/checkpoint/family.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/legality.h"
 #include "regroup/convert/plan.h"
@@ -239,11 +238,6 @@ ConversionPlan planned(const ModelFolder& model, const ConvertOptions& options) 
 void check_convert(const ConvertFlags& flags, const Globals& globals) {
   const ModelFolder model = ModelFolder::open_as_written(flags.model);
   planned(model, with_exact_method(flags, to_options(flags, globals), model.config()));
-}
-
-void warn_of_engines(const ModelConfig& after) {
-  const std::string_view limit = serving_limit(after);
-  if (!limit.empty()) spdlog::warn("{}: {}", after.architecture, limit);
 }
 
 void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {

@@ -27,8 +27,10 @@ const ModelFamily families::olmoe{
     .heads_fill_hidden = true,
     .qkv_bias = {.key = "attention_bias"},
     .output_bias = {.key = "attention_bias"},
-    .experts = {
-        .may_have = true, .count = 64, .per_token = 8, .sum_to_one = {.key = "norm_topk_prob"}},
+    .experts = {.may_have = true,
+                .count = 64,
+                .per_token = 8,
+                .sum_to_one = {.key = "norm_topk_prob"}},
     .serving_limit =
         "llama.cpp loads none with fewer KV heads than query heads, as it wants as many gains of "
         "keys as of queries; transformers and vLLM take it"};

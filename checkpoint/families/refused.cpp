@@ -14,8 +14,7 @@ struct RefusedFamily {
 
 constexpr std::string_view kAlibi =
     "its ALiBi slopes belong to head numbers, so heads may not change their order";
-constexpr std::string_view kExperts =
-    "it is a mixture of experts of a kind that is not computed yet";
+constexpr std::string_view kExperts = "its experts are of a kind that is not computed";
 constexpr std::string_view kLatent = "it keeps a latent vector instead of keys and values";
 constexpr std::string_view kLearned =
     "its positions are learned, and its class has no grouped-query attention";

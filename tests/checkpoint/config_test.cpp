@@ -135,10 +135,8 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
     return fmt::format(
         "config.json: model_type \"{}\" is not supported{}{}; supported: baichuan, cohere, "
         "cohere2, deepseek, falcon, gemma, gemma2, gemma3_text, gpt_neox, granite, internlm, "
-        "internlm2, "
-        "llama, mistral, mixtral, olmo, olmo2, olmo3, olmoe, phi, phi3, qwen2, qwen2_moe, qwen3, "
-        "qwen3_moe, smollm3, stablelm, "
-        "starcoder2",
+        "internlm2, llama, mistral, mixtral, olmo, olmo2, olmo3, olmoe, phi, phi3, qwen2, "
+        "qwen2_moe, qwen3, qwen3_moe, smollm3, stablelm, starcoder2",
         type, why.empty() ? "" : ": ", why);
   };
   const std::string no_class = refused("gptj", "its class has no grouped-query attention");
@@ -148,8 +146,7 @@ TEST(Config, WhatIsUnsupportedSaysWhatIsSupported) {
               "folder that says \"falcon\"");
   const std::string alibi = refused(
       "bloom", "its ALiBi slopes belong to head numbers, so heads may not change their order");
-  const std::string experts =
-      refused("gpt_oss", "it is a mixture of experts of a kind that is not computed yet");
+  const std::string experts = refused("gpt_oss", "its experts are of a kind that is not computed");
   const std::string unknown = refused("mamba", "");
   const std::string hostile = refused("\\u{1b}[2J\\u{202e}", "");
   const BadConfig cases[] = {

@@ -10,7 +10,7 @@
 #include <csignal>
 #include <thread>
 
-#include "c10d_transport.h"
+#include "processes/c10d_transport.h"
 #include "regroup/base/stop_signal.h"
 #include "support/devices.h"
 #include "support/expect_error.h"

@@ -76,7 +76,7 @@ TEST_F(KeptTokens, AreUsedByTheNextRun) {
 // The one that was being written goes; the next run takes up the rest.
 TEST_F(KeptTokens, OutliveASignalInTheNextText) {
   stops_in = options.data[1];
-  expect_error("INTERRUPTED", [&] { uptrain(options, observer); });
+  expect_error<Error>("INTERRUPTED", [&] { uptrain(options, observer); });
   set_stop_signal(0);
   EXPECT_EQ(left(), kFirstAlone);
   tokenized.clear();
@@ -87,7 +87,7 @@ TEST_F(KeptTokens, OutliveASignalInTheNextText) {
 
 TEST_F(KeptTokens, NothingIsLeftWhereNoneIsFinishedOrTheyAreFew) {
   const auto stopped = [&] {
-    expect_error("INTERRUPTED", [&] { uptrain(options, observer); });
+    expect_error<Error>("INTERRUPTED", [&] { uptrain(options, observer); });
     set_stop_signal(0);
     EXPECT_FALSE(path_exists(options.out));
     EXPECT_EQ(told, "");
