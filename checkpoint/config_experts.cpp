@@ -73,6 +73,9 @@ std::vector<bool> read_layers(const JsonFields& fields, const ModelConfig& confi
 
 void require_sizes(const JsonFields& fields, const ModelConfig& config) {
   const Experts& experts = config.experts;
+  if (experts.per_token == 0) {
+    refuse_config("CFG_MISSING_KEY", fields.path(), "must hold \"num_experts_per_tok\"");
+  }
   if (experts.per_token > experts.count) {
     refuse_config("CFG_INCONSISTENT", fields.path(),
                   fmt::format("num_experts_per_tok must be at most the number of experts, found "

@@ -3,6 +3,7 @@
 #include <ATen/ops/bincount.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
 
 #include <vector>
 
@@ -19,22 +20,39 @@ Tensor mlp_channels(const Tensor& gate_up, const ModelConfig& config) {
   return activated(parts[0], config.activation).mul(parts[1]);
 }
 
+/// A matrix of each expert, of [experts, rows, columns].
+class ExpertMatrices {
+ public:
+  // While gradients are kept, one node of the graph for all: that of select() would be as large as all, for each.
+  explicit ExpertMatrices(const Tensor& all) : all_(all) {
+    if (c10::GradMode::is_enabled()) parts_ = all.unbind(0);
+  }
+  Tensor of(int64_t expert) const {
+    return parts_.empty() ? all_.select(0, expert) : parts_[static_cast<size_t>(expert)];
+  }
+
+ private:
+  const Tensor& all_;
+  std::vector<Tensor> parts_;
+};
+
 /// Each run of rows through its expert.
 /// @param rows    [tokens * per_token, hidden], expert by expert
 /// @param counts  rows of each expert
 Tensor through_experts(const ModelConfig& config, const LayerWeights& weights, const Tensor& rows,
                        const Tensor& counts) {
-  // One node of the graph for all experts: a gradient of select() would be as large as all of them, for each.
-  const std::vector<Tensor> gate_up = weights.expert_gate_up.unbind(0);
-  const std::vector<Tensor> down = weights.expert_down.unbind(0);
+  const ExpertMatrices gate_up(weights.expert_gate_up);
+  const ExpertMatrices down(weights.expert_down);
   const auto* count = counts.const_data_ptr<int64_t>();
   std::vector<Tensor> outputs;
   int64_t first = 0;
-  for (size_t expert = 0; expert < gate_up.size(); ++expert) {
+  for (int64_t expert = 0; expert < config.experts.count; ++expert) {
     if (count[expert] == 0) continue;
-    outputs.push_back(one_mlp(
-        config, rows.narrow(0, first, count[expert]),
-        {.gate_up = gate_up[expert], .gate_up_bias = {}, .down = down[expert], .down_bias = {}}));
+    outputs.push_back(one_mlp(config, rows.narrow(0, first, count[expert]),
+                              {.gate_up = gate_up.of(expert),
+                               .gate_up_bias = {},
+                               .down = down.of(expert),
+                               .down_bias = {}}));
     first += count[expert];
   }
   return outputs.empty() ? rows : at::cat(outputs);

@@ -123,6 +123,14 @@ TEST(Experts, ThatContradictThemselvesAreRefused) {
   }
 }
 
+TEST(Experts, NeedAKeyThatTheClassHasNoDefaultOf) {
+  std::string text = kDeepSeekMoe;
+  const std::string key = R"("num_experts_per_tok": 6, )";
+  text.erase(text.find(key), key.size());
+  const ErrorInfo info = expect_error("CFG_MISSING_KEY", [&] { parsed("deepseek", text); });
+  EXPECT_TRUE(contains(info.message, R"(must hold "num_experts_per_tok")"));
+}
+
 TEST(Experts, HaveTensorsInTheirLayersAlone) {
   const TinyModelSpec spec{.model_type = "qwen2_moe", .extra_config = {{"mlp_only_layers", {0}}}};
   const ModelConfig config = parse_model_config(tiny_config(spec), "config.json");
