@@ -7,6 +7,7 @@
 #include "regroup/base/path.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/calibration/calibrate.h"
+#include "regroup/checkpoint/kv_heads.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/convert/spent_budget.h"
 
@@ -24,6 +25,7 @@ struct Prepared {
 /// would refuse the right one.
 Prepared prepare(const ModelFolder& model, const ConvertOptions& options,
                  const CalibrationProgress& progress) {
+  require_kv_heads_or_more(model.config(), options.n_kv_heads);
   TransformRequest request = transform_request(model.config(), options);
   plan_conversion(model, options, placeholder_transforms(model.config(), options));
   check_output(options);
