@@ -15,6 +15,7 @@
 #include "regroup/base/input_file.h"
 #include "regroup/base/quantity.h"
 #include "regroup/base/words.h"
+#include "regroup/checkpoint/kv_heads.h"
 #include "regroup/convert/calibration_sizes.h"
 #include "regroup/convert/legality.h"
 #include "regroup/convert/plan.h"
@@ -216,14 +217,12 @@ CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
   return output;
 }
 
-constexpr Method kDefaultOfClipped = Method::kWeighted;
-
 /// The default method mixes the channels of heads; where a model clips them one that does not takes its place.
 ConvertOptions with_exact_method(const ConvertFlags& flags, ConvertOptions options,
                                  const ModelConfig& config) {
   const bool exact = why_illegal(options.method, options.grouping, config).empty();
   if (!flags.method.empty() || !config.clip_qkv || exact) return options;
-  options.method = kDefaultOfClipped;
+  options.method = Method::kWeighted;
   if (flags.calibration.grouping.empty()) options.grouping = default_grouping(options.method);
   return options;
 }
@@ -312,6 +311,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const ConvertOptions given = to_options(flags, globals);
   check_output(given);
   const ModelFolder model = ModelFolder::open_as_written(given.model);
+  require_kv_heads_or_more(model.config(), given.n_kv_heads);
   const ConvertOptions options = with_exact_method(flags, given, model.config());
   if (!flags.dry_run && needs_transforms(model.config(), options)) {
     if (!has_torch()) planned(model, options);
