@@ -375,7 +375,7 @@ void add_convert_command(CLI::App& root, Invocation& invocation) {
       ->add_option("--method", flags->method,
                    "How the heads of a group merge: " + join(method_names(), ", ") +
                        "; left out: " + method_name(kDefaultMethod) + ", or " +
-                       method_name(kDefaultOfClipped) + " for a model that clips its projections")
+                       method_name(Method::kWeighted) + " for a model that clips its projections")
       ->type_name(kMethod);
   add_calibration_flags(*command, flags->calibration);
   command
