@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "checkpoint/config_text.h"
+#include "regroup/checkpoint/family.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
@@ -252,6 +253,19 @@ TEST(FamilyFolder, ATiedHeadMayBeThereAsACopy) {
   tensors.back().spec.shape[0] /= 2;
   write_tensors(folder.path(), tensors, 2);
   expect_error("CFG_TIE", [&] { ModelFolder::open(folder.path()); });
+}
+
+TEST(FamilyConfig, SaysWhichEnginesDoNotServeSharedHeads) {
+  const auto limit = [](const char* family, int64_t n_kv_heads) {
+    const TinyModelSpec spec{.model_type = family, .n_kv_heads = n_kv_heads};
+    return std::string(serving_limit(parse_model_config(tiny_config(spec), "config.json")));
+  };
+  EXPECT_TRUE(contains(limit("phi", 2), "vLLM needs --model-impl transformers"));
+  EXPECT_TRUE(contains(limit("phi", 2), "llama.cpp loads none"));
+  EXPECT_TRUE(contains(limit("olmo", 1), "vLLM needs --model-impl transformers"));
+  EXPECT_TRUE(contains(limit("olmoe", 2), "llama.cpp loads none"));
+  EXPECT_EQ(limit("phi", 4), "");  // each query head has a KV head
+  EXPECT_EQ(limit("llama", 2), "");
 }
 
 }  // namespace
