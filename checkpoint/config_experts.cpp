@@ -14,7 +14,7 @@ namespace {
 
 // Far above every real model: a table of tensors and a product of sizes stay small.
 constexpr int64_t kMaxExperts = 1 << 16;
-constexpr int64_t kMaxExpertsOfLayers = 1 << 17;
+constexpr int64_t kMaxExpertsOfLayers = 1 << 16;
 constexpr int64_t kMaxChannels = 1 << 24;
 
 /// transformers 5 saves under num_local_experts what is published as num_experts.
