@@ -57,10 +57,10 @@ Json conversion_result_json(const ConversionResult& result) {
 ConversionResult read_conversion(const Json& json, const std::string& path) {
   require_format(json, kConversionFormat, path);
   const JsonFields fields(json, path);
-  const JsonFields heads(object_in(json, "n_kv_heads"), path);
-  const JsonFields tensors(object_in(json, "tensors"), path);
-  const JsonFields bytes(object_in(json, "bytes"), path);
-  const JsonFields calibration(object_in(json, "calibration"), path);
+  const JsonFields heads(object_in(json, "n_kv_heads", path), path);
+  const JsonFields tensors(object_in(json, "tensors", path), path);
+  const JsonFields bytes(object_in(json, "bytes", path), path);
+  const JsonFields calibration(object_in(json, "calibration", path), path);
   ConversionResult result{.model = text_of(fields, "model"),
                           .out = text_of(fields, "out"),
                           .family = text_of(fields, "family"),
@@ -72,7 +72,7 @@ ConversionResult read_conversion(const Json& json, const std::string& path) {
                           .tensors_changed = count_of(tensors, "changed"),
                           .read_bytes = count_of(bytes, "read"),
                           .written_bytes = count_of(bytes, "written"),
-                          .digests = named_texts(object_in(json, "digests")),
+                          .digests = named_texts(object_in(json, "digests", path)),
                           .calibration_tokens = count_of(calibration, "tokens"),
                           .calibration_flops = calibration.number("flops").value_or(0),
                           .resumed_files = count_of(fields, "resumed_files")};
@@ -81,7 +81,7 @@ ConversionResult read_conversion(const Json& json, const std::string& path) {
     result.cost =
         ConversionCost{.seconds = *seconds, .peak_rss_bytes = count_of(fields, "peak_rss_bytes")};
   }
-  const Json& gains = object_in(json, "gains");
+  const Json& gains = object_in(json, "gains", path);
   if (gains.empty()) return result;
   const JsonFields on(gains, path);
   result.gains = ConversionGains{.logit = on.boolean("logit").value_or(false),

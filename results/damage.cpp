@@ -126,7 +126,7 @@ bool is_damage_json(const Json& json) {
 DamageReport read_damage(const Json& json, const std::string& path) {
   require_format(json, kDamageFormat, path);
   const JsonFields fields(json, path);
-  const JsonFields about(object_in(json, "parent"), path);
+  const JsonFields about(object_in(json, "parent", path), path);
   DamageReport report{.model = fields.string("model").value_or(""),
                       .digest = fields.string("digest").value_or(""),
                       .text = fields.string("text").value_or(""),

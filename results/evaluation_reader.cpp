@@ -48,8 +48,8 @@ std::string short_dtype(const std::string& name) {
 TextResult read_text_result(const std::string& name, const Json& row, const Json& model,
                             const HarnessFields& file, const std::string& path) {
   const JsonFields fields(row, path);
-  const JsonFields config(object_in(object_in(model, "configs"), name), path);
-  const JsonFields samples(object_in(object_in(model, "n-samples"), name), path);
+  const JsonFields config(object_in(object_in(model, "configs", path), name, path), path);
+  const JsonFields samples(object_in(object_in(model, "n-samples", path), name, path), path);
   TextResult text{.name = name,
                   .metrics = {},
                   .tokens = tokens_of(fields, config),
@@ -66,10 +66,10 @@ TextResult read_text_result(const std::string& name, const Json& row, const Json
     metric.filter = metric_and_filter(key).second;
     text.metrics.push_back(std::move(metric));
   }
-  const Json& about = object_in(model, "regroup");
-  const Json& damage = object_in(object_in(about, "damage"), name);
+  const Json& about = object_in(model, "regroup", path);
+  const Json& damage = object_in(object_in(about, "damage", path), name, path);
   if (!damage.empty()) text.profile = read_damage_profile(damage, path);
-  const Json& curve = object_in(object_in(about, "fidelity"), name);
+  const Json& curve = object_in(object_in(about, "fidelity", path), name, path);
   if (!curve.empty()) text.fidelity = read_fidelity_curve(curve, path);
   return text;
 }
@@ -89,7 +89,7 @@ void read_probe_config(const Json& json, const std::string& path, ProbeResult& p
   probe.batch_tokens = optional_count(fields, "batch_tokens");
   probe.haystack = text_of(fields, "haystack");
   probe.noise_stands_in = fields.boolean("haystack_stands_in");
-  const Json& haystack = object_in(json, "haystack_text");
+  const Json& haystack = object_in(json, "haystack_text", path);
   if (haystack.empty()) return;
   const JsonFields text(haystack, path);
   probe.text = HaystackText{.name = text_of(text, "name"),
@@ -103,7 +103,7 @@ ProbeResult read_probe_result(const std::string& name, const Json& row, const Js
                     .log_prob = whole_of_probe(row, "log_prob"),
                     .accuracy = whole_of_probe(row, "acc"),
                     .trials = count_of(JsonFields(row, path), "sample_len")};
-  read_probe_config(object_in(object_in(model, "configs"), name), path, probe);
+  read_probe_config(object_in(object_in(model, "configs", path), name, path), path, probe);
   for (const Json& json : objects_in(row, "cells", path)) {
     const JsonFields fields(json, path);
     probe.cells.push_back({.length = count_of(fields, "length"),
@@ -113,7 +113,8 @@ ProbeResult read_probe_result(const std::string& name, const Json& row, const Js
                            .accuracy = measured_in(fields, "acc"),
                            .trials = count_of(fields, "trials")});
   }
-  const Json& compared = object_in(object_in(object_in(model, "regroup"), "probes"), name);
+  const Json& compared =
+      object_in(object_in(object_in(model, "regroup", path), "probes", path), name, path);
   const JsonFields fields(compared, path);
   probe.baseline_can = fields.boolean("baseline_can");
   if (!compared.contains("log_prob_delta")) return probe;
@@ -162,7 +163,7 @@ TaskDifference read_difference(const std::string& task, const std::string& measu
 void read_paired(const Json& about, const std::string& path, ModelResult& model) {
   if (!about.contains("paired")) return;
   model.paired.emplace();
-  for (const auto& [task, measures] : object_in(about, "paired").items()) {
+  for (const auto& [task, measures] : object_in(about, "paired", path).items()) {
     for (const auto& [measure, found] : measures.items()) {
       model.paired->push_back(read_difference(task, measure, found, path));
     }
@@ -179,14 +180,14 @@ TaskRun read_task_run(const JsonFields& config) {
 }
 
 void read_notes(const Json& about, const std::string& path, ModelResult& model) {
-  for (const auto& [task, items] : object_in(about, "left_out").items()) {
+  for (const auto& [task, items] : object_in(about, "left_out", path).items()) {
     const bool whole =
         items.is_array() && std::all_of(items.begin(), items.end(),
                                         [](const Json& i) { return i.is_number_integer(); });
     if (!whole) wrong_type(path, "\"left_out\" must hold lists of whole numbers");
     model.left_out.emplace_back(task, items.get<std::vector<int64_t>>());
   }
-  const Json& truncated = object_in(about, "truncated_requests");
+  const Json& truncated = object_in(about, "truncated_requests", path);
   const JsonFields counts(truncated, path);
   for (const auto& [task, count] : truncated.items()) {
     model.truncated.emplace_back(task, count_of(counts, task.c_str()));
@@ -216,11 +217,11 @@ TaskResult read_task_row(const std::string& name, const Json& row, const Harness
 
 /// What `eval` writes of a task beside its scores.
 void read_task_facts(const Json& model, const std::string& path, TaskResult& task) {
-  const Json& row = object_in(object_in(model, "results"), task.name);
+  const Json& row = object_in(object_in(model, "results", path), task.name, path);
   task.items = optional_count(JsonFields(row, path), "sample_len").value_or(0);
-  const JsonFields samples(object_in(object_in(model, "n-samples"), task.name), path);
+  const JsonFields samples(object_in(object_in(model, "n-samples", path), task.name, path), path);
   task.original = count_of(samples, "original");
-  const Json& config = object_in(object_in(model, "configs"), task.name);
+  const Json& config = object_in(object_in(model, "configs", path), task.name, path);
   const JsonFields fields(config, path);
   task.output_type = text_of(fields, "output_type");
   task.batch_tokens = optional_count(fields, "batch_tokens");
@@ -228,10 +229,10 @@ void read_task_facts(const Json& model, const std::string& path, TaskResult& tas
   if (digests != config.end() && digests->is_string()) {
     task.data_sha256 = {digests->get<std::string>()};
   } else {
-    task.data_sha256 = texts_in(config, "data_sha256");
+    task.data_sha256 = texts_in(config, "data_sha256", path);
   }
-  task.is_group = object_in(model, "groups").contains(task.name);
-  task.members = texts_in(object_in(model, "group_subtasks"), task.name.c_str());
+  task.is_group = object_in(model, "groups", path).contains(task.name);
+  task.members = texts_in(object_in(model, "group_subtasks", path), task.name, path);
 }
 
 /// Groups stand in "results" and "groups", with the same numbers, but for versions that kept them apart.
@@ -256,8 +257,8 @@ void add_group_rows(const HarnessFields& file, std::vector<TaskResult>& tasks) {
 }
 
 ModelResult read_model_result(const Json& json, const std::string& path) {
-  const JsonFields about(object_in(json, "regroup"), path);
-  const JsonFields config(object_in(json, "config"), path);
+  const JsonFields about(object_in(json, "regroup", path), path);
+  const JsonFields config(object_in(json, "config", path), path);
   const HarnessFields file(json, path);
   ModelResult model{.name = file.model(),
                     .role = text_of(about, "role"),
@@ -277,7 +278,7 @@ ModelResult read_model_result(const Json& json, const std::string& path) {
   if (batch != nullptr && batch->is_number_integer()) model.batch_size = batch->get<int64_t>();
   for (const auto& [name, row] : file.part("results").items()) {
     if (!row.is_object()) wrong_type(path, "every entry of \"results\" must be an object");
-    const RowKind kind = kind_of_row(row, object_in(object_in(json, "configs"), name));
+    const RowKind kind = kind_of_row(row, object_in(object_in(json, "configs", path), name, path));
     if (kind == RowKind::kText) {
       model.texts.push_back(read_text_result(name, row, json, file, path));
     } else if (kind == RowKind::kProbe) {
@@ -291,8 +292,8 @@ ModelResult read_model_result(const Json& json, const std::string& path) {
     add_group_rows(file, model.tasks);
     model.task_run = read_task_run(config);
   }
-  read_notes(object_in(json, "regroup"), path, model);
-  read_paired(object_in(json, "regroup"), path, model);
+  read_notes(object_in(json, "regroup", path), path, model);
+  read_paired(object_in(json, "regroup", path), path, model);
   return model;
 }
 

@@ -21,6 +21,14 @@ Json value_or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json();
 }
 
+/// @param key  may be a name that the file chose
+[[noreturn]] void wrong_container(const std::string& key, const char* must, const Json& found,
+                                  const std::string& path) {
+  wrong_type(
+      path, fmt::format("\"{}\" must be {}, found {}", printable(key, 120), must,
+                        printable(found.dump(-1, ' ', false, Json::error_handler_t::replace), 40)));
+}
+
 }  // namespace
 
 std::string format_in(const Json& json) {
@@ -45,10 +53,12 @@ void require_format(const Json& json, const char* format, const std::string& pat
   refuse_format(as_text(*found), format, path);
 }
 
-const Json& object_in(const Json& json, const std::string& key) {
+const Json& object_in(const Json& json, const std::string& key, const std::string& path) {
   static const Json kEmpty = Json::object();
   const auto found = json.find(key);
-  return found != json.end() && found->is_object() ? *found : kEmpty;
+  if (found == json.end() || found->is_null()) return kEmpty;
+  if (!found->is_object()) wrong_container(key, "an object", *found, path);
+  return *found;
 }
 
 std::string text_of(const JsonFields& fields, const char* key) {
@@ -92,14 +102,16 @@ const Json& objects_in(const Json& json, const char* key, const std::string& pat
   const bool objects =
       found->is_array() &&
       std::all_of(found->begin(), found->end(), [](const Json& j) { return j.is_object(); });
-  if (!objects) wrong_type(path, "\"" + std::string(key) + "\" must be a list of objects");
+  if (!objects) wrong_container(key, "a list of objects", *found, path);
   return *found;
 }
 
-std::vector<std::string> texts_in(const Json& json, const char* key) {
+std::vector<std::string> texts_in(const Json& json, const std::string& key,
+                                  const std::string& path) {
   std::vector<std::string> texts;
   const auto found = json.find(key);
-  if (found == json.end() || !found->is_array()) return texts;
+  if (found == json.end() || found->is_null()) return texts;
+  if (!found->is_array()) wrong_container(key, "a list of texts", *found, path);
   for (const Json& value : *found) texts.push_back(as_text(value));
   return texts;
 }

@@ -83,11 +83,11 @@ PlanOption read_plan_option(const Json& json, const std::string& path) {
                     .max_context = optional_count(fields, "max_context"),
                     .group_size = optional_count(fields, "group_size"),
                     .n_params = optional_count(fields, "n_params")};
-  const Json& device = object_in(json, "device");
+  const Json& device = object_in(json, "device", path);
   if (!device.empty()) option.device = read_plan_device(JsonFields(device, path));
-  const Json& roofline = object_in(json, "roofline");
+  const Json& roofline = object_in(json, "roofline", path);
   if (!roofline.empty()) option.roofline = read_plan_roofline(JsonFields(roofline, path));
-  const Json& damage = object_in(json, "damage");
+  const Json& damage = object_in(json, "damage", path);
   if (damage.empty()) return option;
   const JsonFields cost(damage, path);
   option.damage = PlanDamage{.method = text_of(cost, "method"),
@@ -106,7 +106,7 @@ PlanModel read_plan_model(const Json& json, const std::string& path) {
           .vocab_size = optional_count(fields, "vocab_size"),
           .n_params = optional_count(fields, "n_params"),
           .weight_bytes = optional_count(fields, "weight_bytes"),
-          .attention = texts_in(json, "attention")};
+          .attention = texts_in(json, "attention", path)};
 }
 
 }  // namespace
@@ -139,7 +139,7 @@ Json plan_result_json(const PlanResult& plan) {
 PlanResult read_plan(const Json& json, const std::string& path) {
   require_format(json, kPlanFormat, path);
   const JsonFields fields(json, path);
-  const JsonFields model(object_in(json, "model"), path);
+  const JsonFields model(object_in(json, "model", path), path);
   PlanResult plan{.architecture = text_of(model, "architecture"),
                   .n_kv_heads = count_of(model, "n_kv_heads"),
                   .context = count_of(fields, "context"),
@@ -148,9 +148,9 @@ PlanResult read_plan(const Json& json, const std::string& path) {
                   .gpu_memory_bytes = optional_count(fields, "gpu_memory_bytes"),
                   .recommended = optional_count(fields, "recommended_kv_heads"),
                   .why = text_of(fields, "why"),
-                  .warnings = texts_in(json, "warnings"),
+                  .warnings = texts_in(json, "warnings", path),
                   .options = {},
-                  .model = read_plan_model(object_in(json, "model"), path),
+                  .model = read_plan_model(object_in(json, "model", path), path),
                   .devices = optional_count(fields, "tp").value_or(1),
                   .reserve_bytes = count_of(fields, "reserve_bytes"),
                   .gpu = text_of(fields, "gpu"),

@@ -20,8 +20,8 @@ RunStage read_stage(const Json& json, const std::string& path) {
   return {.name = text_of(fields, "name"),
           .state = text_of(fields, "state"),
           .seconds = fields.number("seconds"),
-          .arguments = texts_in(json, "arguments"),
-          .inputs = named_texts(object_in(json, "inputs")),
+          .arguments = texts_in(json, "arguments", path),
+          .inputs = named_texts(object_in(json, "inputs", path)),
           .fingerprint = text_of(fields, "fingerprint")};
 }
 
@@ -38,7 +38,7 @@ Json run_record_json(const RunRecord& run) {
 
 RunRecord read_run_record(const Json& json, const std::string& path) {
   require_format(json, kRunFormat, path);
-  const JsonFields recipe(object_in(json, "recipe"), path);
+  const JsonFields recipe(object_in(json, "recipe", path), path);
   RunRecord run{.version = text_of(JsonFields(json, path), "version"),
                 .recipe_path = text_of(recipe, "path"),
                 .recipe_text = text_of(recipe, "text"),

@@ -28,10 +28,10 @@ Json start_conversion_json(const std::optional<StartConversion>& conversion) {
 }
 
 std::optional<StartConversion> read_start_conversion(const Json& start, const std::string& where) {
-  const Json& json = object_in(start, "conversion");
+  const Json& json = object_in(start, "conversion", where);
   if (json.empty()) return std::nullopt;
   const JsonFields fields(json, where);
-  const JsonFields heads(object_in(json, "n_kv_heads"), where);
+  const JsonFields heads(object_in(json, "n_kv_heads", where), where);
   return StartConversion{.method = text_of(fields, "method"),
                          .calibrated = fields.boolean("calibrated").value_or(false),
                          .kv_heads_before = count_of(heads, "before"),

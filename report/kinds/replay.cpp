@@ -13,7 +13,7 @@ double number_of(const JsonFields& fields, const char* key) {
 }
 
 ReportSpread spread_in(const Json& option, const char* key, const std::string& path) {
-  const JsonFields fields(object_in(option, key), path);
+  const JsonFields fields(object_in(option, key, path), path);
   return {.mean = number_of(fields, "mean"),
           .std = number_of(fields, "std"),
           .p50 = number_of(fields, "p50"),
@@ -37,9 +37,9 @@ ReportReplayOption read_option(const Json& json, const std::string& path) {
 }
 
 void add(const Json& json, const std::string& path, ReportData& data) {
-  const JsonFields trace(object_in(json, "trace"), path);
-  const JsonFields model(object_in(json, "model"), path);
-  const JsonFields settings(object_in(json, "settings"), path);
+  const JsonFields trace(object_in(json, "trace", path), path);
+  const JsonFields model(object_in(json, "model", path), path);
+  const JsonFields settings(object_in(json, "settings", path), path);
   ReportReplay replay{.architecture = text_of(model, "architecture"),
                       .n_kv_heads = count_of(model, "n_kv_heads"),
                       .trace = text_of(trace, "name"),

@@ -42,11 +42,11 @@ ReportLossIncrease read_increase(const Json& json, const std::string& path) {
 }
 
 std::optional<ReportSweepTraffic> read_traffic(const Json& point, const std::string& path) {
-  const Json& json = object_in(point, "traffic");
+  const Json& json = object_in(point, "traffic", path);
   if (json.empty()) return std::nullopt;
   const JsonFields fields(json, path);
   const auto in = [&](const char* object, const char* key) {
-    return JsonFields(object_in(json, object), path).number(key).value_or(0);
+    return JsonFields(object_in(json, object, path), path).number(key).value_or(0);
   };
   const auto price = fields.number("cost_per_million_tokens");
   return ReportSweepTraffic{
@@ -58,7 +58,7 @@ std::optional<ReportSweepTraffic> read_traffic(const Json& point, const std::str
 
 ReportSweepPoint read_sweep_point(const Json& json, const std::string& path) {
   const JsonFields fields(json, path);
-  const JsonFields mean(object_in(json, "mean_loss_increase"), path);
+  const JsonFields mean(object_in(json, "mean_loss_increase", path), path);
   ReportSweepPoint point{.n_kv_heads = count_of(fields, "n_kv_heads"),
                          .role = text_of(fields, "role"),
                          .kv_bytes_per_token = count_of(fields, "kv_bytes_per_token"),
@@ -87,15 +87,15 @@ void add(const Json& json, const std::string& path, ReportData& data) {
                     .tolerances = {},
                     .chosen = fields.integer("chosen", 0, INT64_MAX),
                     .has_traffic = fields.has("trace"),
-                    .trace = text_of(JsonFields(object_in(json, "trace"), path), "name"),
+                    .trace = text_of(JsonFields(object_in(json, "trace", path), path), "name"),
                     .cost_unit = text_of(fields, "cost_unit"),
-                    .findings = texts_in(json, "findings")};
+                    .findings = texts_in(json, "findings", path)};
   if (fields.has("tolerances")) {
     for (const Json& one : objects_in(json, "tolerances", path)) {
       sweep.tolerances.push_back(read_tolerance(one, path));
     }
   }
-  const Json& fronts = object_in(json, "fronts");
+  const Json& fronts = object_in(json, "fronts", path);
   for (const Json& one : objects_in(json, "points", path)) {
     sweep.points.push_back(read_sweep_point(one, path));
     ReportSweepPoint& point = sweep.points.back();

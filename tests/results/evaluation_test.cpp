@@ -192,6 +192,11 @@ TEST(Evaluation, AWrongTypeNamesTheKey) {
       {"/regroup/left_out/gsm8k", "all", "CFG_TYPE", "left_out"},
       {"/regroup/probes/niah/ci95", Json::array({1}), "CFG_TYPE", "ci95"},
       {"/regroup/damage/valid/positions", 5, "CFG_TYPE", "positions"},
+      {"/regroup", "0.1.0", "CFG_TYPE", "regroup"},
+      {"/regroup/damage", Json::array(), "CFG_TYPE", "damage"},
+      {"/regroup/left_out", Json::array({1}), "CFG_TYPE", "left_out"},
+      {"/configs/gsm8k/data_sha256", 3, "CFG_TYPE", "data_sha256"},
+      {"/group_subtasks/mmlu", "mmlu_anatomy", "CFG_TYPE", "mmlu"},
   };
   for (const Change& change : changes) {
     SCOPED_TRACE(change.place);

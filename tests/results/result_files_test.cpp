@@ -6,6 +6,7 @@
 
 #include "regroup/results/conversion.h"
 #include "regroup/results/damage.h"
+#include "regroup/results/fields.h"
 #include "regroup/results/plan.h"
 #include "regroup/results/run.h"
 #include "regroup/results/samples.h"
@@ -178,12 +179,22 @@ TEST(ResultFiles, AWrongTypeNamesTheKey) {
                             {0, "/options/1/damage/kl", "low", "CFG_TYPE"},
                             {0, "/model/n_kv_heads", -8, "CFG_RANGE"},
                             {2, "/n_kv_heads/before", "8", "CFG_TYPE"},
+                            {0, "/model", "a model", "CFG_TYPE"},
+                            {0, "/warnings", "beyond", "CFG_TYPE"},
+                            {0, "/model/attention", {{"full", 2}}, "CFG_TYPE"},
+                            {0, "/options/1/device", 5, "CFG_TYPE"},
+                            {2, "/bytes", Json::array(), "CFG_TYPE"},
+                            {2, "/digests", Json::array({"aa"}), "CFG_TYPE"},
+                            {2, "/gains", true, "CFG_TYPE"},
                             {2, "/seconds", "1", "CFG_TYPE"},
                             {3, "/files", "none", "CFG_TYPE"},
                             {4, "/samples", 3, "CFG_TYPE"},
                             {4, "/samples/0/prompt", 3, "CFG_TYPE"},
                             {4, "/samples/0/continuations/0/n_kv_heads", "8", "CFG_TYPE"},
                             {5, "/stages", Json::array({3}), "CFG_TYPE"},
+                            {5, "/recipe", "r.toml", "CFG_TYPE"},
+                            {5, "/stages/0/arguments", "eval", "CFG_TYPE"},
+                            {5, "/stages/0/inputs", "cc", "CFG_TYPE"},
                             {5, "/stages/0/seconds", "7", "CFG_TYPE"},
                             {5, "/stages/0/fingerprint", 7, "CFG_TYPE"}};
   for (const Change& change : changes) {
@@ -193,8 +204,27 @@ TEST(ResultFiles, AWrongTypeNamesTheKey) {
     bad[Json::json_pointer(change.place)] = change.value;
     const ErrorInfo error = expect_error(change.code, [&] { kind.again(bad); });
     const std::string place = change.place;
+    EXPECT_EQ(error.path, "f.json");
     EXPECT_TRUE(contains(error.message, place.substr(place.rfind('/') + 1)));
   }
+}
+
+TEST(Fields, AnAbsentContainerIsEmptyAndAWrongOneIsSaidWithWhatWasFound) {
+  const Json json = {{"null", nullptr}, {"text", "a"}, {"object", {{"a", 1}}}, {"list", {"a", 2}}};
+  for (const char* key : {"absent", "null"}) {
+    EXPECT_TRUE(object_in(json, key, "f.json").empty());
+    EXPECT_TRUE(objects_in(json, key, "f.json").empty());
+    EXPECT_TRUE(texts_in(json, key, "f.json").empty());
+  }
+  EXPECT_EQ(object_in(json, "object", "f.json"), json.at("object"));
+  EXPECT_EQ(texts_in(json, "list", "f.json"), (std::vector<std::string>{"a", "2"}));
+  const auto message = [&](const auto& read) { return expect_error("CFG_TYPE", read).message; };
+  EXPECT_EQ(message([&] { object_in(json, "text", "f.json"); }),
+            "f.json: \"text\" must be an object, found \"a\"");
+  EXPECT_EQ(message([&] { texts_in(json, "object", "f.json"); }),
+            "f.json: \"object\" must be a list of texts, found {\"a\":1}");
+  EXPECT_EQ(message([&] { objects_in(json, "list", "f.json"); }),
+            "f.json: \"list\" must be a list of objects, found [\"a\",2]");
 }
 
 TEST(TrainingLog, TheStartIsReadBackAsItWasWritten) {

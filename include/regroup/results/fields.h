@@ -25,14 +25,16 @@ void require_format(const Json& json, const char* format, const std::string& pat
 [[noreturn]] void refuse_format(const std::string& found, const std::string& must,
                                 const std::string& path);
 
-/// The object `key`; an empty one where there is none.
-const Json& object_in(const Json& json, const std::string& key);
-/// The elements of the array `key`, which must all be objects.
+/// The object `key`; an empty one where it is absent or null. @throws CheckpointError CFG_TYPE for another type
+const Json& object_in(const Json& json, const std::string& key, const std::string& path);
+/// The elements of the array `key`, which must all be objects; none where it is absent or null. @throws likewise
 const Json& objects_in(const Json& json, const char* key, const std::string& path);
 std::string text_of(const JsonFields& fields, const char* key);
 int64_t count_of(const JsonFields& fields, const char* key);
 std::optional<int64_t> optional_count(const JsonFields& fields, const char* key);
-std::vector<std::string> texts_in(const Json& json, const char* key);
+/// The elements of the array `key`; none where it is absent or null. @throws CheckpointError CFG_TYPE for another type
+std::vector<std::string> texts_in(const Json& json, const std::string& key,
+                                  const std::string& path);
 NamedTexts named_texts(const Json& object);
 /// The numbers `key` and `key`_stderr; a first one that is absent is 0.
 Measured measured_in(const JsonFields& fields, const std::string& key);
