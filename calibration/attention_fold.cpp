@@ -1,13 +1,14 @@
 #include "attention_fold.h"
 
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/full_like.h>
-#include <ATen/ops/matmul.h>
-#include <ATen/ops/stack.h>
-#include <ATen/ops/tensor.h>
-#include <ATen/ops/where.h>
-#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <span>
+
+#include "dense_fold.h"
 
 namespace regroup {
 
@@ -20,65 +21,73 @@ Tensor matrix_of(const HeadMatrix& matrix, int64_t d) {
 
 namespace {
 
-/// The merged key and value weights of group g: its members' encoders on their weights.
-template <typename Encode>
-Tensor merge_rows(const Tensor& heads, const LayerTransform& t, const Encode& encode, int64_t group,
-                  int64_t size) {
-  const int64_t d = heads.size(1);
-  Tensor sum = at::zeros_like(heads[0]);
-  for (int64_t i = group * size; i < (group + 1) * size; ++i) {
-    const auto at = static_cast<size_t>(i);
-    sum.add_(at::matmul(matrix_of(encode[at], d), heads[t.permutation[at]]));
-  }
-  return sum.div(t.divisor);
+std::span<double> values_of(const Tensor& head) {
+  return {head.data_ptr<double>(), static_cast<size_t>(head.numel())};
 }
 
-/// Gains move with their heads; those of keys that become one are weighted as the keys are.
-std::pair<Tensor, Tensor> fold_gains(const AttentionWeights& w, const LayerTransform& t,
-                                     const ModelConfig& parent, int64_t n_kv_heads) {
-  const int64_t readers = parent.group_size();
-  const Tensor order = at::tensor(t.permutation, at::kLong);
-  const Tensor q = w.q_gain.unflatten(0, {-1, readers}).index_select(0, order).flatten(0, 1);
-  std::vector<double> scales;
-  for (const HeadMatrix& encode : t.encode_key) scales.push_back(encode.scale);
-  const Tensor weights = at::tensor(scales, at::kDouble).view({n_kv_heads, -1, 1});
-  const Tensor sum = weights.sum(1, true);
-  const Tensor shares =
-      at::where(sum.ne(0), weights.div(sum),
-                at::full_like(weights, 1.0 / static_cast<double>(weights.size(1))));
-  const Tensor k = w.k_gain.index_select(0, order).unflatten(0, {n_kv_heads, -1});
-  return {q, k.mul(shares).sum(1)};
+/// Heads that lie in memory one after another; `heads` must outlive it.
+ReadHead reads_head(const Tensor& heads) {
+  return [&heads](int64_t head, std::span<double> block) {
+    const std::span<double> values = values_of(heads[head]);
+    std::copy(values.begin(), values.end(), block.begin());
+  };
+}
+
+/// `count` heads like those of `heads`, each filled by make(place, read, block).
+template <typename Make>
+Tensor make_heads(const Tensor& heads, int64_t count, const Make& make) {
+  const Tensor source = heads.contiguous();
+  std::vector<int64_t> shape = heads.sizes().vec();
+  shape.front() = count;
+  Tensor made = at::empty(shape, heads.options());
+  for (int64_t i = 0; i < count; ++i) make(i, reads_head(source), values_of(made[i]));
+  return made;
+}
+
+/// Columns of Wo, [n_heads, hidden, head_dim].
+Tensor fold_output(const Fold& fold, const LayerTransform& t, const Tensor& o) {
+  const Tensor source = o.contiguous();
+  Tensor made = at::empty_like(source);
+  for (int64_t query = 0; query < o.size(0); ++query) {
+    fold.output(t, query,
+                {.in = values_of(source[fold.old_query(t, query)]),
+                 .out = values_of(made[query]),
+                 .rows = o.size(1),
+                 .row_size = o.size(2),
+                 .head_dim = o.size(2),
+                 .from = 0,
+                 .to = 0});
+  }
+  return made;
 }
 
 }  // namespace
 
 AttentionWeights fold_attention(const AttentionWeights& w, const LayerTransform& t,
                                 const ModelConfig& parent, int64_t n_kv_heads) {
-  const int64_t size = parent.n_kv_heads / n_kv_heads;
-  const int64_t readers = parent.group_size();
-  std::vector<Tensor> q;
-  std::vector<Tensor> k;
-  std::vector<Tensor> v;
-  std::vector<Tensor> o;
+  const Fold fold(&dense_fold(), parent.n_kv_heads / n_kv_heads, parent.group_size());
+  const int64_t width = w.k.size(2);  // hidden + 1, of queries too
+  const auto merged = [&](const Tensor& heads, KvSide side) {
+    return make_heads(heads, n_kv_heads, [&](int64_t group, const ReadHead& read, auto block) {
+      fold.merge(t, side, group, width, read, block);
+    });
+  };
   AttentionWeights out;
-  for (int64_t g = 0; g < n_kv_heads; ++g) {
-    k.push_back(merge_rows(w.k, t, t.encode_key, g, size));
-    v.push_back(merge_rows(w.v, t, t.encode_value, g, size));
-  }
-  for (int64_t h = 0; h < parent.n_heads; ++h) {
-    const auto kv = static_cast<size_t>(h / readers);
-    const int64_t old = t.permutation[kv] * readers + h % readers;
-    const auto at = static_cast<size_t>(h);
-    q.push_back(at::matmul(matrix_of(t.decode_key[kv], parent.head_dim).t(), w.q[old])
-                    .mul(t.logit_gain[at]));
-    o.push_back(at::matmul(w.o[old], matrix_of(t.decode_value[kv], parent.head_dim))
-                    .mul(t.output_gain[at]));
-  }
-  out.q = at::stack(q);
-  out.k = at::stack(k);
-  out.v = at::stack(v);
-  out.o = at::stack(o);
-  if (w.k_gain.defined()) std::tie(out.q_gain, out.k_gain) = fold_gains(w, t, parent, n_kv_heads);
+  out.k = merged(w.k, KvSide::kKey);
+  out.v = merged(w.v, KvSide::kValue);
+  out.q = make_heads(w.q, parent.n_heads, [&](int64_t query, const ReadHead& read, auto block) {
+    fold.query(t, query, width, read, block);
+  });
+  out.o = fold_output(fold, t, w.o);
+  if (!w.k_gain.defined()) return out;
+  out.q_gain = make_heads(w.q_gain, parent.n_heads,
+                          [&](int64_t query, const ReadHead& read, std::span<double> block) {
+                            read(fold.old_query(t, query), block);
+                          });
+  out.k_gain =
+      make_heads(w.k_gain, n_kv_heads, [&](int64_t group, const ReadHead& read, auto block) {
+        fold.merge_gains(t, group, read, block);
+      });
   return out;
 }
 

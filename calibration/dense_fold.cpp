@@ -31,7 +31,7 @@ class AtenFold : public DenseFold {
     out.addmm_(square(matrix), view(block.data(), d, width, width));
   }
 
-  void rows(const HeadMatrix& matrix, double gain, std::vector<double>& block,
+  void rows(const HeadMatrix& matrix, double gain, std::span<double> block,
             int64_t width) const override {
     const auto d = static_cast<int64_t>(block.size()) / width;
     at::Tensor rows = view(block.data(), d, width, width);  // [head_dim, width]

@@ -15,20 +15,6 @@ bool is_key(Role role) { return role == Role::kKey || role == Role::kKeyBias; }
 
 int64_t width_of(Dtype dtype) { return dtype_bits(dtype) / 8; }
 
-/// Weights of a mean that members enter as their keys do.
-std::vector<double> gain_weights(const LayerTransform& transform, int64_t first, int64_t members) {
-  std::vector<double> weights;
-  double sum = 0;
-  for (int64_t i = first; i < first + members; ++i) {
-    weights.push_back(transform.encode_key[static_cast<size_t>(i)].scale);
-    sum += weights.back();
-  }
-  for (double& weight : weights) {
-    weight = sum != 0 ? weight / sum : 1 / static_cast<double>(members);
-  }
-  return weights;
-}
-
 }  // namespace
 
 void TensorWriter::write(const TensorPlan& tensor, ShardWriter& out) {
@@ -140,6 +126,22 @@ void TensorWriter::cast(const Job& job, int64_t first, int64_t count) {
   }
 }
 
+ReadHead TensorWriter::reads_head(const Job& job) {
+  return [this, &job](int64_t head, std::span<double> block) {
+    read(job, head * static_cast<int64_t>(block.size()), block);
+  };
+}
+
+template <typename Make>
+void TensorWriter::write_heads(const Job& job, const Make& make) {
+  const int64_t d = plan_.before.head_dim;
+  std::vector<double> block(static_cast<size_t>(d * job.width));
+  for (int64_t head = job.first / d; head < (job.first + job.count) / d; ++head) {
+    make(head, block);
+    emit(job, block);
+  }
+}
+
 /// Each head several times in a row: query heads go on reading the head that they read.
 void TensorWriter::repeat(const Job& job) {
   const int64_t copies = plan_.after.n_kv_heads / plan_.before.n_kv_heads;
@@ -154,53 +156,16 @@ void TensorWriter::repeat(const Job& job) {
 }
 
 void TensorWriter::merge(const Job& job) {
-  const LayerTransform& transform = this->transform(job);
-  const auto& encode = is_key(job.part.role) ? transform.encode_key : transform.encode_value;
-  const int64_t members = plan_.before.n_kv_heads / plan_.after.n_kv_heads;
-  const int64_t head = plan_.before.head_dim * job.width;  // elements of [head_dim, width]
-  const int64_t begin = job.first / plan_.before.head_dim;
-  const int64_t end = begin + job.count / plan_.before.head_dim;
-  std::vector<double> block(static_cast<size_t>(head));
-  std::vector<double> merged(static_cast<size_t>(head));
-  for (int64_t group = begin; group < end; ++group) {
-    bool first = true;
-    for (int64_t member = group * members; member < (group + 1) * members; ++member) {
-      const HeadMatrix& matrix = encode[static_cast<size_t>(member)];
-      const int64_t old = transform.permutation[static_cast<size_t>(member)];
-      read(job, old * head,
-           block);  // also when its weight is 0: every byte is checked and hashed
-      if (matrix.is_zero()) continue;
-      fold_.accumulate(matrix, block, merged, job.width, first);
-      first = false;
-    }
-    if (first) std::fill(merged.begin(), merged.end(), 0.0);
-    if (transform.divisor != 1.0) {
-      for (double& value : merged) value /= transform.divisor;
-    }
-    emit(job, merged);
-  }
+  const KvSide side = is_key(job.part.role) ? KvSide::kKey : KvSide::kValue;
+  write_heads(job, [&](int64_t group, std::span<double> merged) {
+    fold_.merge(transform(job), side, group, job.width, reads_head(job), merged);
+  });
 }
 
-/// AttentionTraits::has_gains_of_heads: the mean of the members' gains, weighted as their keys are.
 void TensorWriter::merge_gains(const Job& job) {
-  const LayerTransform& transform = this->transform(job);
-  const int64_t d = plan_.before.head_dim;
-  const int64_t members = plan_.before.n_kv_heads / plan_.after.n_kv_heads;
-  std::vector<double> block(static_cast<size_t>(d));
-  const int64_t begin = job.first / d;
-  const int64_t end = begin + job.count / d;
-  for (int64_t group = begin; group < end; ++group) {
-    const int64_t first = group * members;
-    const std::vector<double> weights = gain_weights(transform, first, members);
-    std::vector<double> merged(static_cast<size_t>(d), 0.0);
-    for (int64_t i = 0; i < members; ++i) {
-      read(job, transform.permutation[static_cast<size_t>(first + i)] * d, block);
-      for (size_t c = 0; c < block.size(); ++c) {
-        merged[c] += weights[static_cast<size_t>(i)] * block[c];
-      }
-    }
-    emit(job, merged);
-  }
+  write_heads(job, [&](int64_t group, std::span<double> merged) {
+    fold_.merge_gains(transform(job), group, reads_head(job), merged);
+  });
 }
 
 double TensorWriter::deviation_of(const Job& job) {
@@ -256,25 +221,12 @@ void TensorWriter::replace(const Job& job) {
 }
 
 void TensorWriter::fold_query(const Job& job) {
-  const LayerTransform& transform = this->transform(job);
-  const int64_t readers = plan_.before.group_size();  // query heads that read one parent KV head
-  const int64_t head = plan_.before.head_dim * job.width;
-  const int64_t begin = job.first / plan_.before.head_dim;
-  const int64_t end = begin + job.count / plan_.before.head_dim;
-  std::vector<double> block(static_cast<size_t>(head));
-  for (int64_t query = begin; query < end; ++query) {
-    const auto kv = static_cast<size_t>(query / readers);
-    const int64_t old = transform.permutation[kv] * readers + query % readers;
-    read(job, old * head, block);
-    fold_.rows(transform.decode_key[kv], transform.logit_gain[static_cast<size_t>(query)], block,
-               job.width);
-    emit(job, block);
-  }
+  write_heads(job, [&](int64_t query, std::span<double> block) {
+    fold_.query(transform(job), query, job.width, reads_head(job), block);
+  });
 }
 
 void TensorWriter::fold_output(const Job& job) {
-  const LayerTransform& transform = this->transform(job);
-  const int64_t readers = plan_.before.group_size();
   const int64_t d = plan_.before.head_dim;
   const int64_t rows = job.count;
   const int64_t row_size = job.width;  // n_heads * head_dim
@@ -287,16 +239,14 @@ void TensorWriter::fold_output(const Job& job) {
     after.resize(before.size());
     read(job, row * row_size, before);
     for (int64_t query = 0; query < plan_.before.n_heads; ++query) {
-      const auto kv = static_cast<size_t>(query / readers);
-      const int64_t old = transform.permutation[kv] * readers + query % readers;
-      fold_.columns(transform.decode_value[kv], transform.output_gain[static_cast<size_t>(query)],
-                    {.in = before,
-                     .out = after,
-                     .rows = n,
-                     .row_size = row_size,
-                     .head_dim = d,
-                     .from = old * d,
-                     .to = query * d});
+      fold_.output(transform(job), query,
+                   {.in = before,
+                    .out = after,
+                    .rows = n,
+                    .row_size = row_size,
+                    .head_dim = d,
+                    .from = fold_.old_query(transform(job), query) * d,
+                    .to = query * d});
     }
     emit(job, after);
   }

@@ -15,7 +15,11 @@ class TensorWriter {
  public:
   TensorWriter(SourceReader& source, ChunkPool& pool, const ConversionPlan& plan,
                const ConvertOptions& options, const DenseFold* dense)
-      : source_(source), pool_(pool), plan_(plan), options_(options), fold_(dense) {}
+      : source_(source),
+        pool_(pool),
+        plan_(plan),
+        options_(options),
+        fold_(dense, plan.before.n_kv_heads / plan.after.n_kv_heads, plan.before.group_size()) {}
 
   void write(const TensorPlan& tensor, ShardWriter& out);
 
@@ -50,6 +54,12 @@ class TensorWriter {
   void fold_query(const Job& job);
   void fold_output(const Job& job);
   void replace(const Job& job);
+
+  /// Reads heads of the part in the parent; `job` must outlive it.
+  ReadHead reads_head(const Job& job);
+  /// Writes the job's heads: make(place in the output, [head_dim, width]) fills each.
+  template <typename Make>
+  void write_heads(const Job& job, const Make& make);
 
   const LayerTransform& transform(const Job& job) const {
     return plan_.transforms[static_cast<size_t>(job.tensor.layer)];

@@ -1,7 +1,9 @@
 // The file holds what the decision says: every method's fold in memory against the written tensors.
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include "attention_fold.h"
@@ -28,6 +30,35 @@ TEST(WidenedWeights, ProjectAsTheModelDoes) {
   const AttentionWeights wide = widen_attention(w, model.config());
   const at::Tensor found = at::matmul(with_one, at::cat({wide.q, wide.k, wide.v}).transpose(1, 2));
   EXPECT_LE(relative_error(found.transpose(0, 1), wanted), 1e-6);  // [tokens, heads, head_dim]
+}
+
+/// The formulas of LayerTransform in whole tensors, beside Fold's head by head.
+AttentionWeights by_formula(const AttentionWeights& w, const LayerTransform& t,
+                            const ModelConfig& parent, int64_t n_kv_heads) {
+  const int64_t size = parent.n_kv_heads / n_kv_heads;
+  const auto merged = [&](const at::Tensor& heads, const std::vector<HeadMatrix>& encode) {
+    at::Tensor sums = at::zeros_like(heads.narrow(0, 0, n_kv_heads));
+    for (int64_t i = 0; i < parent.n_kv_heads; ++i) {
+      const auto at = static_cast<size_t>(i);
+      sums[i / size].add_(
+          at::matmul(matrix_of(encode[at], parent.head_dim), heads[t.permutation[at]]));
+    }
+    return sums.div(t.divisor);
+  };
+  AttentionWeights out;
+  out.k = merged(w.k, t.encode_key);
+  out.v = merged(w.v, t.encode_value);
+  out.q = at::empty_like(w.q);
+  out.o = at::empty_like(w.o);
+  for (int64_t h = 0; h < parent.n_heads; ++h) {
+    const auto at = static_cast<size_t>(h);
+    const auto kv = static_cast<size_t>(h / parent.group_size());
+    const int64_t old = t.permutation[kv] * parent.group_size() + h % parent.group_size();
+    const auto matrix = [&](const HeadMatrix& m) { return matrix_of(m, parent.head_dim); };
+    out.q[h] = at::matmul(matrix(t.decode_key[kv]).t(), w.q[old]).mul(t.logit_gain[at]);
+    out.o[h] = at::matmul(w.o[old], matrix(t.decode_value[kv])).mul(t.output_gain[at]);
+  }
+  return out;
 }
 
 TEST(ExportedWeights, AreTheFoldOfTheDecision) {
@@ -58,14 +89,18 @@ TEST(ExportedWeights, AreTheFoldOfTheDecision) {
             return widen_attention(load_layer(folder, layer, at::kFloat, at::kCPU),
                                    folder.config());
           };
-          const AttentionWeights wanted = fold_attention(
-              attention(parent), plan.transforms[static_cast<size_t>(layer)], parent.config(), 3);
-          const AttentionWeights found = attention(child);
-          EXPECT_EQ(found.k.sizes(), wanted.k.sizes());
-          EXPECT_LE(relative_error(found.q, wanted.q), 1e-7);
-          EXPECT_LE(relative_error(found.k, wanted.k), 1e-7);
-          EXPECT_LE(relative_error(found.v, wanted.v), 1e-7);
-          EXPECT_LE(relative_error(found.o, wanted.o), 1e-7);
+          const LayerTransform& transform = plan.transforms[static_cast<size_t>(layer)];
+          const AttentionWeights wanted =
+              by_formula(attention(parent), transform, parent.config(), 3);
+          for (const AttentionWeights& found :
+               {attention(child),
+                fold_attention(attention(parent), transform, parent.config(), 3)}) {
+            EXPECT_EQ(found.k.sizes(), wanted.k.sizes());
+            EXPECT_LE(relative_error(found.q, wanted.q), 1e-7);
+            EXPECT_LE(relative_error(found.k, wanted.k), 1e-7);
+            EXPECT_LE(relative_error(found.v, wanted.v), 1e-7);
+            EXPECT_LE(relative_error(found.o, wanted.o), 1e-7);
+          }
         }
       }
     }
