@@ -21,7 +21,7 @@
 namespace regroup {
 namespace {
 
-TransformRequest with_calibration(TransformRequest request, const CalibrationOptions& options) {
+ConvertOptions with_calibration(ConvertOptions request, const CalibrationOptions& options) {
   request.calibration = options;
   return request;
 }
@@ -30,7 +30,7 @@ TransformRequest with_calibration(TransformRequest request, const CalibrationOpt
 
 class Calibrator {
  public:
-  Calibrator(const ModelFolder& model, const TransformRequest& request, const TextProgress& writes)
+  Calibrator(const ModelFolder& model, const ConvertOptions& request, const TextProgress& writes)
       : model_(model),
         config_(model.config()),
         after_(model.config()),
@@ -128,8 +128,7 @@ class Calibrator {
     if (sees_converted) statistics.moment = streams_->converted_moment(w);
     const AttentionWeights wide = widen_attention(w, config_);
     meter_->enter(layer, "merging");
-    const LayerDecision decision =
-        decide_layer(merge_rules(request_, layer), wide, statistics, config_);
+    const LayerDecision decision = decide_layer(request_, layer, wide, statistics, config_);
     check_transform(decision.transform, config_, layer);  // before anything rests on it
     if (trial_) trial_->add_layer(layer, w, wide, decision.transform);
     spend(cost_.trial());
@@ -162,7 +161,7 @@ class Calibrator {
   ModelConfig after_;
   at::Device device_;
   CalibrationSetup setup_;
-  const TransformRequest request_;
+  const ConvertOptions request_;
   const CalibrationOptions& options_;  // of request_
   CalibrationCost cost_;
   std::optional<CalibrationMeter> meter_;
@@ -175,7 +174,7 @@ class Calibrator {
   Calibrated result_;
 };
 
-Calibration::Calibration(const ModelFolder& model, const TransformRequest& request,
+Calibration::Calibration(const ModelFolder& model, const ConvertOptions& request,
                          const TextProgress& writes)
     : calibrator_(std::make_unique<Calibrator>(model, request, writes)) {}
 

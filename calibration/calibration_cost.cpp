@@ -25,7 +25,7 @@ double times(int64_t tokens, double flops) { return static_cast<double>(tokens) 
 
 }  // namespace
 
-CalibrationCost::CalibrationCost(const ModelConfig& parent, const TransformRequest& request,
+CalibrationCost::CalibrationCost(const ModelConfig& parent, const ConvertOptions& request,
                                  const CalibrationSizes& sizes)
     : before_(parent), after_(parent), options_(request.calibration), sizes_(sizes) {
   after_.n_kv_heads = request.n_kv_heads;

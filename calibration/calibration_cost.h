@@ -16,7 +16,7 @@ struct CalibrationRates {
 /// FLOPs of calibration, from sizes alone; decompositions are left out. Multiply-adds count twice.
 class CalibrationCost {
  public:
-  CalibrationCost(const ModelConfig& parent, const TransformRequest& request,
+  CalibrationCost(const ModelConfig& parent, const ConvertOptions& request,
                   const CalibrationSizes& sizes);
 
   /// One layer of the parent over `tokens` in windows of `seq`.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "calibration_cost.h"
+#include "regroup/convert/calibrated.h"
 
 namespace regroup {
 

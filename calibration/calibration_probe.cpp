@@ -47,7 +47,7 @@ void wait_for(const Tensor& last) {
 
 class Probe {
  public:
-  Probe(const ModelFolder& model, const TransformRequest& request, const CalibrationSizes& sizes,
+  Probe(const ModelFolder& model, const ConvertOptions& request, const CalibrationSizes& sizes,
         at::Device device)
       : model_(model),
         request_(request),
@@ -99,8 +99,7 @@ class Probe {
 
   LayerWeights decide(const LayerWeights& w, const LayerStatistics& statistics) const {
     const AttentionWeights wide = widen_attention(w, config_);
-    const LayerDecision decision =
-        decide_layer(merge_rules(request_, 0), wide, statistics, config_);
+    const LayerDecision decision = decide_layer(request_, 0, wide, statistics, config_);
     return with_attention(w, fold_attention(wide, decision.transform, config_, request_.n_kv_heads),
                           after_);
   }
@@ -137,7 +136,7 @@ class Probe {
   }
 
   const ModelFolder& model_;
-  const TransformRequest& request_;
+  const ConvertOptions& request_;
   const CalibrationSizes& sizes_;
   at::Device device_;
   const ModelConfig& config_;
@@ -149,7 +148,7 @@ class Probe {
 
 }  // namespace
 
-CalibrationRates measure_rates(const ModelFolder& model, const TransformRequest& request,
+CalibrationRates measure_rates(const ModelFolder& model, const ConvertOptions& request,
                                const CalibrationSizes& sizes, at::Device device) {
   return Probe(model, request, sizes, device).run();
 }

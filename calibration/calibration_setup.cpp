@@ -15,19 +15,19 @@ namespace regroup {
 namespace {
 
 /// More tokens than the side of the largest matrix that is decomposed or inverted.
-int64_t needed_tokens(const ModelConfig& config, const TransformRequest& request) {
+int64_t needed_tokens(const ModelConfig& config, const ConvertOptions& request) {
   const int64_t members = config.n_kv_heads / request.n_kv_heads;
   const int64_t group = request.method == Method::kPca ? members * config.head_dim : 0;
   return 2 * std::max(group, request.calibration.refit_output ? config.query_size() : 0);
 }
 
 /// @param available  whole windows of text, in tokens
-void spread(const ModelConfig& config, const TransformRequest& request, int64_t available,
+void spread(const ModelConfig& config, const ConvertOptions& request, int64_t available,
             CalibrationSetup& setup) {
   const int64_t seq = setup.sizes.text().seq_len;
   const CalibrationBudget& budget = request.calibration.budget;
   const auto cost = [&](const CalibrationSpread& s) {
-    TransformRequest spent = request;
+    ConvertOptions spent = request;
     spent.calibration = setup.options;
     spent.calibration.layer_steps = s.steps;
     spent.calibration.distill_steps = s.distill_steps;
@@ -91,7 +91,7 @@ void cut_windows(const CalibrationText& text, int64_t vocab_size, uint64_t seed,
 }
 
 /// The text of a calibration of `tokens` and of training all layers together. @param options  with distill_steps
-CalibrationText calibration_text(const ModelFolder& model, const TransformRequest& request,
+CalibrationText calibration_text(const ModelFolder& model, const ConvertOptions& request,
                                  const CalibrationOptions& options, int64_t tokens,
                                  at::Device device, const TextProgress& writes) {
   if (!options.reads_own_text()) {
@@ -106,7 +106,7 @@ CalibrationText calibration_text(const ModelFolder& model, const TransformReques
 
 }  // namespace
 
-CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformRequest& request,
+CalibrationSetup set_up_calibration(const ModelFolder& model, const ConvertOptions& request,
                                     at::Device device, const TextProgress& writes) {
   const ModelConfig& config = model.config();
   CalibrationSetup setup{.ids = {}, .options = request.calibration, .sizes = {}, .rates = {}};

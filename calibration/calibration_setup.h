@@ -4,6 +4,7 @@
 
 #include "calibration_cost.h"
 #include "regroup/checkpoint/model_folder.h"
+#include "regroup/convert/calibrated.h"
 
 namespace regroup {
 
@@ -19,7 +20,7 @@ struct CalibrationSetup {
 /// Reads the text, measures this machine and spreads the budget if there is one.
 /// @throws CheckpointError TEXT_TOO_SHORT saying how many tokens are needed; ConfigError
 /// CALIBRATION_BUDGET
-CalibrationSetup set_up_calibration(const ModelFolder& model, const TransformRequest& request,
+CalibrationSetup set_up_calibration(const ModelFolder& model, const ConvertOptions& request,
                                     at::Device device, const TextProgress& writes);
 
 CalibrationForecast forecast(const CalibrationSetup& setup, const CalibrationCost& cost,

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "regroup/checkpoint/model_folder.h"
-#include "regroup/convert/transform_request.h"
+#include "regroup/convert/calibrated.h"
+#include "regroup/convert/convert_options.h"
 
 namespace regroup {
 

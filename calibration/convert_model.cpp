@@ -7,7 +7,6 @@
 #include "regroup/base/path.h"
 #include "regroup/base/stop_signal.h"
 #include "regroup/calibration/calibrate.h"
-#include "regroup/checkpoint/kv_heads.h"
 #include "regroup/checkpoint/output_path.h"
 #include "regroup/convert/spent_budget.h"
 
@@ -21,13 +20,10 @@ struct Prepared {
   std::unique_ptr<Calibration> calibration;  ///< with text: ready to run
 };
 
-/// Checks every setting and reads statistics and text before OUT.partial exists: a folder left by a wrong setting
-/// would refuse the right one.
-Prepared prepare(const ModelFolder& model, const ConvertOptions& options,
+/// Reads statistics and text before OUT.partial exists: a folder left by a wrong setting would refuse the right one.
+/// @param request  `options` as the model lets them be
+Prepared prepare(const ModelFolder& model, const ConvertOptions& options, ConvertOptions request,
                  const CalibrationProgress& progress) {
-  require_kv_heads_or_more(model.config(), options.n_kv_heads);
-  TransformRequest request = transform_request(model.config(), options);
-  plan_conversion(model, options, placeholder_transforms(model.config(), options));
   check_output(options);
   require_free_space(options.out, model.weight_bytes());
   Prepared prepared{options, {}, nullptr};
@@ -43,9 +39,9 @@ Prepared prepare(const ModelFolder& model, const ConvertOptions& options,
 
 /// The same. Stopped there, it leaves an interrupted run in OUT.partial as it was.
 Prepared prepare_or_stop(const ModelFolder& model, const ConvertOptions& options,
-                         const CalibrationProgress& progress) {
+                         const ConvertOptions& request, const CalibrationProgress& progress) {
   try {
-    return prepare(model, options, progress);
+    return prepare(model, options, request, progress);
   } catch (const Error& error) {
     const bool resumable = options.output.resume != ResumeMode::kNever &&
                            path_exists(without_last_slash(options.out) + ".partial/JOB.json");
@@ -58,13 +54,14 @@ Prepared prepare_or_stop(const ModelFolder& model, const ConvertOptions& options
 
 std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
                                                        const ConvertOptions& options,
+                                                       ConversionPlan plan,
                                                        const ConvertProgress& progress) {
   if (!needs_transforms(model.config(), options)) {
-    ConversionPlan plan = plan_conversion(model, options);
     ConvertResult result = execute_conversion(model, plan, options, progress.bytes);
     return {std::move(plan), std::move(result)};
   }
-  auto [decided, calibrated, calibration] = prepare_or_stop(model, options, progress.calibration);
+  auto [decided, calibrated, calibration] =
+      prepare_or_stop(model, options, plan.request, progress.calibration);
   OutputFolder folder = open_output(model, decided);
   if (calibration) {
     const std::string layers = folder.partial() + "/calibration";
@@ -73,7 +70,7 @@ std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
     calibrated = calibration->run(layers, progress.calibration);
     calibration.reset();  // its memory is not needed any more
   }
-  ConversionPlan plan = plan_conversion(model, decided, std::move(calibrated));
+  settle(plan, model, std::move(calibrated));
   ConvertResult result =
       execute_conversion(model, plan, decided, progress.bytes, folder, &dense_fold());
   return {std::move(plan), std::move(result)};

@@ -61,7 +61,7 @@ void round_as_stored(const ModelFolder& model, const std::string& dtype, const M
 }
 
 LayerWeights converted_layer(const ModelFolder& model, const LayerWeights& parent,
-                             const TransformRequest& request, const Calibrated& calibrated,
+                             const ConvertOptions& request, const Calibrated& calibrated,
                              int64_t layer) {
   const ModelConfig& before = model.config();
   const ModelConfig after = config_after(before, request.n_kv_heads);
@@ -112,7 +112,7 @@ LayerWeights ungrouped(const LayerWeights& own, const ModelConfig& after,
 
 }  // namespace
 
-Calibrated decide_conversion(const ModelFolder& model, const TransformRequest& request,
+Calibrated decide_conversion(const ModelFolder& model, const ConvertOptions& request,
                              const std::string& layers_folder,
                              const CalibrationProgress& progress) {
   const bool nothing_to_decide =
@@ -127,8 +127,8 @@ Calibrated decide_conversion(const ModelFolder& model, const TransformRequest& r
   return Calibration(model, request, progress.writes).run(layers_folder, progress);
 }
 
-Decoder converted_decoder(const ModelFolder& model, Decoder& parent,
-                          const TransformRequest& request, const Calibrated& calibrated) {
+Decoder converted_decoder(const ModelFolder& model, Decoder& parent, const ConvertOptions& request,
+                          const Calibrated& calibrated) {
   Decoder converted(config_after(model.config(), request.n_kv_heads), parent);
   for (int64_t layer = 0; layer < model.config().n_layers; ++layer) {
     throw_if_stopped(/*resumable=*/false);
@@ -139,7 +139,7 @@ Decoder converted_decoder(const ModelFolder& model, Decoder& parent,
 }
 
 Decoder with_one_layer_converted(const ModelFolder& model, Decoder& parent,
-                                 const TransformRequest& request, const Calibrated& calibrated,
+                                 const ConvertOptions& request, const Calibrated& calibrated,
                                  int64_t layer) {
   const ModelConfig after = config_after(model.config(), request.n_kv_heads);
   Decoder mixed = parent;  // shares every tensor

@@ -33,7 +33,7 @@ void for_windows(const Tensor& ids, const Body& body) {
 
 }  // namespace
 
-std::vector<Gains> gain_candidates(const TransformRequest& request) {
+std::vector<Gains> gain_candidates(const ConvertOptions& request) {
   if (request.method != Method::kPca)
     return {{.logit = true, .output = true}};  // none to take away
   const CalibrationOptions& calibration = request.calibration;

@@ -13,7 +13,7 @@ namespace regroup {
 
 /// The first is what a conversion has when nothing decides. The others are for a trial: those of the
 /// gains that are `auto`, if there is text and the closed form is the last stage.
-std::vector<Gains> gain_candidates(const TransformRequest& request);
+std::vector<Gains> gain_candidates(const ConvertOptions& request);
 
 /// `transform` with the gains that `gains` names; the others become 1.
 LayerTransform with_gains(LayerTransform transform, const Gains& gains);

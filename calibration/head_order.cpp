@@ -18,7 +18,7 @@ using at::Tensor;
 
 /// Kept heads, each followed by the dropped ones whose place it takes: the heads that add most to the
 /// residual stream are kept (docs/methods.md, prune).
-std::vector<int64_t> prune_order(const MergeRules& rules, const LayerStatistics& statistics,
+std::vector<int64_t> prune_order(int64_t n_kv_heads, const LayerStatistics& statistics,
                                  const HeadMoments& moments, const ModelConfig& parent) {
   const int64_t kv = parent.n_kv_heads;
   const Tensor importance =
@@ -30,12 +30,12 @@ std::vector<int64_t> prune_order(const MergeRules& rules, const LayerStatistics&
   std::stable_sort(ranked.begin(), ranked.end(), [&](int64_t a, int64_t b) {
     return importance[a].item<double>() > importance[b].item<double>();
   });
-  const auto cut = ranked.begin() + rules.n_kv_heads;
+  const auto cut = ranked.begin() + n_kv_heads;
   std::sort(ranked.begin(), cut);
   std::sort(cut, ranked.end());
-  const int64_t dropped_each = kv / rules.n_kv_heads - 1;
+  const int64_t dropped_each = kv / n_kv_heads - 1;
   std::vector<int64_t> order;
-  for (int64_t g = 0; g < rules.n_kv_heads; ++g) {
+  for (int64_t g = 0; g < n_kv_heads; ++g) {
     order.push_back(ranked[static_cast<size_t>(g)]);
     const auto first = cut + g * dropped_each;
     order.insert(order.end(), first, first + dropped_each);
@@ -73,16 +73,20 @@ Tensor pair_prices(int64_t n_heads, const GroupCost& cost) {
 
 }  // namespace
 
-std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics& statistics,
-                                  const HeadMoments& moments, const ModelConfig& parent) {
+std::vector<int64_t> choose_order(const ConvertOptions& request, int64_t layer,
+                                  const LayerStatistics& statistics, const HeadMoments& moments,
+                                  const ModelConfig& parent) {
   const int64_t kv = parent.n_kv_heads;
-  const int64_t size = kv / rules.n_kv_heads;
-  if (rules.method == Method::kPrune) return prune_order(rules, statistics, moments, parent);
+  const Grouping grouping = request.chosen_grouping();
+  const uint64_t seed = request.seed + static_cast<uint64_t>(layer);
+  const int64_t size = kv / request.n_kv_heads;
+  if (request.method == Method::kPrune)
+    return prune_order(request.n_kv_heads, statistics, moments, parent);
   std::vector<int64_t> order(static_cast<size_t>(kv));
   std::iota(order.begin(), order.end(), int64_t{0});
-  if (size == 1 || size == kv || rules.grouping == Grouping::kContiguous) return order;
-  if (rules.grouping == Grouping::kSimilarity) {
-    return best_grouping(kv, size, pair_cost(aligned_similarity(moments)), rules.seed);
+  if (size == 1 || size == kv || grouping == Grouping::kContiguous) return order;
+  if (grouping == Grouping::kSimilarity) {
+    return best_grouping(kv, size, pair_cost(aligned_similarity(moments)), seed);
   }
   const int64_t readers = parent.group_size();
   // Each over its own total, which makes keys and values comparable.
@@ -94,9 +98,9 @@ std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics
            prices.values(members) / std::max(values, 1e-300);
   };
   if (pricing_work(kv, size, parent) <= kMaxPricingWork) {
-    return best_grouping(kv, size, cost, rules.seed);
+    return best_grouping(kv, size, cost, seed);
   }
-  return best_grouping(kv, size, pair_cost(pair_prices(kv, cost).neg()), rules.seed);
+  return best_grouping(kv, size, pair_cost(pair_prices(kv, cost).neg()), seed);
 }
 
 }  // namespace regroup

@@ -14,7 +14,8 @@ namespace regroup {
 inline constexpr double kMaxPricingWork = 4e9;
 
 /// The parent's KV heads in the order in which neighbours become groups (docs/methods.md).
-std::vector<int64_t> choose_order(const MergeRules& rules, const LayerStatistics& statistics,
-                                  const HeadMoments& moments, const ModelConfig& parent);
+std::vector<int64_t> choose_order(const ConvertOptions& request, int64_t layer,
+                                  const LayerStatistics& statistics, const HeadMoments& moments,
+                                  const ModelConfig& parent);
 
 }  // namespace regroup

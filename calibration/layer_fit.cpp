@@ -16,7 +16,7 @@ Tensor token_weights(const Tensor& target, const ModelConfig& config) {
 }
 
 LayerFit::LayerFit(const ModelConfig& after, std::vector<WindowSet>& sets,
-                   const TransformRequest& request, const CalibrationCost& cost,
+                   const ConvertOptions& request, const CalibrationCost& cost,
                    CalibrationMeter& meter)
     : after_(after),
       sets_(sets),

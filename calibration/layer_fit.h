@@ -5,6 +5,7 @@
 #include "calibration_meter.h"
 #include "layer_training.h"
 #include "output_refit.h"
+#include "regroup/convert/calibrated.h"
 #include "window_set.h"
 
 namespace regroup {
@@ -20,7 +21,7 @@ at::Tensor token_weights(const at::Tensor& target, const ModelConfig& config);
 class LayerFit {
  public:
   /// @param sets  where the streams are: the parent's past the layer's attention, the converted one before it
-  LayerFit(const ModelConfig& after, std::vector<WindowSet>& sets, const TransformRequest& request,
+  LayerFit(const ModelConfig& after, std::vector<WindowSet>& sets, const ConvertOptions& request,
            const CalibrationCost& cost, CalibrationMeter& meter);
   void improve(int64_t layer, LayerWeights& w, LayerReport& report);
 

@@ -47,7 +47,7 @@ void merge_normed_keys(const HeadMoments& moments, const Members& members, int64
 }
 
 /// Fills one group, whose first new position is `first`.
-void merge_group(const MergeRules& rules, const HeadMoments& moments, const Members& members,
+void merge_group(Method method, const HeadMoments& moments, const Members& members,
                  const ModelConfig& parent, size_t first, LayerTransform& out) {
   const int64_t readers = parent.group_size();
   const auto scalars = [&](const Tensor& key, const Tensor& value) {  // [m] each, D = I
@@ -65,7 +65,7 @@ void merge_group(const MergeRules& rules, const HeadMoments& moments, const Memb
   const Tensor index = at::tensor(members, at::kLong);
   KeyMerge key;
   VectorMerge value;
-  switch (rules.method) {
+  switch (method) {
     case Method::kMedoid:
       return only(medoid_of(plain_similarity(moments), members));
     case Method::kPrune:
@@ -82,8 +82,8 @@ void merge_group(const MergeRules& rules, const HeadMoments& moments, const Memb
     }
     case Method::kAlign:
     case Method::kAlignNorm:
-      key = align_keys(moments, members, rules.method == Method::kAlignNorm);
-      value = align_vectors(moments.value, members, rules.method == Method::kAlignNorm);
+      key = align_keys(moments, members, method == Method::kAlignNorm);
+      value = align_vectors(moments.value, members, method == Method::kAlignNorm);
       break;
     default:
       value = pca_vectors(moments.value, members);
@@ -232,42 +232,35 @@ std::pair<Residual, Residual> predict_residuals(const LayerTransform& t, const H
   return {key, value};
 }
 
-MergeRules merge_rules(const TransformRequest& request, int64_t layer) {
-  return {.method = request.method,
-          .grouping = request.grouping,
-          .n_kv_heads = request.n_kv_heads,
-          .logit_gain = request.logit_gain != Gain::kOff,
-          .output_gain = request.output_gain != Gain::kOff,
-          .seed = request.seed + static_cast<uint64_t>(layer)};
-}
-
-LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weights,
-                           const LayerStatistics& statistics, const ModelConfig& parent) {
+LayerDecision decide_layer(const ConvertOptions& request, int64_t layer,
+                           const AttentionWeights& weights, const LayerStatistics& statistics,
+                           const ModelConfig& parent) {
   const HeadMoments moments = head_moments(weights, statistics, parent);
-  const int64_t size = parent.n_kv_heads / rules.n_kv_heads;
+  const int64_t size = parent.n_kv_heads / request.n_kv_heads;
   LayerDecision decision;
-  decision.transform = make_transforms(rules.method, parent, rules.n_kv_heads).front();
+  decision.transform = make_transforms(request.method, parent, request.n_kv_heads).front();
   LayerTransform& t = decision.transform;
-  if (may_regroup(rules.method) || rules.method == Method::kPrune) {
-    t.permutation = choose_order(rules, statistics, moments, parent);
+  if (may_regroup(request.method) || request.method == Method::kPrune) {
+    t.permutation = choose_order(request, layer, statistics, moments, parent);
   }
-  if (size > 1 && reads_weights(rules.method)) {
-    for (int64_t g = 0; g < rules.n_kv_heads; ++g) {
-      merge_group(rules, moments, members_of(t.permutation, g, size), parent,
+  if (size > 1 && reads_weights(request.method)) {
+    for (int64_t g = 0; g < request.n_kv_heads; ++g) {
+      merge_group(request.method, moments, members_of(t.permutation, g, size), parent,
                   static_cast<size_t>(g * size), t);
     }
-    if (rules.method == Method::kPrune) silence_dropped(t, parent, size);
+    if (request.method == Method::kPrune) silence_dropped(t, parent, size);
     // QK-norm makes all keys equally long: there is nothing to restore.
-    if (rules.method == Method::kPca && rules.logit_gain && !moments.key_size.defined()) {
-      restore_logits(t, moments, parent, rules.n_kv_heads);
+    if (request.method == Method::kPca && request.logit_gain != Gain::kOff &&
+        !moments.key_size.defined()) {
+      restore_logits(t, moments, parent, request.n_kv_heads);
     }
-    if (rules.method == Method::kPca && rules.output_gain) {
-      restore_outputs(t, moments, parent, rules.n_kv_heads);
+    if (request.method == Method::kPca && request.output_gain != Gain::kOff) {
+      restore_outputs(t, moments, parent, request.n_kv_heads);
     }
   }
   if (!t.redraw) {
     std::tie(decision.key, decision.value) =
-        predict_residuals(t, moments, parent, rules.n_kv_heads);
+        predict_residuals(t, moments, parent, request.n_kv_heads);
   }
   return decision;
 }

@@ -3,20 +3,10 @@
 #include <cstdint>
 
 #include "group_merge.h"
-#include "regroup/convert/transform_request.h"
+#include "regroup/convert/calibrated.h"
+#include "regroup/convert/convert_options.h"
 
 namespace regroup {
-
-/// How one layer is to be merged.
-struct MergeRules {
-  Method method = Method::kPca;
-  Grouping grouping = Grouping::kResidual;
-  int64_t n_kv_heads = 0;
-  bool logit_gain = true;  ///< pca: restore the spread of the logits that merging flattens
-  bool output_gain =
-      false;  ///< pca: restore the energy of what a head writes to the residual stream
-  uint64_t seed = 0;
-};
 
 struct LayerDecision {
   LayerTransform transform;
@@ -24,11 +14,10 @@ struct LayerDecision {
   Residual value;
 };
 
-MergeRules merge_rules(const TransformRequest& request, int64_t layer);
-
 /// Decides how a layer's heads are merged, from its weights and the moments of its inputs.
-LayerDecision decide_layer(const MergeRules& rules, const AttentionWeights& weights,
-                           const LayerStatistics& statistics, const ModelConfig& parent);
+LayerDecision decide_layer(const ConvertOptions& request, int64_t layer,
+                           const AttentionWeights& weights, const LayerStatistics& statistics,
+                           const ModelConfig& parent);
 
 /// What is reported of a layer that was only decided.
 LayerReport report_of(int64_t layer, const LayerDecision& decision);

@@ -88,7 +88,7 @@ bool is_finite(const std::vector<std::vector<Tensor>>& layers) {
 }  // namespace
 
 NetworkFit::NetworkFit(const ModelFolder& model, const std::vector<WindowSet>& sets,
-                       const Tensor& fresh, const TransformRequest& request,
+                       const Tensor& fresh, const ConvertOptions& request,
                        const CalibrationCost& cost, CalibrationMeter& meter, at::Device device)
     : model_(model),
       sets_(sets),

@@ -9,6 +9,7 @@
 #include "end_to_end.h"
 #include "measure_quality.h"
 #include "output_head.h"
+#include "regroup/convert/calibrated.h"
 #include "regroup/model/decoder.h"
 #include "window_set.h"
 
@@ -21,7 +22,7 @@ class NetworkFit {
   /// @param sets   both residual streams after the last layer, of the windows held out; the text's first
   /// @param fresh  int64 [windows, seq]: text that no layer was fitted on
   NetworkFit(const ModelFolder& model, const std::vector<WindowSet>& sets, const at::Tensor& fresh,
-             const TransformRequest& request, const CalibrationCost& cost, CalibrationMeter& meter,
+             const ConvertOptions& request, const CalibrationCost& cost, CalibrationMeter& meter,
              at::Device device);
   /// @param result  of all layers; gets the qualities and, where training gained, another folder of weights
   void finish(Calibrated& result);
@@ -53,7 +54,7 @@ class NetworkFit {
   const ModelFolder& model_;
   const std::vector<WindowSet>& sets_;
   at::Tensor fresh_;
-  const TransformRequest& request_;
+  const ConvertOptions& request_;
   const CalibrationCost& cost_;
   CalibrationMeter& meter_;
   at::Device device_;

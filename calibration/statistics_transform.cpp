@@ -13,7 +13,7 @@
 
 namespace regroup {
 
-Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request,
+Calibrated transform_by_statistics(const ModelFolder& model, const ConvertOptions& request,
                                    const LayerProgress& decides) {
   const c10::NoGradGuard no_gradients;
   const ModelConfig& config = model.config();
@@ -34,8 +34,8 @@ Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequ
     if (decides) decides(layer, config.n_layers);
     const LayerWeights w =
         load_layer(model, layer, vocabulary ? at::kDouble : at::kFloat, at::kCPU);
-    const LayerDecision decision = decide_layer(
-        merge_rules(request, layer), widen_attention(w, config), statistics_of(layer, w), config);
+    const LayerDecision decision =
+        decide_layer(request, layer, widen_attention(w, config), statistics_of(layer, w), config);
     result.transforms.push_back(with_gains(decision.transform, result.gains));
     result.layers.push_back(report_of(layer, decision));
   }

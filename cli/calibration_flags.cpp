@@ -161,8 +161,8 @@ CalibrationOptions calibration_options(const CalibrationFlags& flags, const Glob
   }
   options.sequential = parse_layer_inputs(flags.layer_inputs);
   options.refit_output = parse_switch(flags.refit_output, "--refit-output");
-  options.layer_steps = flags.layer_steps.value_or(kLayerSteps);
-  options.layer_batch = flags.layer_batch.value_or(0);
+  if (flags.layer_steps) options.layer_steps = *flags.layer_steps;
+  if (flags.layer_batch) options.layer_batch = *flags.layer_batch;
   if (!flags.step_tokens.empty()) {
     options.step_tokens = parse_count(flags.step_tokens, "--layer-step-tokens");
   }
@@ -170,7 +170,7 @@ CalibrationOptions calibration_options(const CalibrationFlags& flags, const Glob
   options.layer_lr = flags.layer_lr;
   options.distill_steps = flags.distill_steps;
   options.distill_lr = flags.distill_lr;
-  options.first_tokens = flags.first_tokens.value_or(kFirstTokens);
+  if (flags.first_tokens) options.first_tokens = *flags.first_tokens;
   options.scratch = flags.scratch;
   options.statistics = flags.statistics;
   options.device = globals.device == "auto" ? "cpu" : globals.device;
@@ -189,8 +189,7 @@ void refuse_without_calibration(const char* flag) {
 void apply_calibration_flags(const CalibrationFlags& flags, const Globals& globals, bool other_text,
                              ConvertOptions& options) {
   if (flags.calibration.empty()) refuse_without_text(flags, other_text);
-  options.grouping =
-      flags.grouping.empty() ? default_grouping(options.method) : parse_grouping(flags.grouping);
+  if (!flags.grouping.empty()) options.grouping = parse_grouping(flags.grouping);
   options.logit_gain = parse_gain(flags.logit_gain, "--logit-gain");
   options.output_gain = parse_gain(flags.output_gain, "--output-gain");
   options.calibration = calibration_options(flags, globals, other_text);

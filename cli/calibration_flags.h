@@ -18,10 +18,10 @@ struct CalibrationFlags {
   std::string seq_len;
   std::optional<int64_t> first_tokens;
   DocumentOptions documents;
-  std::string layer_inputs = "converted";
-  std::string refit_output = "on";
-  std::string logit_gain = "auto";
-  std::string output_gain = "auto";
+  std::string layer_inputs = CalibrationOptions().sequential ? "converted" : "parent";
+  std::string refit_output = CalibrationOptions().refit_output ? "on" : "off";
+  std::string logit_gain = gain_name(ConvertOptions().logit_gain);
+  std::string output_gain = gain_name(ConvertOptions().output_gain);
   std::optional<int64_t> layer_steps;
   std::string step_tokens;
   std::optional<int64_t> layer_batch;

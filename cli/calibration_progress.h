@@ -1,7 +1,7 @@
 #pragma once
 
 #include "progress.h"
-#include "regroup/convert/transform_request.h"
+#include "regroup/convert/calibrated.h"
 
 namespace regroup {
 

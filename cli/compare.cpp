@@ -163,14 +163,10 @@ int64_t layer_tokens(const CompareFlags& flags) {
                                     : parse_count(flags.layer_tokens, "--layer-tokens");
 }
 
-TransformRequest comparison_request(const ModelConfig& parent, const ConvertOptions& options) {
-  if (options.method != Method::kRandom) return transform_request(parent, options);
+ConvertOptions comparison_request(const ModelConfig& parent, const ConvertOptions& options) {
+  if (options.method != Method::kRandom) return options_for(parent, options);
   require_kv_heads(parent, options.n_kv_heads);
-  return {.method = options.method,
-          .grouping = Grouping::kContiguous,
-          .n_kv_heads = options.n_kv_heads,
-          .seed = options.seed,
-          .calibration = {}};
+  return options;
 }
 
 void add_compare_command(CLI::App& root, Invocation& invocation) {

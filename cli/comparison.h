@@ -30,9 +30,9 @@ int64_t layer_tokens(const CompareFlags& flags);
 /// Beside the file of --out: the conversions that are measured while others are not.
 inline std::string unfinished_comparison(const std::string& out) { return out + ".partial"; }
 
-/// What one conversion asks of its method: transform_request(), and `random` too, which takes no text.
+/// What one conversion asks of its method: options_for(), and `random` too, which takes no text.
 /// @throws ConfigError or UnsupportedError for combinations that make no sense
-TransformRequest comparison_request(const ModelConfig& parent, const ConvertOptions& options);
+ConvertOptions comparison_request(const ModelConfig& parent, const ConvertOptions& options);
 
 /// Makes every conversion in memory and measures it against the parent. It works on what the rooms
 /// convert and eval offer, which do not know each other. Until all are measured, unfinished_comparison() of --out holds what is.

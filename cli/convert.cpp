@@ -37,9 +37,9 @@ struct ConvertFlags {
   std::string method;
   CalibrationFlags calibration;
   std::string save_statistics;
-  std::string dtype = "keep";
+  std::string dtype = ConvertOptions().dtype;
   std::string max_shard_size;
-  ResumeMode resume = ResumeMode::kAuto;
+  ResumeMode resume = OutputOptions().resume;
   bool overwrite = false;
   bool dry_run = false;
   bool allow_nonfinite = false;
@@ -67,7 +67,7 @@ ConvertOptions to_options(const ConvertFlags& flags, const Globals& globals) {
                        .hint = "`regroup run` takes several"});
   }
   options.n_kv_heads = flags.kv_heads.front();
-  options.method = flags.method.empty() ? kDefaultMethod : parse_method(flags.method);
+  if (!flags.method.empty()) options.method = parse_method(flags.method);
   apply_calibration_flags(flags.calibration, globals, /*other_text=*/false, options);
   refuse_gains_without_pca(options);
   if (!flags.save_statistics.empty() && flags.calibration.calibration.empty()) {
@@ -147,7 +147,7 @@ std::string gains_line(const ConversionPlan& plan, const ConvertOptions& options
   const Gains& gains = plan.gains;
   const auto word = [](bool on) { return on ? "on" : "off"; };
   const bool open = options.logit_gain == Gain::kAuto || options.output_gain == Gain::kAuto;
-  const CalibrationOptions calibration = calibration_of(plan.before, options.calibration);
+  const CalibrationOptions& calibration = plan.request.calibration;
   const bool tried = open && !calibration.files.empty() && !calibration.refits();
   return fmt::format("logit gain {}, output gain {}{}\n", word(gains.logit), word(gains.output),
                      tried ? ", as held-out text decides" : "");
@@ -220,23 +220,15 @@ CommandOutput dry_run(const ModelFolder& model, const ConversionPlan& plan,
 /// The default method mixes the channels of heads; where a model clips them one that does not takes its place.
 ConvertOptions with_exact_method(const ConvertFlags& flags, ConvertOptions options,
                                  const ModelConfig& config) {
-  const bool exact = why_illegal(options.method, options.grouping, config).empty();
+  const bool exact = why_illegal(options.method, options.chosen_grouping(), config).empty();
   if (!flags.method.empty() || !config.clip_qkv || exact) return options;
   options.method = Method::kWeighted;
-  if (flags.calibration.grouping.empty()) options.grouping = default_grouping(options.method);
   return options;
-}
-
-/// The plan as far as it is known before weights and text are read: which tensors change, not how.
-ConversionPlan planned(const ModelFolder& model, const ConvertOptions& options) {
-  if (!needs_transforms(model.config(), options)) return plan_conversion(model, options);
-  transform_request(model.config(), options);
-  return plan_conversion(model, options, placeholder_transforms(model.config(), options));
 }
 
 void check_convert(const ConvertFlags& flags, const Globals& globals) {
   const ModelFolder model = ModelFolder::open_as_written(flags.model);
-  planned(model, with_exact_method(flags, to_options(flags, globals), model.config()));
+  plan_conversion(model, with_exact_method(flags, to_options(flags, globals), model.config()));
 }
 
 void warn_of_memory(const ConversionPlan& plan, const ConvertOptions& options) {
@@ -272,12 +264,11 @@ void require_text(const ModelFolder& model, const CalibrationOptions& calibratio
 }
 
 std::pair<ConversionPlan, ConvertResult> convert(const ModelFolder& model,
-                                                 const ConvertOptions& options,
+                                                 const ConvertOptions& options, ConversionPlan plan,
                                                  const ConvertProgress& progress) {
   if (needs_transforms(model.config(), options)) {
-    return convert_by_weights(model, options, progress);
+    return convert_by_weights(model, options, std::move(plan), progress);
   }
-  ConversionPlan plan = plan_conversion(model, options);
   ConvertResult result = execute_conversion(model, plan, options, progress.bytes);
   return {std::move(plan), std::move(result)};
 }
@@ -313,20 +304,19 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   const ModelFolder model = ModelFolder::open_as_written(given.model);
   require_kv_heads_or_more(model.config(), given.n_kv_heads);
   const ConvertOptions options = with_exact_method(flags, given, model.config());
-  if (!flags.dry_run && needs_transforms(model.config(), options)) {
-    if (!has_torch()) planned(model, options);
+  const bool decides = needs_transforms(model.config(), options);
+  if (!flags.dry_run && decides) {
+    if (!has_torch()) options_for(model.config(), options);  // a mistake costs no loading
     require_torch("convert");
   }
   log_notices(model);
   warn_if_separator_missing(flags.calibration.documents, options.calibration.files);
-  if (flags.dry_run || needs_transforms(model.config(), options)) {
-    const ConversionPlan plan = planned(model, options);
-    warn_of_memory(plan, options);
-    if (flags.dry_run) {
-      warn_of_engines(plan.after);
-      require_text(model, options.calibration);
-      return dry_run(model, plan, options);
-    }
+  ConversionPlan made = plan_conversion(model, options);
+  if (flags.dry_run || decides) warn_of_memory(made, options);
+  if (flags.dry_run) {
+    warn_of_engines(made.after);
+    require_text(model, options.calibration);
+    return dry_run(model, made, options);
   }
 
   ProgressLine progress("convert", globals.quiet);
@@ -337,7 +327,7 @@ CommandOutput run_convert(const ConvertFlags& flags, const Globals& globals) {
   } else {
     shown.calibration.decides = layer_progress(progress, "");
   }
-  const auto [plan, result] = convert(model, options, shown);
+  const auto [plan, result] = convert(model, options, std::move(made), shown);
   for (const std::string& companion : plan.left_out) spdlog::warn("{}", companion);
   warn_of_engines(plan.after);
   const double seconds = watch.seconds();

@@ -37,9 +37,10 @@ TrainResult run_training(const UptrainOptions& options, const Globals& globals,
 DamageReport measure_damage(const CompareFlags& flags, const Globals& globals,
                             const ModelFolder& model,
                             const std::vector<ConvertOptions>& conversions);
-/// A conversion that must look at the weights: needs_transforms().
+/// A conversion that must look at the weights: needs_transforms(). @return its plan, settled
 std::pair<ConversionPlan, ConvertResult> convert_by_weights(const ModelFolder& model,
                                                             const ConvertOptions& options,
+                                                            ConversionPlan plan,
                                                             const ConvertProgress& progress);
 
 /// Where --device can be opened, nothing. Nothing either without LibTorch: nobody knows.

@@ -19,7 +19,7 @@ DamageReport measure_damage(const CompareFlags&, const Globals&, const ModelFold
 }
 
 std::pair<ConversionPlan, ConvertResult> convert_by_weights(const ModelFolder&,
-                                                            const ConvertOptions&,
+                                                            const ConvertOptions&, ConversionPlan,
                                                             const ConvertProgress&) {
   throw TorchNeeded();
 }

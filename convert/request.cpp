@@ -1,15 +1,15 @@
 // What a conversion asks of calibration, and which combinations are refused.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "regroup/base/error.h"
 #include "regroup/base/folder.h"
 #include "regroup/base/path.h"
 #include "regroup/base/printable.h"
+#include "regroup/checkpoint/family.h"
+#include "regroup/checkpoint/kv_heads.h"
 #include "regroup/checkpoint/output_path.h"
+#include "regroup/convert/convert_options.h"
 #include "regroup/convert/legality.h"
-#include "regroup/convert/plan.h"
 
 namespace regroup {
 namespace {
@@ -35,37 +35,31 @@ void check_saved_statistics(const ConvertOptions& options) {
                      .hint = "choose a file beside OUT"});
 }
 
-}  // namespace
-
-bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options) {
-  // As many heads, or each several times, are the same model: nothing to decide, nothing to train.
-  if (options.n_kv_heads >= parent.n_kv_heads) return false;
-  return reads_weights(options.method) || options.grouping != Grouping::kContiguous ||
-         !options.calibration.files.empty();
-}
-
-TransformRequest transform_request(const ModelConfig& parent, const ConvertOptions& options) {
-  require_kv_heads(parent, options.n_kv_heads);
-  const CalibrationOptions& calibration = options.calibration;
+void check_method(const ModelConfig& parent, const ConvertOptions& options) {
+  const Grouping grouping = options.chosen_grouping();
   if (options.method == Method::kRandom) {
     refuse("`method` random draws new weights: it takes neither calibration nor a grouping",
            "leave out `calibration` and `grouping`, or choose another method");
   }
-  if (options.method == Method::kPrune && options.grouping != Grouping::kContiguous) {
+  if (options.method == Method::kPrune && grouping != Grouping::kContiguous) {
     refuse("`method` prune chooses its own groups: the heads it keeps", "leave out `grouping`");
   }
-  if (const std::string why = why_illegal(options.method, options.grouping, parent); !why.empty()) {
-    refuse(fmt::format("`method` {} with `grouping` {} is not exact for {}: {}",
-                       method_name(options.method), grouping_name(options.grouping),
-                       parent.architecture, why),
-           parent.attention.normalises_keys()
-               ? "choose `method` pca, mean, first, medoid or weighted"
-               : "choose `method` mean, first, medoid or weighted with `grouping` contiguous");
+  if (const std::string why = why_illegal(options.method, grouping, parent); !why.empty()) {
+    refuse(
+        fmt::format("`method` {} with `grouping` {} is not exact for {}: {}",
+                    method_name(options.method), grouping_name(grouping), parent.architecture, why),
+        parent.attention.normalises_keys()
+            ? "choose `method` pca, mean, first, medoid or weighted"
+            : "choose `method` mean, first, medoid or weighted with `grouping` contiguous");
   }
   const std::string no_gain = why_no_logit_gain(parent);
   if (!no_gain.empty() && options.logit_gain == Gain::kOn) {
     refuse("`logit-gain` on " + no_gain, "leave out `logit-gain`");
   }
+}
+
+void check_calibration(const ModelConfig& parent, const ConvertOptions& options) {
+  const CalibrationOptions& calibration = options.calibration;
   if (!calibration.files.empty() && !calibration.statistics.empty()) {
     refuse("`statistics` and `calibration` exclude each other: both say where moments come from",
            "leave out one of them");
@@ -96,43 +90,24 @@ TransformRequest transform_request(const ModelConfig& parent, const ConvertOptio
                                 longest_context(parent), calibration.seq_len),
          .hint = "leave it out for the longest that is sensible"});
   }
-  TransformRequest request{.method = options.method,
-                           .grouping = options.grouping,
-                           .logit_gain = options.logit_gain,
-                           .output_gain = options.output_gain,
-                           .n_kv_heads = options.n_kv_heads,
-                           .dtype = options.dtype,
-                           .seed = options.seed,
-                           .calibration = calibration_of(parent, calibration)};
-  if (!no_gain.empty()) request.logit_gain = Gain::kOff;
-  return request;
 }
 
-CalibrationOptions calibration_of(const ModelConfig& parent, CalibrationOptions asked) {
-  if (parent.family->block.place != NormPlace::kBefore) asked.refit_output = false;
+}  // namespace
+
+bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options) {
+  // As many heads, or each several times, are the same model: nothing to decide, nothing to train.
+  if (options.n_kv_heads >= parent.n_kv_heads) return false;
+  return reads_weights(options.method) || options.chosen_grouping() != Grouping::kContiguous ||
+         !options.calibration.files.empty();
+}
+
+ConvertOptions options_for(const ModelConfig& parent, ConvertOptions asked) {
+  require_kv_heads(parent, asked.n_kv_heads);
+  check_method(parent, asked);
+  check_calibration(parent, asked);
+  if (!why_no_logit_gain(parent).empty()) asked.logit_gain = Gain::kOff;
+  if (parent.family->block.place != NormPlace::kBefore) asked.calibration.refit_output = false;
   return asked;
-}
-
-Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOptions& options) {
-  const CalibrationOptions calibration = calibration_of(parent, options.calibration);
-  Calibrated plain;
-  LayerTransform transform = make_transforms(options.method, parent, options.n_kv_heads).front();
-  // Regrouping moves whole heads: what moves is written anew, whatever the order will be.
-  const bool moves = options.grouping != Grouping::kContiguous || options.method == Method::kPrune;
-  const bool turns = options.method == Method::kAlign || options.method == Method::kAlignNorm ||
-                     options.method == Method::kPca;
-  if (moves || turns) {
-    for (double& gain : transform.output_gain) gain = 0.5;
-    // Where queries take no gain they change by moving alone.
-    if (why_no_logit_gain(parent).empty()) {
-      for (double& gain : transform.logit_gain) gain = 0.5;
-    } else if (moves) {
-      std::reverse(transform.permutation.begin(), transform.permutation.end());
-    }
-  }
-  plain.transforms.assign(static_cast<size_t>(parent.n_layers), transform);
-  if (!calibration.files.empty() && calibration.refits()) plain.weights_folder = "-";
-  return plain;
 }
 
 }  // namespace regroup

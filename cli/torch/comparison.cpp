@@ -148,7 +148,7 @@ class Comparison {
 
   DamageEntry measure(const ConvertOptions& options, DamageReport& report) {
     const Stopwatch watch;
-    const TransformRequest request = comparison_request(model_.config(), options);
+    const ConvertOptions request = comparison_request(model_.config(), options);
     std::unique_ptr<TemporaryFolder> layers;
     if (!options.calibration.files.empty()) {
       layers = std::make_unique<TemporaryFolder>(options.calibration.scratch);
@@ -156,7 +156,7 @@ class Comparison {
     const Calibrated calibrated = decide(request, layers ? layers->path() : "");
     DamageEntry entry{
         .method = method_name(options.method),
-        .grouping = may_regroup(options.method) ? grouping_name(options.grouping) : "",
+        .grouping = may_regroup(options.method) ? grouping_name(options.chosen_grouping()) : "",
         .n_kv_heads = options.n_kv_heads,
         .kv_bytes_per_token = kv_bytes_per_token(model_.config(), options.n_kv_heads, kv_bits_),
         .loss = {},
@@ -179,7 +179,7 @@ class Comparison {
     return entry;
   }
 
-  Calibrated decide(const TransformRequest& request, const std::string& layers_folder) {
+  Calibrated decide(const ConvertOptions& request, const std::string& layers_folder) {
     try {
       CalibrationProgress progress;
       if (!request.calibration.files.empty()) {
@@ -214,7 +214,7 @@ class Comparison {
     entry.profile = damage_profile(scores[1], scores[0], windows_.seq_len);
   }
 
-  void score_layers(const TransformRequest& request, const Calibrated& calibrated,
+  void score_layers(const ConvertOptions& request, const Calibrated& calibrated,
                     DamageEntry& entry) {
     entry.layers.resize(static_cast<size_t>(model_.config().n_layers));
     for (int64_t l = 0; l < model_.config().n_layers; ++l) {

@@ -39,8 +39,9 @@ TrainResult run_training(const UptrainOptions& options, const Globals& globals,
 
 std::pair<ConversionPlan, ConvertResult> convert_by_weights(const ModelFolder& model,
                                                             const ConvertOptions& options,
+                                                            ConversionPlan plan,
                                                             const ConvertProgress& progress) {
-  return convert_model(model, options, progress);
+  return convert_model(model, options, std::move(plan), progress);
 }
 
 void check_device(const std::string& name) { open_device(name); }

@@ -232,8 +232,7 @@ std::string why_no_logit_gain(const ModelConfig& config) {
 }
 
 std::string why_illegal(Method method, Grouping grouping, const ModelConfig& config) {
-  const bool moves =
-      method == Method::kPrune || (may_regroup(method) && grouping != Grouping::kContiguous);
+  const bool moves = moves_heads(method, grouping);
   const bool turns = method == Method::kAlign || method == Method::kAlignNorm;
   const bool mixes = turns || method == Method::kPca;
   if (moves && config.attention.position == Position::kAlibi) {

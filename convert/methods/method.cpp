@@ -98,6 +98,10 @@ bool reads_weights(Method method) {
   return method != Method::kMean && method != Method::kFirst && method != Method::kRandom;
 }
 
+bool moves_heads(Method method, Grouping grouping) {
+  return method == Method::kPrune || (may_regroup(method) && grouping != Grouping::kContiguous);
+}
+
 bool may_regroup(Method method) { return method != Method::kPrune && method != Method::kRandom; }
 
 std::vector<LayerTransform> make_transforms(Method method, const ModelConfig& parent,

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "model_card.h"
 #include "regroup/base/disk_space.h"
@@ -50,7 +51,7 @@ Json calibration_arguments(const CalibrationOptions& options) {
 Json arguments(const ModelConfig& parent, const ConvertOptions& options) {
   Json json = {{"kv_heads", options.n_kv_heads},
                {"method", method_name(options.method)},
-               {"grouping", grouping_name(options.grouping)},
+               {"grouping", grouping_name(options.chosen_grouping())},
                {"seed", options.seed},
                {"dtype", options.dtype},
                {"max_shard_size", options.max_shard_bytes},
@@ -126,6 +127,7 @@ class Executor {
         source_(model, pool_) {}
 
   ConvertResult run() {
+    if (plan_.transforms.empty()) throw std::logic_error("a plan that is not settled");
     for (const ShardPlan& shard : plan_.shards) write_shard(shard);
     write_companions();
     if (!plan_.index_text.empty()) write_text("model.safetensors.index.json", plan_.index_text);

@@ -2,8 +2,8 @@
 
 #include <string>
 
+#include "regroup/convert/convert_options.h"
 #include "regroup/convert/plan.h"
-#include "regroup/convert/transform_request.h"
 
 namespace regroup {
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "layer_changes.h"
 #include "regroup/base/error.h"
 #include "regroup/base/printable.h"
 #include "regroup/checkpoint/companions.h"
@@ -37,23 +38,24 @@ bool is_gain_of_heads(Role role, const ModelConfig& config) {
          (role == Role::kQueryNorm || role == Role::kKeyNorm);
 }
 
+/// What a layer's weights become.
+struct Decided {
+  LayerChanges changes;
+  bool new_weights = false;  ///< those of attention, by calibration
+};
+
 /// @param plain  what happens to it where no head changes
-Action choose_action(Role role, int64_t layer, const ConversionPlan& plan, Action plain) {
-  if (layer < 0) return plain;
+Action choose_action(Role role, const Decided& decided, const ConversionPlan& plan, Action plain) {
   const bool gain = is_gain_of_heads(role, plan.before);
   const bool kv = is_kv(role) || (gain && role == Role::kKeyNorm);
   const bool query = is_query(role) || (gain && role == Role::kQueryNorm);
-  if (!plan.weights_folder.empty() && (kv || query || role == Role::kOutput)) {
-    return Action::kReplace;
-  }
-  const LayerTransform& transform = plan.transforms[static_cast<size_t>(layer)];
-  const bool merges = plan.before.n_kv_heads > plan.after.n_kv_heads;
+  const bool output = role == Role::kOutput;
+  if (decided.new_weights && (kv || query || output)) return Action::kReplace;
   if (kv && plan.before.n_kv_heads < plan.after.n_kv_heads) return Action::kRepeat;
-  if (kv) return merges || transform.changes_keys_or_values() ? Action::kMerge : plain;
-  if (query) return transform.changes_queries() ? Action::kFoldQuery : plain;
-  if (role == Role::kOutput) {
-    return transform.changes_outputs() ? Action::kFoldOutput : plain;
-  }
+  const bool merges = plan.before.n_kv_heads > plan.after.n_kv_heads;
+  if (kv) return merges || decided.changes.keys_or_values ? Action::kMerge : plain;
+  if (query) return decided.changes.queries ? Action::kFoldQuery : plain;
+  if (output) return decided.changes.outputs ? Action::kFoldOutput : plain;
   return plain;
 }
 
@@ -70,30 +72,37 @@ PartPlace place_before(Role role, const ExpectedTensor& after, const TensorPlan&
   return place;
 }
 
+/// Dtype and actions of a tensor whose places are known.
+void decide_tensor(const ModelFolder& model, const ConversionPlan& plan, const Decided& decided,
+                   TensorPlan& tensor) {
+  const PartPlace& first = tensor.parts.front().before;
+  // A calibrated layer has each role in one tensor, and so in one dtype.
+  const std::string& typed = decided.new_weights ? first.tensor_of(0) : first.tensor;
+  tensor.spec.dtype = target_dtype(plan.request.dtype).value_or(model.dtype(typed));
+  const bool cast = tensor.spec.dtype != model.locate(first.tensor).info->dtype;
+  const Action plain = model.is_computed(first.tensor) ? Action::kMake
+                       : cast                          ? Action::kCast
+                                                       : Action::kCopy;
+  for (PartPlan& part : tensor.parts) {
+    part.action = tensor.layer < 0 ? plain : choose_action(part.role, decided, plan, plain);
+  }
+}
+
 TensorPlan plan_tensor(const ModelFolder& model, const ExpectedTensor& after,
-                       const ConversionPlan& plan, std::optional<Dtype> dtype) {
-  const std::vector<PartRows> parts = parts_of(*after.rule, plan.after);
+                       const ConversionPlan& plan, const Decided& expected) {
   TensorPlan tensor;
   tensor.layer = after.layer;
   if (after.part >= 0 && !is_expert(after)) {
     tensor.head = after.part;
     tensor.n_heads = value_of(after.rule->each, plan.after);
   }
-  const PartPlace first = place_before(parts.front().role, after, tensor, plan);
-  // A calibrated layer has each role in one tensor, and so in one dtype.
-  const std::string& typed = plan.weights_folder.empty() ? first.tensor : first.tensor_of(0);
-  tensor.spec = {
-      .name = after.name, .dtype = dtype.value_or(model.dtype(typed)), .shape = after.shape};
-  const bool cast = tensor.spec.dtype != model.locate(first.tensor).info->dtype;
-  const Action plain = model.is_computed(first.tensor) ? Action::kMake
-                       : cast                          ? Action::kCast
-                                                       : Action::kCopy;
-  for (const PartRows& rows : parts) {
-    tensor.parts.push_back({.role = rows.role,
-                            .action = choose_action(rows.role, after.layer, plan, plain),
-                            .before = place_before(rows.role, after, tensor, plan),
-                            .after = rows});
+  tensor.spec.name = after.name;
+  tensor.spec.shape = after.shape;
+  for (const PartRows& rows : parts_of(*after.rule, plan.after)) {
+    tensor.parts.push_back(
+        {.role = rows.role, .before = place_before(rows.role, after, tensor, plan), .after = rows});
   }
+  decide_tensor(model, plan, expected, tensor);
   return tensor;
 }
 
@@ -111,10 +120,10 @@ std::string written_shard_name(const std::string& name, size_t index, size_t cou
 
 /// Tensors in the order of their bytes in the parent: the sources are then read from front to back.
 std::vector<ShardPlan> parent_shards(const ModelFolder& model, const ConversionPlan& plan,
-                                     std::optional<Dtype> dtype) {
+                                     const Decided& expected) {
   std::vector<ShardPlan> shards(model.shards().size());
-  for (const ExpectedTensor& expected : expected_tensors(plan.after)) {
-    TensorPlan tensor = plan_tensor(model, expected, plan, dtype);
+  for (const ExpectedTensor& after : expected_tensors(plan.after)) {
+    TensorPlan tensor = plan_tensor(model, after, plan, expected);
     const size_t shard = source_of(model, tensor).shard;
     shards[shard].tensors.push_back(std::move(tensor));
   }
@@ -134,13 +143,13 @@ std::vector<ShardPlan> parent_shards(const ModelFolder& model, const ConversionP
 
 /// Filled greedily in the table's order; a tensor above the limit gets a shard of its own.
 std::vector<ShardPlan> greedy_shards(const ModelFolder& model, const ConversionPlan& plan,
-                                     std::optional<Dtype> dtype, int64_t max_bytes) {
+                                     const Decided& expected) {
   std::vector<ShardPlan> shards;
   int64_t filled = 0;
-  for (const ExpectedTensor& expected : expected_tensors(plan.after)) {
-    TensorPlan tensor = plan_tensor(model, expected, plan, dtype);
+  for (const ExpectedTensor& after : expected_tensors(plan.after)) {
+    TensorPlan tensor = plan_tensor(model, after, plan, expected);
     const int64_t bytes = tensor_bytes(tensor.spec.dtype, tensor.spec.shape);
-    if (shards.empty() || filled + bytes > max_bytes) {
+    if (shards.empty() || filled + bytes > plan.request.max_shard_bytes) {
       shards.emplace_back();
       filled = 0;
     }
@@ -177,16 +186,31 @@ std::string make_index(const std::vector<ShardPlan>& shards) {
   return Json{{"metadata", {{"total_size", total}}}, {"weight_map", map}}.dump(2) + "\n";
 }
 
+/// What follows from the tensors: layout of the shards, index, and counts.
+void add_up(const ModelFolder& model, ConversionPlan& plan) {
+  plan.written_bytes = plan.read_bytes = plan.n_copied = plan.n_changed = 0;
+  for (ShardPlan& shard : plan.shards) {
+    lay_out(shard, {{"format", "pt"}});  // some readers of transformers 4.x insist on it
+    plan.written_bytes += shard.bytes;
+    for (const TensorPlan& tensor : shard.tensors) {
+      ++(tensor.action() == Action::kCopy ? plan.n_copied : plan.n_changed);
+      plan.read_bytes += read_bytes(model, tensor);
+    }
+  }
+  const bool needs_index = plan.shards.size() > 1 || plan.shards[0].name != "model.safetensors";
+  if (needs_index) plan.index_text = make_index(plan.shards);
+}
+
 /// Two copies of one head in float64, a row block of the output projection, and the pipeline.
-int64_t estimate_memory(const ConversionPlan& plan, const ConvertOptions& options) {
+int64_t estimate_memory(const ConversionPlan& plan) {
   const ModelConfig& config = plan.before;
   const int64_t head = config.head_dim * config.hidden_size;
   const int64_t streaming = kPipelineBytes + head * (8 + 8 + 4) + kRowBlockBytes * 3;
-  if (!needs_transforms(config, options)) return kProgramBytes + streaming;
-  const int64_t deciding =
-      options.calibration.files.empty()
-          ? merging_memory(config, options.method, options.calibration)
-          : calibration_memory(config, calibration_of(config, options.calibration));
+  if (!needs_transforms(config, plan.request)) return kProgramBytes + streaming;
+  const CalibrationOptions& calibration = plan.request.calibration;
+  const int64_t deciding = calibration.files.empty()
+                               ? merging_memory(config, plan.request.method, calibration)
+                               : calibration_memory(config, calibration);
   return kProgramBytes + kTorchBytes + std::max(streaming, deciding);
 }
 
@@ -260,49 +284,24 @@ const char* action_name(Action action) {
 }
 
 ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options) {
-  require_kv_heads_or_more(model.config(), options.n_kv_heads);
-  Calibrated plain;
-  plain.transforms = make_transforms(options.method, model.config(), options.n_kv_heads);
-  return plan_conversion(model, options, std::move(plain));
-}
-
-ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options,
-                               Calibrated calibrated) {
-  require_kv_heads_or_more(model.config(), options.n_kv_heads);
+  const ModelConfig& parent = model.config();
+  require_kv_heads_or_more(parent, options.n_kv_heads);
+  const bool open = needs_transforms(parent, options);
   ConversionPlan plan;
+  plan.request = open ? options_for(parent, options) : options;
   plan.stored = model.stored_config();
-  plan.before = model.config();
-  plan.after = model.config();
+  plan.before = parent;
+  plan.after = parent;
   plan.after.n_kv_heads = options.n_kv_heads;
-  plan.transforms = std::move(calibrated.transforms);
-  plan.weights_folder = std::move(calibrated.weights_folder);
-  plan.layers = std::move(calibrated.layers);
-  plan.gains = calibrated.gains;
-  plan.calibration_tokens = calibrated.tokens;
-  plan.calibration_flops = calibrated.flops;
-  plan.quality = std::move(calibrated.quality);
-  plan.before_distillation = std::move(calibrated.before_distillation);
-  if (plan.transforms.size() != static_cast<size_t>(plan.before.n_layers)) {
-    throw ConfigError({.code = "TRANSFORM",
-                       .message = fmt::format("transforms must be given for {} layers, found {}",
-                                              plan.before.n_layers, plan.transforms.size())});
+  Decided expected;
+  if (open) {
+    expected = {.changes = expected_changes(parent, plan.request),
+                .new_weights = expects_new_weights(plan.request)};
   }
-  check_transforms(plan.transforms, plan.before);
-  const auto dtype = target_dtype(options.dtype);
-  plan.shards = options.max_shard_bytes == 0
-                    ? parent_shards(model, plan, dtype)
-                    : greedy_shards(model, plan, dtype, options.max_shard_bytes);
-  for (ShardPlan& shard : plan.shards) {
-    lay_out(shard, {{"format", "pt"}});  // some readers of transformers 4.x insist on it
-    plan.written_bytes += shard.bytes;
-    for (const TensorPlan& tensor : shard.tensors) {
-      ++(tensor.action() == Action::kCopy ? plan.n_copied : plan.n_changed);
-      plan.read_bytes += read_bytes(model, tensor);
-    }
-  }
-  const bool needs_index = plan.shards.size() > 1 || plan.shards[0].name != "model.safetensors";
-  if (needs_index) plan.index_text = make_index(plan.shards);
+  plan.shards = options.max_shard_bytes == 0 ? parent_shards(model, plan, expected)
+                                             : greedy_shards(model, plan, expected);
   // float64 is cast down even where --dtype does not say so.
+  const auto dtype = target_dtype(options.dtype);
   const bool narrows = !dtype && plan.before.dtype == "float64";
   const std::string dtype_word = dtype ? config_dtype(*dtype) : narrows ? "float32" : "";
   plan.config_text = rewrite_config(*plan.before.family, model.written_config_text(),
@@ -310,8 +309,42 @@ ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& o
   Companions companions = find_companions(model.path());
   plan.copied_files = std::move(companions.files);
   plan.left_out = std::move(companions.left_out);
-  plan.peak_memory_bytes = estimate_memory(plan, options);
+  plan.peak_memory_bytes = estimate_memory(plan);
+  if (open) {
+    add_up(model, plan);
+  } else {
+    Calibrated plain;
+    plain.transforms = make_transforms(options.method, parent, options.n_kv_heads);
+    settle(plan, model, std::move(plain));
+  }
   return plan;
+}
+
+void settle(ConversionPlan& plan, const ModelFolder& model, Calibrated decided) {
+  if (decided.transforms.size() != static_cast<size_t>(plan.before.n_layers)) {
+    throw ConfigError({.code = "TRANSFORM",
+                       .message = fmt::format("transforms must be given for {} layers, found {}",
+                                              plan.before.n_layers, decided.transforms.size())});
+  }
+  check_transforms(decided.transforms, plan.before);
+  plan.transforms = std::move(decided.transforms);
+  plan.weights_folder = std::move(decided.weights_folder);
+  plan.layers = std::move(decided.layers);
+  plan.gains = decided.gains;
+  plan.calibration_tokens = decided.tokens;
+  plan.calibration_flops = decided.flops;
+  plan.quality = std::move(decided.quality);
+  plan.before_distillation = std::move(decided.before_distillation);
+  for (ShardPlan& shard : plan.shards) {
+    for (TensorPlan& tensor : shard.tensors) {
+      Decided layer{.changes = {}, .new_weights = !plan.weights_folder.empty()};
+      if (tensor.layer >= 0) {
+        layer.changes = changes_of(plan.transforms[static_cast<size_t>(tensor.layer)]);
+      }
+      decide_tensor(model, plan, layer, tensor);
+    }
+  }
+  add_up(model, plan);
 }
 
 }  // namespace regroup

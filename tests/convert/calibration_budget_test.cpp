@@ -134,7 +134,7 @@ TEST(CalibrationCost, StagesAddUp) {
   const ModelConfig config = llama(256);
   const WindowSizes text{.windows = 10, .held_out = 2, .seq_len = 16, .step_windows = 3};
   const CalibrationSizes sizes{.sets = {text}, .steps = 7};
-  TransformRequest request{.n_kv_heads = 2};
+  ConvertOptions request{.n_kv_heads = 2};
   const CalibrationCost cost(config, request, sizes);
   EXPECT_EQ(sizes.tokens(), 160);
   EXPECT_EQ(text.train_tokens(), 128);
@@ -159,7 +159,7 @@ TEST(CalibrationCost, StagesAddUp) {
 TEST(CalibrationCost, AllLayersTogetherAreCounted) {
   const ModelConfig config = llama(256);
   const WindowSizes text{.windows = 10, .held_out = 2, .seq_len = 16, .step_windows = 3};
-  TransformRequest request{.n_kv_heads = 2};
+  ConvertOptions request{.n_kv_heads = 2};
   const CalibrationSizes sizes{.sets = {text}, .steps = 7};
   const CalibrationCost without(config, request, sizes);
   EXPECT_EQ(without.distillation(), 0);
@@ -187,7 +187,7 @@ TEST(CalibrationCost, EverySetIsCounted) {
   const WindowSizes text{.windows = 10, .held_out = 2, .seq_len = 16, .step_windows = 3};
   const WindowSizes first{
       .windows = 6, .held_out = 1, .seq_len = 1, .step_windows = 2, .share = 0.25, .text = false};
-  const TransformRequest request{.n_kv_heads = 2};
+  const ConvertOptions request{.n_kv_heads = 2};
   const CalibrationCost one(config, request, {.sets = {text}, .steps = 7});
   const CalibrationCost two(config, request, {.sets = {text, first}, .steps = 7});
   const double converted = 2.0 * (2 * 256 * 256 + 2 * 64 * 256 + 1 * 256);  // one score

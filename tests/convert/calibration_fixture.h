@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "convert/convert_tools.h"
 #include "model/decoder_tools.h"
 #include "regroup/base/digest.h"
 #include "regroup/calibration/calibrate.h"
@@ -43,7 +44,7 @@ class CalibrationTest : public ::testing::Test {
   }
   ConversionPlan run(const ConvertOptions& options,
                      const CalibrationProgress& progress = {}) const {
-    return convert_model(ModelFolder::open(options.model), options, {{}, progress}).first;
+    return plan_and_convert(ModelFolder::open(options.model), options, {{}, progress}).first;
   }
   static CalibrationProgress killed_at_layer(int64_t layer) {
     return {.starts = {}, .moved = [layer](const CalibrationStatus& s) {

@@ -332,7 +332,7 @@ TEST_F(CalibrationTest, StoppedWhileItReadsItKeepsTheEarlierRun) {
   ConvertOptions by = options("out");
   by.calibration = {};
   const auto convert = [&](const ProgressFunction& bytes) {
-    convert_model(ModelFolder::open(by.model), by, {bytes, {}});
+    plan_and_convert(ModelFolder::open(by.model), by, {bytes, {}});
   };
   const auto stopped = [&] {
     set_stop_signal(SIGTERM);

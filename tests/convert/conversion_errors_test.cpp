@@ -59,7 +59,8 @@ TEST(ConversionErrors, NonfiniteWeightsOnRequest) {
   const TinyModelSpec spec{.n_layers = 1, .head_dim = 2, .hidden_size = 1};
   write_model_with(temporary / "in", spec,
                    {{in_layer_0("k_proj.weight"), {1, 2, 3, kNan, 5, 6, 7, 8}}});
-  convert(temporary / "in", temporary / "out", 2, {.allow_nonfinite = true});
+  convert(temporary / "in", temporary / "out", 2,
+          {.method = Method::kMean, .allow_nonfinite = true});
   const auto k = stored_values(temporary / "out", in_layer_0("k_proj.weight"));
   EXPECT_EQ(k[0], 2);  // (1 + 3) / 2
   EXPECT_TRUE(std::isnan(k[1]));
@@ -96,7 +97,8 @@ TEST(ConversionErrors, Options) {
     const char* message;
   };
   const Case cases[] = {
-      {{.dtype = "int8"}, "`dtype` must be keep, bf16, f16 or f32, found int8"},
+      {{.method = Method::kMean, .dtype = "int8"},
+       "`dtype` must be keep, bf16, f16 or f32, found int8"},
   };
   for (const Case& c : cases) {
     const ErrorInfo error = expect_error<ConfigError>(
@@ -148,13 +150,15 @@ TEST(ConversionErrors, SourceChanged) {
       const std::string shard = temporary / "in/model-00002-of-00002.safetensors";
       bool changed = false;
       const ErrorInfo error = expect_error("SRC_CHANGED", [&] {
-        convert(temporary / "in", temporary / "out", 2, {}, [&](int64_t done, int64_t total) {
-          const bool kept = path_exists(temporary / "out.partial/model-00002-of-00002.safetensors");
-          if (changed || (late && !kept)) return;
-          change(shard);
-          changed = true;
-          EXPECT_EQ(done == total, late);
-        });
+        convert(temporary / "in", temporary / "out", 2, {.method = Method::kMean},
+                [&](int64_t done, int64_t total) {
+                  const bool kept =
+                      path_exists(temporary / "out.partial/model-00002-of-00002.safetensors");
+                  if (changed || (late && !kept)) return;
+                  change(shard);
+                  changed = true;
+                  EXPECT_EQ(done == total, late);
+                });
       });
       EXPECT_TRUE(changed);
       EXPECT_EQ(error.path, shard);

@@ -113,7 +113,8 @@ TEST(ConversionIdentity, EverythingElseIsUntouched) {
     const TemporaryFolder temporary;
     write_tiny_model(temporary / "in", variant.spec);
     const ModelFolder model = ModelFolder::open(temporary / "in");
-    const ConvertOptions options{.model = temporary / "in", .n_kv_heads = 2};
+    const ConvertOptions options{
+        .model = temporary / "in", .n_kv_heads = 2, .method = Method::kMean};
     const ConversionPlan plan = plan_conversion(model, options);
     int64_t n_kv = 0;
     for (const ExpectedTensor& tensor : model.tensors()) n_kv += tensor.is_kv() ? 1 : 0;
@@ -137,7 +138,7 @@ TEST(ConversionDtype, CastsEveryTensorOnce) {
       SCOPED_TRACE(std::string(dtype_name(from)) + " to " + name);
       const TemporaryFolder temporary;
       write_tiny_model(temporary / "in", {.dtype = from});
-      convert(temporary / "in", temporary / "out", 2, {.dtype = name});
+      convert(temporary / "in", temporary / "out", 2, {.method = Method::kMean, .dtype = name});
       for (const char* copied : {"model.embed_tokens.weight", "model.norm.weight"}) {
         EXPECT_EQ(stored_bytes(temporary / "out", copied),
                   encode_values(to, stored_values(temporary / "in", copied)));
@@ -163,8 +164,9 @@ TEST(ConversionDtype, RefusesWhatDoesNotFit) {
   const TemporaryFolder temporary;
   write_model_with(temporary / "in", {.n_layers = 1},
                    {{"model.norm.weight", std::vector<double>(32, 70000)}});
-  const ErrorInfo error = expect_error(
-      "VAL_OVERFLOW", [&] { convert(temporary / "in", temporary / "out", 2, {.dtype = "f16"}); });
+  const ErrorInfo error = expect_error("VAL_OVERFLOW", [&] {
+    convert(temporary / "in", temporary / "out", 2, {.method = Method::kMean, .dtype = "f16"});
+  });
   EXPECT_EQ(error.message, temporary /
                                "in: tensor \"model.norm.weight\": 32 values are too large "
                                "for F16");

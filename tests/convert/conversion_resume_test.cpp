@@ -103,7 +103,7 @@ TEST_F(ConversionResume, StoppedBySignals) {
       return run_forked([&] {
         install_stop_handlers();
         int reports = 0;
-        convert(model(), temporary / "out", 2, {}, [&](int64_t, int64_t) {
+        convert(model(), temporary / "out", 2, {.method = Method::kMean}, [&](int64_t, int64_t) {
           if (++reports == stop_after) ::raise(c.signal);
         });
       });
@@ -123,9 +123,10 @@ TEST_F(ConversionResume, KeepsWhatIsFinished) {
     return run_forked([&] {
              int reports = 0;
              const ConvertResult result =
-                 convert(model(), out, 2, {.output = {.resume = resume}}, [&](int64_t, int64_t) {
-                   if (++reports == max) set_stop_signal(SIGTERM);
-                 });
+                 convert(model(), out, 2, {.method = Method::kMean, .output = {.resume = resume}},
+                         [&](int64_t, int64_t) {
+                           if (++reports == max) set_stop_signal(SIGTERM);
+                         });
              if (result.resumed_files != 2) ::_exit(99);
            })
         .exit_code;
@@ -145,7 +146,7 @@ TEST_F(ConversionResume, DamagedFilesAreMadeAgain) {
   const auto attempt = [&](int stop_after) {
     return run_forked([&] {
              int reports = 0;
-             convert(model(), out, 2, {}, [&](int64_t, int64_t) {
+             convert(model(), out, 2, {.method = Method::kMean}, [&](int64_t, int64_t) {
                if (++reports == stop_after) set_stop_signal(SIGTERM);
              });
            })
@@ -166,7 +167,7 @@ TEST_F(ConversionResume, OtherSettingsDoNotResume) {
   const std::string out = temporary / "out";
   EXPECT_EQ(run_forked([&] {
               int reports = 0;
-              convert(model(), out, 2, {}, [&](int64_t, int64_t) {
+              convert(model(), out, 2, {.method = Method::kMean}, [&](int64_t, int64_t) {
                 if (++reports == 25) set_stop_signal(SIGTERM);
               });
             }).exit_code,
@@ -177,12 +178,14 @@ TEST_F(ConversionResume, OtherSettingsDoNotResume) {
                        "holds an interrupted run with other settings: "
                        "arguments.kv_heads (was 2, now 4)"));
   EXPECT_EQ(run_forked([&] {
-              convert(model(), out, 2, {.output = {.resume = ResumeMode::kNever}});
+              convert(model(), out, 2,
+                      {.method = Method::kMean, .output = {.resume = ResumeMode::kNever}});
             }).exit_code,
             0);
   EXPECT_TRUE(read_tree(out) == golden_);
   expect_error<ConfigError>("PARTIAL_MISSING", [&] {
-    convert(model(), temporary / "other", 2, {.output = {.resume = ResumeMode::kRequired}});
+    convert(model(), temporary / "other", 2,
+            {.method = Method::kMean, .output = {.resume = ResumeMode::kRequired}});
   });
 }
 

@@ -61,7 +61,8 @@ TEST(ConversionShards, MaxShardSize) {
   const TinyModelSpec spec{.n_layers = 3, .n_shards = 2};
   write_tiny_model(temporary / "in", spec);
   constexpr int64_t kMax = 9000;  // embedding: 64 x 32 x 4 = 8192; gate: 48 x 32 x 4 = 6144
-  convert(temporary / "in", temporary / "out", 2, {.max_shard_bytes = kMax});
+  convert(temporary / "in", temporary / "out", 2,
+          {.method = Method::kMean, .max_shard_bytes = kMax});
   expect_index_agrees(temporary / "out");
   const ModelFolder out = ModelFolder::open(temporary / "out");
   const size_t n = out.shards().size();
@@ -75,7 +76,8 @@ TEST(ConversionShards, MaxShardSize) {
       EXPECT_GT(bytes + out.shards()[i + 1]->tensors().front().bytes(), kMax) << i;
     }
   }
-  convert(temporary / "in", temporary / "one", 2, {.max_shard_bytes = int64_t{1} << 30});
+  convert(temporary / "in", temporary / "one", 2,
+          {.method = Method::kMean, .max_shard_bytes = int64_t{1} << 30});
   EXPECT_EQ(ModelFolder::open(temporary / "one").shard_names(),
             std::vector<std::string>{"model.safetensors"});
   EXPECT_FALSE(path_exists(temporary / "one/model.safetensors.index.json"));
@@ -89,7 +91,7 @@ TEST(ConversionShards, MaxShardSize) {
 TEST(ConversionShards, ATensorAboveTheLimitIsAlone) {
   const TemporaryFolder temporary;
   write_tiny_model(temporary / "in", {.n_layers = 1});
-  convert(temporary / "in", temporary / "out", 2, {.max_shard_bytes = 1});
+  convert(temporary / "in", temporary / "out", 2, {.method = Method::kMean, .max_shard_bytes = 1});
   const ModelFolder out = ModelFolder::open(temporary / "out");
   EXPECT_EQ(out.shards().size(), out.tensors().size());
 }
@@ -115,7 +117,7 @@ TEST(ConversionConfig, OnlyTheHeadCountChanges) {
     convert(temporary / "in", temporary / "out", 2);
     EXPECT_EQ(read_file(temporary / "out/config.json"),
               head + "  \"num_key_value_heads\": 2,\n" + tail);
-    convert(temporary / "in", temporary / "cast", 2, {.dtype = "bf16"});
+    convert(temporary / "in", temporary / "cast", 2, {.method = Method::kMean, .dtype = "bf16"});
     std::string cast = head + "  \"num_key_value_heads\": 2,\n" + tail;
     cast.replace(cast.find("\"float32\""), 9, "\"bfloat16\"");
     EXPECT_EQ(read_file(temporary / "cast/config.json"), cast);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dense_fold.h"
+#include "regroup/calibration/calibrate.h"
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/convert/plan.h"
 #include "support/temporary_folder.h"
@@ -14,7 +15,8 @@
 namespace regroup::testing {
 
 inline ConvertResult convert(const std::string& model, const std::string& out, int64_t n_kv_heads,
-                             ConvertOptions options = {}, const ProgressFunction& progress = {}) {
+                             ConvertOptions options = {.method = Method::kMean},
+                             const ProgressFunction& progress = {}) {
   options.model = model;
   options.out = out;
   options.n_kv_heads = n_kv_heads;
@@ -25,11 +27,18 @@ inline ConvertResult convert(const std::string& model, const std::string& out, i
 inline ConvertResult convert_by(const std::vector<LayerTransform>& transforms,
                                 const std::string& model, const std::string& out,
                                 int64_t n_kv_heads) {
-  const ConvertOptions options{.model = model, .out = out, .n_kv_heads = n_kv_heads};
+  const ConvertOptions options{
+      .model = model, .out = out, .n_kv_heads = n_kv_heads, .method = Method::kMean};
   const ModelFolder folder = ModelFolder::open(model);
-  const ConversionPlan plan = plan_conversion(folder, options, {.transforms = transforms});
+  ConversionPlan plan = plan_conversion(folder, options);
+  settle(plan, folder, {.transforms = transforms});
   OutputFolder output = open_output(folder, options);
   return execute_conversion(folder, plan, options, {}, output, &dense_fold());
+}
+
+inline std::pair<ConversionPlan, ConvertResult> plan_and_convert(
+    const ModelFolder& model, const ConvertOptions& options, const ConvertProgress& progress = {}) {
+  return convert_model(model, options, plan_conversion(model, options), progress);
 }
 
 /// The bytes of a tensor as the folder stores them.

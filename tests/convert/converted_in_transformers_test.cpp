@@ -57,7 +57,8 @@ TEST(ConvertedFolder, SafetensorsReadsOurFiles) {
   const TemporaryFolder temporary;
   write_tiny_model(temporary / "in", {.dtype = Dtype::kBF16, .attention_bias = true});
   convert(temporary / "in", temporary / "one", 2);
-  convert(temporary / "in", temporary / "many", 2, {.max_shard_bytes = 5000});
+  convert(temporary / "in", temporary / "many", 2,
+          {.method = Method::kMean, .max_shard_bytes = 5000});
   const std::string folders[] = {temporary / "one", temporary / "many"};
   const Json found = ask_oracle("read_safetensors.py", temporary, folders);
   for (size_t i = 0; i < found.size(); ++i) {

@@ -80,7 +80,7 @@ TEST(ExportedWeights, AreTheFoldOfTheDecision) {
                                      .n_kv_heads = 3,
                                      .method = method,
                                      .grouping = grouping};
-        const ConversionPlan plan = convert_model(parent, options, {}).first;
+        const ConversionPlan plan = plan_and_convert(parent, options, {}).first;
         const ModelFolder child = ModelFolder::open(out);
         EXPECT_EQ(child.config().n_kv_heads, 3);
         EXPECT_EQ(child.config().n_heads, 12);

@@ -61,7 +61,7 @@ TEST_F(FusedRows, RepeatedHeadsStandBehindEachQuery) {
 TEST_F(FusedRows, AsManyHeadsKeepTheirRows) {
   convert(folder_ / "in", folder_ / "out", 2);
   EXPECT_EQ(stored_bytes(folder_ / "out", kWeight), stored_bytes(folder_ / "in", kWeight));
-  convert(folder_ / "in", folder_ / "half", 2, {.dtype = "bf16"});
+  convert(folder_ / "in", folder_ / "half", 2, {.method = Method::kMean, .dtype = "bf16"});
   EXPECT_EQ(stored_values(folder_ / "half", kWeight), stored_values(folder_ / "in", kWeight));
 }
 

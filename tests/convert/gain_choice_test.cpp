@@ -107,12 +107,13 @@ TEST_F(GainTrialTest, AResumedConversionKeepsTheGainsItBeganWith) {
   const ConvertOptions by = on_parents_inputs("out", Gain::kAuto, Gain::kAuto);
   const ModelFolder model = ModelFolder::open(by.model);
   const auto killed = [](int64_t, int64_t) { throw std::runtime_error("killed"); };
-  EXPECT_THROW(convert_model(model, by, {.bytes = killed, .calibration = {}}), std::runtime_error);
+  EXPECT_THROW(plan_and_convert(model, by, {.bytes = killed, .calibration = {}}),
+               std::runtime_error);
   const std::string kept = at("out.partial") + "/calibration/gains.json";
   ASSERT_TRUE(path_exists(kept));
   for (const char* text : {R"({"logit": false, "output": false})", "{", R"({"logit": 1})"}) {
     write_file_atomically(kept, text);
-    EXPECT_THROW(convert_model(model, by, {.bytes = killed, .calibration = {}}),
+    EXPECT_THROW(plan_and_convert(model, by, {.bytes = killed, .calibration = {}}),
                  std::runtime_error);
     EXPECT_EQ(InputFile(kept).read_all() == text, text[1] == '"' && text[10] == 'f') << text;
   }

@@ -4,7 +4,9 @@
 #include "regroup/convert/legality.h"
 #include "regroup/convert/plan.h"
 #include "support/expect_error.h"
+#include "support/temporary_folder.h"
 #include "support/tiny_model.h"
+#include "writing/layer_changes.h"
 
 namespace regroup::testing {
 namespace {
@@ -63,11 +65,11 @@ TEST(IllegalRequest, IsRefusedWithTheReason) {
     options.n_kv_heads = 3;
     if (std::string(c.why).empty()) {
       EXPECT_EQ(why_illegal(c.method, c.grouping, config), "");
-      EXPECT_NO_THROW(transform_request(config, options));
+      EXPECT_NO_THROW(options_for(config, options));
       continue;
     }
-    const ErrorInfo error = expect_error<ConfigError>("METHOD_COMBINATION",
-                                                      [&] { transform_request(config, options); });
+    const ErrorInfo error =
+        expect_error<ConfigError>("METHOD_COMBINATION", [&] { options_for(config, options); });
     EXPECT_NE(error.message.find(c.why), std::string::npos) << error.message;
     EXPECT_NE(error.message.find("is not exact for FooForCausalLM"), std::string::npos);
     const char* hint = c.attention.normalises_keys() ? "choose `method` pca" : "contiguous";
@@ -85,15 +87,34 @@ TEST(Request, MeansWhatTheModelLetsItMean) {
   options.n_kv_heads = 2;
   options.calibration.files = {"text.txt"};
   options.calibration.layer_steps = 0;
-  EXPECT_EQ(placeholder_transforms(config("llama"), options).weights_folder, "-");
-  EXPECT_EQ(placeholder_transforms(config("olmo2"), options).weights_folder, "");
-  EXPECT_FALSE(transform_request(config("olmo2"), options).calibration.refit_output);
-  EXPECT_TRUE(transform_request(config("qwen3"), options).calibration.refit_output);
-  EXPECT_EQ(transform_request(config("qwen3"), options).logit_gain, Gain::kOff);
+  EXPECT_TRUE(expects_new_weights(options_for(config("llama"), options)));
+  EXPECT_FALSE(expects_new_weights(options_for(config("olmo2"), options)));
+  EXPECT_FALSE(options_for(config("olmo2"), options).calibration.refit_output);
+  EXPECT_TRUE(options_for(config("qwen3"), options).calibration.refit_output);
+  EXPECT_EQ(options_for(config("qwen3"), options).logit_gain, Gain::kOff);
   options.logit_gain = Gain::kOn;
-  EXPECT_NO_THROW(transform_request(config("llama"), options));
-  expect_error<ConfigError>("METHOD_COMBINATION",
-                            [&] { transform_request(config("qwen3"), options); });
+  EXPECT_NO_THROW(options_for(config("llama"), options));
+  expect_error<ConfigError>("METHOD_COMBINATION", [&] { options_for(config("qwen3"), options); });
+}
+
+// A plan is made once: what weights decide is filled in, not planned anew.
+TEST(Plan, SaysWhatMayChangeUntilItIsSettled) {
+  const TemporaryFolder temporary;
+  write_tiny_model(temporary / "in", {.n_layers = 2, .n_heads = 6, .n_kv_heads = 6});
+  const ModelFolder model = ModelFolder::open(temporary / "in");
+  const ConvertOptions options{
+      .model = temporary / "in", .out = temporary / "out", .n_kv_heads = 2};
+  ASSERT_EQ(options.method, kDefaultMethod);
+  ConversionPlan plan = plan_conversion(model, options);
+  EXPECT_TRUE(plan.transforms.empty());
+  EXPECT_EQ(plan.n_changed, 2 * 4) << "pca may change queries, keys, values and outputs";
+  EXPECT_THROW(execute_conversion(model, plan, options, {}), std::logic_error);
+  const int64_t written = plan.written_bytes;
+  settle(plan, model, {.transforms = make_transforms(Method::kMean, model.config(), 2)});
+  EXPECT_EQ(plan.n_changed, 2 * 2) << "the means of keys and values";
+  EXPECT_EQ(plan.written_bytes, written);
+  EXPECT_NO_THROW(execute_conversion(model, plan, options, {}));
+  expect_error<ConfigError>("TRANSFORM", [&] { settle(plan, model, {}); });
 }
 
 }  // namespace

@@ -104,9 +104,10 @@ void spread_is_given_back(const PlantedLayer& p) {
   const Tensor before = logit_squares(p, p.weights);
   for (const int64_t groups : {1, 2, 3}) {
     for (const bool gain : {true, false}) {
-      const LayerDecision decision =
-          decide_layer({.grouping = Grouping::kResidual, .n_kv_heads = groups, .logit_gain = gain},
-                       p.weights, p.statistics, p.config);
+      const LayerDecision decision = decide_layer({.n_kv_heads = groups,
+                                                   .logit_gain = gain ? Gain::kOn : Gain::kOff,
+                                                   .output_gain = Gain::kOff},
+                                                  /*layer=*/0, p.weights, p.statistics, p.config);
       const Tensor after =
           logit_squares(p, fold_attention(p.weights, decision.transform, p.config, groups));
       for (int64_t h = 0; h < 12; ++h) {
@@ -148,8 +149,8 @@ TEST(OutputGain, GivesTheParentsEnergyBack) {
   for (const int64_t groups : {1, 2, 3}) {
     for (const bool gain : {true, false}) {
       const LayerDecision decision =
-          decide_layer({.grouping = Grouping::kResidual, .n_kv_heads = groups, .output_gain = gain},
-                       p.weights, p.statistics, p.config);
+          decide_layer({.n_kv_heads = groups, .output_gain = gain ? Gain::kOn : Gain::kOff},
+                       /*layer=*/0, p.weights, p.statistics, p.config);
       const Tensor after =
           written_squares(p, fold_attention(p.weights, decision.transform, p.config, groups));
       for (int64_t h = 0; h < 6; ++h) {

@@ -1,6 +1,7 @@
 // Methods on models whose heads hide a truth: equal, turned, scaled or scattered copies of fewer heads.
 #include <gtest/gtest.h>
 
+#include "convert/convert_tools.h"
 #include "convert/planted.h"
 #include "model/decoder_tools.h"
 #include "regroup/base/path.h"
@@ -20,7 +21,7 @@ double damage(const std::string& model, const std::string& out, int64_t n_kv_hea
                                .method = method,
                                .grouping = grouping,
                                .output = {.overwrite = true}};
-  convert_model(folder, options, {});
+  plan_and_convert(folder, options, {});
   const at::Tensor ids = random_ids(2, 19, vocab, 3);
   return relative_error(all_logits(load_folder(out), ids), all_logits(load_folder(model), ids));
 }

@@ -116,9 +116,12 @@ inline at::Tensor as_tensor(const HeadMatrix& matrix, int64_t d) {
 
 inline LayerDecision decide(const PlantedLayer& p, Method method, Grouping grouping,
                             int64_t n_kv_heads, uint64_t seed = 0) {
-  return decide_layer(
-      {.method = method, .grouping = grouping, .n_kv_heads = n_kv_heads, .seed = seed}, p.weights,
-      p.statistics, p.config);
+  return decide_layer({.n_kv_heads = n_kv_heads,
+                       .method = method,
+                       .grouping = grouping,
+                       .output_gain = Gain::kOff,
+                       .seed = seed},
+                      /*layer=*/0, p.weights, p.statistics, p.config);
 }
 
 /// How far a decision moves the layer's output.

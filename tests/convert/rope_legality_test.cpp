@@ -198,11 +198,10 @@ TEST(RopeLegality, AlignedAndPermutedHeadsLeaveTheLogits) {
     for (const Method method : {Method::kAlign, Method::kPca}) {
       SCOPED_TRACE(method_name(method));
       const std::vector<LayerTransform> merged =
-          transform_by_statistics(model, {.method = method,
+          transform_by_statistics(model, {.n_kv_heads = 3,
+                                          .method = method,
                                           .grouping = Grouping::kSimilarity,
-                                          .output_gain = Gain::kOff,
-                                          .n_kv_heads = 3,
-                                          .calibration = {}})
+                                          .output_gain = Gain::kOff})
               .transforms;
       bool moved = false;
       for (const LayerTransform& t : merged) {

@@ -170,10 +170,13 @@ TEST(StrangeFolder, WhatIsNotWeightsComesAlong) {
   }
   EXPECT_EQ(result.digests.size(), 7U);  // with weights, config.json, regroup.json and the card
   EXPECT_EQ(verify_folder(out, in).problems, std::vector<std::string>{});
-  convert(in, out, 1, {.output = {.overwrite = true}});  // its folder is known to be ours
+  convert(
+      in, out, 1,
+      {.method = Method::kMean, .output = {.overwrite = true}});  // its folder is known to be ours
   write_file(out + "/additional_chat_templates/mine.jinja", "x");
-  expect_error<ConfigError>("OUTPUT_FOREIGN",
-                            [&] { convert(in, out, 2, {.output = {.overwrite = true}}); });
+  expect_error<ConfigError>("OUTPUT_FOREIGN", [&] {
+    convert(in, out, 2, {.method = Method::kMean, .output = {.overwrite = true}});
+  });
 }
 
 }  // namespace

@@ -144,7 +144,7 @@ TEST(VocabularyRun, TellsPcaWhichChannelsThereAre) {
                                  .method = method,
                                  .grouping = Grouping::kContiguous,
                                  .output = {.overwrite = true}};
-    convert_model(ModelFolder::open(model), options, {});
+    plan_and_convert(ModelFolder::open(model), options, {});
     return relative_error(all_logits(load_folder(options.out), ids),
                           all_logits(load_folder(model), ids));
   };
@@ -161,7 +161,7 @@ TEST(VocabularyRun, ThreadsDoNotShowInTheBytes) {
     at::set_num_threads(threads);
     const ConvertOptions options{
         .model = temporary / "in", .out = temporary / out, .n_kv_heads = 2, .method = Method::kPca};
-    return convert_model(ModelFolder::open(options.model), options, {}).second.digests;
+    return plan_and_convert(ModelFolder::open(options.model), options, {}).second.digests;
   };
   const int before = at::get_num_threads();
   EXPECT_EQ(digest(1, "one"), digest(2, "two"));

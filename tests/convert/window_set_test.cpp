@@ -219,7 +219,7 @@ TEST_F(CalibrationTest, StepsLearnNoNoiseOfTheLayersBelow) {
   w.qkv = truth.qkv.add(random_tensor(truth.qkv.sizes().vec(), 4),
                         0.3 * truth.qkv.std().item<double>());
   w.output = truth.output.clone();
-  TransformRequest request{.n_kv_heads = config.n_kv_heads};
+  ConvertOptions request{.n_kv_heads = config.n_kv_heads};
   request.calibration.layer_lr = 0.04;
   const auto error_after = [&](int64_t steps) {
     request.calibration.layer_steps = steps;

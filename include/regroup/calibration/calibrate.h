@@ -11,7 +11,7 @@ namespace regroup {
 
 /// Transforms for methods that read weights, without text. Moments are those of a file, for `pca` else of tokens of
 /// the vocabulary run through the parent, for the other methods of unit inputs.
-Calibrated transform_by_statistics(const ModelFolder& model, const TransformRequest& request,
+Calibrated transform_by_statistics(const ModelFolder& model, const ConvertOptions& request,
                                    const LayerProgress& decides = {});
 
 /// A model run over text layer by layer, one layer's weights in memory at a time; each layer is decided
@@ -20,7 +20,7 @@ class Calibration {
  public:
   /// Reads the text, or has the parent write it, and reserves scratch space: what can be wrong with them shows here.
   /// @throws CheckpointError TEXT_TOO_SHORT and others; OutputError
-  Calibration(const ModelFolder& model, const TransformRequest& request,
+  Calibration(const ModelFolder& model, const ConvertOptions& request,
               const TextProgress& writes = {});
   ~Calibration();
   /// Those of the request, with every number that was left open.
@@ -33,11 +33,13 @@ class Calibration {
   std::unique_ptr<class Calibrator> calibrator_;
 };
 
-/// Decides what is to be done and does it: calibrates when the method or the options ask for it, then
-/// carries out the plan.
-/// @throws what plan_conversion(), Calibration and execute_conversion() throw
+/// Decides what `plan` leaves open, from weights and perhaps text, and carries it out.
+/// @param plan  of plan_conversion(model, options)
+/// @return the plan, settled
+/// @throws what Calibration, settle() and execute_conversion() throw
 std::pair<ConversionPlan, ConvertResult> convert_model(const ModelFolder& model,
                                                        const ConvertOptions& options,
+                                                       ConversionPlan plan,
                                                        const ConvertProgress& progress);
 
 }  // namespace regroup

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "regroup/convert/transform_request.h"
+#include "regroup/convert/convert_options.h"
 
 namespace regroup {
 

@@ -63,6 +63,8 @@ Grouping default_grouping(Method method);
 
 /// Whether a method looks at the weights, not only at their places.
 bool reads_weights(Method method);
+/// Whether heads change their order, as far as the method goes.
+bool moves_heads(Method method, Grouping grouping);
 bool may_regroup(Method method);  ///< whether --grouping means something
 
 /// The transform of every layer for methods that need no weights and groups of neighbours.

@@ -9,28 +9,12 @@
 #include "regroup/checkpoint/model_folder.h"
 #include "regroup/checkpoint/output_folder.h"
 #include "regroup/checkpoint/safetensors.h"
+#include "regroup/convert/calibrated.h"
+#include "regroup/convert/convert_options.h"
 #include "regroup/convert/fold.h"
 #include "regroup/convert/head_transform.h"
-#include "regroup/convert/method.h"
-#include "regroup/convert/transform_request.h"
 
 namespace regroup {
-
-struct ConvertOptions {
-  std::string model;
-  std::string out;
-  int64_t n_kv_heads = 0;
-  Method method = Method::kMean;
-  Grouping grouping = Grouping::kContiguous;
-  Gain logit_gain = Gain::kAuto;   ///< pca only
-  Gain output_gain = Gain::kAuto;  ///< pca only
-  CalibrationOptions calibration;
-  uint64_t seed = 0;
-  std::string dtype = "keep";   ///< keep, bf16, f16 or f32
-  int64_t max_shard_bytes = 0;  ///< 0: shards as the parent has them
-  bool allow_nonfinite = false;
-  OutputOptions output;
-};
 
 /// What happens to one tensor.
 enum class Action {
@@ -77,12 +61,14 @@ struct ShardPlan {
   int64_t bytes = 0;   ///< of the whole file
 };
 
-/// Everything a conversion will do, known before the first byte is read or written.
+/// Everything a conversion will do, known before the first byte is written. It is made once: where weights and text decide
+/// how heads merge it says what the method will change, until settle() says what it does change.
 struct ConversionPlan {
-  ModelConfig stored;  ///< the parent as its files have it
-  ModelConfig before;  ///< the parent as one of the class that is written
+  ConvertOptions request;  ///< what is asked, as the parent lets it be (options_for)
+  ModelConfig stored;      ///< the parent as its files have it
+  ModelConfig before;      ///< the parent as one of the class that is written
   ModelConfig after;
-  std::vector<LayerTransform> transforms;  ///< [n_layers]
+  std::vector<LayerTransform> transforms;  ///< [n_layers]; empty until they are decided
   std::vector<ShardPlan> shards;
   std::vector<std::string> copied_files;  ///< all that is neither weights nor config.json
   std::vector<std::string> left_out;      ///< companions that are not copied, and why
@@ -103,11 +89,10 @@ struct ConversionPlan {
   int64_t peak_memory_bytes = 0;  ///< estimate, the runtime's own share included
 };
 
-/// @throws ConfigError KV_HEADS and others
+/// @throws ConfigError KV_HEADS and others, as options_for() does
 ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options);
-/// The same for transforms that come from elsewhere (calibration, tests).
-ConversionPlan plan_conversion(const ModelFolder& model, const ConvertOptions& options,
-                               Calibrated calibrated);
+/// Completes `plan` with what was decided. @throws ConfigError TRANSFORM
+void settle(ConversionPlan& plan, const ModelFolder& model, Calibrated decided);
 
 /// The dtype that --dtype names; nothing for "keep". @throws ConfigError FLAG_VALUE
 std::optional<Dtype> target_dtype(const std::string& name);
@@ -125,24 +110,12 @@ using ProgressFunction = std::function<void(int64_t done, int64_t total)>;
 /// Refuses an OUT that cannot be written, before any work is done. @throws as check_output_path()
 void check_output(const ConvertOptions& options);
 
-/// Whether the conversion must look at the weights (and perhaps at text) before it can be planned.
-bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options);
-/// @throws ConfigError or UnsupportedError for combinations that make no sense
-TransformRequest transform_request(const ModelConfig& parent, const ConvertOptions& options);
-
-/// What of `asked` means something for such a model: with norms behind attention there is no refit of Wo, since a norm takes
-/// away what least squares would find.
-CalibrationOptions calibration_of(const ModelConfig& parent, CalibrationOptions asked);
-
-/// Transforms that change the tensors which the real ones will change; for --dry-run.
-Calibrated placeholder_transforms(const ModelConfig& parent, const ConvertOptions& options);
-
 struct ConvertProgress {
   ProgressFunction bytes;
   CalibrationProgress calibration;
 };
 
-/// Carries out `plan`: one pass over the weights, tensor by tensor through a few buffers, every file
+/// Carries out a settled `plan`: one pass over the weights, tensor by tensor through a few buffers, every file
 /// hashed while its bytes pass.
 /// @throws CheckpointError VAL_NONFINITE, VAL_OVERFLOW, SRC_CHANGED; OutputError; StoppedError
 ConvertResult execute_conversion(const ModelFolder& model, const ConversionPlan& plan,

@@ -1,14 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "regroup/checkpoint/config.h"
-#include "regroup/convert/head_transform.h"
-#include "regroup/convert/held_out_quality.h"
+#include "regroup/checkpoint/output_folder.h"
 #include "regroup/convert/method.h"
 #include "regroup/text/documents.h"
 
@@ -79,87 +77,37 @@ struct CalibrationOptions {
   bool measures_quality() const { return refits() && (sequential || distills()); }
 };
 
-/// What a conversion that reads weights is asked to do.
-struct TransformRequest {
-  Method method = Method::kPca;
-  Grouping grouping = Grouping::kResidual;
-  Gain logit_gain = Gain::kAuto;
-  Gain output_gain = Gain::kAuto;
+/// What a conversion is asked to do: the one place of its settings and their defaults, from the command line to the last layer.
+struct ConvertOptions {
+  std::string model;
+  std::string out;
   int64_t n_kv_heads = 0;
-  std::string dtype = "keep";  ///< of the output; layers below are rounded to it
-  uint64_t seed = 0;
+  Method method = kDefaultMethod;
+  std::optional<Grouping> grouping;  ///< absent: default_grouping(method)
+  Gain logit_gain = Gain::kAuto;     ///< pca only
+  Gain output_gain = Gain::kAuto;    ///< pca only
   CalibrationOptions calibration;
+  uint64_t seed = 0;
+  std::string dtype =
+      "keep";  ///< of the output: keep, bf16, f16 or f32; layers below are rounded to it
+  int64_t max_shard_bytes = 0;  ///< 0: shards as the parent has them
+  bool allow_nonfinite = false;
+  OutputOptions output;
+
+  Grouping chosen_grouping() const { return grouping.value_or(default_grouping(method)); }
 };
+
+/// Whether the conversion must look at the weights (and perhaps at text) before it is decided.
+bool needs_transforms(const ModelConfig& parent, const ConvertOptions& options);
+/// What of `asked` means something for such a model: no logit gain where norms make all keys equally long, no refit of Wo with
+/// norms behind attention, since a norm takes away what least squares would find. Of conversions that need transforms.
+/// @throws ConfigError or UnsupportedError for combinations that make no sense
+ConvertOptions options_for(const ModelConfig& parent, ConvertOptions asked);
 
 /// Whether moments are measured on tokens of the vocabulary, for want of text.
 inline bool runs_vocabulary(Method method, const CalibrationOptions& calibration) {
   return method == Method::kPca && calibration.files.empty() && calibration.statistics.empty();
 }
-
-/// What became of one layer.
-struct LayerReport {
-  int64_t layer = 0;
-  std::vector<int64_t> order;  ///< parent KV heads, groups one after another
-  double key_residual = 0;     ///< predicted share of the keys' energy that merging loses
-  double value_residual = 0;   ///< the same of the values'
-  std::optional<double>
-      closed;  ///< E|s - y|^2 / E|y|^2 on held-out windows: after the closed form,
-  std::optional<double> refitted;  ///< after the refit of Wo,
-  double fit_flops = 0;            ///< of the refit and the stage
-  std::optional<double> trained;   ///< after the layer-wise stage,
-  int64_t steps = 0;               ///< which took so many steps
-};
-
-struct Calibrated {
-  std::vector<LayerTransform> transforms;  ///< [n_layers]
-  std::vector<LayerReport> layers;
-  Gains gains;  ///< that the transforms have, if the method is pca
-  int64_t tokens = 0;
-  double flops = 0;  ///< of everything done on text
-  std::string
-      weights_folder;  ///< layer files with final q, k, v and o; "": the transforms say it all
-  std::optional<HeldOutQuality> quality;              ///< of the conversion as it is
-  std::optional<HeldOutQuality> before_distillation;  ///< where all layers were trained together
-};
-
-/// The safetensors file of one layer's final attention weights in `folder`.
-std::string calibrated_layer_path(const std::string& folder, int64_t layer);
-
-/// What a calibration is going to do, said before it begins.
-struct CalibrationForecast {
-  int64_t windows = 0;
-  int64_t held_out = 0;  ///< of them
-  int64_t seq_len = 0;
-  int64_t first_tokens = 0;  ///< besides, alone at position 0
-  int64_t steps = 0;         ///< a layer, at most
-  int64_t step_tokens = 0;
-  int64_t n_layers = 0;
-  int64_t distill_steps = 0;
-  double flops = 0;
-  double seconds = 0;  ///< about, at the rate measured on this machine
-};
-
-/// How far a calibration is.
-struct CalibrationStatus {
-  int64_t layer = 0;
-  int64_t n_layers = 0;
-  const char* stage = "";
-  double done_s = 0;  ///< work, in seconds as forecast
-  double all_s = 0;
-};
-
-/// Without text: how many layers are decided.
-using LayerProgress = std::function<void(int64_t decided, int64_t n_layers)>;
-
-/// How far the parent is with the text that it writes itself.
-using TextProgress = std::function<void(int64_t tokens, int64_t all)>;
-
-struct CalibrationProgress {
-  std::function<void(const CalibrationForecast&)> starts;
-  std::function<void(const CalibrationStatus&)> moved;  ///< every few hundred tokens; may throw
-  TextProgress writes = {};                             ///< before it starts
-  LayerProgress decides = {};
-};
 
 /// Bytes that a Calibration keeps at once, besides LibTorch's own: activations and one layer, or all layers
 /// where they are trained together.
