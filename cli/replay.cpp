@@ -71,26 +71,22 @@ CommandOutput run_replay(const ReplayFlags& flags, const Globals& globals) {
   traffic.load(globals.seed);
   ProgressLine line("replay", globals.quiet);
   const Stopwatch watch;
-  ReplayView view{.layout = traffic.layout(),
-                  .trace = traffic.trace(),
-                  .settings = traffic.settings(),
-                  .trace_name = traffic.trace_name(),
-                  .gpu_price = flags.traffic.gpu_price};
+  ReplayReport report = describe_replay(traffic, flags.traffic.gpu_price);
   for (const int64_t n_kv_heads : choices) {
-    const auto before = static_cast<double>(view.results.size());
+    const auto before = static_cast<double>(report.options.size());
     const auto tell = [&](double done) {
       line.share((before + done) / static_cast<double>(choices.size()), watch.seconds(),
                  fmt::format("{} KV head{}", n_kv_heads, n_kv_heads == 1 ? "" : "s"));
     };
     try {
-      view.results.push_back(traffic.replay_at(n_kv_heads, tell));
+      report.options.push_back(replay_option(traffic.replay_at(n_kv_heads, tell), report.server));
     } catch (const ConfigError& error) {
-      const bool last = view.results.empty() && n_kv_heads == choices.back();
+      const bool last = report.options.empty() && n_kv_heads == choices.back();
       if (error.info().code != "REPLAY_MEMORY" || last) throw;
       spdlog::warn("{} KV heads are left out: {}", n_kv_heads, error.info().message);
     }
   }
-  CommandOutput output{.json = replay_json(view), .text = replay_text(view)};
+  CommandOutput output{.json = replay_report_json(report), .text = replay_text(report)};
   if (!flags.save_trace.empty())
     write_file_atomically(flags.save_trace, trace_csv(traffic.trace()));
   if (!flags.out.empty()) write_file_atomically(flags.out, output.json.dump(1) + "\n");

@@ -1,26 +1,18 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
-#include "regroup/base/strict_json.h"
-#include "regroup/serving/replay.h"
+#include "regroup/results/replay.h"
+#include "traffic.h"
 
 namespace regroup {
 
-/// A trace replayed at several numbers of KV heads.
-struct ReplayView {
-  const CacheLayout& layout;
-  const Trace& trace;
-  const ReplaySettings& settings;
-  std::string trace_name;  ///< "" for one that was made up
-  double gpu_price = 0;    ///< of a device and hour; 0: not said
-  std::vector<ReplayResult> results;
-};
+/// Model, trace and server of a replay, before anything is simulated.
+/// @param gpu_price  of a device and hour; 0: not said
+ReplayReport describe_replay(const Traffic& traffic, double gpu_price);
+/// What a simulation of `server` came to.
+ReplayOption replay_option(const ReplayResult& result, const ReplayServer& server);
 
-std::string replay_text(const ReplayView& view);
-Json replay_json(const ReplayView& view);
-/// One entry of its "options".
-Json replay_option_json(const ReplayView& view, const ReplayResult& result);
+std::string replay_text(const ReplayReport& report);
 
 }  // namespace regroup

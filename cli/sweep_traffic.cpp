@@ -57,17 +57,13 @@ std::string SweepTraffic::why_left_out(int64_t n_kv_heads) const {
 
 /// Everything that decides the results of all numbers of KV heads.
 std::string SweepTraffic::fingerprint() const {
-  const ReplayView view{.layout = traffic_.layout(),
-                        .trace = traffic_.trace(),
-                        .settings = traffic_.settings(),
-                        .trace_name = "",
-                        .gpu_price = flags_.gpu_price};
+  const ReplayReport report = describe_replay(traffic_, flags_.gpu_price);
   const Json key = {
       {"version", kVersion},
       {"trace", trace_digest(traffic_.trace())},
       {"config", sha256_of_file(config_path_of(flags_.served.model))},
       {"weights", traffic_.model_at(traffic_.layout().n_kv_heads).device_weight_bytes},
-      {"settings", replay_json(view).at("settings")}};
+      {"settings", replay_report_json(report).at("settings")}};
   return sha256_of_text(key.dump());
 }
 
@@ -97,12 +93,8 @@ Json find_option(const Json& options, int64_t n_kv_heads) {
 }  // namespace
 
 Json SweepTraffic::simulate(const std::string& path, bool quiet) const {
-  ReplayView view{.layout = traffic_.layout(),
-                  .trace = traffic_.trace(),
-                  .settings = traffic_.settings(),
-                  .trace_name = traffic_.trace_name(),
-                  .gpu_price = flags_.gpu_price};
-  Json replay = replay_json(view);
+  const ReplayReport report = describe_replay(traffic_, flags_.gpu_price);
+  Json replay = replay_report_json(report);
   replay["fingerprint"] = fingerprint();
   replay["left_out"] = Json::array();
   const std::string unfinished = path + ".partial";
@@ -124,7 +116,7 @@ Json SweepTraffic::simulate(const std::string& path, bool quiet) const {
         line.share((done + share) / static_cast<double>(kv_heads_.size()), watch.seconds(),
                    fmt::format("{} KV head{}", n, n == 1 ? "" : "s"));
       };
-      option = replay_option_json(view, traffic_.replay_at(n, tell));
+      option = replay_option_json(replay_option(traffic_.replay_at(n, tell), report.server));
       replay["options"].push_back(std::move(option));
       write_file_atomically(unfinished, replay.dump(1) + "\n");
     } else {

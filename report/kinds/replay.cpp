@@ -1,4 +1,6 @@
 // What a trace of requests would see at each number of KV heads, from replay.
+#include "regroup/results/replay.h"
+
 #include <nlohmann/json.hpp>
 
 #include "kinds/fields.h"
@@ -8,49 +10,36 @@
 namespace regroup {
 namespace {
 
-double number_of(const JsonFields& fields, const char* key) {
-  return fields.number(key).value_or(0);
+ReportSpread spread_of(const ReplaySpread& spread) {
+  return {.mean = spread.mean, .std = spread.std, .p50 = spread.p50, .p99 = spread.p99};
 }
 
-ReportSpread spread_in(const Json& option, const char* key, const std::string& path) {
-  const JsonFields fields(object_in(option, key, path), path);
-  return {.mean = number_of(fields, "mean"),
-          .std = number_of(fields, "std"),
-          .p50 = number_of(fields, "p50"),
-          .p99 = number_of(fields, "p99")};
-}
-
-ReportReplayOption read_option(const Json& json, const std::string& path) {
-  const JsonFields fields(json, path);
-  return {.n_kv_heads = count_of(fields, "n_kv_heads"),
-          .completed = count_of(fields, "completed"),
-          .rejected = count_of(fields, "rejected"),
-          .preemptions = count_of(fields, "preemptions"),
-          .budget_bytes = count_of(fields, "budget_bytes"),
-          .tokens_per_s = number_of(fields, "tokens_per_s"),
-          .cost_per_million_tokens = fields.number("cost_per_million_tokens"),
-          .concurrency = spread_in(json, "concurrency", path),
-          .kv_bytes = spread_in(json, "kv_bytes", path),
-          .queue_s = spread_in(json, "queue_s", path),
-          .ttft_s = spread_in(json, "ttft_s", path),
-          .tpot_s = spread_in(json, "tpot_s", path)};
+ReportReplayOption shown(const ReplayOption& option) {
+  return {.n_kv_heads = option.n_kv_heads,
+          .completed = option.completed,
+          .rejected = option.rejected,
+          .preemptions = option.preemptions,
+          .budget_bytes = option.budget_bytes,
+          .tokens_per_s = option.tokens_per_s,
+          .cost_per_million_tokens = option.cost_per_million_tokens,
+          .concurrency = spread_of(option.concurrency),
+          .kv_bytes = spread_of(option.kv_bytes),
+          .queue_s = spread_of(option.queue_s),
+          .ttft_s = spread_of(option.ttft_s),
+          .tpot_s = spread_of(option.tpot_s)};
 }
 
 void add(const Json& json, const std::string& path, ReportData& data) {
-  const JsonFields trace(object_in(json, "trace", path), path);
-  const JsonFields model(object_in(json, "model", path), path);
-  const JsonFields settings(object_in(json, "settings", path), path);
-  ReportReplay replay{.architecture = text_of(model, "architecture"),
-                      .n_kv_heads = count_of(model, "n_kv_heads"),
-                      .trace = text_of(trace, "name"),
-                      .requests = count_of(trace, "requests"),
-                      .seconds = number_of(trace, "seconds"),
-                      .devices = count_of(settings, "devices"),
-                      .memory_bytes = count_of(settings, "memory_bytes"),
+  const ReplayReport read = read_replay(json, path);
+  ReportReplay replay{.architecture = read.architecture,
+                      .n_kv_heads = read.n_kv_heads,
+                      .trace = read.trace,
+                      .requests = read.requests,
+                      .seconds = read.seconds,
+                      .devices = read.server.devices,
+                      .memory_bytes = read.server.memory_bytes,
                       .options = {}};
-  for (const Json& option : objects_in(json, "options", path)) {
-    replay.options.push_back(read_option(option, path));
-  }
+  for (const ReplayOption& option : read.options) replay.options.push_back(shown(option));
   data.replays.push_back(std::move(replay));
 }
 
@@ -118,7 +107,7 @@ std::string csv(const ReportData& data) {
 }  // namespace
 
 const ResultKind kinds::replay{.name = "replay",
-                               .format = "regroup replay/1",
+                               .format = kReplayFormat,
                                .add = add,
                                .key = "replays",
                                .json = json,

@@ -1,4 +1,4 @@
-// Plan, conversion, samples, run and training log: written, read back and written again, and what is refused.
+// Plan, conversion, samples, run, replay and training log: written, read back and written again, and what is refused.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -8,6 +8,7 @@
 #include "regroup/results/damage.h"
 #include "regroup/results/fields.h"
 #include "regroup/results/plan.h"
+#include "regroup/results/replay.h"
 #include "regroup/results/run.h"
 #include "regroup/results/samples.h"
 #include "regroup/results/speed.h"
@@ -103,6 +104,29 @@ TrainingStart a_start() {
   return start;
 }
 
+ReplayReport a_replay() {
+  ReplayReport report{.family = "llama", .architecture = "LlamaForCausalLM", .n_kv_heads = 8};
+  report.trace = "conversation.jsonl";
+  report.requests = 12;
+  report.seconds = 3.5;
+  report.unordered = 1;
+  report.server = {.devices = 2, .memory_bytes = int64_t{1} << 36, .reserve_bytes = 7};
+  report.server.prefix_caching = true;
+  report.server.gpu_price = 2.5;
+  ReplayOption eight{.n_kv_heads = 8, .weight_bytes = 9, .budget_bytes = 10, .completed = 11};
+  eight.good = 3;
+  eight.busy_s = 0.25;
+  eight.kv_bytes = {.mean = 1, .std = 2, .p50 = 3, .p99 = 4, .max = 5};
+  eight.fragmentation = 0.125;
+  ReplayOption four = eight;
+  four.n_kv_heads = 4;
+  four.latency_s.max = 6.5;
+  four.device_hours_per_million_tokens = 1.5;
+  four.cost_per_million_tokens = 3.75;
+  report.options = {eight, four};
+  return report;
+}
+
 /// A kind of file: what is written of an example, and the same read back and written again.
 struct Kind {
   const char* format;
@@ -125,6 +149,8 @@ std::vector<Kind> kinds() {
        [](const Json& json) { return samples_json(read_samples(json, "f.json")); }},
       {"regroup run/1", run_record_json(a_run()),
        [](const Json& json) { return run_record_json(read_run_record(json, "f.json")); }},
+      {"regroup replay/1", replay_report_json(a_replay()),
+       [](const Json& json) { return replay_report_json(read_replay(json, "f.json")); }},
   };
 }
 
@@ -196,6 +222,11 @@ TEST(ResultFiles, AWrongTypeNamesTheKey) {
                             {5, "/stages/0/arguments", "eval", "CFG_TYPE"},
                             {5, "/stages/0/inputs", "cc", "CFG_TYPE"},
                             {5, "/stages/0/seconds", "7", "CFG_TYPE"},
+                            {6, "/trace", "a.csv", "CFG_TYPE"},
+                            {6, "/settings/devices", -1, "CFG_RANGE"},
+                            {6, "/options", "all", "CFG_TYPE"},
+                            {6, "/options/1/kv_bytes", 5, "CFG_TYPE"},
+                            {6, "/options/0/queue_s/p99", "late", "CFG_TYPE"},
                             {5, "/stages/0/fingerprint", 7, "CFG_TYPE"}};
   for (const Change& change : changes) {
     SCOPED_TRACE(change.place);
