@@ -13,7 +13,7 @@
 #include "regroup/base/input_file.h"
 #include "regroup/base/path.h"
 #include "regroup/checkpoint/safetensors.h"
-#include "regroup/convert/convert_options.h"
+#include "regroup/convert/calibrated.h"
 #include "regroup/text/token_file.h"
 
 namespace regroup::testing {
