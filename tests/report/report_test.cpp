@@ -298,7 +298,7 @@ TEST(Inputs, WhatIsMissingBrokenOrOfTheWrongTypeIsNamed) {
   EXPECT_EQ(code(R"({"samples": [3]})"), "CFG_TYPE");
   EXPECT_EQ(code(R"({"stages": [{"name": "a", "seconds": "1"}]})"), "CFG_TYPE");
   EXPECT_EQ(code(R"({"results": {}, "regroup": {}})"), "accepted");
-  EXPECT_EQ(code(R"({"stages": [{}], "recipe": 3})"), "accepted");
+  EXPECT_EQ(code(R"({"stages": [{}], "recipe": 3})"), "CFG_TYPE");
 }
 
 TEST(Inputs, AFileGivenTwiceCountsOnce) {
